@@ -1,0 +1,32 @@
+"""densekd distils big dense-prediction models into small ones that ship.
+
+The public API is short: :func:`load` reads a student package. Everything else has its own room; see
+``docs/architecture.md``. Importing this module imports nothing heavy.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def load(path: str | Path) -> "nn.Module":
+    """Read a student package (``config.json`` + ``model.safetensors``) as a plain module in evaluation mode.
+
+    Args:
+        path: the package folder, or a run folder that holds one in ``student/``.
+
+    Returns:
+        The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h, w]`` at its own
+        stride; ``model.align_corners`` says how to enlarge them.
+
+    Raises:
+        densekd.errors.UserError: the folder or one of its files is missing, damaged or does not match.
+    """
+    from densekd.models.package import load_package
+
+    return load_package(Path(path)).model

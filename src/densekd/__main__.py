@@ -1,0 +1,5 @@
+"""``python -m densekd``."""
+
+from densekd.cli import main
+
+main()

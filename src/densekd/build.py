@@ -1,0 +1,237 @@
+"""From a recipe to live objects: the only place where strings become things."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from densekd.data import DATASETS
+from densekd.data.files import Classes, SegmentationFiles
+from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
+from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
+from densekd.distiller import Distiller
+from densekd.errors import RecipeError, UserError
+from densekd.lookup import construct, resolve
+from densekd.losses import LOSSES
+from densekd.models import MODELS
+from densekd.models.checkpoints import load_matched
+from densekd.models.package import PackageConfig, load_package
+from densekd.models.pretrained import load_pretrained
+from densekd.optim import Optimisation
+from densekd.recipe import DataSpec, ModelSpec, Recipe, TaskSpec, TermSpec
+from densekd.taps import Taps
+from densekd.tasks import Segmentation, balanced_weights
+from densekd.terms import Pair, Term, WeightSchedule, make_adapter
+
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class Built:
+    """Everything that a training needs.
+
+    Args:
+        distiller: the module to fit.
+        training: the augmented training set.
+        validation: the files of the validation split.
+        package: what the exported student says of itself.
+    """
+
+    distiller: Distiller
+    training: TrainingSet
+    validation: SegmentationFiles
+    package: PackageConfig
+
+
+def build(recipe: Recipe) -> Built:
+    """Build data, models, terms and the distiller.
+
+    The student is initialised first and under the recipe's seed alone, so that it starts from the same weights with and
+    without a teacher.
+
+    Raises:
+        UserError: anything that the recipe names and that is missing, damaged or does not fit.
+    """
+    training, validation = (build_files(recipe.data, split) for split in (recipe.data.train, recipe.data.val))
+    classes = training.classes
+    torch.manual_seed(recipe.training.seed)
+    student = build_model(recipe.student, len(classes.names), "student")
+    teacher = None if recipe.teacher is None else build_teacher(recipe.teacher, len(classes.names))
+    task = build_task(recipe.task, training)
+    terms = {} if teacher is None else build_terms(recipe, student, teacher, classes)
+    distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
+    return Built(distiller, build_training_set(recipe, training), validation, package_config(recipe, classes))
+
+
+def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
+    """Find the files of one split; a dataset is called with its root and the split."""
+    found = resolve(spec.dataset, DATASETS, "dataset")(Path(spec.root).expanduser(), split)
+    if not isinstance(found, SegmentationFiles):
+        raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
+    return found
+
+
+def build_training_set(recipe: Recipe, files: SegmentationFiles) -> TrainingSet:
+    """Put the augmentation together."""
+    spec, data = recipe.augment, recipe.data
+    steps: list[v2.Transform] = [
+        RandomScale(*spec.scale),
+        RandomCrop(spec.crop, spec.max_class_share, files.classes.ignore_index),
+        v2.RandomHorizontalFlip(spec.flip),
+    ]
+    if spec.photometric:
+        steps.append(photometric_distortion())
+    budget = cache_budget(data.cache, data.workers)
+    return TrainingSet(files, data.resize, v2.Compose(steps), recipe.training.seed, budget)
+
+
+def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
+    """Build a model and load its weights.
+
+    Args:
+        spec: a recipe's student or teacher.
+        num_classes: of the data.
+        where: "student" or "teacher", for messages.
+
+    Raises:
+        UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
+    """
+    if spec.model is None:
+        raise RecipeError(f"{where}.model is missing.")
+    builder = resolve(spec.model, MODELS, "model")
+    model = construct(builder, spec.options, {"num_classes": num_classes}, where)
+    if not isinstance(model, nn.Module):
+        raise RecipeError(f"{where}: {spec.model} built a {type(model).__name__}, not an nn.Module.")
+    if spec.pretrained is not None:
+        load_pretrained(getattr(model, "backbone", model), spec.pretrained)
+    if spec.checkpoint not in (None, UNTRAINED):
+        load_matched(model, Path(spec.checkpoint).expanduser(), where)
+    return model
+
+
+def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
+    """Build a teacher, which must say where its weights come from; a package also says what it is.
+
+    Raises:
+        UserError: no checkpoint, or one that is missing, partial or does not fit.
+    """
+    if spec.checkpoint is None:
+        raise RecipeError(
+            "teacher.checkpoint is missing: a teacher without weights teaches noise. "
+            f"Name a file, or write '{UNTRAINED}' for a control experiment."
+        )
+    if spec.model is None:
+        if spec.checkpoint == UNTRAINED:
+            raise RecipeError("teacher.model is missing.")
+        return load_package(Path(spec.checkpoint).expanduser()).model
+    return build_model(spec, num_classes, "teacher")
+
+
+def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
+    """Build the task; balanced class weights are counted on the training labels."""
+    C = len(files.classes.names)
+    weights: Tensor | None = None
+    if spec.class_weights == "balanced":
+        weights = balanced_weights(class_frequency(files))
+    elif not isinstance(spec.class_weights, str):
+        if len(spec.class_weights) != C:
+            raise RecipeError(f"task.class_weights: {len(spec.class_weights)} values for {C} classes.")
+        weights = torch.tensor(spec.class_weights)
+    return Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight)
+
+
+def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term]:
+    """Build the terms; channel counts are probed with one forward of both models.
+
+    Raises:
+        RecipeError: an unknown tap or loss, or tensors that do not fit each other; the message says what would mend it.
+    """
+    specs = [(name, one) for name, spec in _named(recipe.distill) for name, one in _fanned(name, spec)]
+    images = torch.rand(1, 3, *recipe.augment.crop)
+    learnt = probe(student, [spec.student for _, spec in specs], images)
+    taught = probe(teacher, [spec.teacher for _, spec in specs], images)
+    facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
+    terms = {}
+    for name, spec in specs:
+        term = _build_term(spec, (learnt[spec.student], taught[spec.teacher]), facts, f"distill.{name}")
+        _try_out(term, learnt, taught, torch.zeros(1, *recipe.augment.crop, dtype=torch.int64), f"distill.{name}")
+        terms[name] = term
+    if isinstance(getattr(teacher, "auxiliary", None), nn.Module) and not any("aux" in s.teacher for _, s in specs):
+        teacher.auxiliary = None
+    return terms
+
+
+def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
+    """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
+    mode = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return Taps(model, dict.fromkeys(paths))(images)[1]
+    finally:
+        model.train(mode)
+
+
+def package_config(recipe: Recipe, classes: Classes) -> PackageConfig:
+    """Say what the exported student is; the auxiliary head stays behind."""
+    assert recipe.student.model is not None
+    options = dict(recipe.student.options)
+    if recipe.student.model == "pspnet":
+        options["auxiliary_channels"] = 0
+    palette = [list(colour) for colour in classes.palette]
+    resize = None if recipe.data.resize is None else list(recipe.data.resize)
+    return PackageConfig(recipe.student.model, options, list(classes.names), palette, classes.ignore_index, resize)
+
+
+def _build_term(spec: TermSpec, pair: tuple[Tensor, Tensor], facts: Mapping[str, int], where: str) -> Term:
+    student, teacher = pair
+    factory: Callable[..., Any] = resolve(spec.method, LOSSES, "loss")
+    channels = student.shape[1] if spec.adapter == "none" else teacher.shape[1]
+    supplied = {**facts, "student_channels": channels, "teacher_channels": teacher.shape[1]}
+    loss = construct(factory, spec.options, supplied, where)
+    adapter = make_adapter(spec.adapter, student.shape[1], teacher.shape[1])
+    return Term(loss, Pair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize)
+
+
+def _try_out(term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Tensor, where: str) -> None:
+    """Run the term once on a copy, so that shapes that do not fit are found before the first step."""
+    student, teacher = learnt[term.taps.student], taught[term.taps.teacher]
+    try:
+        with torch.no_grad():
+            copy.deepcopy(term).eval()(learnt, taught, target)
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, UserError):
+            raise
+        mend = []
+        if student.shape[1] != teacher.shape[1]:
+            mend.append(f"'adapter: conv' (a 1x1 convolution {student.shape[1]} -> {teacher.shape[1]})")
+        if student.shape[-2:] != teacher.shape[-2:]:
+            mend.append("'resize: teacher'")
+        raise RecipeError(
+            f"{where}: the student's {term.taps.student} is {list(student.shape)}, the teacher's {term.taps.teacher} is "
+            f"{list(teacher.shape)}. {'Mend it with ' + ' and '.join(mend) + '.' if mend else ''} ({error})"
+        ) from error
+
+
+def _named(specs: tuple[TermSpec, ...]) -> list[tuple[str, TermSpec]]:
+    """Name terms by their method, numbered where a method occurs again."""
+    named: dict[str, TermSpec] = {}
+    for spec in specs:
+        base = spec.method.rpartition(":")[2].replace(".", "-")
+        earlier = sum(1 for name in named if name.partition("~")[0] == base)
+        named[base if not earlier else f"{base}~{earlier + 1}"] = spec
+    return list(named.items())
+
+
+def _fanned(name: str, spec: TermSpec) -> list[tuple[str, TermSpec]]:
+    parts = spec.fan_out()
+    return [(name, spec)] if len(parts) == 1 else [(f"{name}-{k}", part) for k, part in enumerate(parts)]
+
+
+def _optimisation(recipe: Recipe) -> Optimisation:
+    return Optimisation(**recipe.optimiser.model_dump(), steps=recipe.training.steps)

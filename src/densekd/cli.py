@@ -1,0 +1,238 @@
+"""The command line. Thin: every command imports what it needs when it runs, so that ``--help`` is instant."""
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from densekd.errors import UserError
+
+app = typer.Typer(
+    help="Distil big segmentation models into small ones that ship.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console()
+
+RecipePath = Annotated[str, typer.Argument(help="a YAML file, a run folder, or the name of a shipped recipe")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value", show_default=False)]
+RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, gpu, ...")]
+Devices = Annotated[str, typer.Option(help="number or list of devices")]
+Nodes = Annotated[int, typer.Option(help="number of machines")]
+Strategy = Annotated[str, typer.Option(help="Lightning strategy: auto, ddp, fsdp, ...")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
+ModelPath = Annotated[Path, typer.Argument(help="run folder, student folder or checkpoint")]
+DataPath = Annotated[Path | None, typer.Option("--data", help="data folder or recipe; default: the run's own data")]
+
+
+@app.command()
+def train(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    run: RunPath = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    accelerator: Accelerator = "auto",
+    devices: Devices = "auto",
+    nodes: Nodes = 1,
+    strategy: Strategy = "auto",
+) -> None:
+    """Train a student, with or without a teacher; evaluate, export and report."""
+    from densekd.recipe import load_recipe
+
+    loaded = load_recipe(_recipe_file(recipe), overrides or ())
+    from densekd.tables import comparison_table
+    from densekd.runs import RunFolder
+    from densekd.train import Launch
+    from densekd.train import train as run_training
+
+    existing = "resume" if resume else "overwrite" if overwrite else "refuse"
+    folder = RunFolder(run or (Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else Path("runs") / loaded.name))
+    results = run_training(loaded, folder, Launch(accelerator, devices, nodes, strategy), existing, console)
+    if results:
+        console.print(comparison_table(results))
+
+
+@app.command()
+def quickstart(
+    run: Annotated[Path, typer.Option("--run", help="run folder")] = Path("runs/quickstart"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Make synthetic street scenes, train teacher, student alone and student with CWD, and compare. No download."""
+    from densekd.quickstart import quickstart as run_quickstart
+
+    run_quickstart(run, _shipped("quickstart"), "overwrite" if overwrite else "refuse", console)
+
+
+@app.command()
+def evaluate(
+    model: ModelPath,
+    data: DataPath = None,
+    split: Annotated[str | None, typer.Option(help="default: the recipe's validation split, or val")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
+) -> None:
+    """Score a model on whole images at their original size."""
+    from densekd.inspection import evaluate_path
+    from densekd.tables import score_table
+
+    scores = evaluate_path(model, data, split)
+    console.print(score_table(scores))
+    if json is not None:
+        import json as json_module
+
+        from densekd.files import write_text
+
+        write_text(json, json_module.dumps(scores, indent=1) + "\n")
+
+
+@app.command()
+def predict(
+    model: ModelPath,
+    images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
+    out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
+) -> None:
+    """Write label PNGs and colour overlays."""
+    from densekd.evaluation import predict_folder
+    from densekd.inspection import classes_of, open_model
+
+    package = open_model(model)
+    out = out or (model if model.is_dir() else model.parent) / "predictions"
+    resize = package.config.resize
+    count = predict_folder(
+        package.model, classes_of(package.config), None if resize is None else (resize[0], resize[1]), images, out
+    )
+    console.print(f"{count} images: {out / 'labels'}, {out / 'overlays'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="model name, run folder, student folder or checkpoint")],
+    options: Annotated[list[str] | None, typer.Argument(help="key=value for a model name", show_default=False)] = None,
+    size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
+) -> None:
+    """Show parameters, FLOPs and taps with their shapes."""
+    from densekd.inspection import describe_model
+
+    console.print(describe_model(model, options or [], size))
+
+
+@app.command()
+def check(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Sample the data, build the models, run a few steps, and estimate memory and time."""
+    from densekd.recipe import load_recipe
+
+    loaded = load_recipe(_recipe_file(recipe), overrides or ())
+    from densekd.preflight import check as run_check
+
+    console.print(run_check(loaded, console))
+
+
+@app.command()
+def losses() -> None:
+    """List the distillation losses."""
+    from densekd.inspection import describe_losses
+
+    console.print(describe_losses())
+
+
+@app.command()
+def models() -> None:
+    """List the architectures and backbones."""
+    from densekd.inspection import describe_models
+
+    console.print(describe_models())
+
+
+@app.command()
+def datasets() -> None:
+    """List the datasets."""
+    from densekd.inspection import describe_datasets
+
+    console.print(describe_datasets())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a recipe, for editors."""
+    import json
+
+    from densekd.recipe import Recipe
+
+    sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+) -> None:
+    if version:
+        from densekd import __version__
+
+        console.print(f"densekd {__version__}", highlight=False)
+        raise typer.Exit
+    context.obj = debug
+
+
+def main() -> None:
+    """Run the command line; one clear message and an exit status for what the user can mend."""
+    debug = "--debug" in sys.argv or os.environ.get("DENSEKD_DEBUG") == "1"
+    if "--debug" in sys.argv:
+        # Accepted anywhere on the line, where people type it: behind the command that failed.
+        sys.argv.remove("--debug")
+    _silence_libraries()
+    try:
+        app()
+    except UserError as error:
+        if debug:
+            raise
+        Console(stderr=True).print(f"[red]error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        message = f"[red]error:[/] {type(error).__name__}: {_escape(str(error))}\nThis should not happen; --debug shows where."
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _silence_libraries() -> None:
+    """Keep the banners and warnings of libraries off the screen; ours are raised or printed, never warned."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _recipe_file(recipe: str) -> Path:
+    path = Path(recipe)
+    if (path / "recipe.yaml").is_file():
+        return path / "recipe.yaml"
+    return path if path.suffix in (".yaml", ".yml") or path.exists() else _shipped(recipe)
+
+
+def _shipped(name: str) -> Path:
+    """Find a recipe that comes with densekd: in the wheel, or beside ``src/`` in a checkout."""
+    from densekd.errors import RecipeError, suggest
+
+    here = Path(__file__).parent
+    folder = next((f for f in (here / "recipes", here.parents[1] / "recipes") if f.is_dir()), here)
+    known = {str(f.relative_to(folder).with_suffix("")): f for f in folder.rglob("*.yaml")}
+    if name not in known:
+        raise RecipeError(f"'{name}' is no recipe file, no run folder and no shipped recipe. {suggest(name, known)}")
+    return known[name]

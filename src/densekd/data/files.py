@@ -1,0 +1,165 @@
+"""Images and their labels on disk: found, paired, verified and decoded, with errors that name the file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from densekd.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+LABEL_SUFFIXES = (".png",)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What the label values mean.
+
+    Args:
+        names: C class names; label c means names[c].
+        palette: C RGB colours, 0..255.
+        ignore_index: the label of void pixels, which are neither learned nor scored.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore_index: int = 255
+
+
+class Item(NamedTuple):
+    """One image and its label."""
+
+    stem: str
+    image: Path
+    label: Path
+
+
+@dataclass(frozen=True)
+class SegmentationFiles:
+    """The files of one split.
+
+    Args:
+        classes: what the labels mean.
+        items: sorted by stem.
+        label_map: value in the file -> label, for values that differ.
+    """
+
+    classes: Classes
+    items: tuple[Item, ...]
+    label_map: Mapping[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.items)
+
+    def image(self, index: int) -> np.ndarray:
+        """Decode an image: uint8 RGB ``[H, W, 3]``.
+
+        Raises:
+            UserError: a damaged or unreadable file.
+        """
+        return read_image(self.items[index].image)
+
+    def label(self, index: int) -> np.ndarray:
+        """Decode a label: uint8 ``[H, W]``, values 0..C-1 or ``ignore_index``.
+
+        Raises:
+            UserError: a damaged file, several channels, or a value that is no class.
+        """
+        path = self.items[index].label
+        values = _read_label(path)
+        present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+        allowed = {*range(len(self.classes.names)), self.classes.ignore_index, *self.label_map}
+        for value in present:
+            if int(value) not in allowed:
+                y, x = np.argwhere(values == value)[0]
+                raise UserError(
+                    f"{path}: label value {value} at row {y}, column {x}; the {len(self.classes.names)} classes are "
+                    f"0..{len(self.classes.names) - 1} and void is {self.classes.ignore_index}."
+                )
+        if self.label_map:
+            table = np.arange(256, dtype=np.uint8)
+            table[list(self.label_map)] = list(self.label_map.values())
+            values = table[values]
+        return values
+
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decode image and label.
+
+        Raises:
+            UserError: as above, or when their sizes differ.
+        """
+        image, label = self.image(index), self.label(index)
+        if image.shape[:2] != label.shape:
+            item = self.items[index]
+            raise UserError(
+                f"{item.image} is {image.shape[1]} x {image.shape[0]} pixels, but its label {item.label} is "
+                f"{label.shape[1]} x {label.shape[0]}. They must be the same size."
+            )
+        return image, label
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode any image file to uint8 RGB ``[H, W, 3]``.
+
+    Raises:
+        UserError: a missing, damaged or unreadable file.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error
+
+
+def _read_label(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            mode, values = picture.mode, np.array(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
+    if mode not in ("L", "P"):
+        raise UserError(f"{path}: a label must be one channel of 8-bit class numbers, but this picture's mode is {mode}.")
+    return values
+
+
+def find(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
+    """List the files below ``folder`` by stem (the path from ``folder`` without suffix), sorted.
+
+    Raises:
+        UserError: the folder does not exist, or two files share a stem.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            raise UserError(f"{found[stem]} and {path} have the same stem; keep one.")
+        found[stem] = path
+    return found
+
+
+def pair_by_stem(images: Path, labels: Path) -> tuple[Item, ...]:
+    """Pair every image with the label of the same stem.
+
+    Raises:
+        UserError: a folder is missing, there is no image, or an image or label stays alone.
+    """
+    by_image, by_label = find(images, IMAGE_SUFFIXES), find(labels, LABEL_SUFFIXES)
+    if not by_image:
+        raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
+    for here, there, folder, what in (
+        (by_image, by_label, labels, "label"),
+        (by_label, by_image, images, "image"),
+    ):
+        alone = [path for stem, path in here.items() if stem not in there]
+        if alone:
+            raise UserError(f"{len(alone)} of {len(here)} files have no {what} in {folder}, the first: {alone[0]}.")
+    return tuple(Item(stem, path, by_label[stem]) for stem, path in by_image.items())

@@ -1,0 +1,65 @@
+"""Any segmentation data in one plain layout: ``images/<split>``, ``labels/<split>`` and ``classes.json``."""
+
+import colorsys
+import json
+from pathlib import Path
+from typing import Any
+
+from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
+from densekd.errors import UserError
+
+
+def folder(root: Path, split: str) -> SegmentationFiles:
+    """Find the files of one split.
+
+    Layout: ``images/<split>/<stem>.jpg|png|...``, ``labels/<split>/<stem>.png`` (one channel, 8 bit, class numbers) and
+    ``classes.json`` with ``names`` and, optionally, ``palette`` (RGB per class) and ``ignore_index`` (255).
+
+    Args:
+        root: the folder that holds them.
+        split: the name of a sub-folder of ``images`` and ``labels``.
+
+    Raises:
+        UserError: a missing or empty folder, files that do not pair, a wrong classes.json.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such data folder.")
+    images = root / "images"
+    if images.is_dir() and not (images / split).is_dir():
+        splits = sorted(p.name for p in images.iterdir() if p.is_dir())
+        raise UserError(f"{images}: no split '{split}'; there is {', '.join(splits) or 'none'}.")
+    return SegmentationFiles(read_classes(root / "classes.json"), pair_by_stem(images / split, root / "labels" / split))
+
+
+def read_classes(path: Path) -> Classes:
+    """Read class names, palette and ignore index.
+
+    Raises:
+        UserError: a missing or malformed file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return _parse_classes(content)
+    except FileNotFoundError as error:
+        raise UserError(f'{path}: missing. Write {{"names": ["road", "car", ...]}} there.') from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
+        raise UserError(f'{path}: expected {{"names": [...], "palette": [[r, g, b], ...], "ignore_index": 255}}; {error}.') from error
+
+
+def _parse_classes(content: dict[str, Any]) -> Classes:
+    names = tuple(str(name) for name in content["names"])
+    if not names or len(names) > 255:
+        raise ValueError(f"there are {len(names)} names; 1 to 255 can be told apart in 8 bits")
+    palette = tuple((int(r), int(g), int(b)) for r, g, b in content.get("palette", distinct_colours(len(names))))
+    if len(palette) != len(names):
+        raise ValueError(f"there are {len(names)} names but {len(palette)} colours")
+    ignore_index = int(content.get("ignore_index", 255))
+    if ignore_index in range(len(names)) or ignore_index not in range(256):
+        raise ValueError(f"ignore_index {ignore_index} must lie in 0..255 and be no class")
+    return Classes(names, palette, ignore_index)
+
+
+def distinct_colours(count: int) -> list[tuple[int, int, int]]:
+    """Return ``count`` RGB colours that differ in hue, then in brightness."""
+    colours = (colorsys.hsv_to_rgb(k * 0.618 % 1, 0.75 - 0.25 * (k % 2), 0.95 - 0.25 * (k % 3)) for k in range(count))
+    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]

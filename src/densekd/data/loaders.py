@@ -1,0 +1,28 @@
+"""Loaders for training and evaluation."""
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from densekd.data.sampler import Shard, StepSampler
+from densekd.data.segmentation import EvaluationSet, Sample, TrainingSet, as_batch, evaluation_batch
+
+
+def training_loader(dataset: TrainingSet, sampler: StepSampler, workers: int) -> "StatefulDataLoader[Sample]":
+    """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers."""
+    return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=as_batch, **_workers(workers))
+
+
+def evaluation_loader(
+    dataset: EvaluationSet, batch_size: int, workers: int, shard: Shard = Shard()
+) -> "DataLoader[list[Sample]]":
+    """Load every image once over all processes, none twice."""
+    part = range(shard.rank, len(dataset), shard.world)
+    subset = torch.utils.data.Subset(dataset, list(part))
+    return DataLoader(subset, batch_size=batch_size, collate_fn=evaluation_batch, **_workers(workers))
+
+
+def _workers(count: int) -> dict[str, Any]:
+    return {"num_workers": count, "pin_memory": torch.cuda.is_available(), "persistent_workers": count > 0}

@@ -1,0 +1,68 @@
+"""The order of the data, as a pure function of the seed and the step."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch.utils.data import Sampler
+
+
+class Draw(NamedTuple):
+    """The ``number``-th sample of a training, which reads image ``index``."""
+
+    index: int
+    number: int
+
+
+class Shard(NamedTuple):
+    """One of several processes."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class StepSampler(Sampler[list[Draw]]):
+    """Batches for a number of steps: shuffled pass after shuffled pass, without a seam between passes.
+
+    Batch k of all processes together is samples ``k * batch_size`` to ``(k + 1) * batch_size - 1`` of one stream, whatever
+    the number of processes; a resumed training continues the stream because nothing in it depends on the past.
+
+    Args:
+        images: size of the dataset.
+        batch_size: samples of all processes together; a multiple of ``shard.world``.
+        batches: how many.
+        seed: of the order.
+        shard: this process.
+
+    Raises:
+        ValueError: a batch that does not divide among the processes.
+    """
+
+    def __init__(self, images: int, batch_size: int, batches: int, seed: int, shard: Shard) -> None:
+        if batch_size % shard.world:
+            raise ValueError(f"a batch of {batch_size} does not divide among {shard.world} processes")
+        self.images = images
+        self.batch_size = batch_size
+        self.batches = batches
+        self.seed = seed
+        self.shard = shard
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Yield this process's part of each batch."""
+        current, order = -1, torch.empty(0)
+        for batch in range(self.batches):
+            draws = []
+            for number in range(batch * self.batch_size + self.shard.rank, (batch + 1) * self.batch_size, self.shard.world):
+                epoch, position = divmod(number, self.images)
+                if epoch != current:
+                    current, order = epoch, self._order(epoch)
+                draws.append(Draw(int(order[position]), number))
+            yield draws
+
+    def _order(self, epoch: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return torch.randperm(self.images, generator=generator)

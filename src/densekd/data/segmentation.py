@@ -1,0 +1,143 @@
+"""What the loaders read: training samples drawn and augmented by number, evaluation samples as they are."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from densekd.data.files import SegmentationFiles
+from densekd.data.sampler import Draw
+
+Size = tuple[int, int]
+
+
+class Sample(NamedTuple):
+    """One image with its label.
+
+    Shape:
+        image: uint8 RGB ``[3, H, W]``; label: uint8 ``[H, W]`` in training, of the original size in evaluation.
+    """
+
+    image: Tensor
+    label: Tensor
+
+
+class TrainingSet(Dataset[Sample]):
+    """Augmented samples; everything random in sample n comes from (seed, n), whoever draws it and whenever.
+
+    Args:
+        files: the images and labels.
+        resize: (height, width) every image is first brought to, or None.
+        augment: from an (Image, Mask) pair to the same of one fixed size.
+        seed: of the augmentation.
+        cache_bytes: decoded (and resized) samples are kept in this process up to this size.
+    """
+
+    def __init__(
+        self, files: SegmentationFiles, resize: Size | None, augment: v2.Transform, seed: int, cache_bytes: int
+    ) -> None:
+        self.files = files
+        self.resize = resize
+        self.augment = augment
+        self.seed = seed
+        self.free_bytes = cache_bytes
+        self.cache: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        """Return the augmented sample for one draw."""
+        image, label = self._decoded(draw.index)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(self.seed, draw.number))
+            image, label = self.augment(tv_tensors.Image(image), tv_tensors.Mask(label))
+        return Sample(image.as_subclass(Tensor).contiguous(), label.as_subclass(Tensor).contiguous())
+
+    def _decoded(self, index: int) -> Sample:
+        if index in self.cache:
+            return self.cache[index]
+        image, label = (torch.from_numpy(x) for x in self.files.pair(index))
+        image = image.permute(2, 0, 1).contiguous()
+        if self.resize is not None:
+            image = functional.resize(image, list(self.resize), antialias=True)
+            nearest = functional.InterpolationMode.NEAREST
+            label = functional.resize(label[None], list(self.resize), interpolation=nearest)[0]
+        sample = Sample(image, label)
+        size = sum(x.nbytes for x in sample)
+        if size <= self.free_bytes:
+            self.free_bytes -= size
+            self.cache[index] = sample
+        return sample
+
+
+class EvaluationSet(Dataset[Sample]):
+    """Whole images, resized for the model when it was trained at a fixed size; labels at their original size.
+
+    Args:
+        files: the images and labels.
+        resize: (height, width) the images are brought to, or None.
+    """
+
+    def __init__(self, files: SegmentationFiles, resize: Size | None) -> None:
+        self.files = files
+        self.resize = resize
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one image and its label."""
+        image, label = self.files.pair(index)
+        return Sample(to_model_input(image, self.resize), torch.from_numpy(label))
+
+
+def to_model_input(image: np.ndarray, resize: Size | None) -> Tensor:
+    """Turn a decoded image ``[H, W, 3]`` into uint8 ``[3, H', W']`` at the size the model was trained at."""
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    return tensor if resize is None else functional.resize(tensor, list(resize), antialias=True)
+
+
+def mix(seed: int, number: int) -> int:
+    """Hash (seed, number) to 64 bits, so that neighbouring numbers give unrelated random streams."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
+
+
+def cache_budget(setting: float | str, workers: int) -> int:
+    """Return the bytes each loading process may keep: a setting in GB, ``off``, or ``auto``: half the free memory.
+
+    Args:
+        setting: the recipe's ``data.cache``.
+        workers: loading processes, which share the budget.
+    """
+    if setting == "off":
+        return 0
+    total = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if setting == "auto" else float(setting) * 1e9
+    return int(total) // max(1, workers)
+
+
+def class_frequency(files: SegmentationFiles) -> Tensor:
+    """Count the labelled pixels of each class over all files and return their shares ``[C]`` (float64, sum 1)."""
+    C = len(files.classes.names)
+    counts = np.zeros(C, dtype=np.int64)
+    for index in range(len(files)):
+        counts += np.bincount(files.label(index).ravel(), minlength=256)[:C]
+    return torch.from_numpy(counts / max(1, counts.sum()))
+
+
+def evaluation_batch(samples: list[Sample]) -> list[Sample]:
+    """Collate by doing nothing: images of one evaluation batch may differ in size."""
+    return samples
+
+
+def as_batch(samples: list[Sample]) -> dict[str, Any]:
+    """Stack augmented samples: ``images`` uint8 ``[B, 3, H, W]``, ``target`` uint8 ``[B, H, W]``."""
+    return {"images": torch.stack([s.image for s in samples]), "target": torch.stack([s.label for s in samples])}

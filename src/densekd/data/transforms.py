@@ -1,0 +1,96 @@
+"""Augmentation on torchvision's tv_tensors: what the source systems do, as v2 transforms."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+# ImageNet's mean colour: padding that normalises to about zero in every family.
+MEAN_COLOUR = (124, 116, 104)
+
+
+class RandomScale(v2.Transform):
+    """Resize by a factor drawn uniformly, keeping the aspect ratio; bilinear images, nearest labels.
+
+    Args:
+        low: smallest factor.
+        high: largest factor.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the new size."""
+        height, width = _size(flat_inputs)
+        factor = torch.empty(1).uniform_(self.low, self.high).item()
+        return {"size": [max(1, round(height * factor)), max(1, round(width * factor))]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resize one input."""
+        return self._call_kernel(functional.resize, inpt, size=params["size"], antialias=True)
+
+
+class RandomCrop(v2.Transform):
+    """Crop at random; redraw, up to ten times, while one class fills the crop (mmsegmentation's ``cat_max_ratio``).
+
+    Smaller inputs are padded at the bottom and right: images with the mean colour, labels with ``ignore_index``.
+
+    Args:
+        size: (height, width) of the crop.
+        max_class_share: a crop is accepted when it has at least two classes and none covers this share of the labelled
+            pixels; 1 accepts every crop.
+        ignore_index: label of the padding; does not count as a class.
+    """
+
+    TRIES = 10
+
+    def __init__(self, size: tuple[int, int], max_class_share: float, ignore_index: int) -> None:
+        super().__init__()
+        self.size = size
+        self.max_class_share = max_class_share
+        self.ignore_index = ignore_index
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the corner of the crop."""
+        height, width = _size(flat_inputs)
+        labels = next((x for x in flat_inputs if isinstance(x, tv_tensors.Mask)), None)
+        crop_height, crop_width = min(self.size[0], height), min(self.size[1], width)
+        for _ in range(self.TRIES + 1):
+            top = int(torch.randint(height - crop_height + 1, ()))
+            left = int(torch.randint(width - crop_width + 1, ()))
+            if labels is None or self._accepts(labels[..., top : top + crop_height, left : left + crop_width]):
+                break
+        return {"box": (top, left, crop_height, crop_width)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Crop and pad one input."""
+        top, left, height, width = params["box"]
+        cropped = self._call_kernel(functional.crop, inpt, top, left, height, width)
+        padding = [0, 0, self.size[1] - width, self.size[0] - height]
+        if not any(padding):
+            return cropped
+        fill: Any = self.ignore_index if isinstance(inpt, tv_tensors.Mask) else list(MEAN_COLOUR)
+        return self._call_kernel(functional.pad, cropped, padding=padding, fill=fill)
+
+    def _accepts(self, labels: Tensor) -> bool:
+        if self.max_class_share >= 1:
+            return True
+        counts = torch.bincount(labels.as_subclass(Tensor).reshape(-1).int(), minlength=256)
+        counts[self.ignore_index] = 0
+        return bool((counts > 0).sum() > 1 and counts.max() < self.max_class_share * counts.sum())
+
+
+def photometric_distortion() -> v2.Transform:
+    """Brightness +-32 levels, contrast and saturation 0.5-1.5, hue +-18 degrees, each with probability one half."""
+    ranges = ({"brightness": (0.875, 1.125)}, {"contrast": (0.5, 1.5)}, {"saturation": (0.5, 1.5)}, {"hue": (-0.05, 0.05)})
+    return v2.Compose([v2.RandomApply([v2.ColorJitter(**one)], p=0.5) for one in ranges])
+
+
+def _size(flat_inputs: list[Any]) -> tuple[int, int]:
+    height, width = functional.get_size(next(x for x in flat_inputs if isinstance(x, (tv_tensors.Image, tv_tensors.Mask))))
+    return height, width

@@ -1,0 +1,98 @@
+"""The one LightningModule: a teacher looks, a student learns, terms are added up."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from densekd.optim import Optimisation, make_optimiser, make_schedule
+from densekd.taps import Frozen, Taps
+from densekd.terms import Term
+
+
+class Task(Protocol):
+    """What the distiller asks of a task; see :mod:`densekd.tasks`."""
+
+    def student_taps(self, student: nn.Module) -> list[str]: ...  # noqa: D102
+    def images(self, batch: Any) -> Tensor: ...  # noqa: D102
+    def target(self, batch: Any) -> Any: ...  # noqa: D102
+    def losses(self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Any) -> dict[str, Tensor]: ...  # noqa: D102
+    def metric(self) -> Any: ...  # noqa: D102
+    def evaluate(self, model: nn.Module, samples: Any, metric: Any) -> None: ...  # noqa: D102
+
+
+class Distiller(L.LightningModule):
+    """Train ``student`` on its task and on what ``terms`` compare it with.
+
+    Built from live objects: works in a notebook, with any two modules.
+
+    Args:
+        student: takes float RGB in [0, 1], ``[B, 3, H, W]``.
+        teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints.
+        task: see :mod:`densekd.tasks`.
+        terms: name -> term.
+        optimisation: see :class:`densekd.optim.Optimisation`.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | None,
+        task: Task,
+        terms: Mapping[str, Term],
+        optimisation: Optimisation,
+    ) -> None:
+        super().__init__()
+        self.student = student.to(memory_format=torch.channels_last)
+        self.terms = nn.ModuleDict(terms)
+        self.task = task
+        self.optimisation = optimisation
+        self.metric = task.metric()
+        taps = [term.taps.student for term in terms.values()] + task.student_taps(student)
+        self._taps = Taps(student, dict.fromkeys(taps))
+        self.teacher: Frozen | None = None
+        if teacher is not None:
+            teacher = teacher.to(memory_format=torch.channels_last)
+            self.teacher = Frozen(teacher, dict.fromkeys(term.taps.teacher for term in terms.values()))
+
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        """Return the total loss and its detached summands, each already weighted."""
+        n = self.global_step + 1
+        images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
+        target = self.task.target(batch)
+        taught = {} if self.teacher is None else self.teacher(images)
+        output, learnt = self._taps(images)
+        losses = {f"task/{name}": v for name, v in self.task.losses(self.student, output, learnt, target).items()}
+        for name, term in self.terms.items():
+            assert isinstance(term, Term)
+            weight = term.weight(n)
+            losses[f"distill/{name}"] = weight * term(learnt, taught, target) if weight else images.new_zeros(())
+        total = torch.stack(list(losses.values())).sum()
+        return {"loss": total, "losses": {name: value.detach() for name, value in losses.items()}}
+
+    def validation_step(self, samples: Any, batch_idx: int) -> None:
+        """Count one batch of the validation data."""
+        self.task.evaluate(self.student, samples, self.metric)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting from zero."""
+        self.metric.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation scores."""
+        scores = self.metric.compute()
+        self.log_dict({f"val/{k}": float("nan") if v is None else v for k, v in scores.items() if not isinstance(v, list)})
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave validation samples, which differ in size, to the task; everything else moves as usual."""
+        if isinstance(batch, list):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser and the per-step schedule."""
+        optimiser = make_optimiser(self.student, self.terms, self.optimisation)
+        schedule = make_schedule(optimiser, self.optimisation)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

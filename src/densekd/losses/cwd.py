@@ -1,0 +1,66 @@
+"""Channel-wise knowledge distillation (Shu et al., ICCV 2021, arXiv 2011.13256, eq. 4)."""
+
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from densekd.kernels import softmax_kl
+
+Normalise = Literal["channel", "spatial", "channel_mean", "none"]
+Divergence = Literal["kl", "mse"]
+
+
+class CWD(nn.Module):
+    """Match where each channel looks: KL between softmax maps over the positions of every channel.
+
+    ``T^2 / (B C) * sum_{b,c} KL(softmax_HW(teacher / T) || softmax_HW(student / T))``: the sum over positions, the mean
+    over images and channels.
+
+    Args:
+        temperature: T > 0. The authors ship 4 (weight 3) on segmentation logits, MMRazor 1 (weight 5).
+        normalise: ``channel`` (the paper), ``spatial`` (softmax over channels at each position, mean over positions),
+            ``channel_mean`` (each channel's mean, no softmax) or ``none`` (raw values); the last two need ``mse``.
+        divergence: ``kl``, or ``mse``: squared error of the normalised values, which is taken at T = 1.
+
+    Shape:
+        student, teacher: ``[B, C, H, W]``, any range (logits or features); target: ignored. Returns a scalar >= 0.
+
+    Raises:
+        ValueError: a temperature that is not positive, an unknown choice, or a pair that has no meaning.
+    """
+
+    def __init__(
+        self, temperature: float = 1.0, normalise: Normalise = "channel", divergence: Divergence = "kl"
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        for value, choices in ((normalise, get_args(Normalise)), (divergence, get_args(Divergence))):
+            if value not in choices:
+                raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
+        if divergence == "kl" and normalise in ("channel_mean", "none"):
+            raise ValueError(f"KL needs distributions; normalise: {normalise} gives none. Use divergence: mse")
+        self.temperature = temperature if divergence == "kl" else 1.0
+        self.normalise = normalise
+        self.divergence = divergence
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return the loss as a scalar in at least float32."""
+        B, C, H, W = student.shape
+        s, t = student.flatten(2) / self.temperature, teacher.flatten(2) / self.temperature
+        distributions = B * C if self.normalise in ("channel", "channel_mean") else B * H * W
+        if self.divergence == "kl":
+            dim = 2 if self.normalise == "channel" else 1
+            return softmax_kl(s, t, dim).sum() * (self.temperature**2 / distributions)
+        if s.shape != t.shape:
+            raise ValueError(f"student and teacher must have one shape, got {list(s.shape)} and {list(t.shape)}")
+        s, t = self._normalised(s), self._normalised(t)
+        return (s - t).square().sum() / distributions
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        x = x.double() if x.dtype.itemsize == 8 else x.float()
+        if self.normalise == "channel":
+            return x.softmax(2)
+        if self.normalise == "spatial":
+            return x.softmax(1)
+        return x.mean(2) if self.normalise == "channel_mean" else x

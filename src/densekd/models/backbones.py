@@ -1,0 +1,65 @@
+"""Backbones from timm, adjusted to what each family did: a list of four feature maps, finest first."""
+
+from typing import Any, NamedTuple
+
+import timm
+from torch import nn
+
+from densekd.errors import RecipeError, suggest
+from densekd.models.families import Dilation, Family
+
+_RESNETS: dict[str, float] = {
+    "resnet18": 1, "resnet18_050": 0.5, "resnet18_025": 0.25, "resnet34": 1, "resnet50": 1, "resnet101": 1,
+}  # fmt: skip
+_MOBILENETS = ("mobilenetv3_small_050", "mobilenetv3_small_075", "mobilenetv3_small_100", "mobilenetv3_large_100")
+BACKBONES = (*_RESNETS, *_MOBILENETS)
+
+
+class Backbone(NamedTuple):
+    """A feature extractor and the channels of its four maps."""
+
+    module: nn.Module
+    channels: list[int]
+
+
+def make_backbone(name: str, family: Family, output_stride: int) -> Backbone:
+    """Build a backbone without weights.
+
+    Args:
+        name: one of ``BACKBONES``; ``_025`` and ``_050`` are width factors, as in timm's names.
+        family: stem, dilation and pooling of a ResNet (the mobile ones are the same in all families).
+        output_stride: stride of the last map: 8, 16 or 32.
+
+    Raises:
+        RecipeError: an unknown name.
+    """
+    if name not in BACKBONES:
+        raise RecipeError(f"Unknown backbone '{name}'. {suggest(name, BACKBONES)}")
+    options: dict[str, Any] = {"features_only": True, "output_stride": output_stride, "out_indices": (1, 2, 3, 4)}
+    if name in _MOBILENETS:
+        module = timm.create_model(name, **options)
+        return Backbone(module, module.feature_info.channels())
+    factor = _RESNETS[name]
+    if factor != 1:
+        options["channels"] = tuple(int(factor * c) for c in (64, 128, 256, 512))
+    if family.stem_width is not None:
+        options |= {"stem_type": "deep", "stem_width": int(factor * family.stem_width)}
+    module = timm.create_model(name.partition("_")[0], **options)
+    module.maxpool.ceil_mode = family.ceil_pool
+    _set_dilation(module, family.dilation)
+    return Backbone(module, module.feature_info.channels())
+
+
+def _set_dilation(resnet: nn.Module, variant: Dilation) -> None:
+    """Turn timm's dilations (``halved``) into another variant's."""
+    if variant == "halved":
+        return
+    for stage in (resnet.get_submodule("layer3"), resnet.get_submodule("layer4")):
+        dilation = max(m.dilation[0] for m in stage.modules() if isinstance(m, nn.Conv2d))
+        for block in stage.children():
+            three_by_three = [m for m in block.children() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+            for index, conv in enumerate(three_by_three):
+                if variant == "full":
+                    conv.dilation = conv.padding = (dilation, dilation)
+                elif index > 0:
+                    conv.dilation = conv.padding = (1, 1)

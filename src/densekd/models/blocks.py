@@ -1,0 +1,72 @@
+"""The few blocks that every family is made of."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from densekd.models.families import Convention
+
+
+class Normalise(nn.Module):
+    """Turn RGB in [0, 1] into what a network was trained on; part of the model, so that models can share a batch.
+
+    Args:
+        convention: channel order, mean and standard deviation.
+
+    Shape:
+        ``[B, 3, H, W]`` -> the same.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, convention: Convention) -> None:
+        super().__init__()
+        self.order = convention.order
+        self.register_buffer("mean", torch.tensor(convention.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / torch.tensor(convention.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reorder the channels, subtract the mean and divide by the standard deviation."""
+        if self.order == "bgr":
+            images = images.flip(1)
+        return (images - self.mean) * self.scale
+
+
+def conv_norm_act(inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0) -> nn.Sequential:
+    """Convolution with same padding and no bias, batch norm, and ReLU (leaky where the slope is not 0)."""
+    activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), activation
+    )
+
+
+class PyramidPooling(nn.Module):
+    """Pool to 1, 2, 3 and 6 cells a side, project, enlarge again (PSPNet, arXiv 1612.01105, fig. 3).
+
+    Args:
+        inputs: channels of the features.
+        outputs: channels of each of the four levels.
+        align_corners: of the enlargement.
+        negative_slope: of the levels' activation.
+
+    Shape:
+        ``[B, inputs, H, W]`` -> list of four ``[B, outputs, H, W]``.
+    """
+
+    SIZES = (1, 2, 3, 6)
+
+    def __init__(self, inputs: int, outputs: int, align_corners: bool, negative_slope: float = 0.0) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        self.levels = nn.ModuleList(conv_norm_act(inputs, outputs, 1, negative_slope) for _ in self.SIZES)
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Return the four levels at the size of ``features``."""
+        pooled = (level(F.adaptive_avg_pool2d(features, n)) for n, level in zip(self.SIZES, self.levels, strict=True))
+        return [enlarge(x, features, self.align_corners) for x in pooled]
+
+
+def enlarge(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
+    """Resize ``x`` bilinearly to the height and width of ``like``."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=align_corners)

@@ -1,0 +1,62 @@
+"""What distinguishes the published families of one architecture: data, not subclasses.
+
+A checkpoint's keys show none of this, and all of it changes the numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dilation = Literal["first_conv", "halved", "full"]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a family feeds images to its networks, in units of [0, 1].
+
+    Args:
+        order: channel order of the network's input.
+        mean: subtracted, in that order.
+        std: divided by, in that order.
+    """
+
+    order: Literal["rgb", "bgr"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Convention("rgb", (123.675 / 255, 116.28 / 255, 103.53 / 255), (58.395 / 255, 57.12 / 255, 57.375 / 255))
+CAFFE = Convention("bgr", (104.00698793 / 255, 116.66876762 / 255, 122.67891434 / 255), (1 / 255, 1 / 255, 1 / 255))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One published way to build a dilated ResNet with a dense head.
+
+    Args:
+        convention: of the input.
+        stem_width: w of a deep stem of three 3x3 convolutions (w, w, 2w); None for a single 7x7.
+        dilation: which 3x3 convolutions of a dilated stage carry the stage's dilation d. ``first_conv``: in a basic
+            block the first one alone; ``halved``: all; both with d / 2 in the first convolution of the stage's first block.
+            ``full``: all, the first block's included.
+        ceil_pool: the stem's max-pooling rounds its output size up.
+        align_corners: of every bilinear resize.
+        negative_slope: of the leaky ReLU in the heads; 0 is a ReLU.
+        pyramid_first: the pyramid levels precede the backbone's features in the head's input.
+        auxiliary_bias: the auxiliary head's 3x3 convolution has a bias.
+    """
+
+    convention: Convention
+    stem_width: int | None
+    dilation: Dilation
+    ceil_pool: bool
+    align_corners: bool
+    negative_slope: float
+    pyramid_first: bool
+    auxiliary_bias: bool
+
+
+FAMILIES: dict[str, Family] = {
+    "mmseg": Family(IMAGENET, 32, "first_conv", False, False, 0.0, False, False),
+    "cirkd": Family(CAFFE, 64, "halved", False, True, 0.0, False, False),
+    "torchdistiller": Family(CAFFE, 64, "full", True, True, 0.01, True, True),
+}

@@ -1,0 +1,24 @@
+"""A light segmentation model: any backbone at stride 32 with a feature pyramid head at stride 4."""
+
+from densekd.models.backbones import make_backbone
+from densekd.models.families import FAMILIES
+from densekd.models.heads import FPNHead
+from densekd.models.segmentor import Segmentor
+
+
+def fpn(num_classes: int, backbone: str = "resnet18", channels: int = 128, dropout: float = 0.0) -> Segmentor:
+    """Build a feature pyramid network with pyramid pooling, without auxiliary head.
+
+    Args:
+        num_classes: C; supplied by the build.
+        backbone: see :data:`densekd.models.backbones.BACKBONES`.
+        channels: width of the pyramid.
+        dropout: share of channels dropped before the classifier.
+
+    Raises:
+        RecipeError: an unknown backbone.
+    """
+    kind = FAMILIES["mmseg"]
+    body = make_backbone(backbone, kind, output_stride=32)
+    head = FPNHead(body.channels, channels, num_classes, dropout)
+    return Segmentor(kind.convention, body.module, head, None, kind.align_corners)

@@ -1,0 +1,33 @@
+"""Fully convolutional head, here the auxiliary one (arXiv 1612.01105, section 3.3)."""
+
+from torch import Tensor, nn
+
+from densekd.models.blocks import conv_norm_act
+from densekd.models.families import Family
+
+
+class FCNHead(nn.Module):
+    """A 3x3 convolution, dropout and a 1x1 classifier on the third feature map.
+
+    Args:
+        inputs: channels of that map.
+        channels: width.
+        num_classes: C.
+        family: activation, and whether the convolution has a bias.
+
+    Shape:
+        list of maps, the third ``[B, inputs, H, W]`` -> ``[B, C, H, W]``.
+    """
+
+    def __init__(self, inputs: int, channels: int, num_classes: int, family: Family) -> None:
+        super().__init__()
+        self.conv = conv_norm_act(inputs, channels, 3, family.negative_slope)
+        if family.auxiliary_bias:
+            self.conv[0] = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.dropout = nn.Dropout2d(0.1)
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits at the stride of the third map."""
+        logits: Tensor = self.classifier(self.dropout(self.conv(features[2])))
+        return logits

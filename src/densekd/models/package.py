@@ -1,0 +1,98 @@
+"""The student package: ``config.json`` and ``model.safetensors``, all that is needed to run a model."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from densekd.errors import RecipeError, UserError
+from densekd.files import atomic, write_text
+from densekd.lookup import construct, resolve
+from densekd.models import MODELS
+from densekd.models.checkpoints import load_matched
+
+
+@dataclass(frozen=True)
+class PackageConfig:
+    """What a package says of its model.
+
+    Args:
+        model: a name of ``MODELS`` or ``package.module:Name``.
+        options: the builder's arguments.
+        classes: C names.
+        palette: C RGB colours.
+        ignore_index: label of void pixels.
+        resize: (height, width) that images are brought to before the model, or None for their own size.
+    """
+
+    model: str
+    options: dict[str, Any]
+    classes: list[str]
+    palette: list[list[int]]
+    ignore_index: int = 255
+    resize: list[int] | None = None
+
+
+class Package(NamedTuple):
+    """A loaded package; the model is in evaluation mode."""
+
+    model: nn.Module
+    config: PackageConfig
+
+
+def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors`` into ``folder``, each atomically."""
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with atomic(folder / "model.safetensors") as temporary:
+        save_file(state, temporary)
+    write_text(folder / "config.json", json.dumps({"format": 1, **asdict(config)}, indent=1) + "\n")
+
+
+def load_package(path: Path) -> Package:
+    """Read a package, or the one in ``student/`` of a run folder.
+
+    Raises:
+        UserError: a missing or damaged file, or weights that do not fit the model the config names.
+    """
+    folder = path / "student" if (path / "student" / "config.json").is_file() else path
+    config = read_config(folder)
+    model = build_packaged(config, folder / "config.json")
+    load_matched(model, folder, "student")
+    return Package(model.eval().to(memory_format=torch.channels_last), config)
+
+
+def build_packaged(config: PackageConfig, source: Path) -> nn.Module:
+    """Build the model that a config names, without weights.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    try:
+        builder = resolve(config.model, MODELS, "model")
+        if ":" in config.model and not (isinstance(builder, type) and issubclass(builder, nn.Module)):
+            # A config may come from anywhere; it names a module to build, not any function to call.
+            raise UserError(f"{source}: '{config.model}' is not an nn.Module class.")
+        model: nn.Module = construct(builder, config.options, {"num_classes": len(config.classes)}, str(source))
+    except RecipeError as error:
+        raise UserError(str(error)) from error
+    return model
+
+
+def read_config(folder: Path) -> PackageConfig:
+    """Read ``config.json`` of a package.
+
+    Raises:
+        UserError: a missing or malformed file.
+    """
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)})
+    except FileNotFoundError as error:
+        raise UserError(f"{folder}: no config.json; a student package has config.json and model.safetensors.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: not the config of a student package ({type(error).__name__}: {error}).") from error

@@ -1,0 +1,49 @@
+"""The one module that every segmentation model of ours is."""
+
+from torch import Tensor, nn
+
+from densekd.models.blocks import Normalise
+from densekd.models.families import Convention
+
+
+class Segmentor(nn.Module):
+    """Normalisation, backbone, head, and an auxiliary head where the family trains with one.
+
+    The auxiliary head's logits are read through the tap ``aux``. Whoever does not need them sets ``auxiliary`` to None:
+    a teacher whose ``aux`` nobody taps, a student that is exported.
+
+    Args:
+        convention: of the input, see :class:`densekd.models.families.Convention`.
+        backbone: images -> list of four feature maps, finest first.
+        head: feature maps -> logits.
+        auxiliary: the same, or None.
+        align_corners: how the family enlarges its logits.
+
+    Shape:
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``.
+    """
+
+    def __init__(
+        self, convention: Convention, backbone: nn.Module, head: nn.Module, auxiliary: nn.Module | None, align_corners: bool
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise(convention)
+        self.backbone = backbone
+        self.head = head
+        self.auxiliary = auxiliary
+        self.align_corners = align_corners
+
+    @property
+    def taps(self) -> dict[str, str]:
+        """Short tap names: ``logits``, ``pre_logits``, ``features.0..3`` and, with an auxiliary head, ``aux``."""
+        names = {f"features.{i}": f"backbone[{i}]" for i in range(4)}
+        names |= {"logits": "head.classifier", "pre_logits": "head.bottleneck"}
+        return names if self.auxiliary is None else {**names, "aux": "auxiliary.classifier"}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the head's logits."""
+        features = self.backbone(self.normalise(images))
+        if self.auxiliary is not None:
+            self.auxiliary(features)
+        logits: Tensor = self.head(features)
+        return logits

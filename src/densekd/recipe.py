@@ -1,0 +1,265 @@
+"""A recipe: the whole truth about one training, as frozen data. YAML in, YAML out, no inheritance."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from densekd.errors import RecipeError, suggest
+
+Shape = Literal["linear", "exponential", "jump"]
+Size = tuple[int, int]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSpec(_Part):
+    """A student or teacher."""
+
+    model: str | None = Field(None, description="name of MODELS or package.module:Name; a teacher's package knows its own")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the builder")
+    pretrained: str | None = Field(None, description="backbone weights: timm hub name or local file")
+    checkpoint: str | None = Field(
+        None, description="all weights: package, run folder, .safetensors, .ckpt or .pth; a teacher may say 'untrained'"
+    )
+
+
+class DataSpec(_Part):
+    """Where the data is and how it is loaded."""
+
+    dataset: str = Field(description="name of DATASETS or package.module:function")
+    root: str = Field(description="folder of the data")
+    train: str = Field("train", description="split to learn from")
+    val: str = Field("val", description="split to validate on")
+    resize: Size | None = Field(None, description="height, width every image is first brought to; also at evaluation")
+    batch_size: int = Field(8, ge=1, description="images of one optimiser step, over all processes and accumulated parts")
+    workers: int = Field(0, ge=0, description="loading processes")
+    cache: float | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
+
+
+class AugmentSpec(_Part):
+    """Random views of the training images."""
+
+    crop: Size = Field(description="height, width")
+    scale: tuple[float, float] = Field((0.5, 2.0), description="range of the random factor")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    photometric: bool = Field(False, description="random brightness, contrast, saturation, hue")
+    max_class_share: float = Field(0.75, gt=0, le=1, description="crops are redrawn while one class covers more; 1: never")
+
+
+class TaskSpec(_Part):
+    """The student's own loss."""
+
+    kind: Literal["segmentation"] = "segmentation"
+    class_weights: Literal["none", "balanced"] | tuple[float, ...] = Field(
+        "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
+    )
+    auxiliary_weight: float = Field(0.4, ge=0, description="factor of the auxiliary head's loss")
+
+
+class WeightSpec(_Part):
+    """The weight of a term over the steps."""
+
+    value: float
+    warmup: int = Field(0, ge=0)
+    warmup_shape: Shape = "linear"
+    decay: tuple[int, int] | None = Field(None, description="first and last step of the decay")
+    decay_shape: Shape = "linear"
+
+
+class TermSpec(_Part):
+    """One distillation term."""
+
+    method: str = Field(description="name of LOSSES or package.module:Name")
+    weight: WeightSpec = Field(description="a number, or value with warmup and decay")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the loss")
+    student: str = Field("logits", description="tap; braces fan out: features.{0,1,2,3}")
+    teacher: str = Field("logits", description="tap; braces fan out in step with the student's")
+    adapter: Literal["none", "conv", "conv-bn-relu"] = "none"
+    resize: Literal["none", "teacher", "label"] = "none"
+
+    @field_validator("weight", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return value if isinstance(value, (dict, WeightSpec)) else {"value": value}
+
+    def fan_out(self) -> list["TermSpec"]:
+        """Return one spec per item of the braces, zipped over student and teacher."""
+        students, teachers = expand_braces(self.student), expand_braces(self.teacher)
+        if len(students) != len(teachers):
+            raise RecipeError(
+                f"distill: '{self.student}' names {len(students)} taps, '{self.teacher}' {len(teachers)}; they are paired."
+            )
+        return [
+            self.model_copy(update={"student": s, "teacher": t}) for s, t in zip(students, teachers, strict=True)
+        ]
+
+
+class OptimiserSpec(_Part):
+    """See densekd.optim.Optimisation."""
+
+    method: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.01, gt=0)
+    weight_decay: float = Field(0.0005, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    no_decay: tuple[str, ...] = Field((), description="norm, bias, or parts of parameter names")
+    head_lr: float = Field(1.0, gt=0, description="factor outside the backbone")
+    power: float = Field(0.9, ge=0, description="of the polynomial decay; 0: constant")
+    floor: float = Field(0.0, ge=0, description="learning rate at the end")
+    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
+    warmup_ratio: float = Field(1e-6, ge=0, le=1)
+
+
+class TrainingSpec(_Part):
+    """How long, how precise, how often."""
+
+    steps: int = Field(ge=1, description="optimiser steps")
+    precision: Literal["32", "bf16"] = "32"
+    accumulate: int = Field(1, ge=1, description="parts that a batch is split into")
+    clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
+    seed: int = Field(0, ge=0)
+    validate_every: int = Field(0, ge=0, description="steps; 0: at the end only")
+    checkpoint_every: int = Field(500, ge=1, description="steps")
+    log_every: int = Field(10, ge=1, description="steps")
+    export: Literal["last", "best"] = Field("last", description="the weights that become student/")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+
+class Recipe(_Part):
+    """One training: data, student, and optionally a teacher with terms."""
+
+    name: str = Field(pattern=r"^[\w.\-]+$", description="of the run folder")
+    data: DataSpec
+    augment: AugmentSpec
+    student: ModelSpec
+    teacher: ModelSpec | None = None
+    distill: tuple[TermSpec, ...] = ()
+    task: TaskSpec = TaskSpec()
+    optimiser: OptimiserSpec = OptimiserSpec()
+    training: TrainingSpec
+    baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``key.path=value`` overrides.
+
+    Raises:
+        RecipeError: a missing or malformed file, an unknown key (the known ones and the nearest are listed), a wrong value.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error}).") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
+    for override in overrides:
+        _override(content, override)
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
+    """Check the content of a recipe.
+
+    Args:
+        content: plain data.
+        where: its source, for the message.
+
+    Raises:
+        RecipeError: as :func:`load_recipe`.
+    """
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{where}:\n" + "\n".join(f"  {_explain(e)}" for e in error.errors())) from error
+    if recipe.distill and recipe.teacher is None:
+        raise RecipeError(f"{where}: distill needs a teacher.")
+    if recipe.teacher is not None and not recipe.distill:
+        raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
+    if recipe.student.model is None:
+        raise RecipeError(f"{where}: student.model is missing.")
+    return recipe
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML, every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def expand_braces(path: str) -> list[str]:
+    """Expand ``a.{0,1}.b`` to ``[a.0.b, a.1.b]``; several braces give their product, left to right."""
+    parts = re.split(r"\{([^{}]*)\}", path)
+    choices = [part.split(",") if k % 2 else [part] for k, part in enumerate(parts)]
+    return ["".join(combination) for combination in itertools.product(*choices)]
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"'{override}' is no override; write key.path=value, for instance training.steps=100.")
+    *parents, last = key.split(".")
+    place: Any = content
+    for parent in parents:
+        place = _step_into(place, parent, key)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"'{override}': the value is not YAML: {error}") from error
+    if isinstance(place, list):
+        place[_index(place, last, key)] = parsed
+    else:
+        place[last] = parsed
+
+
+def _step_into(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, key)]
+    if place.get(part) is None:
+        place[part] = {}
+    if part == "weight" and not isinstance(place[part], dict):
+        place[part] = {"value": place[part]}
+    if not isinstance(place[part], (dict, list)):
+        raise RecipeError(f"{key}: '{part}' is {place[part]!r} and has no parts.")
+    return place[part]
+
+
+def _index(place: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise RecipeError(f"{key}: '{part}' is no index of a list of {len(place)}.")
+    return int(part)
+
+
+def _explain(error: Any) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(Recipe, error["loc"][:-1])
+        return f"{location}: unknown key. {suggest(str(error['loc'][-1]), known)}"
+    if error["type"] == "missing":
+        return f"{location}: missing."
+    return f"{location}: {error['msg']}, got {error['input']!r}."
+
+
+def _fields_at(part: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for step in location:
+        if isinstance(step, str) and step in part.model_fields:
+            part = _parts_in(part.model_fields[step].annotation)[0]
+    return list(part.model_fields)
+
+
+def _parts_in(annotation: Any) -> list[type[BaseModel]]:
+    """List the recipe parts that a field's type mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [part for argument in get_args(annotation) for part in _parts_in(argument)]

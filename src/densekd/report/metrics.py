@@ -1,0 +1,85 @@
+"""Read ``metrics.csv``: one column per metric, one row per logged step, empty cells where nothing was logged."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from densekd.errors import UserError
+
+Point = tuple[float, float]
+
+# No float32 reaches this; up to here differences and sums of a file stay finite in float64.
+ENORMOUS = 1e300
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric over training: ``(step, value)`` by rising step, and how many values were not finite."""
+
+    points: tuple[Point, ...]
+    not_finite: int
+
+
+def read_metrics(path: Path) -> dict[str, Series]:
+    """Read a metrics file.
+
+    A resumed run logs the steps after its checkpoint a second time; the later row counts.
+
+    Args:
+        path: the CSV file. Its first column is ``step``; every other cell is empty or a number.
+
+    Returns:
+        The columns that hold at least one value, in the order of the file.
+
+    Raises:
+        UserError: the file cannot be read or is malformed; the message names the line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.reader(lines)
+            try:
+                return _columns(rows, _header(next(rows, [])))
+            except UnicodeDecodeError:
+                raise  # text is decoded ahead of the rows: the line is not known
+            except (ValueError, csv.Error) as error:
+                raise UserError(f"{path}, line {max(rows.line_num, 1)}: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}).") from error
+
+
+def _header(names: list[str]) -> list[str]:
+    if not names or names[0] != "step":
+        raise ValueError(f"the first column must be 'step', not {names[0] if names else ''!r}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the column {twice[0]!r} appears twice")
+    return names
+
+
+def _columns(rows: Iterator[list[str]], header: list[str]) -> dict[str, Series]:
+    logged: dict[str, dict[float, float]] = {name: {} for name in header[1:]}
+    for row in rows:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise ValueError(f"{len(row)} cells, but the header has {len(header)}")
+        step = _number(row[0], "step")
+        if not abs(step) < ENORMOUS:  # true for NaN as well
+            raise ValueError(f"the step must be finite, not {row[0]!r}")
+        for name, cell in zip(header[1:], row[1:], strict=True):
+            if cell.strip():
+                logged[name][step] = _number(cell, name)
+    return {name: _series(values) for name, values in logged.items() if values}
+
+
+def _number(cell: str, column: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"{cell!r} in column {column!r} is not a number") from None
+
+
+def _series(values: dict[float, float]) -> Series:
+    finite = tuple((step, values[step]) for step in sorted(values) if abs(values[step]) < ENORMOUS)
+    return Series(points=finite, not_finite=len(values) - len(finite))

@@ -1,0 +1,126 @@
+"""Fill the page: decide which charts there are and hand everything to the templates."""
+
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from densekd.report import text
+from densekd.report.classes import class_rows, class_summary
+from densekd.report.curves import Chart, chart, first_step
+from densekd.report.headline import headline, scored_on, size
+from densekd.report.metrics import Series
+from densekd.report.pictures import KINDS
+from densekd.report.run import Run
+
+ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
+CAPTIONS = dict(zip(KINDS, ("image", "ground truth", "teacher", "alone", "distilled"), strict=True))
+TITLES = {
+    "loss": "Total loss",
+    "lr": "Learning rate",
+    "seconds_per_step": "Time per step",
+    "val/miou": "Validation mIoU",
+}
+FAMILIES = {"task/": "Task loss", "distill/": "Distillation term", "val/": "Validation"}
+UNITS = {"val/miou": "%", "seconds_per_step": "s"}
+SMOOTHED_SHARE = 25  # the bold line takes the median of one 25th of the run
+
+
+def render(run: Run) -> str:
+    """Make the page of a run.
+
+    Args:
+        run: the content of a run folder.
+
+    Returns:
+        A whole HTML document. Everything from the run is escaped.
+    """
+    # The names come from files and the page is opened in a browser: nothing is trusted, a typo in a template is fatal.
+    templates = Environment(
+        loader=PackageLoader("densekd", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "decimal": text.decimal,
+        "signed": text.signed,
+        "count": text.count,
+        "whole": text.whole,
+        "title": title,
+    }
+    charts, blank = draw_charts(run)
+    rows = class_rows(run.results) if run.results else []
+    return templates.get_template("template.html.j2").render(
+        run=run,
+        headline=headline(run),
+        remarks=[remark for remark in (size(run.results), scored_on(run.results)) if remark] if run.results else [],
+        charts=charts,
+        blank=blank,
+        class_rows=rows,
+        class_summary=class_summary(rows),
+        roles=ROLES,
+        captions=CAPTIONS,
+        units=UNITS,
+    )
+
+
+def title(name: str) -> str:
+    """Say what a metric is, in words; its own name where nothing better is known."""
+    for family, words in FAMILIES.items():
+        if name.startswith(family):
+            return TITLES.get(name, f"{words}: {name.removeprefix(family)}")
+    return TITLES.get(name, name)
+
+
+def draw_charts(run: Run) -> tuple[list[Chart], list[str]]:
+    """Lay out one chart per metric: validation mIoU, then the losses, then the rest.
+
+    Args:
+        run: the run. The baseline is drawn beside the student in validation and loss charts, the teacher's score as a
+            level in the chart of validation mIoU.
+
+    Returns:
+        The charts, and the names of the metrics that were logged but hold no finite value.
+    """
+    names = sorted(dict.fromkeys((*run.student, *(name for name in run.baseline if _compared(name)))), key=_rank)
+    charts, blank = [], []
+    for name in names:
+        series = _series(run, name)
+        if any(one.points for one in series.values()):
+            charts.append(chart(name, _with_teacher(run, name, series), _window(name, tuple(series.values()))))
+        else:
+            blank.append(name)
+    return charts, blank
+
+
+def _rank(name: str) -> int:
+    families = ("loss", "task/", "distill/", "val/")
+    if name == "val/miou":
+        return -1
+    return next((rank for rank, family in enumerate(families) if name.startswith(family)), len(families))
+
+
+def _compared(name: str) -> bool:
+    return name == "loss" or name.startswith(("task/", "distill/", "val/"))
+
+
+def _series(run: Run, name: str) -> dict[str, Series]:
+    models = {"baseline": run.baseline if _compared(name) else {}, "student": run.student}
+    return {role: columns[name] for role, columns in models.items() if name in columns}
+
+
+def _with_teacher(run: Run, name: str, series: dict[str, Series]) -> dict[str, Series]:
+    if name != "val/miou" or run.results is None or run.results.teacher is None:
+        return series
+    steps = [step for one in series.values() for step, _ in one.points]
+    miou = run.results.teacher.miou
+    return {"teacher": Series(((first_step(steps), miou), (max(steps), miou)), 0), **series}
+
+
+def _window(name: str, series: Sequence[Series]) -> int:
+    """Choose an odd number of values to take the median of: 1 for a schedule and for validations, not noisy."""
+    if name == "lr" or name.startswith("val/"):
+        return 1
+    longest = max(len(one.points) for one in series)
+    return longest // SMOOTHED_SHARE // 2 * 2 + 1

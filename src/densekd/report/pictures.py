@@ -1,0 +1,103 @@
+"""Read ``predictions/``: sample pictures, re-encoded compactly and embedded as data addresses."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+KINDS = ("image", "truth", "teacher", "baseline", "student")
+LONGEST_SIDE = 1024  # pixels: more than a page shows of one picture among five
+MOST_SAMPLES = 12
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: ``source`` is a data address, or None where ``missing`` says what is wrong. Size in pixels."""
+
+    kind: str
+    source: str | None
+    size: tuple[int, int]
+    missing: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The pictures of one image, one for each kind that any sample of the run has."""
+
+    stem: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples shown, by name, and how many the folder holds."""
+
+    shown: tuple[Sample, ...]
+    found: int
+
+
+def read_samples(folder: Path) -> Samples:
+    """Read the first pictures of a folder of ``<stem>.<kind>.png`` files, kind being one of ``KINDS``.
+
+    Args:
+        folder: the folder; it need not exist.
+
+    Returns:
+        At most ``MOST_SAMPLES`` samples. A picture that is absent or damaged keeps its place, without a source.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted(folder.glob("*.png")):
+        stem, _, kind = path.stem.rpartition(".")
+        if stem and kind in KINDS:
+            found.setdefault(stem, set()).add(kind)
+    stems = sorted(found)[:MOST_SAMPLES]
+    kinds = [kind for kind in KINDS if any(kind in found[stem] for stem in stems)]
+    return Samples(tuple(_sample(folder, stem, kinds) for stem in stems), len(found))
+
+
+def _sample(folder: Path, stem: str, kinds: Sequence[str]) -> Sample:
+    return Sample(stem, tuple(_picture(folder / f"{stem}.{kind}.png", kind) for kind in kinds))
+
+
+def _picture(path: Path, kind: str) -> Picture:
+    if not path.is_file():
+        return Picture(kind, None, (0, 0), "no picture")
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError):  # Pillow reports a broken PNG as any of these
+        return Picture(kind, None, (0, 0), "unreadable file")
+    photo = kind == "image"
+    # Between two labels there is no third: only photographs may be interpolated.
+    image = _shrink(image, Image.Resampling.LANCZOS if photo else Image.Resampling.NEAREST)
+    return Picture(kind, _jpeg(image) if photo else _png(image), image.size, "")
+
+
+def _shrink(image: Image.Image, resampling: Image.Resampling) -> Image.Image:
+    factor = LONGEST_SIDE / max(image.size)
+    if factor >= 1:
+        return image
+    width, height = image.size
+    return image.resize((max(1, round(width * factor)), max(1, round(height * factor))), resampling)
+
+
+def _jpeg(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85, optimize=True, progressive=True)
+    return _address("image/jpeg", buffer)
+
+
+def _png(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    indexed = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # An index per pixel is a third of the size, but only right if no colour was merged with another.
+    exact = indexed.convert("RGB").tobytes() == image.tobytes()
+    (indexed if exact else image).save(buffer, "PNG", optimize=True)
+    return _address("image/png", buffer)
+
+
+def _address(kind: str, buffer: io.BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,122 @@
+"""Read ``results.json``: the scores of teacher, baseline and student on one split."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from densekd.errors import UserError
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one model. Percent lie in [0, 100]; None means not measured, in ``iou`` class not in the data."""
+
+    miou: float
+    macc: float | None
+    aacc: float | None
+    iou: Mapping[str, float | None]
+    images: int | None
+    parameters: float | None
+    flops: float | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """What ``results.json`` holds; ``baseline`` is the same student trained alone."""
+
+    split: str
+    student: Scores
+    baseline: Scores | None
+    teacher: Scores | None
+    palette: Mapping[str, Colour]
+
+
+def read_results(path: Path) -> Results:
+    """Read and check a results file.
+
+    Args:
+        path: the JSON file. Unknown keys are ignored, so that older code reads newer files.
+
+    Returns:
+        The scores.
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, or a value has the wrong kind; the message says which.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}).") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({error}).") from error
+    try:
+        fields = _mapping(document, "the document")
+        student = _scores(fields.get("student"), "student")
+        if student is None:
+            raise ValueError("'student' is missing")
+        return Results(
+            split=str(fields.get("split") or ""),
+            student=student,
+            baseline=_scores(fields.get("baseline"), "baseline"),
+            teacher=_scores(fields.get("teacher"), "teacher"),
+            palette={name: _colour(value, name) for name, value in _mapping(fields.get("palette"), "palette").items()},
+        )
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path}: {error}.") from error
+
+
+def _scores(value: object, name: str) -> Scores | None:
+    if value is None:
+        return None
+    fields = _mapping(value, name)
+    miou = _percent(fields.get("miou"), f"{name}.miou")
+    if miou is None:
+        raise ValueError(f"'{name}.miou' is missing")
+    images = _amount(fields.get("images"), f"{name}.images")
+    iou = _mapping(fields.get("iou"), f"{name}.iou")
+    return Scores(
+        miou=miou,
+        macc=_percent(fields.get("macc"), f"{name}.macc"),
+        aacc=_percent(fields.get("aacc"), f"{name}.aacc"),
+        iou={label: _percent(score, f"{name}.iou.{label}") for label, score in iou.items()},
+        images=None if images is None else int(images),
+        parameters=_amount(fields.get("parameters"), f"{name}.parameters"),
+        flops=_amount(fields.get("flops"), f"{name}.flops"),
+    )
+
+
+def _mapping(value: object, name: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"'{name}' must be an object, not {value!r}")
+    return value
+
+
+def _amount(value: object, name: str) -> float | None:
+    if value is None:
+        return None
+    # bool is an int to Python, and json reads NaN and Infinity although the standard has neither.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"'{name}' must be a number of at least 0, not {value!r}")
+    return float(value)
+
+
+def _percent(value: object, name: str) -> float | None:
+    number = _amount(value, name)
+    # A sum of rounded shares may pass 100 by the last bits.
+    if number is not None and number > 100 + 1e-6:
+        raise ValueError(f"'{name}' must be a percentage from 0 to 100, not {value!r}")
+    return number
+
+
+def _colour(value: object, name: str) -> Colour:
+    match value:
+        case [int(red), int(green), int(blue)] if all(0 <= channel <= 255 for channel in (red, green, blue)):
+            return red, green, blue
+    raise ValueError(f"'palette.{name}' must be three whole numbers from 0 to 255, not {value!r}")

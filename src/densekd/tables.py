@@ -1,0 +1,38 @@
+"""Scores as tables on the screen."""
+
+from typing import Any
+
+from rich.table import Table
+
+_TITLES = {"teacher": "teacher", "baseline": "student alone", "student": "student"}
+
+
+def score_table(scores: dict[str, Any]) -> Table:
+    """Return the scores of one model: the means, then every class."""
+    table = Table("class", "IoU %", title=f"{scores['images']} images", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, value in scores["iou"].items():
+        table.add_row(name, _percent(value))
+    table.add_section()
+    for key, name in (("miou", "mIoU"), ("macc", "mAcc"), ("aacc", "aAcc")):
+        table.add_row(name, _percent(scores[key]), style="bold" if key == "miou" else "")
+    return table
+
+
+def comparison_table(results: dict[str, Any]) -> Table:
+    """Return teacher, student alone and student side by side."""
+    table = Table("model", "mIoU %", "mAcc %", "aAcc %", "parameters", title=f"split {results['split']}", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for key, name in _TITLES.items():
+        scores = results.get(key)
+        if scores is None:
+            continue
+        distilled = key == "student" and results.get("teacher") is not None
+        values = [_percent(scores[metric]) for metric in ("miou", "macc", "aacc")]
+        table.add_row("student distilled" if distilled else name, *values, f"{scores['parameters'] / 1e6:.2f} M")
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -1,0 +1,162 @@
+"""Taps: read tensors inside a model by path, without touching the model; and a teacher that stays as it is."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from densekd.errors import RecipeError, suggest
+
+_PATH = re.compile(r"^(?P<module>[\w.\-]*)(@(?P<call>\d+))?(\[(?P<item>\w+)\])?$")
+
+
+class _Spec(NamedTuple):
+    module: str
+    call: int | None
+    item: str | None
+
+
+class Taps:
+    """Run a model and collect tensors on the way: ``Taps(model, paths)(images) -> (output, {path: tensor})``.
+
+    A path is ``module[@call][[item]]``: a dotted module name, the number of the call when the module runs several
+    times in one forward (a head shared by pyramid levels), and an index or key when it returns a tuple, list or dict.
+    A model may define short names in ``model.taps`` (``{"logits": "head.classifier", ...}``); ``logits`` is the model's
+    output where it does not. Hooks live only inside the call.
+
+    Args:
+        model: any module.
+        paths: the paths to read; each is a key of the result.
+
+    Raises:
+        RecipeError: a path that is malformed or names no module of the model.
+    """
+
+    def __init__(self, model: nn.Module, paths: Iterable[str]) -> None:
+        self.model = model
+        self.short = {"logits": "", **getattr(model, "taps", {})}
+        self.specs = {path: self._parse(path) for path in paths}
+
+    def __call__(self, *inputs: Any) -> tuple[Any, dict[str, Tensor]]:
+        """Run the model once on ``inputs``.
+
+        Raises:
+            RecipeError: a module that did not run, or ran several times without ``@call``, or an output that is no
+                tensor; the message lists the choices.
+        """
+        records: defaultdict[str, list[Any]] = defaultdict(list)
+        handles = [
+            self.model.get_submodule(name).register_forward_hook(_recorder(records[name]))
+            for name in {spec.module for spec in self.specs.values()}
+        ]
+        try:
+            output = self.model(*inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return output, {path: _pick(path, spec, records[spec.module]) for path, spec in self.specs.items()}
+
+    def _parse(self, path: str) -> _Spec:
+        match = _PATH.match(self.short.get(path, path))
+        if match is None:
+            raise RecipeError(f"Tap '{path}' is malformed; write module[@call][[item]], for instance 'head.conv@2[0]'.")
+        name = match["module"]
+        modules = dict(self.model.named_modules())
+        if name not in modules:
+            raise RecipeError(
+                f"Tap '{path}': {type(self.model).__name__} has no module '{name}'. "
+                f"{suggest(path, self.short)} {_nearest_modules(name, modules)}"
+            )
+        return _Spec(name, int(match["call"]) if match["call"] else None, match["item"])
+
+
+class Frozen(nn.Module):
+    """A teacher frozen for good: evaluation mode whatever calls ``.train()``, no gradient, absent from checkpoints.
+
+    Args:
+        model: the teacher; its parameters stop requiring gradients.
+        paths: the taps that are read.
+    """
+
+    def __init__(self, model: nn.Module, paths: Iterable[str]) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self._taps = Taps(model, paths)
+        self.train(False)
+        self.register_state_dict_post_hook(_drop_own_state)
+        self.register_load_state_dict_pre_hook(_supply_own_state)
+
+    def train(self, mode: bool = True) -> "Frozen":
+        """Stay in evaluation mode."""
+        del mode
+        return super().train(False)
+
+    # Not inference mode: its tensors may not be saved for the backward pass of a loss they enter.
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return ``{path: tensor}`` for ``images [B, 3, H, W]`` in [0, 1]."""
+        return self._taps(images)[1]
+
+
+def _recorder(records: list[Any]) -> Callable[[nn.Module, Any, Any], None]:
+    def record(module: nn.Module, inputs: Any, output: Any) -> None:
+        records.append(output)
+
+    return record
+
+
+def _pick(path: str, spec: _Spec, records: list[Any]) -> Tensor:
+    if not records:
+        raise RecipeError(f"Tap '{path}': module '{spec.module}' did not run in this forward pass.")
+    if spec.call is None and len(records) > 1:
+        choices = ", ".join(f"{path}@{k}" for k in range(len(records)))
+        raise RecipeError(f"Tap '{path}' fired {len(records)} times in one forward pass; choose one of {choices}.")
+    call = spec.call or 0
+    if call >= len(records):
+        raise RecipeError(f"Tap '{path}': module '{spec.module}' ran {len(records)} times, so there is no call {call}.")
+    value = records[call]
+    if spec.item is not None:
+        value = _item(path, spec.item, value)
+    if not isinstance(value, Tensor):
+        raise RecipeError(f"Tap '{path}' gives {_describe(value)}, not a tensor; choose an item.")
+    return value
+
+
+def _item(path: str, item: str, value: Any) -> Any:
+    try:
+        if isinstance(value, Mapping) or not item.isdigit():
+            return value[item]
+        return value[int(item)]
+    except (KeyError, IndexError, TypeError) as error:
+        raise RecipeError(f"Tap '{path}': no item '{item}' in {_describe(value)}.") from error
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"a dict with the keys {', '.join(map(str, value))} (write {'|'.join(f'[{k}]' for k in value)})"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)} (write [0] to [{len(value) - 1}])"
+    return f"a {type(value).__name__}"
+
+
+def _nearest_modules(name: str, modules: Mapping[str, nn.Module]) -> str:
+    """List the children of the deepest part of ``name`` that exists."""
+    parent = name
+    while parent not in modules:
+        parent = parent.rpartition(".")[0]
+    children = [child for child, _ in modules[parent].named_children()]
+    return f"Modules in '{parent or 'the model'}': {', '.join(children) or 'none'}."
+
+
+def _drop_own_state(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        del state[key]
+
+
+def _supply_own_state(module: nn.Module, state: dict[str, Any], prefix: str, *unused: Any) -> None:
+    """Answer a strict load with what is here already, since no checkpoint holds it."""
+    own = module.get_submodule("model").state_dict()
+    state.update({f"{prefix}model.{key}": value for key, value in own.items()})

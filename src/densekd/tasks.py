@@ -1,0 +1,122 @@
+"""A task: what "run the model, its own loss, its metrics" means. The distiller is blind to which one it serves."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from densekd.metrics import ConfusionMatrix
+
+Batch = Mapping[str, Tensor]
+
+
+class Segmentation(nn.Module):
+    """Semantic segmentation: cross-entropy on enlarged logits, an auxiliary head, mean IoU.
+
+    Args:
+        num_classes: C.
+        ignore_index: label of void pixels.
+        class_weights: ``[C]`` factors of the cross-entropy, or None; the mean is weighted too, as torch's is.
+        auxiliary_weight: factor of the auxiliary head's cross-entropy, for students that have one.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self, num_classes: int, ignore_index: int, class_weights: Tensor | None = None, auxiliary_weight: float = 0.4
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.auxiliary_weight = auxiliary_weight
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def student_taps(self, student: nn.Module) -> list[str]:
+        """Return the taps that the task's own loss reads besides the output."""
+        return ["aux"] if "aux" in getattr(student, "taps", {}) and self.auxiliary_weight else []
+
+    def images(self, batch: Batch) -> Tensor:
+        """Return what a model takes: float in [0, 1], ``[B, 3, H, W]``, from the uint8 images that travelled."""
+        return batch["images"].float().div_(255)
+
+    def target(self, batch: Batch) -> Tensor:
+        """Return the labels ``[B, H, W]`` as int64."""
+        return batch["target"].long()
+
+    def losses(self, student: nn.Module, output: Tensor, learnt: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
+        """Return the weighted summands of the task's loss.
+
+        Args:
+            student: for its ``align_corners``.
+            output: its logits ``[B, C, h, w]``.
+            learnt: its taps.
+            target: labels ``[B, H, W]``.
+        """
+        losses = {"ce": self._cross_entropy(student, output, target)}
+        if "aux" in learnt and self.auxiliary_weight:
+            losses["aux"] = self.auxiliary_weight * self._cross_entropy(student, learnt["aux"], target)
+        return losses
+
+    def metric(self) -> ConfusionMatrix:
+        """Return a new accumulator for :meth:`evaluate`."""
+        return ConfusionMatrix(self.num_classes, self.ignore_index)
+
+    def evaluate(self, model: nn.Module, samples: Sequence[Any], metric: ConfusionMatrix) -> None:
+        """Add samples ``(image uint8 [3, H, W], label [H', W'])`` of any size to ``metric``."""
+        device = metric.counts.device
+        for _, group in groupby(samples, key=lambda sample: (sample.image.shape, sample.label.shape)):
+            images, labels = (torch.stack(column).to(device) for column in zip(*group, strict=True))
+            metric.update(self.predict(model, images, labels.shape[-2:]), labels.long())
+
+    def predict(self, model: nn.Module, images: Tensor, size: torch.Size) -> Tensor:
+        """Predict whole images.
+
+        Args:
+            model: any segmentation model.
+            images: uint8 RGB ``[B, 3, H, W]``.
+            size: (height, width) of the prediction; the logits are enlarged to it before the maximum is taken.
+
+        Returns:
+            Class numbers ``[B, *size]`` (int64).
+        """
+        logits = model(self.images({"images": images}))
+        return enlarge(model, logits, size).argmax(1)
+
+    def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
+        total = F.cross_entropy(
+            enlarge(model, logits, target.shape[-2:]),
+            target,
+            weight=self.class_weights,
+            ignore_index=self.ignore_index,
+            reduction="sum",
+        )
+        return total / self._normaliser(target)
+
+    def _normaliser(self, target: Tensor) -> Tensor:
+        """Return the (weighted) number of labelled pixels, the mean over processes, so that shards add up to one batch."""
+        valid = target != self.ignore_index
+        if self.class_weights is None:
+            count = valid.sum().float()
+        else:
+            count = self.class_weights[target.where(valid, 0)].where(valid, 0).sum()
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(count)
+            count = count / dist.get_world_size()
+        return count.clamp(min=torch.finfo(count.dtype).tiny)
+
+
+def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
+    """Resize logits bilinearly to ``size`` in float32, with the model's ``align_corners`` (False where it has none)."""
+    align_corners = bool(getattr(model, "align_corners", False))
+    logits = logits.float()
+    return logits if logits.shape[-2:] == size else F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
+
+
+def balanced_weights(frequency: Tensor) -> Tensor:
+    """Class weights ``1 / log(1.02 + frequency)`` (ENet, arXiv 1606.02147, section 5.2), scaled to mean 1, ``[C]``."""
+    weights = 1 / torch.log(1.02 + frequency)
+    return (weights / weights.mean()).float()

@@ -1,0 +1,202 @@
+"""One training from recipe to report."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from torch import nn
+
+from densekd.build import Built, build
+from densekd.callbacks import Checkpoints, FiniteGuard, Recorder, StepSeeds
+from densekd.data.files import SegmentationFiles
+from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.sampler import Shard, StepSampler
+from densekd.data.segmentation import EvaluationSet
+from densekd.errors import RecipeError, UserError
+from densekd.evaluation import evaluate, sample_pictures
+from densekd.files import write_text
+from densekd.models.package import load_package, save_package
+from densekd.recipe import Recipe
+from densekd.report import write_report
+from densekd.runs import Existing, RunFolder, prepare_run
+
+_SAMPLES = 6
+_TEACHER_SAMPLE = 32
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where to run; each value reaches Lightning's Trainer as it is.
+
+    Args:
+        accelerator: ``auto``, ``cpu``, ``gpu``, ...
+        devices: number, list or ``auto``.
+        nodes: number of machines.
+        strategy: ``auto``, ``ddp``, ``fsdp``, ...
+    """
+
+    accelerator: str = "auto"
+    devices: str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
+
+
+class Loaders(L.LightningDataModule):
+    """The loaders of one process, made when its rank is known.
+
+    Args:
+        recipe: batch size, steps, workers.
+        built: the datasets.
+    """
+
+    def __init__(self, recipe: Recipe, built: Built) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.built = built
+
+    def train_dataloader(self) -> Any:
+        """Load the whole training as one pass over ``steps`` batches."""
+        training, batch = self.recipe.training, self.recipe.data.batch_size
+        try:
+            if batch % training.accumulate:
+                raise ValueError(f"a batch of {batch} does not divide into {training.accumulate} parts")
+            part = batch // training.accumulate
+            parts = training.steps * training.accumulate
+            sampler = StepSampler(len(self.built.training), part, parts, training.seed, self._shard())
+        except ValueError as error:
+            raise RecipeError(f"data.batch_size: {error}.") from error
+        return training_loader(self.built.training, sampler, self.recipe.data.workers)
+
+    def val_dataloader(self) -> Any:
+        """Load this process's share of the validation images."""
+        dataset = EvaluationSet(self.built.validation, self.recipe.data.resize)
+        return evaluation_loader(dataset, 8, self.recipe.data.workers, self._shard())
+
+    def _shard(self) -> Shard:
+        assert self.trainer is not None
+        return Shard(self.trainer.global_rank, self.trainer.world_size)
+
+
+def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, console: Console) -> dict[str, Any]:
+    """Train, evaluate, export and report.
+
+    Args:
+        recipe: the whole truth.
+        run: the folder to fill.
+        launch: where to run.
+        existing: what to do with a folder in use.
+        console: for people.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        UserError: anything the user can mend; nothing that was there before is lost.
+    """
+    if rank_zero_only.rank == 0:
+        prepare_run(run, recipe, existing)
+    baseline = _baseline(recipe, run, launch, existing, console)
+    built = build(recipe)
+    teacher = None if built.distiller.teacher is None else built.distiller.teacher.model
+    if teacher is not None:
+        _show_teacher(teacher, built.validation, recipe, console)
+    fit(recipe, built, run, launch, console)
+    if rank_zero_only.rank != 0:
+        return {}
+    return finish(recipe, built, run, baseline, console)
+
+
+def fit(recipe: Recipe, built: Built, run: RunFolder, launch: Launch, console: Console) -> L.Trainer:
+    """Run Lightning from the run's last checkpoint, or from the start where there is none."""
+    settings = recipe.training
+    guard = FiniteGuard(settings.log_every if torch.cuda.is_available() else 1)
+    extra = {"package": vars(built.package)}
+    trainer = L.Trainer(
+        accelerator=launch.accelerator,
+        devices=int(launch.devices) if launch.devices.isdigit() else launch.devices,
+        num_nodes=launch.nodes,
+        strategy=launch.strategy,
+        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        max_steps=settings.steps,
+        max_epochs=-1,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
+        val_check_interval=(settings.validate_every or settings.steps) * settings.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
+        callbacks=[
+            StepSeeds(settings.seed),
+            guard,
+            Recorder(run.path / "metrics.csv", settings.log_every, console),
+            Checkpoints(run.last.parent, settings.checkpoint_every, guard, extra),
+        ],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=run.path,
+    )
+    resume = run.last if run.last.is_file() else None
+    trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, console: Console) -> dict[str, Any]:
+    """Export the student, score everybody on the whole validation split, write results, pictures and report."""
+    student = built.distiller.student
+    if recipe.training.export == "best" and run.best.is_file():
+        state = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
+        student.load_state_dict({k.removeprefix("student."): v for k, v in state.items() if k.startswith("student.")})
+    if isinstance(getattr(student, "auxiliary", None), nn.Module):
+        student.auxiliary = None
+    save_package(student, built.package, run.student)
+    models: dict[str, nn.Module] = {"student": load_package(run.student).model}
+    if built.distiller.teacher is not None:
+        models["teacher"] = built.distiller.teacher.model
+    if baseline is not None:
+        models["baseline"] = load_package(baseline).model
+    files, resize = built.validation, recipe.data.resize
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scores = {name: evaluate(model.to(device), files, resize, recipe.data.workers) for name, model in models.items()}
+    palette = dict(zip(files.classes.names, files.classes.palette, strict=True))
+    results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": palette}
+    write_text(run.results, json.dumps(results, indent=1) + "\n")
+    chosen = sorted({round(k * (len(files) - 1) / max(1, _SAMPLES - 1)) for k in range(_SAMPLES)})
+    sample_pictures(models, files, resize, run.path / "predictions", chosen)
+    report = write_report(run.path)
+    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
+    return results
+
+
+def _baseline(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, console: Console) -> Path | None:
+    """Return the package of the same student trained alone, after training it if the recipe asks for it."""
+    if recipe.baseline is None:
+        return None
+    if recipe.baseline != "train":
+        path = Path(recipe.baseline).expanduser()
+        load_package(path)
+        return path
+    folder = run.baseline
+    if not folder.results.is_file():
+        alone = recipe.model_copy(update={"teacher": None, "distill": (), "baseline": None})
+        console.print(f"training the student alone ({folder.path})", highlight=False, soft_wrap=True)
+        train(alone, folder, launch, "resume" if existing == "resume" else "refuse", console)
+    return folder.student
+
+
+def _show_teacher(teacher: nn.Module, files: SegmentationFiles, recipe: Recipe, console: Console) -> None:
+    """Score the teacher on a sample before the first step, so that a broken one is seen at once."""
+    step = max(1, len(files) // _TEACHER_SAMPLE)
+    sample = SegmentationFiles(files.classes, files.items[::step], files.label_map)
+    scores = evaluate(teacher, sample, recipe.data.resize)
+    chance = 100 / len(files.classes.names)
+    console.print(f"teacher: mIoU {scores['miou']:.1f} % on {len(sample)} validation images", highlight=False)
+    if scores["miou"] < chance:
+        console.print(f"[yellow]warning:[/] the teacher is below chance level ({chance:.1f} %); is it the right one?")
