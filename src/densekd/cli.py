@@ -55,6 +55,7 @@ def train(
     from densekd.train import Launch
     from densekd.train import train as run_training
 
+    _silence_libraries()
     existing = "resume" if resume else "overwrite" if overwrite else "refuse"
     folder = RunFolder(run or (Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else Path("runs") / loaded.name))
     results = run_training(loaded, folder, Launch(accelerator, devices, nodes, strategy), existing, console)
@@ -70,7 +71,8 @@ def quickstart(
     """Make synthetic street scenes, train teacher, student alone and student with CWD, and compare. No download."""
     from densekd.quickstart import quickstart as run_quickstart
 
-    run_quickstart(run, _shipped("quickstart"), "overwrite" if overwrite else "refuse", console)
+    _silence_libraries()
+    run_quickstart(run, _shipped("quickstart").parent, overwrite, console)
 
 
 @app.command()
@@ -133,6 +135,7 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     loaded = load_recipe(_recipe_file(recipe), overrides or ())
     from densekd.preflight import check as run_check
 
+    _silence_libraries()
     console.print(run_check(loaded, console))
 
 
@@ -190,7 +193,7 @@ def main() -> None:
     if "--debug" in sys.argv:
         # Accepted anywhere on the line, where people type it: behind the command that failed.
         sys.argv.remove("--debug")
-    _silence_libraries()
+    warnings.filterwarnings("ignore")
     try:
         app()
     except UserError as error:
@@ -209,10 +212,9 @@ def main() -> None:
 
 
 def _silence_libraries() -> None:
-    """Keep the banners and warnings of libraries off the screen; ours are raised or printed, never warned."""
+    """Keep banners and warnings of libraries off the screen, once they are imported; ours are raised or printed."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
 
 
 def _escape(text: str) -> str:

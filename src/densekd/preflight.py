@@ -1,0 +1,94 @@
+"""A look before the leap: sample the data, build everything, run a few real steps, estimate memory and time."""
+
+import csv
+import resource
+import statistics
+import sys
+import tempfile
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from densekd.build import Built, build
+from densekd.data.files import SegmentationFiles
+from densekd.evaluation import evaluate
+from densekd.recipe import Recipe
+from densekd.runs import RunFolder
+from densekd.train import Launch, fit
+
+_STEPS = 4
+_SAMPLE = 32
+
+
+def check(recipe: Recipe, console: Console) -> Table:
+    """Try a recipe without leaving anything behind.
+
+    Args:
+        recipe: as it would be trained.
+        console: for people.
+
+    Returns:
+        What was found, and the estimates.
+
+    Raises:
+        UserError: whatever would stop the training.
+    """
+    built = build(recipe)
+    distiller = built.distiller
+    table = Table("what", "found", title=f"{recipe.name}: ready to train", title_justify="left")
+    for split, files in ((recipe.data.train, built.training.files), (recipe.data.val, built.validation)):
+        table.add_row(f"{split} images", f"{len(files)}, {_decode_sample(files)} of them decoded and verified")
+    table.add_row("classes", f"{len(built.package.classes)}: {', '.join(built.package.classes)}")
+    table.add_row("student", _millions(distiller.student))
+    if distiller.teacher is not None:
+        sample = _sample(built.validation, _SAMPLE)
+        score = evaluate(distiller.teacher.model, sample, recipe.data.resize)["miou"]
+        table.add_row("teacher", f"{_millions(distiller.teacher)}, mIoU {score:.1f} % on {len(sample)} validation images")
+    for name, term in distiller.terms.items():
+        table.add_row(f"term {name}", f"{term.taps.student} <- {term.taps.teacher}")
+    losses, seconds = _try_steps(recipe, built, console)
+    table.add_row("first losses", losses)
+    left = timedelta(seconds=round(seconds * recipe.training.steps))
+    table.add_row("time", f"{seconds:.3f} s a step, {left} for {recipe.training.steps} steps, validation not counted")
+    table.add_row("peak memory", _peak_memory())
+    return table
+
+
+def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, float]:
+    """Train a few steps in a temporary folder; return the first losses and the median seconds of the later steps."""
+    training = recipe.training.model_copy(update={"steps": _STEPS, "log_every": 1, "validate_every": 0})
+    short = recipe.model_copy(update={"training": training})
+    little = replace(built, validation=_sample(built.validation, 2))
+    with tempfile.TemporaryDirectory() as folder:
+        fit(short, little, RunFolder(Path(folder)), Launch(devices="1"), Console(quiet=True))
+        with (Path(folder) / "metrics.csv").open(newline="", encoding="utf-8") as handle:
+            rows = [row for row in csv.DictReader(handle) if row["seconds_per_step"]]
+    losses = "  ".join(f"{name} {value}" for name, value in rows[0].items() if "/" in name and value)
+    return losses, statistics.median(float(row["seconds_per_step"]) for row in rows[1:])
+
+
+def _decode_sample(files: SegmentationFiles) -> int:
+    sample = _sample(files, _SAMPLE)
+    for index in range(len(sample)):
+        sample.pair(index)
+    return len(sample)
+
+
+def _sample(files: SegmentationFiles, count: int) -> SegmentationFiles:
+    return replace(files, items=files.items[:: max(1, len(files) // count)][:count])
+
+
+def _millions(model: nn.Module) -> str:
+    return f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters"
+
+
+def _peak_memory() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.max_memory_allocated() / 1e9:.2f} GB on the GPU"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.2f} GB of this process"
