@@ -15,13 +15,14 @@ from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
 from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
 from densekd.distiller import Distiller
-from densekd.errors import RecipeError, UserError
+from densekd.errors import RecipeError
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
 from densekd.models import MODELS
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import PackageConfig, load_package
 from densekd.models.pretrained import load_pretrained
+from densekd.models.segmentor import Segmentor
 from densekd.optim import Optimisation
 from densekd.recipe import DataSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
@@ -161,7 +162,7 @@ def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes:
         term = _build_term(spec, (learnt[spec.student], taught[spec.teacher]), facts, f"distill.{name}")
         _try_out(term, learnt, taught, torch.zeros(1, *recipe.augment.crop, dtype=torch.int64), f"distill.{name}")
         terms[name] = term
-    if isinstance(getattr(teacher, "auxiliary", None), nn.Module) and not any("aux" in s.teacher for _, s in specs):
+    if isinstance(teacher, Segmentor) and not any("aux" in spec.teacher for _, spec in specs):
         teacher.auxiliary = None
     return terms
 
@@ -195,26 +196,29 @@ def _build_term(spec: TermSpec, pair: tuple[Tensor, Tensor], facts: Mapping[str,
     supplied = {**facts, "student_channels": channels, "teacher_channels": teacher.shape[1]}
     loss = construct(factory, spec.options, supplied, where)
     adapter = make_adapter(spec.adapter, student.shape[1], teacher.shape[1])
-    return Term(loss, Pair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize)
+    return Term(
+        loss, Pair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize
+    )
 
 
-def _try_out(term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Tensor, where: str) -> None:
+def _try_out(
+    term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Tensor, where: str
+) -> None:
     """Run the term once on a copy, so that shapes that do not fit are found before the first step."""
     student, teacher = learnt[term.taps.student], taught[term.taps.teacher]
     try:
         with torch.no_grad():
             copy.deepcopy(term).eval()(learnt, taught, target)
     except (ValueError, RuntimeError) as error:
-        if isinstance(error, UserError):
-            raise
         mend = []
         if student.shape[1] != teacher.shape[1]:
             mend.append(f"'adapter: conv' (a 1x1 convolution {student.shape[1]} -> {teacher.shape[1]})")
         if student.shape[-2:] != teacher.shape[-2:]:
             mend.append("'resize: teacher'")
         raise RecipeError(
-            f"{where}: the student's {term.taps.student} is {list(student.shape)}, the teacher's {term.taps.teacher} is "
-            f"{list(teacher.shape)}. {'Mend it with ' + ' and '.join(mend) + '.' if mend else ''} ({error})"
+            f"{where}: the student's {term.taps.student} is {list(student.shape)}, "
+            f"the teacher's {term.taps.teacher} is {list(teacher.shape)}. "
+            f"{'Mend it with ' + ' and '.join(mend) + '. ' if mend else ''}({error})"
         ) from error
 
 

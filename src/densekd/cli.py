@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -50,14 +50,16 @@ def train(
     from densekd.recipe import load_recipe
 
     loaded = load_recipe(_recipe_file(recipe), overrides or ())
-    from densekd.tables import comparison_table
     from densekd.runs import RunFolder
+    from densekd.tables import comparison_table
     from densekd.train import Launch
     from densekd.train import train as run_training
 
     _silence_libraries()
-    existing = "resume" if resume else "overwrite" if overwrite else "refuse"
-    folder = RunFolder(run or (Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else Path("runs") / loaded.name))
+    existing: Literal["refuse", "resume", "overwrite"] = "resume" if resume else "overwrite" if overwrite else "refuse"
+    folder = RunFolder(
+        run or (Path(recipe) if (Path(recipe) / "recipe.yaml").is_file() else Path("runs") / loaded.name)
+    )
     results = run_training(loaded, folder, Launch(accelerator, devices, nodes, strategy), existing, console)
     if results:
         console.print(comparison_table(results))
@@ -206,7 +208,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        message = f"[red]error:[/] {type(error).__name__}: {_escape(str(error))}\nThis should not happen; --debug shows where."
+        what = _escape(f"{type(error).__name__}: {error}")
+        message = f"[red]error:[/] {what}\nThis should not happen; --debug shows where."
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(1)
 

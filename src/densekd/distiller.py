@@ -13,12 +13,14 @@ from densekd.terms import Term
 
 
 class Task(Protocol):
-    """What the distiller asks of a task; see :mod:`densekd.tasks`."""
+    """What the distiller asks of a task; :mod:`densekd.tasks` says what each method does."""
 
     def student_taps(self, student: nn.Module) -> list[str]: ...  # noqa: D102
     def images(self, batch: Any) -> Tensor: ...  # noqa: D102
     def target(self, batch: Any) -> Any: ...  # noqa: D102
-    def losses(self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Any) -> dict[str, Tensor]: ...  # noqa: D102
+    def losses(  # noqa: D102
+        self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Any
+    ) -> dict[str, Tensor]: ...
     def metric(self) -> Any: ...  # noqa: D102
     def evaluate(self, model: nn.Module, samples: Any, metric: Any) -> None: ...  # noqa: D102
 
@@ -45,7 +47,7 @@ class Distiller(L.LightningModule):
         optimisation: Optimisation,
     ) -> None:
         super().__init__()
-        self.student = student.to(memory_format=torch.channels_last)
+        self.student: nn.Module = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.terms = nn.ModuleDict(terms)
         self.task = task
         self.optimisation = optimisation
@@ -54,8 +56,8 @@ class Distiller(L.LightningModule):
         self._taps = Taps(student, dict.fromkeys(taps))
         self.teacher: Frozen | None = None
         if teacher is not None:
-            teacher = teacher.to(memory_format=torch.channels_last)
-            self.teacher = Frozen(teacher, dict.fromkeys(term.taps.teacher for term in terms.values()))
+            frozen: nn.Module = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.teacher = Frozen(frozen, dict.fromkeys(term.taps.teacher for term in terms.values()))
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted."""
@@ -83,13 +85,9 @@ class Distiller(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the validation scores."""
         scores = self.metric.compute()
-        self.log_dict({f"val/{k}": float("nan") if v is None else v for k, v in scores.items() if not isinstance(v, list)})
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Leave validation samples, which differ in size, to the task; everything else moves as usual."""
-        if isinstance(batch, list):
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        self.log_dict(
+            {f"val/{k}": float("nan") if v is None else v for k, v in scores.items() if not isinstance(v, list)}
+        )
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and the per-step schedule."""

@@ -1,7 +1,7 @@
 """Looking at models, data and what densekd offers: the answers behind the short commands."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ def open_model(path: Path) -> Package:
         config = PackageConfig(**content["densekd"]["package"])
     except Exception as error:
         raise UserError(
-            f"{path}: not a checkpoint of a densekd run ({type(error).__name__}); it does not say which model it holds. "
-            "Give a run folder or a student folder."
+            f"{path}: not a checkpoint of a densekd run ({type(error).__name__}), so it does not say which model it "
+            "holds. Give a run folder or a student folder."
         ) from error
     model = build_packaged(config, path)
     load_matched(model, path, "student")
@@ -68,8 +68,8 @@ def evaluate_path(model: Path, data: Path | None, split: str | None) -> dict[str
     files, split = _files(model, data, split)
     if files.classes.names != tuple(package.config.classes):
         raise UserError(
-            f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the data's "
-            f"{len(files.classes.names)} ({', '.join(files.classes.names)})."
+            f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the "
+            f"data's {len(files.classes.names)} ({', '.join(files.classes.names)})."
         )
     resize = package.config.resize
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -108,7 +108,7 @@ def describe_model(name: str, options: Sequence[str], size: str) -> Table:
 
 def describe_losses() -> Table:
     """Return the losses with their options."""
-    return _catalogue("method", {name: loss for name, loss in LOSSES.items()})
+    return _catalogue("method", LOSSES)
 
 
 def describe_models() -> Table:
@@ -124,7 +124,7 @@ def describe_datasets() -> Table:
     return _catalogue("dataset", DATASETS)
 
 
-def _catalogue(kind: str, things: dict[str, Any]) -> Table:
+def _catalogue(kind: str, things: Mapping[str, Any]) -> Table:
     table = Table(kind, "what", "options")
     for name, thing in things.items():
         what = (inspect.getdoc(thing) or "").partition("\n")[0]

@@ -26,7 +26,7 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
     module_name, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise RecipeError(f"The {kind} '{name}' cannot be imported: {error}.") from error
     if not callable(found):
         raise RecipeError(f"The {kind} '{name}' is a {type(found).__name__}, not a class or function.")

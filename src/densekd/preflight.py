@@ -19,6 +19,7 @@ from densekd.data.files import SegmentationFiles
 from densekd.evaluation import evaluate
 from densekd.recipe import Recipe
 from densekd.runs import RunFolder
+from densekd.terms import Term
 from densekd.train import Launch, fit
 
 _STEPS = 4
@@ -48,8 +49,11 @@ def check(recipe: Recipe, console: Console) -> Table:
     if distiller.teacher is not None:
         sample = _sample(built.validation, _SAMPLE)
         score = evaluate(distiller.teacher.model, sample, recipe.data.resize)["miou"]
-        table.add_row("teacher", f"{_millions(distiller.teacher)}, mIoU {score:.1f} % on {len(sample)} validation images")
+        table.add_row(
+            "teacher", f"{_millions(distiller.teacher)}, mIoU {score:.1f} % on {len(sample)} validation images"
+        )
     for name, term in distiller.terms.items():
+        assert isinstance(term, Term)
         table.add_row(f"term {name}", f"{term.taps.student} <- {term.taps.teacher}")
     losses, seconds = _try_steps(recipe, built, console)
     table.add_row("first losses", losses)

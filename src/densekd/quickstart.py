@@ -36,7 +36,7 @@ def quickstart(run: Path, recipes: Path, overwrite: bool, console: Console) -> d
         UserError: the folder holds something else.
     """
     started = time.perf_counter()
-    if run.is_dir() and any(run.iterdir()) and not (run / "data" / "classes.json").is_file():
+    if run.is_dir() and any(run.iterdir()) and not (run / "data").is_dir():
         raise UserError(f"{run} exists and is no quickstart. Choose another --run.")
     if overwrite:
         shutil.rmtree(run, ignore_errors=True)

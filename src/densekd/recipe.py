@@ -4,25 +4,33 @@ import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from densekd.errors import RecipeError, suggest
 
 Shape = Literal["linear", "exponential", "jump"]
-Size = tuple[int, int]
+Size = tuple[PositiveInt, PositiveInt]
+Positive = Annotated[float, Field(gt=0)]
+Factor = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+# What pydantic adds to the location of an error inside a choice of types; the reader looks for keys.
+_CHOICE = re.compile(r"(constrained-)?float|literal\[.*|tuple\[.*")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelSpec(_Part):
     """A student or teacher."""
 
-    model: str | None = Field(None, description="name of MODELS or package.module:Name; a teacher's package knows its own")
+    model: str | None = Field(
+        None, description="name of MODELS or package.module:Name; a teacher's package knows its own"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the builder")
     pretrained: str | None = Field(None, description="backbone weights: timm hub name or local file")
     checkpoint: str | None = Field(
@@ -38,26 +46,37 @@ class DataSpec(_Part):
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
     resize: Size | None = Field(None, description="height, width every image is first brought to; also at evaluation")
-    batch_size: int = Field(8, ge=1, description="images of one optimiser step, over all processes and accumulated parts")
+    batch_size: int = Field(
+        8, ge=1, description="images of one optimiser step, over all processes and accumulated parts"
+    )
     workers: int = Field(0, ge=0, description="loading processes")
-    cache: float | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
+    cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
 
 
 class AugmentSpec(_Part):
     """Random views of the training images."""
 
     crop: Size = Field(description="height, width")
-    scale: tuple[float, float] = Field((0.5, 2.0), description="range of the random factor")
+    scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     photometric: bool = Field(False, description="random brightness, contrast, saturation, hue")
-    max_class_share: float = Field(0.75, gt=0, le=1, description="crops are redrawn while one class covers more; 1: never")
+    max_class_share: float = Field(
+        0.75, gt=0, le=1, description="crops are redrawn while one class covers more; 1: never"
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("the smallest factor comes first")
+        return value
 
 
 class TaskSpec(_Part):
     """The student's own loss."""
 
     kind: Literal["segmentation"] = "segmentation"
-    class_weights: Literal["none", "balanced"] | tuple[float, ...] = Field(
+    class_weights: Literal["none", "balanced"] | tuple[Factor, ...] = Field(
         "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
     )
     auxiliary_weight: float = Field(0.4, ge=0, description="factor of the auxiliary head's loss")
@@ -94,11 +113,10 @@ class TermSpec(_Part):
         students, teachers = expand_braces(self.student), expand_braces(self.teacher)
         if len(students) != len(teachers):
             raise RecipeError(
-                f"distill: '{self.student}' names {len(students)} taps, '{self.teacher}' {len(teachers)}; they are paired."
+                f"distill: '{self.student}' names {len(students)} taps, '{self.teacher}' {len(teachers)}; "
+                "they are paired one to one."
             )
-        return [
-            self.model_copy(update={"student": s, "teacher": t}) for s, t in zip(students, teachers, strict=True)
-        ]
+        return [self.model_copy(update={"student": s, "teacher": t}) for s, t in zip(students, teachers, strict=True)]
 
 
 class OptimiserSpec(_Part):
@@ -108,7 +126,7 @@ class OptimiserSpec(_Part):
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(0.0005, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     no_decay: tuple[str, ...] = Field((), description="norm, bias, or parts of parameter names")
     head_lr: float = Field(1.0, gt=0, description="factor outside the backbone")
     power: float = Field(0.9, ge=0, description="of the polynomial decay; 0: constant")
@@ -124,7 +142,7 @@ class TrainingSpec(_Part):
     precision: Literal["32", "bf16"] = "32"
     accumulate: int = Field(1, ge=1, description="parts that a batch is split into")
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=2**32 - 1)
     validate_every: int = Field(0, ge=0, description="steps; 0: at the end only")
     checkpoint_every: int = Field(500, ge=1, description="steps")
     log_every: int = Field(10, ge=1, description="steps")
@@ -139,7 +157,7 @@ class TrainingSpec(_Part):
 class Recipe(_Part):
     """One training: data, student, and optionally a teacher with terms."""
 
-    name: str = Field(pattern=r"^[\w.\-]+$", description="of the run folder")
+    name: str = Field(pattern=r"^\w[\w.\-]*$", description="of the run folder")
     data: DataSpec
     augment: AugmentSpec
     student: ModelSpec
@@ -155,7 +173,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.path=value`` overrides.
 
     Raises:
-        RecipeError: a missing or malformed file, an unknown key (the known ones and the nearest are listed), a wrong value.
+        RecipeError: a missing or malformed file, an unknown key (the message lists the known ones), a wrong value.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -248,7 +266,8 @@ def _explain(error: Any) -> str:
         return f"{location}: unknown key. {suggest(str(error['loc'][-1]), known)}"
     if error["type"] == "missing":
         return f"{location}: missing."
-    return f"{location}: {error['msg']}, got {error['input']!r}."
+    location = ".".join(str(part) for part in error["loc"] if not _CHOICE.fullmatch(str(part)))
+    return f"{location}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}."
 
 
 def _fields_at(part: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

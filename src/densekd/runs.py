@@ -60,6 +60,13 @@ class RunFolder:
         return RunFolder(self.path / "baseline")
 
 
+def is_first_process() -> bool:
+    """Say whether this process writes files: rank 0 of whatever launched it (Lightning, torchrun, SLURM)."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    rank = next((rank for rank in ranks if rank is not None), "0")
+    return int(rank) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+
+
 def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: tuple[str, ...] = ()) -> None:
     """Make the folder and write recipe and environment, or check that an existing one can be continued.
 
@@ -122,12 +129,16 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _git_state() -> dict[str, Any] | None:
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}

@@ -21,7 +21,9 @@ def score_table(scores: dict[str, Any]) -> Table:
 
 def comparison_table(results: dict[str, Any]) -> Table:
     """Return teacher, student alone and student side by side."""
-    table = Table("model", "mIoU %", "mAcc %", "aAcc %", "parameters", title=f"split {results['split']}", title_justify="left")
+    table = Table(
+        "model", "mIoU %", "mAcc %", "aAcc %", "parameters", title=f"split {results['split']}", title_justify="left"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for key, name in _TITLES.items():

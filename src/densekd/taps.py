@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,13 @@ class _Spec(NamedTuple):
     module: str
     call: int | None
     item: str | None
+
+
+class _Record(NamedTuple):
+    """What a module returned, and the version each of its tensors had then (torch counts changes in place)."""
+
+    output: Any
+    versions: dict[int, int]
 
 
 class Taps:
@@ -45,9 +53,9 @@ class Taps:
 
         Raises:
             RecipeError: a module that did not run, or ran several times without ``@call``, or an output that is no
-                tensor; the message lists the choices.
+                tensor or was changed in place later in the pass; the message lists the choices.
         """
-        records: defaultdict[str, list[Any]] = defaultdict(list)
+        records: defaultdict[str, list[_Record]] = defaultdict(list)
         handles = [
             self.model.get_submodule(name).register_forward_hook(_recorder(records[name]))
             for name in {spec.module for spec in self.specs.values()}
@@ -86,8 +94,8 @@ class Frozen(nn.Module):
         self.model = model.requires_grad_(False)
         self._taps = Taps(model, paths)
         self.train(False)
-        self.register_state_dict_post_hook(_drop_own_state)
-        self.register_load_state_dict_pre_hook(_supply_own_state)
+        self.register_state_dict_post_hook(_drop_own_state)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_supply_own_state)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> "Frozen":
         """Stay in evaluation mode."""
@@ -101,37 +109,58 @@ class Frozen(nn.Module):
         return self._taps(images)[1]
 
 
-def _recorder(records: list[Any]) -> Callable[[nn.Module, Any, Any], None]:
+def _recorder(records: list[_Record]) -> Callable[[nn.Module, Any, Any], None]:
     def record(module: nn.Module, inputs: Any, output: Any) -> None:
-        records.append(output)
+        records.append(_Record(output, {id(tensor): _version(tensor) for tensor in _tensors(output)}))
 
     return record
 
 
-def _pick(path: str, spec: _Spec, records: list[Any]) -> Tensor:
+def _pick(path: str, spec: _Spec, records: list[_Record]) -> Tensor:
     if not records:
         raise RecipeError(f"Tap '{path}': module '{spec.module}' did not run in this forward pass.")
     if spec.call is None and len(records) > 1:
-        choices = ", ".join(f"{path}@{k}" for k in range(len(records)))
+        item = "" if spec.item is None else f"[{spec.item}]"
+        choices = ", ".join(f"{spec.module}@{k}{item}" for k in range(len(records)))
         raise RecipeError(f"Tap '{path}' fired {len(records)} times in one forward pass; choose one of {choices}.")
     call = spec.call or 0
     if call >= len(records):
-        raise RecipeError(f"Tap '{path}': module '{spec.module}' ran {len(records)} times, so there is no call {call}.")
-    value = records[call]
-    if spec.item is not None:
-        value = _item(path, spec.item, value)
+        raise RecipeError(
+            f"Tap '{path}': there is no call {call}; '{spec.module}' ran {len(records)} times, so the last one is "
+            f"@{len(records) - 1}."
+        )
+    output, versions = records[call]
+    value = output if spec.item is None else _item(path, spec.item, output)
     if not isinstance(value, Tensor):
         raise RecipeError(f"Tap '{path}' gives {_describe(value)}, not a tensor; choose an item.")
+    if versions.get(id(value)) != _version(value):
+        raise RecipeError(
+            f"Tap '{path}': what '{spec.module or 'the model'}' returned was changed in place later in the pass, so "
+            "its values are lost. Tap the module that changes it instead: the activation or the block that follows."
+        )
     return value
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """Return the tensors that a path can reach in ``output``."""
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    return [value for value in (output if isinstance(output, (list, tuple)) else [output]) if isinstance(value, Tensor)]
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _item(path: str, item: str, value: Any) -> Any:
     try:
-        if isinstance(value, Mapping) or not item.isdigit():
+        if isinstance(value, Mapping):
             return value[item]
-        return value[int(item)]
-    except (KeyError, IndexError, TypeError) as error:
+        if isinstance(value, (list, tuple)):
+            return value[int(item)]
+    except (KeyError, IndexError, ValueError) as error:
         raise RecipeError(f"Tap '{path}': no item '{item}' in {_describe(value)}.") from error
+    raise RecipeError(f"Tap '{path}': {_describe(value)} has no item '{item}'; leave out '[{item}]'.")
 
 
 def _describe(value: Any) -> str:
@@ -139,16 +168,17 @@ def _describe(value: Any) -> str:
         return f"a dict with the keys {', '.join(map(str, value))} (write {'|'.join(f'[{k}]' for k in value)})"
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)} (write [0] to [{len(value) - 1}])"
-    return f"a {type(value).__name__}"
+    return f"one {type(value).__name__}"
 
 
 def _nearest_modules(name: str, modules: Mapping[str, nn.Module]) -> str:
-    """List the children of the deepest part of ``name`` that exists."""
+    """List the children of the deepest part of ``name`` that exists, and the name that comes nearest."""
     parent = name
     while parent not in modules:
         parent = parent.rpartition(".")[0]
-    children = [child for child, _ in modules[parent].named_children()]
-    return f"Modules in '{parent or 'the model'}': {', '.join(children) or 'none'}."
+    children = ", ".join(child for child, _ in modules[parent].named_children())
+    near = get_close_matches(name, modules, n=1)
+    return f"Modules in '{parent or 'the model'}': {children or 'none'}{f'; nearest: {near[0]!r}' if near else ''}."
 
 
 def _drop_own_state(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:

@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.errors import UserError
 from densekd.metrics import ConfusionMatrix
 
 Batch = Mapping[str, Tensor]
@@ -47,7 +48,9 @@ class Segmentation(nn.Module):
         """Return the labels ``[B, H, W]`` as int64."""
         return batch["target"].long()
 
-    def losses(self, student: nn.Module, output: Tensor, learnt: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, student: nn.Module, output: Tensor, learnt: Mapping[str, Tensor], target: Tensor
+    ) -> dict[str, Tensor]:
         """Return the weighted summands of the task's loss.
 
         Args:
@@ -82,13 +85,16 @@ class Segmentation(nn.Module):
 
         Returns:
             Class numbers ``[B, *size]`` (int64).
+
+        Raises:
+            UserError: a model of another number of classes.
         """
-        logits = model(self.images({"images": images}))
+        logits = self._checked(model(self.images({"images": images})))
         return enlarge(model, logits, size).argmax(1)
 
     def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
         total = F.cross_entropy(
-            enlarge(model, logits, target.shape[-2:]),
+            enlarge(model, self._checked(logits), target.shape[-2:]),
             target,
             weight=self.class_weights,
             ignore_index=self.ignore_index,
@@ -96,8 +102,16 @@ class Segmentation(nn.Module):
         )
         return total / self._normaliser(target)
 
+    def _checked(self, logits: Tensor) -> Tensor:
+        if logits.shape[1] != self.num_classes:
+            raise UserError(
+                f"The model's logits are {list(logits.shape)}, so it tells {logits.shape[1]} classes apart, "
+                f"but the data has {self.num_classes}. Give a model of {self.num_classes} classes."
+            )
+        return logits
+
     def _normaliser(self, target: Tensor) -> Tensor:
-        """Return the (weighted) number of labelled pixels, the mean over processes, so that shards add up to one batch."""
+        """Return the (weighted) number of labelled pixels, averaged over processes: shards add up to one batch."""
         valid = target != self.ignore_index
         if self.class_weights is None:
             count = valid.sum().float()
@@ -113,7 +127,11 @@ def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
     """Resize logits bilinearly to ``size`` in float32, with the model's ``align_corners`` (False where it has none)."""
     align_corners = bool(getattr(model, "align_corners", False))
     logits = logits.float()
-    return logits if logits.shape[-2:] == size else F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
+    return (
+        logits
+        if logits.shape[-2:] == size
+        else F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
+    )
 
 
 def balanced_weights(frequency: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ Resize = Literal["none", "teacher", "label"]
 
 @dataclass(frozen=True)
 class WeightSchedule:
-    """The weight of a term over the optimiser steps n = 1, 2, ... (SegDistill, arXiv 2108.xxxxx code, section 1.13).
+    """The weight of a term over the optimiser steps n = 1, 2, ..., with the shapes that SegDistill ships.
 
-    Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential) or 0 (jump). Decay for
-    ``start < n < end``: ``value (end - n) / (end - start)`` (linear), ``0.001 value^((end - n) / (end - start))``
-    (exponential) or 0 (jump); 0 from ``end`` on.
+    Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential) or 0 (jump).
+    Decay for ``start < n < end``: ``value (end - n) / (end - start)`` (linear),
+    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on.
 
     Args:
         value: the weight between warm-up and decay.
@@ -40,7 +40,9 @@ class WeightSchedule:
         """Return the weight at optimiser step ``n``, counted from 1."""
         if n < self.warmup:
             share = n / self.warmup
-            return {"linear": self.value * share, "exponential": self.value**share, "jump": 0.0}[self.warmup_shape]
+            return float(
+                {"linear": self.value * share, "exponential": self.value**share, "jump": 0.0}[self.warmup_shape]
+            )
         if self.decay is None or n <= self.decay[0]:
             return self.value
         start, end = self.decay
@@ -48,7 +50,7 @@ class WeightSchedule:
             return 0.0
         share = (end - n) / (end - start)
         by_shape = {"linear": self.value * share, "exponential": 0.001 * self.value**share, "jump": 0.0}
-        return by_shape[self.decay_shape]
+        return float(by_shape[self.decay_shape])
 
 
 class Pair(NamedTuple):
@@ -103,7 +105,9 @@ class Term(nn.Module):
         return student, teacher
 
 
-def make_adapter(kind: Literal["none", "conv", "conv-bn-relu"], student_channels: int, teacher_channels: int) -> nn.Module:
+def make_adapter(
+    kind: Literal["none", "conv", "conv-bn-relu"], student_channels: int, teacher_channels: int
+) -> nn.Module:
     """Build what turns ``[B, student_channels, H, W]`` into ``[B, teacher_channels, H, W]``.
 
     Args:

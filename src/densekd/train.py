@@ -8,23 +8,24 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from torch import nn
 
 from densekd.build import Built, build
-from densekd.callbacks import Checkpoints, FiniteGuard, Recorder, StepSeeds
+from densekd.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.data.segmentation import EvaluationSet
-from densekd.errors import RecipeError, UserError
+from densekd.errors import RecipeError
 from densekd.evaluation import evaluate, sample_pictures
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
+from densekd.models.segmentor import Segmentor
 from densekd.recipe import Recipe
+from densekd.recorder import Recorder
 from densekd.report import write_report
-from densekd.runs import Existing, RunFolder, prepare_run
+from densekd.runs import Existing, RunFolder, is_first_process, prepare_run
 
 _SAMPLES = 6
 _TEACHER_SAMPLE = 32
@@ -99,7 +100,7 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
     Raises:
         UserError: anything the user can mend; nothing that was there before is lost.
     """
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         prepare_run(run, recipe, existing)
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
@@ -107,7 +108,7 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
     if teacher is not None:
         _show_teacher(teacher, built.validation, recipe, console)
     fit(recipe, built, run, launch, console)
-    if rank_zero_only.rank != 0:
+    if not is_first_process():
         return {}
     return finish(recipe, built, run, baseline, console)
 
@@ -130,6 +131,7 @@ def fit(recipe: Recipe, built: Built, run: RunFolder, launch: Launch, console: C
         val_check_interval=(settings.validate_every or settings.steps) * settings.accumulate,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,
         use_distributed_sampler=False,
         logger=TensorBoardLogger(run.path, name="tensorboard", version=""),
         callbacks=[
@@ -154,7 +156,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     if recipe.training.export == "best" and run.best.is_file():
         state = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         student.load_state_dict({k.removeprefix("student."): v for k, v in state.items() if k.startswith("student.")})
-    if isinstance(getattr(student, "auxiliary", None), nn.Module):
+    if isinstance(student, Segmentor):
         student.auxiliary = None
     save_package(student, built.package, run.student)
     models: dict[str, nn.Module] = {"student": load_package(run.student).model}
@@ -165,7 +167,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     files, resize = built.validation, recipe.data.resize
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scores = {name: evaluate(model.to(device), files, resize, recipe.data.workers) for name, model in models.items()}
-    palette = dict(zip(files.classes.names, files.classes.palette, strict=True))
+    palette = {name: list(colour) for name, colour in zip(files.classes.names, files.classes.palette, strict=True)}
     results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": palette}
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     chosen = sorted({round(k * (len(files) - 1) / max(1, _SAMPLES - 1)) for k in range(_SAMPLES)})

@@ -20,8 +20,8 @@ _VOID_IN_SOURCE = 11
 def camvid(root: Path, split: str) -> SegmentationFiles:
     """Find the files of one split.
 
-    Two layouts are known: ``images/<split>`` + ``labels/<split>``, and the source's ``<split>`` + ``<split>annot``. Label
-    11, the source's void, becomes 255.
+    Two layouts are known: ``images/<split>`` + ``labels/<split>``, and the source's ``<split>`` + ``<split>annot``.
+    Label 11, the source's void, becomes 255.
 
     Args:
         root: the folder that holds them.

@@ -120,10 +120,12 @@ def _read_label(path: Path) -> np.ndarray:
         with Image.open(path) as picture:
             picture.load()
             mode, values = picture.mode, np.array(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
     if mode not in ("L", "P"):
-        raise UserError(f"{path}: a label must be one channel of 8-bit class numbers, but this picture's mode is {mode}.")
+        raise UserError(
+            f"{path}: a label must be one channel of 8-bit class numbers, but this picture's mode is {mode}."
+        )
     return values
 
 

@@ -43,16 +43,26 @@ def read_classes(path: Path) -> Classes:
     except FileNotFoundError as error:
         raise UserError(f'{path}: missing. Write {{"names": ["road", "car", ...]}} there.') from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
-        raise UserError(f'{path}: expected {{"names": [...], "palette": [[r, g, b], ...], "ignore_index": 255}}; {error}.') from error
+        raise UserError(
+            f'{path}: expected {{"names": [...], "palette": [[r, g, b], ...], "ignore_index": 255}}; {error}.'
+        ) from error
 
 
 def _parse_classes(content: dict[str, Any]) -> Classes:
+    if isinstance(content["names"], str):
+        raise ValueError("names must be a list")
     names = tuple(str(name) for name in content["names"])
     if not names or len(names) > 255:
         raise ValueError(f"there are {len(names)} names; 1 to 255 can be told apart in 8 bits")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the name '{twice}' is there twice")
     palette = tuple((int(r), int(g), int(b)) for r, g, b in content.get("palette", distinct_colours(len(names))))
     if len(palette) != len(names):
         raise ValueError(f"there are {len(names)} names but {len(palette)} colours")
+    for colour in palette:
+        if not all(0 <= value <= 255 for value in colour):
+            raise ValueError(f"the colour {colour} must lie in 0..255")
     ignore_index = int(content.get("ignore_index", 255))
     if ignore_index in range(len(names)) or ignore_index not in range(256):
         raise ValueError(f"ignore_index {ignore_index} must lie in 0..255 and be no class")

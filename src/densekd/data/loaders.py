@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from densekd.data.sampler import Shard, StepSampler
+from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
 from densekd.data.segmentation import EvaluationSet, Sample, TrainingSet, as_batch, evaluation_batch
 
 
@@ -16,8 +16,8 @@ def training_loader(dataset: TrainingSet, sampler: StepSampler, workers: int) ->
 
 
 def evaluation_loader(
-    dataset: EvaluationSet, batch_size: int, workers: int, shard: Shard = Shard()
-) -> "DataLoader[list[Sample]]":
+    dataset: EvaluationSet, batch_size: int, workers: int, shard: Shard = ONE_PROCESS
+) -> "DataLoader[Sample]":
     """Load every image once over all processes, none twice."""
     part = range(shard.rank, len(dataset), shard.world)
     subset = torch.utils.data.Subset(dataset, list(part))

@@ -8,9 +8,9 @@ from torch.utils.data import Sampler
 
 
 class Draw(NamedTuple):
-    """The ``number``-th sample of a training, which reads image ``index``."""
+    """The ``number``-th sample of a training, which reads the dataset's image number ``image``."""
 
-    index: int
+    image: int
     number: int
 
 
@@ -21,11 +21,14 @@ class Shard(NamedTuple):
     world: int = 1
 
 
+ONE_PROCESS = Shard()
+
+
 class StepSampler(Sampler[list[Draw]]):
     """Batches for a number of steps: shuffled pass after shuffled pass, without a seam between passes.
 
-    Batch k of all processes together is samples ``k * batch_size`` to ``(k + 1) * batch_size - 1`` of one stream, whatever
-    the number of processes; a resumed training continues the stream because nothing in it depends on the past.
+    Batch k of all processes together is samples ``k * batch_size`` to ``(k + 1) * batch_size - 1`` of one stream,
+    whatever the number of processes; a resumed training continues the stream because nothing in it depends on the past.
 
     Args:
         images: size of the dataset.
@@ -56,7 +59,9 @@ class StepSampler(Sampler[list[Draw]]):
         current, order = -1, torch.empty(0)
         for batch in range(self.batches):
             draws = []
-            for number in range(batch * self.batch_size + self.shard.rank, (batch + 1) * self.batch_size, self.shard.world):
+            for number in range(
+                batch * self.batch_size + self.shard.rank, (batch + 1) * self.batch_size, self.shard.world
+            ):
                 epoch, position = divmod(number, self.images)
                 if epoch != current:
                     current, order = epoch, self._order(epoch)

@@ -55,7 +55,7 @@ class TrainingSet(Dataset[Sample]):
 
     def __getitem__(self, draw: Draw) -> Sample:
         """Return the augmented sample for one draw."""
-        image, label = self._decoded(draw.index)
+        image, label = self._decoded(draw.image)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, draw.number))
             image, label = self.augment(tv_tensors.Image(image), tv_tensors.Mask(label))
@@ -120,7 +120,9 @@ def cache_budget(setting: float | str, workers: int) -> int:
     """
     if setting == "off":
         return 0
-    total = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if setting == "auto" else float(setting) * 1e9
+    total = (
+        os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if setting == "auto" else float(setting) * 1e9
+    )
     return int(total) // max(1, workers)
 
 

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional
 MEAN_COLOUR = (124, 116, 104)
 
 
-class RandomScale(v2.Transform):
+class RandomScale(v2.Transform):  # type: ignore[misc]
     """Resize by a factor drawn uniformly, keeping the aspect ratio; bilinear images, nearest labels.
 
     Args:
@@ -35,7 +35,7 @@ class RandomScale(v2.Transform):
         return self._call_kernel(functional.resize, inpt, size=params["size"], antialias=True)
 
 
-class RandomCrop(v2.Transform):
+class RandomCrop(v2.Transform):  # type: ignore[misc]
     """Crop at random; redraw, up to ten times, while one class fills the crop (mmsegmentation's ``cat_max_ratio``).
 
     Smaller inputs are padded at the bottom and right: images with the mean colour, labels with ``ignore_index``.
@@ -87,10 +87,17 @@ class RandomCrop(v2.Transform):
 
 def photometric_distortion() -> v2.Transform:
     """Brightness +-32 levels, contrast and saturation 0.5-1.5, hue +-18 degrees, each with probability one half."""
-    ranges = ({"brightness": (0.875, 1.125)}, {"contrast": (0.5, 1.5)}, {"saturation": (0.5, 1.5)}, {"hue": (-0.05, 0.05)})
+    ranges = (
+        {"brightness": (0.875, 1.125)},
+        {"contrast": (0.5, 1.5)},
+        {"saturation": (0.5, 1.5)},
+        {"hue": (-0.05, 0.05)},
+    )
     return v2.Compose([v2.RandomApply([v2.ColorJitter(**one)], p=0.5) for one in ranges])
 
 
 def _size(flat_inputs: list[Any]) -> tuple[int, int]:
-    height, width = functional.get_size(next(x for x in flat_inputs if isinstance(x, (tv_tensors.Image, tv_tensors.Mask))))
+    height, width = functional.get_size(
+        next(x for x in flat_inputs if isinstance(x, (tv_tensors.Image, tv_tensors.Mask)))
+    )
     return height, width

@@ -22,7 +22,9 @@ def softmax_kl(student: Tensor, teacher: Tensor, dim: int) -> Tensor:
         ValueError: shapes that differ; broadcasting one map over many would be a silent mistake.
     """
     if student.shape != teacher.shape:
-        raise ValueError(f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}")
+        raise ValueError(
+            f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
+        )
     accumulate = torch.float64 if student.dtype == torch.float64 else torch.float32
     log_student = student.log_softmax(dim, dtype=accumulate)
     log_teacher = teacher.log_softmax(dim, dtype=accumulate)

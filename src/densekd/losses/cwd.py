@@ -45,15 +45,21 @@ class CWD(nn.Module):
         self.divergence = divergence
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
-        """Return the loss as a scalar in at least float32."""
+        """Return the loss as a scalar in at least float32.
+
+        Raises:
+            ValueError: shapes that differ, also where both have as many positions.
+        """
+        if student.shape != teacher.shape:
+            raise ValueError(
+                f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
+            )
         B, C, H, W = student.shape
         s, t = student.flatten(2) / self.temperature, teacher.flatten(2) / self.temperature
         distributions = B * C if self.normalise in ("channel", "channel_mean") else B * H * W
         if self.divergence == "kl":
             dim = 2 if self.normalise == "channel" else 1
             return softmax_kl(s, t, dim).sum() * (self.temperature**2 / distributions)
-        if s.shape != t.shape:
-            raise ValueError(f"student and teacher must have one shape, got {list(s.shape)} and {list(t.shape)}")
         s, t = self._normalised(s), self._normalised(t)
         return (s - t).square().sum() / distributions
 

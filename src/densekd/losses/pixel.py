@@ -1,4 +1,4 @@
-"""Pixel-wise distillation: Hinton's soft targets (arXiv 1503.02531) at every position (Liu et al., arXiv 1903.04197, eq. 1)."""
+"""Pixel-wise distillation: soft targets (arXiv 1503.02531) at every position (Liu et al., arXiv 1903.04197, eq. 1)."""
 
 from typing import Literal, get_args
 

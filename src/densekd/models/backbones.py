@@ -37,7 +37,7 @@ def make_backbone(name: str, family: Family, output_stride: int) -> Backbone:
         raise RecipeError(f"Unknown backbone '{name}'. {suggest(name, BACKBONES)}")
     options: dict[str, Any] = {"features_only": True, "output_stride": output_stride, "out_indices": (1, 2, 3, 4)}
     if name in _MOBILENETS:
-        module = timm.create_model(name, **options)
+        module: Any = timm.create_model(name, **options)
         return Backbone(module, module.feature_info.channels())
     factor = _RESNETS[name]
     if factor != 1:

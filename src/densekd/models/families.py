@@ -35,9 +35,9 @@ class Family:
     Args:
         convention: of the input.
         stem_width: w of a deep stem of three 3x3 convolutions (w, w, 2w); None for a single 7x7.
-        dilation: which 3x3 convolutions of a dilated stage carry the stage's dilation d. ``first_conv``: in a basic
-            block the first one alone; ``halved``: all; both with d / 2 in the first convolution of the stage's first block.
-            ``full``: all, the first block's included.
+        dilation: which 3x3 convolutions of a dilated stage carry the stage's dilation d. ``first_conv``: in a
+            basic block the first one alone; ``halved``: all; both with d / 2 in the first convolution of the stage's
+            first block. ``full``: all, the first block's included.
         ceil_pool: the stem's max-pooling rounds its output size up.
         align_corners: of every bilinear resize.
         negative_slope: of the leaky ReLU in the heads; 0 is a ReLU.

@@ -46,7 +46,9 @@ class Package(NamedTuple):
 
 def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
     """Write ``config.json`` and ``model.safetensors`` into ``folder``, each atomically."""
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    # Copies, because safetensors refuses tied weights, which share memory.
+    plain = {"device": "cpu", "copy": True, "memory_format": torch.contiguous_format}
+    state = {key: value.detach().to(**plain) for key, value in model.state_dict().items()}
     with atomic(folder / "model.safetensors") as temporary:
         save_file(state, temporary)
     write_text(folder / "config.json", json.dumps({"format": 1, **asdict(config)}, indent=1) + "\n")
@@ -62,7 +64,7 @@ def load_package(path: Path) -> Package:
     config = read_config(folder)
     model = build_packaged(config, folder / "config.json")
     load_matched(model, folder, "student")
-    return Package(model.eval().to(memory_format=torch.channels_last), config)
+    return Package(model.eval().to(memory_format=torch.channels_last), config)  # type: ignore[call-overload]
 
 
 def build_packaged(config: PackageConfig, source: Path) -> nn.Module:
@@ -91,8 +93,14 @@ def read_config(folder: Path) -> PackageConfig:
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)})
+        config = PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)})
+        for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
+            if not isinstance(value, kind):
+                raise TypeError(f"{value!r} is no {kind.__name__}")
     except FileNotFoundError as error:
-        raise UserError(f"{folder}: no config.json; a student package has config.json and model.safetensors.") from error
+        raise UserError(
+            f"{folder}: no config.json; a student package has config.json and model.safetensors."
+        ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError) as error:
         raise UserError(f"{path}: not the config of a student package ({type(error).__name__}: {error}).") from error
+    return config

@@ -20,14 +20,17 @@ def load_pretrained(backbone: nn.Module, source: str) -> None:
     Raises:
         UserError: the name is unknown, cannot be fetched, or its weights do not fit.
     """
-    if Path(source).is_file():
-        state = read_state(Path(source))
+    path = Path(source).expanduser()
+    if path.is_file():
+        state = read_state(path)
     else:
         try:
             state = dict(timm.create_model(source, pretrained=True).state_dict())
         except (RuntimeError, OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"pretrained: {source} is no local file and could not be had from timm's hub ({reason}).") from error
+            raise UserError(
+                f"pretrained: {source} is no local file and could not be had from timm's hub ({reason})."
+            ) from error
     own = backbone.state_dict()
     found = match(backbone, {key: value for key, value in state.items() if key in own})
     if not found.complete:

@@ -20,7 +20,7 @@ def pspnet(
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         family: ``mmseg``, ``cirkd`` or ``torchdistiller``: stem, dilations, resizing and input convention.
-        channels: width of the head; by default a quarter of the backbone's last map (128 for ResNet-18, 512 for -50/-101).
+        channels: width of the head; by default a quarter of the last map (128 for ResNet-18, 512 for -50 and -101).
         auxiliary_channels: width of the auxiliary head; by default a quarter of the third map, 0 for none.
 
     Raises:

@@ -24,7 +24,12 @@ class Segmentor(nn.Module):
     """
 
     def __init__(
-        self, convention: Convention, backbone: nn.Module, head: nn.Module, auxiliary: nn.Module | None, align_corners: bool
+        self,
+        convention: Convention,
+        backbone: nn.Module,
+        head: nn.Module,
+        auxiliary: nn.Module | None,
+        align_corners: bool,
     ) -> None:
         super().__init__()
         self.normalise = Normalise(convention)

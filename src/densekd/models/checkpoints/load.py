@@ -1,13 +1,13 @@
 """Read a state dict from any container we know, and load it in full or not at all."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -56,10 +56,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         UserError: no such file, a damaged one, one without tensors, or a pickle that wants to run code.
     """
     path = _file(path)
-    try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-    except (SafetensorError, OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: damaged, or not a checkpoint ({_one_line(error)}).") from error
+    content = _content(path)
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -98,8 +95,8 @@ def load_matched(model: nn.Module, path: Path, what: str) -> Match:
     found = match(model, state)
     if not found.complete:
         raise UserError(
-            f"The {what} checkpoint {path} does not fit {type(model).__name__}; nothing was loaded.\n{found.describe()}\n"
-            "Check the model's options (backbone, family, channels, number of classes)."
+            f"The {what} checkpoint {path} does not fit {type(model).__name__}; nothing was loaded.\n"
+            f"{found.describe()}\nCheck the model's options (backbone, family, channels, number of classes)."
         )
     model.load_state_dict(state, strict=False)
     return found
@@ -116,20 +113,23 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _unpickle(path: Path) -> Any:
+def _content(path: Path) -> Any:
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error) or "WeightsUnpickler" in str(error):
-            raise UserError(
-                f"{path}: refused. The file is a pickle that is damaged or holds more than tensors and plain containers; "
-                f"loading it could run code ({_one_line(error)})."
-            ) from error
-        raise UserError(f"{path}: damaged, or not a checkpoint ({_one_line(error)}).") from error
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    except Exception as error:  # a damaged pickle fails in any way there is
+        unpickling = isinstance(error, pickle.UnpicklingError)
+        refused = re.search(r"GLOBAL (\S+)", str(error)) if unpickling else None
+        if refused is None:
+            # What torch says of a pickle is not repeated: it recommends to run the file's code.
+            lines = [] if unpickling else str(error).splitlines()[:1]
+            reason = ": ".join([type(error).__name__, *lines])[:160]
+            raise UserError(f"{path}: damaged, or no checkpoint of plain tensors ({reason}).") from error
+        raise UserError(
+            f"{path}: refused. Besides tensors and plain containers it holds {refused[1]}, and loading that could run "
+            "code. Where you trust it, save its state dict alone: torch.save(checkpoint['state_dict'], file)."
+        ) from error
 
 
 def _first(keys: tuple[str, ...]) -> str:

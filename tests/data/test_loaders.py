@@ -1,0 +1,75 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from densekd.data.folder import folder
+from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.sampler import Shard, StepSampler
+from densekd.data.segmentation import EvaluationSet, TrainingSet
+from densekd.data.transforms import RandomCrop
+
+STEPS = 5
+
+
+def loader(root: Path, workers: int, cache_bytes: int = 0) -> Any:
+    files = folder(root, "train")
+    training = TrainingSet(files, None, RandomCrop((16, 16), 0.75, 255), 0, cache_bytes)
+    return training_loader(training, StepSampler(len(files), 4, STEPS, 0, Shard()), workers)
+
+
+def assert_equal(some: list[Any], others: list[Any]) -> None:
+    assert len(some) == len(others)
+    for one, other in zip(some, others, strict=True):
+        assert torch.equal(one["images"], other["images"])
+        assert torch.equal(one["target"], other["target"])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data_root: Path) -> list[Any]:
+    return list(loader(data_root, 0))
+
+
+def test_batches_have_the_shape_that_a_task_reads(uninterrupted: list[Any]) -> None:
+    assert len(uninterrupted) == STEPS
+    for batch in uninterrupted:
+        assert batch["images"].shape == (4, 3, 16, 16)
+        assert batch["target"].shape == (4, 16, 16)
+        assert batch["images"].dtype == batch["target"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize(("workers", "cache_bytes"), [(0, 10**9), (2, 0), (2, 10**9)])
+def test_workers_and_cache_change_nothing(
+    uninterrupted: list[Any], data_root: Path, workers: int, cache_bytes: int
+) -> None:
+    assert_equal(list(loader(data_root, workers, cache_bytes)), uninterrupted)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("read", [1, 3])
+def test_a_state_resumes_in_the_middle(uninterrupted: list[Any], data_root: Path, workers: int, read: int) -> None:
+    interrupted = loader(data_root, workers)
+    batches = iter(interrupted)
+    before = [next(batches) for _ in range(read)]
+    state = interrupted.state_dict()
+    resumed = loader(data_root, workers)
+    resumed.load_state_dict(state)
+    assert_equal(before + list(resumed), uninterrupted)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_evaluation_covers_each_image_once_over_all_processes(data_root: Path, world: int) -> None:
+    dataset = EvaluationSet(folder(data_root, "val"), None)
+    shards = [evaluation_loader(dataset, 2, 0, Shard(rank, world)) for rank in range(world)]
+    samples = [sample for shard in shards for batch in shard for sample in batch]
+    wanted = [dataset[k].label for rank in range(world) for k in range(rank, 3, world)]
+    assert len(samples) == 3
+    assert all(torch.equal(sample.label, label) for sample, label in zip(samples, wanted, strict=True))
+
+
+def test_evaluation_batches_hold_whole_samples(data_root: Path) -> None:
+    batches = list(evaluation_loader(EvaluationSet(folder(data_root, "val"), (16, 16)), 2, 0))
+    assert [len(batch) for batch in batches] == [2, 1]
+    assert batches[0][0].image.shape == (3, 16, 16)
+    assert batches[0][0].label.shape == (32, 48)

@@ -1,0 +1,59 @@
+import pytest
+
+from densekd.data.sampler import Draw, Shard, StepSampler
+
+
+def stream(sampler: StepSampler) -> list[Draw]:
+    return [draw for batch in sampler for draw in batch]
+
+
+def test_every_pass_visits_every_image_once_without_a_seam() -> None:
+    sampler = StepSampler(images=7, batch_size=3, batches=14, seed=0, shard=Shard())
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == 14
+    assert {len(batch) for batch in batches} == {3}
+    draws = stream(sampler)
+    assert [draw.number for draw in draws] == list(range(42))
+    passes = [[draw.image for draw in draws[start : start + 7]] for start in range(0, 42, 7)]
+    assert all(sorted(one) == list(range(7)) for one in passes)
+    assert len({tuple(one) for one in passes}) == 6
+
+
+def test_a_batch_may_hold_several_passes() -> None:
+    batch = next(iter(StepSampler(images=2, batch_size=6, batches=1, seed=0, shard=Shard())))
+    assert [sorted(draw.image for draw in batch[k : k + 2]) for k in (0, 2, 4)] == [[0, 1]] * 3
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_processes_share_out_one_stream(world: int) -> None:
+    whole = list(StepSampler(images=5, batch_size=8, batches=6, seed=3, shard=Shard()))
+    parts = [list(StepSampler(images=5, batch_size=8, batches=6, seed=3, shard=Shard(r, world))) for r in range(world)]
+    for k, batch in enumerate(whole):
+        assert {len(part[k]) for part in parts} == {8 // world}
+        assert sorted((draw for part in parts for draw in part[k]), key=lambda draw: draw.number) == batch
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="a batch of 6 does not divide among 4 processes"):
+        StepSampler(images=5, batch_size=6, batches=1, seed=0, shard=Shard(0, 4))
+
+
+def test_the_order_depends_on_the_seed_alone() -> None:
+    one, again, other = (stream(StepSampler(20, 4, 10, seed, Shard())) for seed in (1, 1, 2))
+    assert one == again
+    assert [draw.image for draw in one] != [draw.image for draw in other]
+    assert [draw.number for draw in one] == [draw.number for draw in other]
+
+
+def test_neither_the_past_nor_the_length_matters() -> None:
+    sampler = StepSampler(images=9, batch_size=4, batches=8, seed=5, shard=Shard())
+    half_read = iter(sampler)
+    for _ in range(3):
+        next(half_read)
+    whole = list(sampler)
+    assert list(half_read) == whole[3:]
+    assert list(StepSampler(9, 4, 3, 5, Shard())) == whole[:3]
+
+
+def test_the_size_of_the_batch_does_not_matter_to_the_stream() -> None:
+    assert stream(StepSampler(9, 4, 6, 5, Shard())) == stream(StepSampler(9, 8, 3, 5, Shard()))

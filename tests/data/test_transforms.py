@@ -1,0 +1,151 @@
+import pytest
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
+
+VOID = 255
+
+
+def strip() -> Tensor:
+    """A label of 48 x 48 that is 90 % one class: five columns of class 1 in a field of class 0."""
+    label = torch.zeros(48, 48, dtype=torch.uint8)
+    label[:, 20:25] = 1
+    return label
+
+
+def checks(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """An image whose colour tells the label of each pixel, and that label with values 0, 1, 2 and void."""
+    values = torch.tensor([0, 1, 2, VOID], dtype=torch.uint8)
+    label = values[torch.randint(4, (height, width))]
+    return torch.stack([label, 255 - label, label // 2]), label
+
+
+def apply(transform: v2.Transform, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    out_image, out_label = transform(tv_tensors.Image(image), tv_tensors.Mask(label))
+    return out_image.as_subclass(Tensor), out_label.as_subclass(Tensor)
+
+
+def share_of_mixed_crops(max_class_share: float, draws: int) -> float:
+    crop, image, label = RandomCrop((16, 16), max_class_share, VOID), torch.zeros(3, 48, 48, dtype=torch.uint8), strip()
+    crops = [apply(crop, image, label)[1] for _ in range(draws)]
+    return sum(float((c == 0).float().mean()) < 0.75 for c in crops) / draws
+
+
+def test_crops_of_one_class_are_drawn_again() -> None:
+    # 12 of the 33 positions hold all five columns, which is less than three quarters of one class; eleven draws.
+    once = 12 / 33
+    assert share_of_mixed_crops(1.0, 400) == pytest.approx(once, abs=0.1)
+    assert share_of_mixed_crops(0.75, 400) == pytest.approx(1 - (1 - once) ** 11, abs=0.02)
+
+
+def test_a_picture_of_one_class_is_cropped_all_the_same() -> None:
+    image, label = torch.zeros(3, 20, 20, dtype=torch.uint8), torch.full((20, 20), 3, dtype=torch.uint8)
+    assert apply(RandomCrop((8, 8), 0.75, VOID), image, label)[1].tolist() == [[3] * 8] * 8
+
+
+def test_void_does_not_count_as_a_class() -> None:
+    crop = RandomCrop((4, 4), 0.75, VOID)
+    label = torch.zeros(4, 4, dtype=torch.uint8)
+    label[:2] = VOID
+    assert not crop._accepts(label)
+    label[3] = 1
+    assert crop._accepts(label)  # 4 and 4 of 8 labelled pixels
+    label[3, 1:] = 0
+    assert not crop._accepts(label)  # 7 of 8
+
+
+def test_image_and_label_are_cut_in_the_same_place() -> None:
+    image, label = checks(20, 24)
+    for _ in range(10):
+        cut, cut_label = apply(RandomCrop((7, 9), 0.75, VOID), image, label)
+        assert cut.shape == (3, 7, 9)
+        assert torch.equal(cut[0], cut_label)
+        assert torch.equal(cut[1], 255 - cut_label)
+
+
+def test_padding_is_mean_colour_and_void_at_the_bottom_and_right() -> None:
+    image, label = checks(5, 6)
+    padded, padded_label = apply(RandomCrop((8, 10), 0.75, VOID), image, label)
+    assert padded.shape == (3, 8, 10)
+    assert torch.equal(padded[:, :5, :6], image)
+    assert torch.equal(padded_label[:5, :6], label)
+    for outside in (padded[:, 5:], padded[:, :, 6:]):
+        assert torch.equal(outside, torch.tensor((124, 116, 104), dtype=torch.uint8)[:, None, None].expand_as(outside))
+    assert (padded_label[5:] == VOID).all()
+    assert (padded_label[:, 6:] == VOID).all()
+
+
+def test_padding_of_one_side_only_crops_the_other() -> None:
+    image, label = checks(5, 30)
+    padded, padded_label = apply(RandomCrop((8, 10), 1, VOID), image, label)
+    assert padded.shape == (3, 8, 10)
+    assert torch.equal(padded[0, :5], padded_label[:5])
+    assert (padded_label[5:] == VOID).all()
+
+
+def test_the_void_label_of_the_data_is_the_padding() -> None:
+    image, label = checks(5, 6)
+    assert apply(RandomCrop((6, 6), 1, 7), image, label)[1][5].tolist() == [7] * 6
+
+
+def test_scale_factors_fill_their_range() -> None:
+    image, label = torch.zeros(3, 40, 80, dtype=torch.uint8), torch.zeros(40, 80, dtype=torch.uint8)
+    sizes = torch.tensor([apply(RandomScale(0.5, 2.0), image, label)[1].shape for _ in range(300)]).double()
+    factors = sizes[:, 1] / 80
+    assert 0.5 <= factors.min() < 0.52
+    assert 1.98 < factors.max() <= 2.0
+    assert factors.mean().item() == pytest.approx(1.25, abs=0.08)
+    assert (sizes[:, 0] - 40 * factors).abs().max() <= 1
+
+
+def test_scale_resizes_image_and_label_to_one_size() -> None:
+    image, label = checks(20, 30)
+    scaled, scaled_label = apply(RandomScale(1.5, 1.5), image, label)
+    assert scaled.shape == (3, 30, 45)
+    assert scaled_label.shape == (30, 45)
+    assert scaled.dtype == scaled_label.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        RandomScale(0.4, 2.5),
+        RandomCrop((9, 33), 0.75, VOID),
+        v2.RandomHorizontalFlip(0.5),
+        photometric_distortion(),
+        v2.Compose([RandomScale(0.5, 2), RandomCrop((16, 16), 0.75, VOID), v2.RandomHorizontalFlip(0.5)]),
+    ],
+    ids=["scale", "crop", "flip", "photometric", "all"],
+)
+def test_no_transform_invents_a_label(transform: v2.Transform) -> None:
+    image, label = checks(23, 31)
+    for _ in range(20):
+        _, changed = apply(transform, image, label)
+        assert set(changed.unique().tolist()) <= {0, 1, 2, VOID}
+        assert changed.dtype == torch.uint8
+
+
+def test_photometric_changes_the_image_and_not_the_label() -> None:
+    image, label = checks(12, 12)
+    changed = 0
+    for _ in range(120):
+        distorted, same = apply(photometric_distortion(), image, label)
+        assert torch.equal(same, label)
+        assert distorted.shape == image.shape
+        assert distorted.dtype == torch.uint8
+        changed += not torch.equal(distorted, image)
+    assert 102 <= changed < 120  # 15 of 16 in the mean
+
+
+def test_photometric_moves_grey_by_brightness_alone_in_half_of_the_draws() -> None:
+    grey, label = torch.full((3, 4, 4), 128, dtype=torch.uint8), torch.zeros(4, 4, dtype=torch.uint8)
+    levels = torch.stack([apply(photometric_distortion(), grey, label)[0].double() for _ in range(300)])
+    assert (levels.amax((1, 2, 3)) - levels.amin((1, 2, 3))).max() <= 1
+    means = levels.mean((1, 2, 3))
+    # The greys of torchvision's other steps are rounded down, a level each.
+    assert 109 <= means.min() < 114
+    assert 140 < means.max() <= 144
+    assert float(((means - 128).abs() <= 2).double().mean()) == pytest.approx(0.5 + 0.5 / 8, abs=0.1)

@@ -1,0 +1,217 @@
+"""Laws that every loss obeys: a new row of ``LOSSES`` is covered as soon as it stands in ``MAKE``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from densekd.losses import LOSSES
+from densekd.losses.cwd import CWD
+from densekd.losses.pixel import Pixel
+
+VOID = 255
+
+# One instance per behaviour; the key starts with the name in LOSSES.
+MAKE: dict[str, Callable[[], nn.Module]] = {
+    "cwd": lambda: CWD(4.0),
+    "cwd spatial": lambda: CWD(2.0, "spatial"),
+    "cwd channel mse": lambda: CWD(1.0, "channel", "mse"),
+    "cwd spatial mse": lambda: CWD(1.0, "spatial", "mse"),
+    "cwd channel_mean mse": lambda: CWD(1.0, "channel_mean", "mse"),
+    "cwd none mse": lambda: CWD(1.0, "none", "mse"),
+    "pixel": lambda: Pixel(VOID, 4.0),
+    "pixel element": lambda: Pixel(VOID, 1.0, "element", "none"),
+    "pixel batch": lambda: Pixel(VOID, 2.0, "batch"),
+    "pixel sum": lambda: Pixel(VOID, 2.0, "sum"),
+    "pixel masked": lambda: Pixel(VOID, 1.0, void="masked"),
+}
+
+
+@pytest.fixture(params=MAKE)
+def make(request: pytest.FixtureRequest) -> Callable[[], nn.Module]:
+    return MAKE[request.param]
+
+
+@pytest.fixture
+def loss(make: Callable[[], nn.Module]) -> nn.Module:
+    return make()
+
+
+def maps(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a student that wants a gradient, a teacher, and labels at twice the size with void pixels."""
+    generator = torch.Generator().manual_seed(7)
+    student, teacher = (torch.randn(shape, generator=generator).mul(3).to(dtype) for _ in range(2))
+    B, C, H, W = shape
+    labels = torch.randint(C, (B, 2 * H, 2 * W), generator=generator)
+    labels[:, 0] = VOID
+    return student.requires_grad_(), teacher, labels
+
+
+def value_and_gradient(loss: nn.Module, student: Tensor, teacher: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    value = loss(student, teacher, target)
+    (gradient,) = torch.autograd.grad(value, student)
+    return value.detach(), gradient
+
+
+def test_every_loss_is_here() -> None:
+    assert {name.split()[0] for name in MAKE} == set(LOSSES)
+    assert all(type(make()) is LOSSES[name.split()[0]] for name, make in MAKE.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_finite_positive_scalar(loss: nn.Module, dtype: torch.dtype) -> None:
+    value, gradient = value_and_gradient(loss, *maps(2, 5, 6, 7, dtype=dtype))
+    assert value.shape == ()
+    assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert value.isfinite()
+    assert value.item() > 1e-4
+    assert gradient.dtype == dtype
+    assert gradient.isfinite().all()
+
+
+def test_zero_for_equal_tensors(loss: nn.Module) -> None:
+    student, _, labels = maps(2, 5, 6, 7)
+    value, gradient = value_and_gradient(loss, student, student.detach().clone(), labels)
+    assert value.abs().item() <= 1e-6
+    assert gradient.abs().max().item() <= 1e-5
+
+
+def test_gradient_reaches_the_student_alone(loss: nn.Module) -> None:
+    student, teacher, labels = maps(2, 5, 6, 7)
+    loss(student, teacher, labels).backward()
+    assert student.grad is not None
+    assert student.grad.abs().sum().item() > 1e-4
+    assert teacher.grad is None
+    assert not teacher.requires_grad
+
+
+def test_a_step_against_the_gradient_lowers_it(loss: nn.Module) -> None:
+    student, teacher, labels = maps(2, 5, 6, 7, dtype=torch.float64)
+    value, gradient = value_and_gradient(loss, student, teacher, labels)
+    step = 1e-4 * value / gradient.square().sum()
+    assert loss(student - step * gradient, teacher, labels).item() == pytest.approx((1 - 1e-4) * value.item(), rel=1e-6)
+
+
+def test_unchanged_under_channels_last(loss: nn.Module) -> None:
+    student, teacher, labels = maps(2, 5, 6, 7)
+    value, gradient = value_and_gradient(loss, student, teacher, labels)
+    last = [x.detach().to(memory_format=torch.channels_last) for x in (student, teacher)]
+    assert not last[0].is_contiguous()
+    other, other_gradient = value_and_gradient(loss, last[0].requires_grad_(), last[1], labels)
+    torch.testing.assert_close(other, value)
+    torch.testing.assert_close(other_gradient, gradient)
+
+
+def extremes() -> dict[str, tuple[Tensor, Tensor]]:
+    student, teacher, _ = maps(2, 5, 6, 7)
+    student = student.detach()
+    peak = torch.zeros(2, 5, 6, 7)
+    peak[:, 2, 3, 4] = 200
+    return {
+        "constant maps": (torch.full((2, 5, 6, 7), 3.0), torch.full((2, 5, 6, 7), -1.0)),
+        "constant student": (torch.zeros(2, 5, 6, 7), teacher),
+        "huge logits": (1e4 * student, 1e4 * teacher),
+        "student underflows": (peak, peak.flip(1, 2, 3)),
+        "teacher flat": (peak, torch.zeros(2, 5, 6, 7)),
+        "one channel": (student[:, :1], teacher[:, :1]),
+        "one position": (student[:, :, :1, :1], teacher[:, :, :1, :1]),
+        "one image": (student[:1], teacher[:1]),
+    }
+
+
+@pytest.mark.parametrize(("student", "teacher"), [pytest.param(*pair, id=name) for name, pair in extremes().items()])
+def test_finite_at_the_extremes(loss: nn.Module, student: Tensor, teacher: Tensor) -> None:
+    labels = torch.zeros(len(student), *student.shape[-2:], dtype=torch.int64)
+    value, gradient = value_and_gradient(loss, student.clone().requires_grad_(), teacher, labels)
+    assert value.isfinite()
+    assert value.item() >= -1e-6
+    assert gradient.isfinite().all()
+
+
+def test_underflow_costs_what_it_should() -> None:
+    """KL(uniform || peak of 200) over n positions: 200 (n - 1) / n - log n, up to e^-200."""
+    student, teacher = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    student[0, 0, 1, 2] = 200
+    assert CWD(1.0)(student, teacher).item() == pytest.approx(200 * 15 / 16 - torch.tensor(16.0).log().item(), rel=1e-6)
+
+
+def test_state_round_trip(make: Callable[[], nn.Module]) -> None:
+    student, teacher, labels = maps(2, 5, 6, 7)
+    loss, other = make(), make()
+    loss(student, teacher, labels)
+    other.load_state_dict(loss.state_dict(), strict=True)
+    torch.testing.assert_close(other(student, teacher, labels), loss(student, teacher, labels), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 7), (2, 5, 7, 6), (1, 5, 6, 7), (2, 5, 1, 1)], ids=str)
+def test_other_shapes_are_refused(loss: nn.Module, shape: tuple[int, ...]) -> None:
+    student, teacher, labels = torch.randn(2, 5, 6, 7), torch.randn(shape), torch.zeros(2, 6, 7, dtype=torch.int64)
+    with pytest.raises(ValueError, match="one shape") as caught:
+        loss(student, teacher, labels)
+    assert "[2, 5, 6, 7]" in str(caught.value)
+    assert str(list(shape)) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "parts"),
+    [
+        (lambda: CWD(0.0), ["temperature must be positive", "0.0"]),
+        (lambda: CWD(-1.0), ["temperature must be positive", "-1.0"]),
+        (lambda: CWD(normalise=_any("chanel")), ["'chanel'", "channel, spatial, channel_mean, none"]),
+        (lambda: CWD(divergence=_any("js")), ["'js'", "kl, mse"]),
+        (lambda: CWD(normalise="none"), ["normalise: none", "divergence: mse"]),
+        (lambda: CWD(normalise="channel_mean"), ["normalise: channel_mean", "divergence: mse"]),
+        (lambda: Pixel(VOID, 0.0), ["temperature must be positive", "0.0"]),
+        (lambda: Pixel(VOID, reduction=_any("mean")), ["'mean'", "pixel, element, batch, sum"]),
+        (lambda: Pixel(VOID, scale=_any("T")), ["'T'", "squared, none"]),
+        (lambda: Pixel(VOID, void=_any("drop")), ["'drop'", "kept, masked"]),
+    ],
+)
+def test_bad_options_name_the_choices(wrong: Callable[[], nn.Module], parts: list[str]) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        wrong()
+    assert all(part in str(caught.value) for part in parts), caught.value
+
+
+@pytest.mark.parametrize("reduction", ["pixel", "element", "batch", "sum"])
+def test_void_pixels_change_nothing(reduction: Any) -> None:
+    student, teacher, labels = maps(2, 5, 6, 7)
+    labels[:, :, ::3] = VOID
+    void = (labels[:, ::2, ::2] == VOID)[:, None]
+    loss = Pixel(VOID, 2.0, reduction, void="masked")
+    before, gradient = value_and_gradient(loss, student, teacher, labels)
+    changed = torch.where(void, 50.0, student.detach()).requires_grad_()
+    after, after_gradient = value_and_gradient(loss, changed, torch.where(void, -9.0, teacher), labels)
+    assert 0 < void.float().mean().item() < 1
+    assert after.item() == before.item()
+    torch.testing.assert_close(after_gradient, gradient, rtol=0, atol=0)
+    assert gradient.where(void, 0).abs().max().item() == 0
+    assert Pixel(VOID, 2.0, reduction)(student, teacher).item() != pytest.approx(before.item(), rel=1e-3)
+
+
+def test_void_mean_is_over_the_labelled_pixels() -> None:
+    student, teacher, _ = maps(1, 5, 2, 3)
+    labels = torch.tensor([[[0, VOID, 1], [VOID, 2, VOID]]])
+    alone = [Pixel(VOID)(student[..., i : i + 1, j : j + 1], teacher[..., i : i + 1, j : j + 1]).item()
+             for i, j in ((0, 0), (0, 2), (1, 1))]  # fmt: skip
+    assert Pixel(VOID, void="masked")(student, teacher, labels).item() == pytest.approx(sum(alone) / 3, rel=1e-6)
+
+
+def test_all_void_is_zero() -> None:
+    student, teacher, labels = maps(2, 5, 6, 7)
+    loss = Pixel(VOID, void="masked")
+    value, gradient = value_and_gradient(loss, student, teacher, torch.full_like(labels, VOID))
+    assert value.item() == 0
+    assert gradient.abs().max().item() == 0
+
+
+def test_masked_needs_labels() -> None:
+    student, teacher, _ = maps(1, 2, 2, 2)
+    with pytest.raises(ValueError, match="void: masked needs labels"):
+        Pixel(VOID, void="masked")(student, teacher)
+
+
+def _any(value: Any) -> Any:
+    return value

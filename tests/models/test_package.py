@@ -1,0 +1,147 @@
+"""The student package: what is saved is what is loaded, and a wrong package says what is wrong."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import densekd
+from densekd.errors import UserError
+from densekd.models.fpn import fpn
+from densekd.models.package import PackageConfig, load_package, read_config, save_package
+from densekd.models.pspnet import pspnet
+
+CLASSES = ["road", "car", "tree"]
+PALETTE = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+
+
+class Custom(nn.Module):
+    """A model of the user's, with tied weights."""
+
+    def __init__(self, num_classes: int, width: int = 4) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 1)
+        self.second = self.first
+        self.stem, self.head = nn.Conv2d(3, width, 1), nn.Conv2d(width, num_classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.second(self.first(self.stem(images))))
+        return logits
+
+
+def config(model: str = "fpn", **options: Any) -> PackageConfig:
+    options = options or {"backbone": "resnet18_025", "channels": 16}
+    return PackageConfig(model, options, CLASSES, PALETTE, 255, [64, 96])
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    save_package(fpn(3, "resnet18_025", 16), config(), tmp_path / "student")
+    return tmp_path / "student"
+
+
+def change(folder: Path, **entries: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        (lambda: fpn(3, "resnet18_025", 16), config()),
+        (lambda: pspnet(3, "resnet18_025", "cirkd", auxiliary_channels=0),
+         config("pspnet", backbone="resnet18_025", family="cirkd", auxiliary_channels=0)),
+        (lambda: Custom(3, 5), config(f"{__name__}:Custom", width=5)),
+    ],
+    ids=["fpn", "pspnet", "custom"],
+)  # fmt: skip
+def test_save_and_load(tmp_path: Path, model: Any, config: PackageConfig) -> None:
+    torch.manual_seed(1)
+    student = model().to(memory_format=torch.channels_last)
+    student(torch.rand(2, 3, 64, 96))  # moves the running statistics
+    save_package(student, config, tmp_path / "run" / "student")
+    images = torch.rand(1, 3, 64, 96)
+    expected = student.eval()(images)
+    for path in (tmp_path / "run" / "student", tmp_path / "run"):
+        loaded = load_package(path)
+        assert loaded.config == config
+        assert not any(module.training for module in loaded.model.modules())
+        assert expected.abs().max().item() > 1e-3
+        torch.testing.assert_close(loaded.model(images), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(densekd.load(str(tmp_path / "run"))(images), expected, rtol=0, atol=1e-6)
+    assert sorted(p.name for p in (tmp_path / "run" / "student").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_config_on_disk(package: Path) -> None:
+    assert json.loads((package / "config.json").read_text()) == {
+        "format": 1, "model": "fpn", "options": {"backbone": "resnet18_025", "channels": 16}, "classes": CLASSES,
+        "palette": PALETTE, "ignore_index": 255, "resize": [64, 96],
+    }  # fmt: skip
+    assert read_config(package) == config()
+
+
+@pytest.mark.parametrize(
+    ("entries", "parts"),
+    [
+        ({"model": "fnp"}, ["Unknown model 'fnp'", "Did you mean 'fpn'?", "pspnet"]),
+        ({"model": 3}, ["not the config of a student package", "3 is no str"]),
+        ({"options": {"width": 3}}, ["config.json: unknown option 'width'", "backbone, channels, dropout"]),
+        ({"options": {"backbone": "resnet19"}}, ["Unknown backbone 'resnet19'", "Did you mean 'resnet18'?"]),
+        ({"options": {"num_classes": 3}}, ["'num_classes' is measured from the models and data"]),
+        ({"options": [1]}, ["not the config of a student package", "[1] is no dict"]),
+        ({"classes": 3}, ["not the config of a student package", "3 is no list"]),
+        ({"classes": ["road", "car"]},
+         ["student checkpoint", "other shape 2: head.classifier.weight (file [3, 16, 1, 1], model [2, 16, 1, 1])"]),
+        ({"options": {"backbone": "resnet18_025", "channels": 20}}, ["does not fit Segmentor", "nothing was loaded"]),
+    ],
+)  # fmt: skip
+def test_wrong_configs(package: Path, entries: dict[str, Any], parts: list[str]) -> None:
+    change(package, **entries)
+    with pytest.raises(UserError) as caught:
+        load_package(package)
+    assert all(part in str(caught.value) for part in parts), caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [(b"{", "JSONDecodeError"), (b"[]", "TypeError"), (b"{}", "KeyError: 'model'"), (b"\xff", "UnicodeDecodeError")],
+)
+def test_malformed_configs(package: Path, text: bytes, part: str) -> None:
+    (package / "config.json").write_bytes(text)
+    with pytest.raises(UserError, match=r"config\.json: not the config of a student package") as caught:
+        load_package(package)
+    assert part in str(caught.value)
+
+
+def test_missing_files(package: Path) -> None:
+    (package / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no model\.safetensors"):
+        load_package(package)
+    (package / "config.json").unlink()
+    with pytest.raises(UserError, match=r"no config\.json; a student package has config\.json and model\.safetensors"):
+        load_package(package)
+
+
+def test_a_truncated_package_is_refused(package: Path) -> None:
+    weights = package / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"model\.safetensors: damaged"):
+        load_package(package)
+
+
+@pytest.mark.parametrize("name", ["os:system", "builtins:dict", f"{__name__}:config"])
+def test_only_modules_are_built(package: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(os, "system", lambda *_: pytest.fail("executed"))
+    change(package, model=name, options={})
+    with pytest.raises(UserError, match=rf"config\.json: '{name}' is not an nn\.Module class"):
+        load_package(package)
+
+
+def test_an_unknown_module_is_refused(package: Path) -> None:
+    change(package, model="no_such_package:Net")
+    with pytest.raises(UserError, match="The model 'no_such_package:Net' cannot be imported"):
+        load_package(package)

@@ -1,0 +1,141 @@
+"""Terms: weights over time, sizes, adapters, precision."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from densekd.errors import RecipeError
+from densekd.losses.pixel import Pixel
+from densekd.terms import Pair, Term, WeightSchedule, make_adapter
+
+SEGDISTILL = WeightSchedule(3.0, warmup=2000, decay=(110000, 120000))
+
+
+class Recorder(nn.Module):
+    """A loss that keeps what it was given."""
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None) -> Tensor:
+        self.student, self.teacher, self.target = student, teacher, target
+        self.autocast = torch.is_autocast_enabled("cpu")
+        return student.sum()
+
+
+def make_term(loss: nn.Module, adapter: nn.Module | None = None, resize: str = "none") -> Term:
+    taps = Pair("features.3", "neck")
+    return Term(loss, taps, adapter or nn.Identity(), WeightSchedule(1.0), resize)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("n", "weight"),
+    [
+        (1, 0.0015), (500, 0.75), (1999, 2.9985), (2000, 3), (2001, 3), (50001, 3), (110000, 3), (110001, 2.9997),
+        (115000, 1.5), (119999, 0.0003), (120000, 0), (120001, 0), (160000, 0),
+    ],
+)  # fmt: skip
+def test_weights_that_segdistill_ships(n: int, weight: float) -> None:
+    assert SEGDISTILL(n) == pytest.approx(weight, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "weights"),
+    [
+        (WeightSchedule(2.5), {1: 2.5, 10**6: 2.5}),
+        (WeightSchedule(3.0, warmup=4, warmup_shape="exponential"), {1: 3**0.25, 2: 3**0.5, 3: 3**0.75, 4: 3, 5: 3}),
+        (WeightSchedule(3.0, warmup=4, warmup_shape="jump"), {1: 0, 3: 0, 4: 3, 5: 3}),
+        (WeightSchedule(3.0, decay=(10, 20)), {1: 3, 10: 3, 11: 2.7, 15: 1.5, 19: 0.3, 20: 0, 21: 0}),
+        (
+            WeightSchedule(3.0, decay=(10, 20), decay_shape="exponential"),
+            {10: 3, 11: 0.001 * 3**0.9, 15: 0.001 * 3**0.5, 19: 0.001 * 3**0.1, 20: 0},
+        ),
+        (WeightSchedule(3.0, decay=(10, 20), decay_shape="jump"), {10: 3, 11: 0, 15: 0, 20: 0}),
+        (WeightSchedule(3.0, decay=(10, 10)), {10: 3, 11: 0}),
+    ],
+)
+def test_shapes(schedule: WeightSchedule, weights: dict[int, float]) -> None:
+    assert {n: schedule(n) for n in weights} == pytest.approx(weights, rel=1e-12)
+
+
+@pytest.mark.parametrize("resize", ["none", "teacher", "label"])
+def test_resize(resize: str) -> None:
+    student, teacher, target = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 8, 7), torch.zeros(2, 16, 20, dtype=torch.int64)
+    loss = Recorder()
+    make_term(loss, resize=resize)({"features.3": student}, {"neck": teacher}, target)
+    size = {"none": None, "teacher": (8, 7), "label": (16, 20)}[resize]
+    enlarged = F.interpolate(student, size=size, mode="bilinear", align_corners=False) if size else student
+    torch.testing.assert_close(loss.student, enlarged, rtol=0, atol=0)
+    both = F.interpolate(teacher, size=size, mode="bilinear", align_corners=False) if resize == "label" else teacher
+    torch.testing.assert_close(loss.teacher, both, rtol=0, atol=0)
+    assert loss.target is target
+
+
+def test_resize_by_hand() -> None:
+    """Twice as wide without aligned corners: the first and last values stay, the others are 1 : 3 mixtures."""
+    loss = Recorder()
+    student = torch.tensor([[[[0.0, 4.0]]]])
+    make_term(loss, resize="teacher")({"features.3": student}, {"neck": torch.zeros(1, 1, 1, 4)}, None)
+    assert loss.student.flatten().tolist() == pytest.approx([0, 1, 3, 4])
+
+
+def test_resize_to_labels_needs_labels() -> None:
+    term = make_term(Recorder(), resize="label")
+    with pytest.raises(RecipeError, match="resize: label needs labels"):
+        term({"features.3": torch.rand(1, 1, 2, 2)}, {"neck": torch.rand(1, 1, 2, 2)}, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "buffers"),
+    [
+        ("none", {}, {}),
+        ("conv", {"weight": (8, 5, 1, 1)}, {}),
+        (
+            "conv-bn-relu",
+            {"0.weight": (8, 5, 1, 1), "1.weight": (8,), "1.bias": (8,)},
+            {"1.running_mean": (8,), "1.running_var": (8,), "1.num_batches_tracked": ()},
+        ),
+    ],
+)
+def test_adapters(kind: str, parameters: dict[str, tuple[int, ...]], buffers: dict[str, tuple[int, ...]]) -> None:
+    adapter = make_adapter(kind, 5, 8)  # type: ignore[arg-type]
+    assert {name: tuple(value.shape) for name, value in adapter.named_parameters()} == parameters
+    assert {name: tuple(value.shape) for name, value in adapter.named_buffers()} == buffers
+    x = torch.randn(2, 5, 3, 4)
+    y = adapter(x)
+    assert y.shape == ((2, 5, 3, 4) if kind == "none" else (2, 8, 3, 4))
+    assert (y.min().item() == 0) == (kind == "conv-bn-relu")
+    assert (y is x) == (kind == "none")
+
+
+def test_the_adapter_learns_and_the_teacher_does_not() -> None:
+    term = make_term(Pixel(255), make_adapter("conv", 3, 4))
+    student, teacher = torch.randn(1, 3, 2, 2, requires_grad=True), torch.randn(1, 4, 2, 2, requires_grad=True)
+    term({"features.3": student}, {"neck": teacher}, None).backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+    (weight,) = term.parameters()
+    assert weight.grad is not None
+    assert weight.grad.abs().sum().item() > 0
+    assert list(term.state_dict()) == ["adapter.weight"]
+
+
+def test_the_value_is_unweighted() -> None:
+    term = Term(Recorder(), Pair("a", "b"), nn.Identity(), WeightSchedule(7.0), "none")
+    assert term({"a": torch.ones(1, 1, 2, 2)}, {"b": torch.ones(1, 1, 2, 2)}, None).item() == 4
+
+
+def test_losses_are_computed_in_float32_under_autocast() -> None:
+    loss = Recorder()
+    term = make_term(loss, make_adapter("conv", 3, 3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = term({"features.3": torch.rand(1, 3, 4, 4)}, {"neck": torch.rand(1, 3, 4, 4).bfloat16()}, None)
+    assert (loss.student.dtype, loss.teacher.dtype, value.dtype) == (torch.float32,) * 3
+    assert not loss.autocast
+    rounded = loss.student.bfloat16().float()
+    torch.testing.assert_close(loss.student, rounded, rtol=0, atol=0)  # the adapter itself ran in half precision
+
+
+def test_double_precision_stays() -> None:
+    loss = Recorder()
+    x = torch.rand(1, 1, 2, 2, dtype=torch.float64)
+    make_term(loss)({"features.3": x}, {"neck": x}, None)
+    assert loss.student.dtype == torch.float64
