@@ -83,7 +83,8 @@ class Distiller(L.LightningModule):
         self.metric.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation scores."""
+        """Log the validation scores over all processes."""
+        self.metric.gather()
         scores = self.metric.compute()
         self.log_dict(
             {f"val/{k}": float("nan") if v is None else v for k, v in scores.items() if not isinstance(v, list)}

@@ -35,12 +35,14 @@ class ConfusionMatrix(nn.Module):
         """Forget everything."""
         self.counts.zero_()
 
-    def compute(self) -> dict[str, Any]:
-        """Return the scores over all processes, see :func:`scores`."""
-        counts = self.counts.clone()
+    def gather(self) -> None:
+        """Add up the counts of all processes, each of which must call this; alone, do nothing."""
         if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(counts)
-        return scores(counts)
+            dist.all_reduce(self.counts)
+
+    def compute(self) -> dict[str, Any]:
+        """Return the scores of what was counted, see :func:`scores`."""
+        return scores(self.counts)
 
 
 def scores(counts: Tensor) -> dict[str, Any]:

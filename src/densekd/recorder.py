@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from densekd.files import atomic
 
@@ -51,7 +53,9 @@ class Recorder(L.Callback):
         self.bar.update(self.row, completed=step)
         if not stepped or not (step % self.every == 0 or step == trainer.max_steps):
             return
-        losses = {name: value.item() for name, value in outputs["losses"].items()}
+        means = trainer.strategy.reduce(torch.stack(list(outputs["losses"].values())), reduce_op="mean")
+        assert isinstance(means, Tensor)
+        losses = dict(zip(outputs["losses"], means.tolist(), strict=True))
         now = time.perf_counter()
         self.seconds = (now - self.started[0]) / max(1, step - self.started[1])
         self.started = (now, step)

@@ -1,0 +1,166 @@
+"""From a recipe to live objects: what fits is built, what does not is said with the mend."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from densekd.build import build, build_files
+from densekd.errors import RecipeError, UserError
+from densekd.models.package import PackageConfig, save_package
+from densekd.models.pspnet import pspnet
+from densekd.recipe import parse_recipe
+from densekd.terms import Term
+
+
+def built(content: dict[str, Any]) -> Any:
+    return build(parse_recipe(content, "test"))
+
+
+@pytest.fixture
+def distilled(recipe: dict[str, Any]) -> dict[str, Any]:
+    recipe["teacher"] = {"model": "fpn", "options": {"backbone": "resnet18_050"}, "checkpoint": "untrained"}
+    recipe["distill"] = [{"method": "cwd", "weight": 3, "options": {"temperature": 4}}]
+    return recipe
+
+
+class SharedHead(nn.Module):
+    """A model whose head runs once per level."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 4, 1)
+        self.head = nn.Conv2d(8, num_classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the finer level's logits."""
+        x = self.stem(images)
+        self.head(x[..., ::2, ::2])
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def test_terms_know_their_taps_and_options(distilled: dict[str, Any]) -> None:
+    distilled["distill"].append(
+        {"method": "pixel", "weight": {"value": 2, "warmup": 10}, "student": "features.{2,3}", "teacher": "features.{2,3}"}
+        | {"adapter": "conv"}
+    )
+    terms = built(distilled).distiller.terms
+    assert list(terms) == ["cwd", "pixel-0", "pixel-1"]
+    assert terms["cwd"].loss.temperature == 4
+    assert terms["pixel-1"].taps == ("features.3", "features.3")
+    assert terms["pixel-0"].adapter.weight.shape == (128, 64, 1, 1)
+    assert terms["pixel-0"].weight(5) == 1.0
+    assert terms["pixel-0"].loss.ignore_index == 255
+    assert all(isinstance(term, Term) for term in terms.values())
+
+
+def test_the_student_starts_equal_with_and_without_a_teacher(recipe: dict[str, Any], distilled: dict[str, Any]) -> None:
+    with_teacher = built(distilled).distiller.student.state_dict()
+    alone = built({k: v for k, v in recipe.items() if k not in ("teacher", "distill")}).distiller.student.state_dict()
+    assert all(torch.equal(with_teacher[key], value) for key, value in alone.items())
+
+
+def test_probing_leaves_no_trace(distilled: dict[str, Any]) -> None:
+    distiller = built(distilled).distiller
+    norm = distiller.student.get_submodule("backbone.bn1")
+    assert norm.num_batches_tracked == 0
+    assert distiller.student.training
+    assert not any(m._forward_hooks for m in distiller.modules())
+
+
+def test_untapped_auxiliary_head_of_a_teacher_is_removed(distilled: dict[str, Any]) -> None:
+    distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
+    distilled["distill"][0]["resize"] = "teacher"
+    assert built(distilled).distiller.teacher.model.auxiliary is None
+    distilled["distill"][0] |= {"teacher": "aux"}
+    assert built(distilled).distiller.teacher.model.auxiliary is not None
+
+
+def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> None:
+    teacher = pspnet(3, auxiliary_channels=0)
+    config = PackageConfig("pspnet", {"auxiliary_channels": 0}, ["a", "b", "c"], [[0, 0, 0]] * 3)
+    save_package(teacher, config, tmp_path / "teacher")
+    recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    loaded = built(recipe).distiller.teacher.model
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in teacher.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "cdw"}, r"Unknown loss 'cdw'\. Did you mean 'cwd'\?.*Your own: package\.module:Name"),
+        ({"options": {"temprature": 2}}, r"distill\.cwd: unknown option 'temprature'\. Did you mean 'temperature'\?"),
+        ({"options": {"temperature": -1}}, r"distill\.cwd: temperature must be positive, got -1"),
+        ({"method": "pixel", "options": {"ignore_index": 3}}, r"'ignore_index' is measured from the models and data"),
+        ({"student": "logit"}, r"Tap 'logit'.*Did you mean 'logits'\?.*Modules in 'the model': .*backbone.*head"),
+        ({"student": "head.classifer"}, r"no module 'head.classifer'.*Modules in 'head': .*classifier"),
+        (
+            {"student": "features.3", "teacher": "features.3"},
+            r"student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]\. "
+            r"Mend it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
+        ),
+        ({"student": "features.2", "teacher": "features.0"}, r"'resize: teacher'"),
+        ({"method": "nowhere.at_all:Loss"}, r"loss 'nowhere\.at_all:Loss' cannot be imported"),
+        ({"method": "math:pi"}, r"'math:pi' is a float, not a class or function"),
+    ],
+)
+def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    distilled["distill"][0] = {"method": "cwd", "weight": 1, **change}
+    with pytest.raises(RecipeError, match=f"(?s){message}"):
+        built(distilled)
+
+
+def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any]) -> None:
+    distilled["student"] = {"model": "test_build:SharedHead"}
+    distilled["distill"][0]["student"] = "head"
+    with pytest.raises(RecipeError, match="fired 2 times in one forward pass; choose one of head@0, head@1"):
+        built(distilled)
+    distilled["distill"][0]["student"] = "head@1"
+    assert built(distilled).distiller.terms["cwd"].taps.student == "head@1"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("model", "pspnett", r"Unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
+        ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
+        ("options", {"num_classes": 4}, r"student: 'num_classes' is measured"),
+        ("checkpoint", "no.pth", r"no\.pth: no such checkpoint"),
+        ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),
+    ],
+)
+def test_wrong_student(recipe: dict[str, Any], place: str, value: Any, message: str) -> None:
+    recipe["student"][place] = value
+    with pytest.raises(UserError, match=message):
+        built(recipe)
+
+
+def test_teacher_with_another_class_count_shows_the_shapes(distilled: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(pspnet(19).state_dict(), tmp_path / "nineteen.pth")
+    distilled["teacher"] = {"model": "pspnet", "checkpoint": str(tmp_path / "nineteen.pth")}
+    with pytest.raises(UserError, match=r"head\.classifier\.weight \(file \[19, 128, 1, 1\], model \[3, 128, 1, 1\]\)"):
+        built(distilled)
+
+
+def test_custom_dataset_must_return_files(recipe: dict[str, Any]) -> None:
+    recipe["data"]["dataset"] = "builtins:max"
+    recipe["data"]["root"] = "x"
+    with pytest.raises((RecipeError, TypeError)):
+        build_files(parse_recipe(recipe, "test").data, "train")
+
+
+def test_class_weights(recipe: dict[str, Any]) -> None:
+    recipe["task"] = {"class_weights": [1, 2, 3]}
+    assert built(recipe).distiller.task.class_weights.tolist() == [1, 2, 3]
+    recipe["task"] = {"class_weights": [1, 2]}
+    with pytest.raises(RecipeError, match="2 values for 3 classes"):
+        built(recipe)
+    recipe["task"] = {"class_weights": "balanced"}
+    weights = built(recipe).distiller.task.class_weights
+    assert weights.mean() == pytest.approx(1)
+    # The background covers most of every picture, so it weighs least.
+    assert weights.argmin() == 0

@@ -1,0 +1,91 @@
+"""Two processes on gloo: the same parameters on both, and the same loss as one process on the joined batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from densekd.recipe import dump_recipe, parse_recipe
+
+
+class Plain(nn.Module):
+    """A segmentation model without batch norm, whose statistics depend on how a batch is split."""
+
+    def __init__(self, num_classes: int, channels: int = 8) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, channels, 3, 2, 1), nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1))
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+        self.taps = {"logits": "classifier"}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits at stride 4."""
+        logits: Tensor = self.classifier(self.features(images))
+        return logits
+
+
+def launch(recipe: Path, folder: Path, processes: int) -> dict[str, Any]:
+    """Train through the command line; return the losses, the student's weights and its score."""
+    command = [sys.executable, "-m", "densekd", "train", str(recipe), "--run", str(folder), "--accelerator", "cpu"]
+    command += ["--devices", str(processes), "--strategy", "ddp" if processes > 1 else "auto"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    column = rows[0].index("loss")
+    return {
+        "losses": [float(row[column]) for row in rows[1:] if row[column]],
+        "weights": torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"],
+        "miou": json.loads((folder / "results.json").read_text())["student"]["miou"],
+    }
+
+
+class SumOfWeights(nn.Module):
+    """A loss that writes down, on every rank, what its learnt parameter has become."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        """Return a scaled mean over images, so that the factor receives a gradient."""
+        rank = os.environ.get("LOCAL_RANK", "0")
+        if self.training and torch.is_grad_enabled():
+            (Path(self.folder) / f"rank{rank}.json").write_text(json.dumps(self.factor.item()))
+        return self.factor * (student.mean((1, 2, 3)) - teacher.mean((1, 2, 3))).square().mean()
+
+
+@pytest.mark.timeout(900)
+def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe["student"] = {"model": "test_ddp:Plain"}
+    recipe["teacher"] = {"model": "test_ddp:Plain", "options": {"channels": 16}, "checkpoint": "untrained"}
+    recipe["optimiser"] = {"method": "sgd", "lr": 0.05, "weight_decay": 0.0}
+    recipe["training"] = {"steps": 5, "log_every": 1}
+    results = {}
+    for processes in (1, 2):
+        folder = tmp_path / f"run{processes}"
+        options = {"folder": str(tmp_path / f"ranks{processes}")}
+        Path(options["folder"]).mkdir()
+        recipe["distill"] = [
+            {"method": "cwd", "weight": 1},
+            {"method": "test_ddp:SumOfWeights", "weight": 1, "options": options},
+        ]
+        path = tmp_path / f"recipe{processes}.yaml"
+        path.write_text(dump_recipe(parse_recipe(recipe, "test")))
+        results[processes] = launch(path, folder, processes)
+        results[processes]["ranks"] = [
+            json.loads(p.read_text()) for p in sorted(Path(options["folder"]).glob("rank*.json"))
+        ]
+    one, two = results[1], results[2]
+    assert len(two["ranks"]) == 2
+    assert two["ranks"][0] == two["ranks"][1]
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    for key, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][key], value, rtol=1e-5, atol=1e-6, msg=key)
+    assert one["miou"] == pytest.approx(two["miou"], abs=0.5)

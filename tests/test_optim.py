@@ -1,0 +1,88 @@
+"""Parameter groups and learning rates, against the formulas that the source systems ship."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from densekd.optim import Optimisation, all_finite, lr_factor, make_optimiser, make_schedule
+
+
+class Small(nn.Module):
+    """A backbone with a norm and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        self.head = nn.Conv2d(4, 2, 1)
+        self.pos_block = nn.Parameter(torch.zeros(3))
+
+
+def groups(settings: Optimisation) -> dict[tuple[float, float], int]:
+    others = nn.ModuleDict({"term": nn.Conv2d(2, 5, 1, bias=False)})
+    optimiser = make_optimiser(Small(), others, settings)
+    return {(g["lr"], g["weight_decay"]): sum(p.numel() for p in g["params"]) for g in optimiser.param_groups}
+
+
+def test_one_group_without_exceptions() -> None:
+    assert groups(Optimisation("sgd", 0.1, 10, weight_decay=0.01)) == {(0.1, 0.01): 16 + 8 + 10 + 3 + 10}
+
+
+def test_exceptions_and_head_factor() -> None:
+    settings = Optimisation("adamw", 0.1, 10, weight_decay=0.01, no_decay=("norm", "bias", "pos_block"), head_lr=10)
+    assert groups(settings) == {
+        (0.1, 0.01): 12 + 10,  # the backbone's convolution, the adapter
+        (0.1, 0.0): 4 + 8,  # its bias, the norm
+        (1.0, 0.01): 8,  # the head's weight
+        (1.0, 0.0): 2 + 3,  # its bias, the position
+    }
+
+
+def test_frozen_parameters_stay_out() -> None:
+    model = Small()
+    model.backbone.requires_grad_(False)
+    optimiser = make_optimiser(model, nn.ModuleDict(), Optimisation("sgd", 0.1, 10))
+    assert sum(p.numel() for g in optimiser.param_groups for p in g["params"]) == 13
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [(0, 0.01), (40000, (0.01 - 1e-4) * 0.5**0.9 + 1e-4), (80000, 1e-4), (90000, 1e-4)],
+)
+def test_poly_with_floor(n: int, expected: float) -> None:
+    settings = Optimisation("sgd", 0.01, 80000, power=0.9, floor=1e-4)
+    assert 0.01 * lr_factor(n, settings, 0.01) == pytest.approx(expected, rel=1e-12)
+
+
+def test_linear_warm_up_of_segdistill() -> None:
+    settings = Optimisation("adamw", 6e-5, 160000, power=1.0, warmup=1500, warmup_ratio=1e-6)
+    assert lr_factor(0, settings, 6e-5) == pytest.approx(1e-6)
+    assert lr_factor(750, settings, 6e-5) == pytest.approx((1 - 750 / 160000) * (1 - 0.5 * (1 - 1e-6)))
+    assert lr_factor(1500, settings, 6e-5) == pytest.approx(1 - 1500 / 160000)
+
+
+def test_schedule_moves_every_group_and_never_rises_at_the_end() -> None:
+    settings = Optimisation("sgd", 0.1, 4, power=1.0, head_lr=10)
+    optimiser = make_optimiser(Small(), nn.ModuleDict(), settings)
+    schedule = make_schedule(optimiser, settings)
+    seen = []
+    for _ in range(5):
+        seen.append(sorted(g["lr"] for g in optimiser.param_groups))
+        optimiser.step()
+        schedule.step()
+    assert seen == [[pytest.approx(0.1 * f), pytest.approx(f)] for f in (1, 0.75, 0.5, 0.25, 0)]
+
+
+def test_power_zero_is_constant() -> None:
+    settings = Optimisation("sgd", 0.1, 10, power=0)
+    assert [lr_factor(n, settings, 0.1) for n in (0, 5, 9)] == [1, 1, 1]
+
+
+def test_all_finite() -> None:
+    model = Small()
+    assert all_finite(model)
+    with torch.no_grad():
+        model.head.weight[0, 0] = math.nan
+    assert not all_finite(model)
+    assert all_finite(nn.Identity())
