@@ -44,7 +44,12 @@ class SharedHead(nn.Module):
 
 def test_terms_know_their_taps_and_options(distilled: dict[str, Any]) -> None:
     distilled["distill"].append(
-        {"method": "pixel", "weight": {"value": 2, "warmup": 10}, "student": "features.{2,3}", "teacher": "features.{2,3}"}
+        {
+            "method": "pixel",
+            "weight": {"value": 2, "warmup": 10},
+            "student": "features.{2,3}",
+            "teacher": "features.{2,3}",
+        }
         | {"adapter": "conv"}
     )
     terms = built(distilled).distiller.terms

@@ -44,7 +44,16 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny_recipe(data_root)))
-    command = [sys.executable, "-m", "densekd", "train", folder / "tiny.yaml", "--run", folder / "run", "training.steps=3"]
+    command = [
+        sys.executable,
+        "-m",
+        "densekd",
+        "train",
+        folder / "tiny.yaml",
+        "--run",
+        folder / "run",
+        "training.steps=3",
+    ]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     # Nothing but our own words: no banner, no warning, no traceback.
@@ -121,7 +130,9 @@ def test_evaluate_reproduces_the_results(run: Any, trained: Path, tmp_path: Path
     assert status == 0, printed
     scores = json.loads((tmp_path / "scores.json").read_text())
     expected = json.loads((trained / "results.json").read_text())["student"]
-    assert {k: scores[k] for k in ("miou", "macc", "aacc", "iou")} == {k: expected[k] for k in ("miou", "macc", "aacc", "iou")}
+    assert {k: scores[k] for k in ("miou", "macc", "aacc", "iou")} == {
+        k: expected[k] for k in ("miou", "macc", "aacc", "iou")
+    }
     assert f"{expected['miou']:.2f}" in printed
 
 

@@ -19,7 +19,9 @@ class Plain(nn.Module):
 
     def __init__(self, num_classes: int, channels: int = 8) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, channels, 3, 2, 1), nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1))
+        self.features = nn.Sequential(
+            nn.Conv2d(3, channels, 3, 2, 1), nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1)
+        )
         self.classifier = nn.Conv2d(channels, num_classes, 1)
         self.taps = {"logits": "classifier"}
 

@@ -20,7 +20,7 @@ from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
 from densekd.models import MODELS
 from densekd.models.checkpoints import load_matched
-from densekd.models.package import PackageConfig, load_package
+from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
 from densekd.models.segmentor import Segmentor
 from densekd.optim import Optimisation
@@ -105,6 +105,8 @@ def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
     if spec.model is None:
         raise RecipeError(f"{where}.model is missing.")
     builder = resolve(spec.model, MODELS, "model")
+    if where == "student":
+        require_packable(spec.model, builder)
     model = construct(builder, spec.options, {"num_classes": num_classes}, where)
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{where}: {spec.model} built a {type(model).__name__}, not an nn.Module.")

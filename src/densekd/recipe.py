@@ -85,7 +85,7 @@ class TaskSpec(_Part):
 class WeightSpec(_Part):
     """The weight of a term over the steps."""
 
-    value: float
+    value: float = Field(ge=0)
     warmup: int = Field(0, ge=0)
     warmup_shape: Shape = "linear"
     decay: tuple[int, int] | None = Field(None, description="first and last step of the decay")

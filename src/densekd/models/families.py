@@ -6,6 +6,8 @@ A checkpoint's keys show none of this, and all of it changes the numbers.
 from dataclasses import dataclass
 from typing import Literal
 
+from densekd.errors import RecipeError, suggest
+
 Dilation = Literal["first_conv", "halved", "full"]
 
 
@@ -57,6 +59,19 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "mmseg": Family(IMAGENET, 32, "first_conv", False, False, 0.0, False, False),
+    "mmseg_b": Family(IMAGENET, None, "first_conv", False, False, 0.0, False, False),
     "cirkd": Family(CAFFE, 64, "halved", False, True, 0.0, False, False),
+    "cirkd_vanilla": Family(CAFFE, None, "halved", False, True, 0.0, False, False),
     "torchdistiller": Family(CAFFE, 64, "full", True, True, 0.01, True, True),
 }
+
+
+def find_family(name: str) -> Family:
+    """Return a family by name.
+
+    Raises:
+        RecipeError: an unknown name.
+    """
+    if name not in FAMILIES:
+        raise RecipeError(f"Unknown family '{name}'. {suggest(name, FAMILIES)}")
+    return FAMILIES[name]

@@ -1,12 +1,18 @@
 """A light segmentation model: any backbone at stride 32 with a feature pyramid head at stride 4."""
 
 from densekd.models.backbones import make_backbone
-from densekd.models.families import FAMILIES
+from densekd.models.families import find_family
 from densekd.models.heads import FPNHead
 from densekd.models.segmentor import Segmentor
 
 
-def fpn(num_classes: int, backbone: str = "resnet18", channels: int = 128, dropout: float = 0.0) -> Segmentor:
+def fpn(
+    num_classes: int,
+    backbone: str = "resnet18",
+    channels: int = 128,
+    dropout: float = 0.0,
+    family: str = "mmseg",
+) -> Segmentor:
     """Build a feature pyramid network with pyramid pooling, without auxiliary head.
 
     Args:
@@ -14,11 +20,12 @@ def fpn(num_classes: int, backbone: str = "resnet18", channels: int = 128, dropo
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: width of the pyramid.
         dropout: share of channels dropped before the classifier.
+        family: stem and input convention; ``mmseg_b`` fits timm's plain ResNet weights.
 
     Raises:
-        RecipeError: an unknown backbone.
+        RecipeError: an unknown backbone or family.
     """
-    kind = FAMILIES["mmseg"]
+    kind = find_family(family)
     body = make_backbone(backbone, kind, output_stride=32)
     head = FPNHead(body.channels, channels, num_classes, dropout)
     return Segmentor(kind.convention, body.module, head, None, kind.align_corners)

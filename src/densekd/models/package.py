@@ -1,6 +1,7 @@
 """The student package: ``config.json`` and ``model.safetensors``, all that is needed to run a model."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,13 +76,21 @@ def build_packaged(config: PackageConfig, source: Path) -> nn.Module:
     """
     try:
         builder = resolve(config.model, MODELS, "model")
-        if ":" in config.model and not (isinstance(builder, type) and issubclass(builder, nn.Module)):
-            # A config may come from anywhere; it names a module to build, not any function to call.
-            raise UserError(f"{source}: '{config.model}' is not an nn.Module class.")
+        require_packable(config.model, builder)
         model: nn.Module = construct(builder, config.options, {"num_classes": len(config.classes)}, str(source))
     except RecipeError as error:
         raise UserError(str(error)) from error
     return model
+
+
+def require_packable(name: str, builder: Callable[..., Any]) -> None:
+    """Check that a package may name ``builder``: it comes from a file, which must not call any function it likes.
+
+    Raises:
+        RecipeError: ``package.module:Name`` that is no ``nn.Module`` class.
+    """
+    if ":" in name and not (isinstance(builder, type) and issubclass(builder, nn.Module)):
+        raise RecipeError(f"'{name}' is not an nn.Module class, so its student package could not be loaded again.")
 
 
 def read_config(folder: Path) -> PackageConfig:
