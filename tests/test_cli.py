@@ -23,8 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setattr(sys, "argv", ["densekd", *map(str, arguments)])
         monkeypatch.setattr(cli, "console", cli.Console(width=200))
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
-            raise SystemExit(0)
+            sys.exit(cli.main())
         printed = capsys.readouterr()
         return int(stopped.value.code or 0), printed.out + printed.err
 

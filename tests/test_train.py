@@ -173,7 +173,7 @@ def test_a_used_folder_is_refused(recipe: dict[str, Any], tmp_path: Path) -> Non
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"exists\. Continue it with --resume, replace it with --overwrite"):
         run(parsed(recipe), tmp_path)
-    with pytest.raises(UserError, match="holds no recipe.yaml, so it is no run folder; it is not overwritten"):
+    with pytest.raises(UserError, match=r"holds no recipe\.yaml, so it is no run folder; it is not overwritten"):
         run(parsed(recipe), tmp_path, "overwrite")
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

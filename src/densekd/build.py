@@ -106,7 +106,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
         raise RecipeError(f"{where}.model is missing.")
     builder = resolve(spec.model, MODELS, "model")
     if where == "student":
-        require_packable(spec.model, builder)
+        require_packable(spec.model, builder, where)
     model = construct(builder, spec.options, {"num_classes": num_classes}, where)
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{where}: {spec.model} built a {type(model).__name__}, not an nn.Module.")

@@ -76,21 +76,21 @@ def build_packaged(config: PackageConfig, source: Path) -> nn.Module:
     """
     try:
         builder = resolve(config.model, MODELS, "model")
-        require_packable(config.model, builder)
+        require_packable(config.model, builder, str(source))
         model: nn.Module = construct(builder, config.options, {"num_classes": len(config.classes)}, str(source))
     except RecipeError as error:
         raise UserError(str(error)) from error
     return model
 
 
-def require_packable(name: str, builder: Callable[..., Any]) -> None:
+def require_packable(name: str, builder: Callable[..., Any], where: str) -> None:
     """Check that a package may name ``builder``: it comes from a file, which must not call any function it likes.
 
     Raises:
         RecipeError: ``package.module:Name`` that is no ``nn.Module`` class.
     """
     if ":" in name and not (isinstance(builder, type) and issubclass(builder, nn.Module)):
-        raise RecipeError(f"'{name}' is not an nn.Module class, so its student package could not be loaded again.")
+        raise RecipeError(f"{where}: '{name}' is not an nn.Module class, so its package could not be loaded again.")
 
 
 def read_config(folder: Path) -> PackageConfig:
