@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Probe:
 
     Args:
         module: the loss.
-        student: computed from the case's inputs and ``parameters``.
+        student: computed from the case's inputs and ``parameters``; a tuple where the loss takes one.
         teacher: the same.
         target: the same, or None.
         factor: weights and divisors that the original multiplies in and we leave to the term.
@@ -39,8 +40,8 @@ class Probe:
     """
 
     module: nn.Module
-    student: Tensor
-    teacher: Tensor
+    student: Any
+    teacher: Any
     target: Tensor | None = None
     factor: float = 1.0
     offset: Tensor | float = 0.0
@@ -67,9 +68,10 @@ class Case:
     def __init__(self, entry: Mapping[str, Any], dtype: torch.dtype) -> None:
         self.entry = entry
         self.dtype = dtype
-        self.inputs = {role: self._input(spec) for role, spec in entry.get("inputs", {}).items()}
-        self.student: Tensor = self.inputs["student"]
-        self.teacher: Tensor = self.inputs["teacher"].detach()
+        self.inputs: dict[str, Tensor] = {}
+        roles = {role: self._role(role, spec) for role, spec in entry.get("inputs", {}).items()}
+        self.student: Any = roles.get("student")
+        self.teacher: Any = _detached(roles.get("teacher"))
 
     def outputs(self, methods: Mapping[str, Method]) -> Outputs:
         """Build the probes; a hyper-parameter that the method's function does not name is a TypeError."""
@@ -85,8 +87,16 @@ class Case:
         tensor = _tensors(self.entry["tensors_file"])[key]
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
+    def _role(self, role: str, spec: Any) -> Any:
+        """Read a role into ``inputs``; the items of a list are called ``student.0``, ``student.1``, ..."""
+        if isinstance(spec, list):
+            return tuple(self._role(f"{role}.{k}", item) for k, item in enumerate(spec))
+        self.inputs[role] = self._input(spec)
+        return self.inputs[role]
+
     def _input(self, spec: Mapping[str, Any]) -> Tensor:
-        tensor = self.read(spec["key"])
+        filled = "fill" in spec
+        tensor = fill_input(spec["fill"], spec["shape"]).to(self.dtype) if filled else self.read(spec["key"])
         return tensor.clone().requires_grad_() if tensor.is_floating_point() else tensor
 
     def _weight(self, name: str, spec: Mapping[str, Any]) -> Tensor:
@@ -164,6 +174,17 @@ def fill_parameter(name: str, shape: list[int]) -> Tensor:
     if name.endswith(("weight", "gamma")):
         return 1 + hash_fill(name, shape[0], 0.5)
     return hash_fill(name, shape[0], 0.3)
+
+
+def fill_input(rule: str, shape: list[int]) -> Tensor:
+    """Fill an input as ``hash_fill(name="...", scale=...)`` says."""
+    found = re.fullmatch(r'hash_fill\(name="([^"]+)", scale=([-+.0-9e]+)\)', rule)
+    assert found, rule
+    return hash_fill(found[1], prod(shape), float(found[2])).view(shape)
+
+
+def _detached(value: Any) -> Any:
+    return tuple(map(_detached, value)) if isinstance(value, tuple) else value if value is None else value.detach()
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.build import build, build_files
+from densekd.build import build, build_files, build_model, build_teacher, build_terms
 from densekd.errors import RecipeError, UserError
 from densekd.models.package import PackageConfig, save_package
 from densekd.models.pspnet import pspnet
@@ -116,6 +116,58 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
 def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, Any], message: str) -> None:
     distilled["distill"][0] = {"method": "cwd", "weight": 1, **change}
     with pytest.raises(RecipeError, match=f"(?s){message}"):
+        built(distilled)
+
+
+def built_terms(content: dict[str, Any]) -> tuple[dict[str, Term], Any]:
+    recipe = parse_recipe(content, "test")
+    classes = build_files(recipe.data, "train").classes
+    student = build_model(recipe.student, len(classes.names), "student")
+    teacher = build_teacher(recipe.teacher, len(classes.names))
+    return build_terms(recipe, student, teacher, classes), teacher
+
+
+class Counting(nn.Module):
+    """A loss on tuples that knows the channels of its levels."""
+
+    def __init__(self, student_channels: tuple[int, ...], teacher_channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.channels = student_channels, teacher_channels
+
+    def forward(self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], target: Tensor) -> Tensor:
+        """Return the mean squared error over the levels."""
+        return torch.stack([(s - t).square().mean() for s, t in zip(student, teacher, strict=True)]).mean()
+
+
+def test_a_list_of_taps_is_one_term_with_an_adapter_each(distilled: dict[str, Any]) -> None:
+    term = {"method": "test_build:Counting", "weight": 1, "student": ["features.2", "features.3"]}
+    distilled["distill"] = [term | {"teacher": ["features.2", "features.3"], "adapter": "conv"}]
+    terms, _ = built_terms(distilled)
+    assert list(terms) == ["Counting"]
+    built_term = terms["Counting"]
+    assert built_term.taps == (("features.2", "features.3"), ("features.2", "features.3"))
+    assert [tuple(w.shape) for w in built_term.parameters()] == [(128, 64, 1, 1), (256, 128, 1, 1)]
+    assert built_term.loss.channels == ((128, 256), (128, 256))
+
+
+def test_a_list_of_taps_without_adapters(distilled: dict[str, Any]) -> None:
+    distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
+    term = {"method": "densekd.losses.dsd:PSD", "weight": 1, "student": ["features.3", "pre_logits", "logits"]}
+    distilled["distill"] = [term | {"teacher": ["aux", "pre_logits", "logits"], "resize": "label"}]
+    terms, teacher = built_terms(distilled)
+    assert not list(terms["PSD"].parameters())
+    assert teacher.auxiliary is not None
+
+
+def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None:
+    term = {"method": "test_build:Counting", "weight": 1, "student": ["features.3", "logits"]}
+    distilled["distill"] = [term | {"teacher": ["features.3", "features.3"]}]
+    with pytest.raises(
+        RecipeError,
+        match=r"the student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]; "
+        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Mend it with "
+        r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize: teacher'\.",
+    ):
         built(distilled)
 
 

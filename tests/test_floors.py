@@ -17,7 +17,7 @@ FLOORS = {
     5: ["build"],
     6: ["callbacks", "recorder", "evaluation", "report", "runs", "tables"],
     7: ["train"],
-    8: ["inspection", "preflight", "quickstart"],
+    8: ["catalogue", "inspection", "preflight", "quickstart"],
     9: ["cli"],
     10: ["__main__"],
 }

@@ -51,7 +51,7 @@ def complaint(load: Load, *overrides: str) -> str:
         ("student.modle", "model", "checkpoint, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize, student, teacher, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
-        ("task.class_wights", "class_weights", "auxiliary_weight, class_weights, kind"),
+        ("task.class_wights", "class_weights", "auxiliary_weight, class_weights, kind, normalise"),
         ("optimiser.beta", "betas", "betas, floor, head_lr, lr, method, momentum, no_decay, power, warmup, "),
         ("training.step", "steps", "accumulate, checkpoint_every, clip, export, log_every, precision, seed, "),
     ],
@@ -202,6 +202,31 @@ def test_braces_that_do_not_pair(load: Load) -> None:
     term = load("distill.0.student=features.{0,1,2}", "distill.0.teacher=features.{2,3}").distill[0]
     with pytest.raises(RecipeError, match=r"'features\.\{0,1,2\}' names 3 taps, 'features\.\{2,3\}' 2"):
         term.fan_out()
+
+
+def test_a_list_of_taps_is_one_term(load: Load, tmp_path: Path) -> None:
+    recipe = load("distill.0.student=[aux, logits]", "distill.0.teacher=[features.3, logits]")
+    term = recipe.distill[0]
+    assert (term.student, term.teacher) == (("aux", "logits"), ("features.3", "logits"))
+    assert term.fan_out() == [term]
+    copied = tmp_path / "copied.yaml"
+    copied.write_text(dump_recipe(recipe))
+    assert load_recipe(copied) == recipe
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        ("[aux, logits]", "[aux, pre_logits, logits]", "distill.0: student and teacher are lists of as many taps"),
+        ("[logits]", "logits", "distill.0: student and teacher are lists of as many taps, or neither is a list"),
+        ("[]", "[]", "distill.0.student: Tuple should have at least 1 item"),
+        ("[a, 'features.{2,3}']", "[a, b]", "distill.0.student: braces make several terms, a list goes to one loss"),
+        ("3", "logits", "distill.0.student: Input should be a valid string, got 3."),
+        ("[logits, 3]", "[aux, b]", "distill.0.student.1: Input should be a valid string, got 3."),
+    ],
+)
+def test_a_wrong_list_of_taps(load: Load, student: str, teacher: str, message: str) -> None:
+    assert f"\n  {message}" in complaint(load, f"distill.0.student={student}", f"distill.0.teacher={teacher}")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,22 @@ def test_cross_entropy_by_hand() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.25])], ids=["plain", "weighted"])
+def test_all_pixels_as_the_divisor(weights: Tensor | None) -> None:
+    target, logits = labels(2, 12, 8), torch.randn(2, 3, 12, 8)
+    expected = F.cross_entropy(logits, target, weight=weights, ignore_index=VOID, reduction="none").mean()
+    task = Segmentation(3, VOID, weights, normalise="all")
+    assert cross_entropy(task, logits, target).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert cross_entropy(task, logits, torch.full_like(target, VOID)).item() == 0
+
+
+def test_double_precision_logits_stay() -> None:
+    logits = torch.randn(1, 3, 2, 2, dtype=torch.float64)
+    large = enlarge(nn.Identity(), logits, torch.Size((5, 7)))
+    assert large.dtype == torch.float64
+    assert torch.equal(large, F.interpolate(logits, (5, 7), mode="bilinear", align_corners=False))
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.25])], ids=["plain", "weighted"])
 def test_a_batch_without_labels_gives_zero_and_no_gradient(weights: Tensor | None) -> None:
     logits = torch.randn(2, 3, 2, 2, requires_grad=True)
     loss = cross_entropy(Segmentation(3, VOID, weights), logits, torch.full((2, 8, 8), VOID))

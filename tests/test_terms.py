@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from densekd.errors import RecipeError
 from densekd.losses.pixel import Pixel
-from densekd.terms import Pair, Term, WeightSchedule, make_adapter
+from densekd.terms import Each, Pair, Term, WeightSchedule, make_adapter, paths
 
 SEGDISTILL = WeightSchedule(3.0, warmup=2000, decay=(110000, 120000))
 
@@ -56,16 +56,20 @@ def test_shapes(schedule: WeightSchedule, weights: dict[int, float]) -> None:
     assert {n: schedule(n) for n in weights} == pytest.approx(weights, rel=1e-12)
 
 
-@pytest.mark.parametrize("resize", ["none", "teacher", "label"])
+@pytest.mark.parametrize("resize", ["none", "teacher", "student", "label"])
 def test_resize(resize: str) -> None:
     student, teacher, target = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 8, 7), torch.zeros(2, 16, 20, dtype=torch.int64)
     loss = Recorder()
     make_term(loss, resize=resize)({"features.3": student}, {"neck": teacher}, target)
-    size = {"none": None, "teacher": (8, 7), "label": (16, 20)}[resize]
-    enlarged = F.interpolate(student, size=size, mode="bilinear", align_corners=False) if size else student
-    torch.testing.assert_close(loss.student, enlarged, rtol=0, atol=0)
-    both = F.interpolate(teacher, size=size, mode="bilinear", align_corners=False) if resize == "label" else teacher
-    torch.testing.assert_close(loss.teacher, both, rtol=0, atol=0)
+    sizes = {
+        "none": ((4, 5), (8, 7)),
+        "teacher": ((8, 7), (8, 7)),
+        "student": ((4, 5), (4, 5)),
+        "label": ((16, 20), (16, 20)),
+    }[resize]
+    for given, received, size in ((student, loss.student, sizes[0]), (teacher, loss.teacher, sizes[1])):
+        resized = F.interpolate(given, size=size, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(received, resized if given.shape[-2:] != size else given, rtol=0, atol=0)
     assert loss.target is target
 
 
@@ -139,3 +143,75 @@ def test_double_precision_stays() -> None:
     x = torch.rand(1, 1, 2, 2, dtype=torch.float64)
     make_term(loss)({"features.3": x}, {"neck": x}, None)
     assert loss.student.dtype == torch.float64
+
+
+class Levels(nn.Module):
+    """A loss on tuples that keeps what it was given."""
+
+    def forward(self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], target: Tensor | None) -> Tensor:
+        self.student, self.teacher = student, teacher
+        return torch.stack([(s - t).square().mean() for s, t in zip(student, teacher, strict=True)]).sum()
+
+
+PYRAMID = Pair(("features.2", "features.3"), ("neck.1", "neck.0"))
+
+
+def pyramid() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    learnt = {"features.2": torch.randn(2, 3, 8, 8), "features.3": torch.randn(2, 5, 4, 4)}
+    taught = {"neck.0": torch.randn(2, 6, 6, 6), "neck.1": torch.randn(2, 4, 10, 10)}
+    both = ({name: tensor.requires_grad_() for name, tensor in side.items()} for side in (learnt, taught))
+    return next(both), next(both)
+
+
+def test_several_taps_reach_the_loss_as_tuples() -> None:
+    loss, (learnt, taught) = Levels(), pyramid()
+    adapter = Each([make_adapter("conv", 3, 4), make_adapter("conv", 5, 6)])
+    term = Term(loss, PYRAMID, adapter, WeightSchedule(1.0), "teacher")
+    value = term(learnt, taught, None)
+    assert isinstance(loss.student, tuple)
+    assert isinstance(loss.teacher, tuple)
+    assert [list(x.shape) for x in loss.student] == [list(x.shape) for x in loss.teacher]
+    assert [x.shape[-1] for x in loss.teacher] == [10, 6]
+    torch.testing.assert_close(loss.teacher, (taught["neck.1"], taught["neck.0"]), rtol=0, atol=0)
+    by_hand = _single(term, 0, learnt, taught) + _single(term, 1, learnt, taught)
+    assert value.item() == pytest.approx(by_hand.item(), rel=1e-6)
+    assert list(term.state_dict()) == ["adapter.0.weight", "adapter.1.weight"]
+
+
+def _single(term: Term, level: int, learnt: dict[str, Tensor], taught: dict[str, Tensor]) -> Tensor:
+    adapter = term.adapter[level]  # type: ignore[index]
+    teacher = taught[PYRAMID.teacher[level]]
+    student = F.interpolate(adapter(learnt[PYRAMID.student[level]]), size=teacher.shape[-2:], mode="bilinear")
+    return (student - teacher).square().mean()
+
+
+def test_every_level_learns_and_no_teacher_does() -> None:
+    learnt, taught = pyramid()
+    adapter = Each([make_adapter("conv", 3, 4), make_adapter("conv", 5, 6)])
+    Term(Levels(), PYRAMID, adapter, WeightSchedule(1.0), "student")(learnt, taught, None).backward()
+    assert all(tensor.grad is not None and tensor.grad.abs().sum() > 0 for tensor in learnt.values())
+    assert all(parameter.grad is not None for parameter in adapter.parameters())
+    assert all(tensor.grad is None for tensor in taught.values())
+
+
+@pytest.mark.parametrize("adapter", [nn.Identity(), Each([nn.Identity(), nn.Identity()])], ids=["none", "each none"])
+def test_levels_in_half_precision_are_widened(adapter: nn.Module) -> None:
+    loss = Levels()
+    halves = {"a": torch.rand(1, 1, 2, 2).bfloat16(), "b": torch.rand(1, 1, 2, 2).half()}
+    Term(loss, Pair(("a", "b"), ("b", "a")), adapter, WeightSchedule(1.0), "none")(halves, halves, None)
+    assert {x.dtype for x in (*loss.student, *loss.teacher)} == {torch.float32}
+    torch.testing.assert_close(loss.student, (halves["a"].float(), halves["b"].float()), rtol=0, atol=0)
+
+
+def test_resizing_levels_to_labels() -> None:
+    loss, (learnt, taught) = Levels(), pyramid()
+    for side in (learnt, taught):
+        side.update({name: tensor[:, :1] for name, tensor in side.items()})
+    term = Term(loss, PYRAMID, nn.Identity(), WeightSchedule(1.0), "label")
+    term(learnt, taught, torch.zeros(2, 12, 14, dtype=torch.int64))
+    assert {tuple(x.shape) for x in (*loss.student, *loss.teacher)} == {(2, 1, 12, 14)}
+
+
+def test_paths_of_a_tap() -> None:
+    assert paths("features.3") == ("features.3",)
+    assert paths(("aux", "logits")) == ("aux", "logits")

@@ -27,7 +27,7 @@ from densekd.optim import Optimisation
 from densekd.recipe import DataSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import Segmentation, balanced_weights
-from densekd.terms import Pair, Term, WeightSchedule, make_adapter
+from densekd.terms import Each, Pair, Tap, Term, WeightSchedule, make_adapter, paths
 
 UNTRAINED = "untrained"
 
@@ -145,7 +145,7 @@ def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
         if len(spec.class_weights) != C:
             raise RecipeError(f"task.class_weights: {len(spec.class_weights)} values for {C} classes.")
         weights = torch.tensor(spec.class_weights)
-    return Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight)
+    return Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight, spec.normalise)
 
 
 def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term]:
@@ -156,15 +156,16 @@ def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes:
     """
     specs = [(name, one) for name, spec in _named(recipe.distill) for name, one in _fanned(name, spec)]
     images = torch.rand(1, 3, *recipe.augment.crop)
-    learnt = probe(student, [spec.student for _, spec in specs], images)
-    taught = probe(teacher, [spec.teacher for _, spec in specs], images)
+    learnt = probe(student, [path for _, spec in specs for path in paths(spec.student)], images)
+    taught = probe(teacher, [path for _, spec in specs for path in paths(spec.teacher)], images)
     facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
     terms = {}
     for name, spec in specs:
-        term = _build_term(spec, (learnt[spec.student], taught[spec.teacher]), facts, f"distill.{name}")
+        channels = _channels(learnt, spec.student), _channels(taught, spec.teacher)
+        term = _build_term(spec, channels, facts, f"distill.{name}")
         _try_out(term, learnt, taught, torch.zeros(1, *recipe.augment.crop, dtype=torch.int64), f"distill.{name}")
         terms[name] = term
-    if isinstance(teacher, Segmentor) and not any("aux" in spec.teacher for _, spec in specs):
+    if isinstance(teacher, Segmentor) and not any("aux" in path for path in taught):
         teacher.auxiliary = None
     return terms
 
@@ -191,13 +192,24 @@ def package_config(recipe: Recipe, classes: Classes) -> PackageConfig:
     return PackageConfig(recipe.student.model, options, list(classes.names), palette, classes.ignore_index, resize)
 
 
-def _build_term(spec: TermSpec, pair: tuple[Tensor, Tensor], facts: Mapping[str, int], where: str) -> Term:
-    student, teacher = pair
+def _channels(tensors: Mapping[str, Tensor], tap: Tap) -> int | tuple[int, ...]:
+    """Count the channels of a tap, or those of each of its levels."""
+    return tensors[tap].shape[1] if isinstance(tap, str) else tuple(tensors[path].shape[1] for path in tap)
+
+
+def _build_term(spec: TermSpec, channels: tuple[Any, Any], facts: Mapping[str, int], where: str) -> Term:
+    student, teacher = channels
     factory: Callable[..., Any] = resolve(spec.method, LOSSES, "loss")
-    channels = student.shape[1] if spec.adapter == "none" else teacher.shape[1]
-    supplied = {**facts, "student_channels": channels, "teacher_channels": teacher.shape[1]}
+    supplied = {
+        **facts,
+        "student_channels": student if spec.adapter == "none" else teacher,
+        "teacher_channels": teacher,
+    }
     loss = construct(factory, spec.options, supplied, where)
-    adapter = make_adapter(spec.adapter, student.shape[1], teacher.shape[1])
+    if isinstance(student, tuple):
+        adapter: nn.Module = Each(make_adapter(spec.adapter, *pair) for pair in zip(student, teacher, strict=True))
+    else:
+        adapter = make_adapter(spec.adapter, student, teacher)
     return Term(
         loss, Pair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize
     )
@@ -207,21 +219,27 @@ def _try_out(
     term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Tensor, where: str
 ) -> None:
     """Run the term once on a copy, so that shapes that do not fit are found before the first step."""
-    student, teacher = learnt[term.taps.student], taught[term.taps.teacher]
     try:
         with torch.no_grad():
             copy.deepcopy(term).eval()(learnt, taught, target)
     except (ValueError, RuntimeError) as error:
-        mend = []
-        if student.shape[1] != teacher.shape[1]:
-            mend.append(f"'adapter: conv' (a 1x1 convolution {student.shape[1]} -> {teacher.shape[1]})")
-        if student.shape[-2:] != teacher.shape[-2:]:
-            mend.append("'resize: teacher'")
-        raise RecipeError(
-            f"{where}: the student's {term.taps.student} is {list(student.shape)}, "
-            f"the teacher's {term.taps.teacher} is {list(teacher.shape)}. "
-            f"{'Mend it with ' + ' and '.join(mend) + '. ' if mend else ''}({error})"
-        ) from error
+        raise RecipeError(f"{where}: {_misfit(term.taps, learnt, taught)}({error})") from error
+
+
+def _misfit(taps: Pair, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor]) -> str:
+    """Say which shapes meet in a term, and what would bring them together."""
+    shapes, convolutions, sizes_differ = [], [], False
+    for student_path, teacher_path in zip(paths(taps.student), paths(taps.teacher), strict=True):
+        student, teacher = learnt[student_path].shape, taught[teacher_path].shape
+        shapes.append(
+            f"the student's {student_path} is {list(student)}, the teacher's {teacher_path} is {list(teacher)}"
+        )
+        if student[1] != teacher[1]:
+            convolutions.append(f"{student[1]} -> {teacher[1]}")
+        sizes_differ |= student[2:] != teacher[2:]
+    mend = [f"'adapter: conv' (a 1x1 convolution {', '.join(convolutions)})"] if convolutions else []
+    mend += ["'resize: teacher'"] if sizes_differ else []
+    return f"{'; '.join(shapes)}. {'Mend it with ' + ' and '.join(mend) + '. ' if mend else ''}"
 
 
 def _named(specs: tuple[TermSpec, ...]) -> list[tuple[str, TermSpec]]:

@@ -7,7 +7,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from densekd.optim import Optimisation, make_optimiser, make_schedule
+from densekd.optim import Joint, Optimisation, make_optimiser, make_schedule
 from densekd.taps import Frozen, Taps
 from densekd.terms import Term
 
@@ -89,6 +89,13 @@ class Distiller(L.LightningModule):
         self.log_dict(
             {f"val/{k}": float("nan") if v is None else v for k, v in scores.items() if not isinstance(v, list)}
         )
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip each part of a joint optimiser by its own norm: a critic does not shorten the student's step."""
+        for part in optimizer.parts if isinstance(optimizer, Joint) else [optimizer]:
+            self.clip_gradients(part, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and the per-step schedule."""

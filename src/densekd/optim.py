@@ -1,13 +1,16 @@
 """Optimisers, parameter groups and learning-rate schedules, all counted in optimiser steps."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, final
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+
+from densekd.errors import RecipeError, suggest
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 
@@ -45,27 +48,69 @@ class Optimisation:
     warmup_ratio: float = 1e-6
 
 
+@final
+class Joint(torch.optim.Optimizer):
+    """Several optimisers that step as one: to schedules, checkpoints and Lightning they look like a single one.
+
+    Its parameter groups are those of its parts, one after the other, and its state is shared with them; a state dict is
+    that of a plain optimiser.
+
+    Args:
+        parts: at least one, over parameters of their own.
+    """
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = tuple(parts)
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._share()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Evaluate ``closure`` once, if there is one, and let every part step."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state and hand it to the parts."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+    def _share(self) -> None:
+        groups = iter(self.param_groups)
+        for part in self.parts:
+            # What load_state_dict of the part itself would end with.
+            part.__setstate__({"state": self.state, "param_groups": list(islice(groups, len(part.param_groups)))})
+
+
 def make_optimiser(student: nn.Module, others: nn.Module, settings: Optimisation) -> torch.optim.Optimizer:
     """Build the optimiser over the student and everything else that learns (adapters, losses' own parameters).
 
-    Parameters fall into groups of equal learning rate and weight decay; a group's order is that of the modules.
+    Parameters fall into groups of equal learning rate and weight decay; a group's order is that of the modules. A
+    module among ``others`` that has an attribute ``optimisation``, a mapping of fields of :class:`Optimisation`, gets
+    an optimiser of its own with these fields replaced; then the result is a :class:`Joint`, the student's part first.
+
+    Raises:
+        RecipeError: a module's ``optimisation`` names an unknown field.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for module, is_student in ((student, True), (others, False)):
-        for name, parameter, owner in _parameters(module):
-            factor = settings.head_lr if is_student and not name.startswith("backbone.") else 1.0
-            decay = 0.0 if _excepted(name, owner, settings.no_decay) else settings.weight_decay
-            groups.setdefault((settings.lr * factor, decay), []).append(parameter)
-    listed = [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()]
-    if settings.method == "sgd":
-        return torch.optim.SGD(listed, lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.AdamW(listed, lr=settings.lr, betas=settings.betas)
+    own = {module: _own(module, settings) for module in others.modules() if hasattr(module, "optimisation")}
+    apart = {parameter for module in own for parameter in module.parameters()}
+    parts = [_optimiser({student: settings.head_lr, others: 1.0}, settings, apart)]
+    for module, theirs in own.items():
+        parts.append(_optimiser({module: 1.0}, theirs, set()))
+        for group in parts[-1].param_groups:
+            group["own"] = asdict(theirs)
+    return Joint(parts) if own else parts[0]
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, settings: Optimisation) -> LambdaLR:
-    """Build the schedule: polynomial decay to a floor, after a linear warm-up."""
+    """Build the schedule: polynomial decay to a floor, after a linear warm-up; a group may have settings of its own."""
     factors: list[Callable[[int], float]] = [
-        partial(lr_factor, settings=settings, base=group["lr"]) for group in optimiser.param_groups
+        partial(lr_factor, settings=Optimisation(**group["own"]) if "own" in group else settings, base=group["lr"])
+        for group in optimiser.param_groups
     ]
     return LambdaLR(optimiser, factors)
 
@@ -80,11 +125,38 @@ def lr_factor(n: int, settings: Optimisation, base: float) -> float:
     return float(factor)
 
 
+def _optimiser(
+    modules: Mapping[nn.Module, float], settings: Optimisation, apart: Set[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """Build one optimiser over modules, each with a factor on the learning rate outside its ``backbone``."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module, head_lr in modules.items():
+        for name, parameter, owner in _parameters(module):
+            if parameter in apart:
+                continue
+            factor = 1.0 if name.startswith("backbone.") else head_lr
+            decay = 0.0 if _excepted(name, owner, settings.no_decay) else settings.weight_decay
+            groups.setdefault((settings.lr * factor, decay), []).append(parameter)
+    listed = [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()]
+    if settings.method == "sgd":
+        return torch.optim.SGD(listed, lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.AdamW(listed, lr=settings.lr, betas=settings.betas)
+
+
 def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
     for prefix, owner in module.named_modules():
         for name, parameter in owner.named_parameters(recurse=False):
             if parameter.requires_grad:
                 yield f"{prefix}.{name}".lstrip("."), parameter, owner
+
+
+def _own(module: Any, settings: Optimisation) -> Optimisation:
+    known = {field.name for field in fields(Optimisation)}
+    for name in module.optimisation:
+        if name not in known:
+            where = f"{type(module).__name__}.optimisation"
+            raise RecipeError(f"{where}: unknown field '{name}'. {suggest(name, known)}")
+    return replace(settings, **module.optimisation)
 
 
 def _excepted(name: str, owner: nn.Module, rules: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from densekd.errors import RecipeError, suggest
 
@@ -17,8 +17,10 @@ Positive = Annotated[float, Field(gt=0)]
 Factor = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+Tap = str | Annotated[tuple[str, ...], Field(min_length=1)]
+
 # What pydantic adds to the location of an error inside a choice of types; the reader looks for keys.
-_CHOICE = re.compile(r"(constrained-)?float|literal\[.*|tuple\[.*")
+_CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
 
 
 class _Part(BaseModel):
@@ -80,6 +82,10 @@ class TaskSpec(_Part):
         "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
     )
     auxiliary_weight: float = Field(0.4, ge=0, description="factor of the auxiliary head's loss")
+    normalise: Literal["valid", "all"] = Field(
+        "valid",
+        description="divisor of the cross-entropy: pixels that are not void, or all (mmsegmentation, SegDistill)",
+    )
 
 
 class WeightSpec(_Part):
@@ -98,18 +104,34 @@ class TermSpec(_Part):
     method: str = Field(description="name of LOSSES or package.module:Name")
     weight: WeightSpec = Field(description="a number, or value with warmup and decay")
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the loss")
-    student: str = Field("logits", description="tap; braces fan out: features.{0,1,2,3}")
-    teacher: str = Field("logits", description="tap; braces fan out in step with the student's")
+    student: Tap = Field("logits", description="tap, or a list for one loss; braces fan out: features.{0,1,2,3}")
+    teacher: Tap = Field("logits", description="tap, or a list; braces fan out in step with the student's")
     adapter: Literal["none", "conv", "conv-bn-relu"] = "none"
-    resize: Literal["none", "teacher", "label"] = "none"
+    resize: Literal["none", "teacher", "student", "label"] = "none"
 
     @field_validator("weight", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:
         return value if isinstance(value, (dict, WeightSpec)) else {"value": value}
 
+    @field_validator("student", "teacher")
+    @classmethod
+    def _written_out(cls, value: Tap) -> Tap:
+        if not isinstance(value, str) and any("{" in path for path in value):
+            raise ValueError("braces make several terms, a list goes to one loss as a whole; write its taps out")
+        return value
+
+    @model_validator(mode="after")
+    def _as_many(self) -> "TermSpec":
+        students, teachers = (0 if isinstance(tap, str) else len(tap) for tap in (self.student, self.teacher))
+        if students != teachers:
+            raise ValueError("student and teacher are lists of as many taps, or neither is a list")
+        return self
+
     def fan_out(self) -> list["TermSpec"]:
-        """Return one spec per item of the braces, zipped over student and teacher."""
+        """Return one spec per item of the braces, zipped over student and teacher; lists stay whole."""
+        if not (isinstance(self.student, str) and isinstance(self.teacher, str)):
+            return [self]
         students, teachers = expand_braces(self.student), expand_braces(self.teacher)
         if len(students) != len(teachers):
             raise RecipeError(

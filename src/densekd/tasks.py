@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -13,6 +13,7 @@ from densekd.errors import UserError
 from densekd.metrics import ConfusionMatrix
 
 Batch = Mapping[str, Tensor]
+Normalise = Literal["valid", "all"]
 
 
 class Segmentation(nn.Module):
@@ -23,17 +24,25 @@ class Segmentation(nn.Module):
         ignore_index: label of void pixels.
         class_weights: ``[C]`` factors of the cross-entropy, or None; the mean is weighted too, as torch's is.
         auxiliary_weight: factor of the auxiliary head's cross-entropy, for students that have one.
+        normalise: the cross-entropy's divisor: the (weighted) number of ``valid`` pixels, those that are not void
+            (TorchDistiller, CIRKD, HWD), or of ``all`` pixels, unweighted (the mmsegmentation family, SegDistill).
     """
 
     class_weights: Tensor | None
 
     def __init__(
-        self, num_classes: int, ignore_index: int, class_weights: Tensor | None = None, auxiliary_weight: float = 0.4
+        self,
+        num_classes: int,
+        ignore_index: int,
+        class_weights: Tensor | None = None,
+        auxiliary_weight: float = 0.4,
+        normalise: Normalise = "valid",
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.auxiliary_weight = auxiliary_weight
+        self.normalise = normalise
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def student_taps(self, student: nn.Module) -> list[str]:
@@ -111,9 +120,11 @@ class Segmentation(nn.Module):
         return logits
 
     def _normaliser(self, target: Tensor) -> Tensor:
-        """Return the (weighted) number of labelled pixels, averaged over processes: shards add up to one batch."""
+        """Return the number of pixels that count, averaged over processes: shards add up to one batch."""
         valid = target != self.ignore_index
-        if self.class_weights is None:
+        if self.normalise == "all":
+            count = torch.full((), float(target.numel()), device=target.device)
+        elif self.class_weights is None:
             count = valid.sum().float()
         else:
             count = self.class_weights[target.where(valid, 0)].where(valid, 0).sum()
@@ -124,9 +135,9 @@ class Segmentation(nn.Module):
 
 
 def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
-    """Resize logits bilinearly to ``size`` in float32, with the model's ``align_corners`` (False where it has none)."""
+    """Resize logits bilinearly to ``size`` in at least float32; ``align_corners`` is the model's, else False."""
     align_corners = bool(getattr(model, "align_corners", False))
-    logits = logits.float()
+    logits = logits.float() if logits.dtype.itemsize < 4 else logits
     return (
         logits
         if logits.shape[-2:] == size

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from densekd.errors import RecipeError
 
 Shape = Literal["linear", "exponential", "jump"]
-Resize = Literal["none", "teacher", "label"]
+Resize = Literal["none", "teacher", "student", "label"]
+Tap = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class WeightSchedule:
 
 
 class Pair(NamedTuple):
-    """The tap paths of one term."""
+    """The taps of one term: a path for each model, or as many paths for each where the loss compares levels."""
 
-    student: str
-    teacher: str
+    student: Tap
+    teacher: Tap
 
 
 class Term(nn.Module):
@@ -65,11 +66,12 @@ class Term(nn.Module):
 
     Args:
         loss: see :mod:`densekd.losses`.
-        taps: where the two tensors come from.
-        adapter: applied to the student's tensor; ``nn.Identity()`` for none.
+        taps: where the two tensors come from, or the two tuples of them.
+        adapter: applied to the student's tensor; ``nn.Identity()`` for none, :class:`Each` for a tuple.
         weight: its schedule.
-        resize: ``none``; ``teacher`` enlarges or shrinks the student's tensor to the teacher's size; ``label`` resizes
-            both to the size of the labels (SegDistill). Bilinear, ``align_corners=False``.
+        resize: ``none``; ``teacher`` enlarges or shrinks the student's tensor to the teacher's size, ``student`` the
+            teacher's to the student's; ``label`` resizes both to the size of the labels (SegDistill). Bilinear,
+            ``align_corners=False``; of tuples, level by level.
     """
 
     def __init__(self, loss: nn.Module, taps: Pair, adapter: nn.Module, weight: WeightSchedule, resize: Resize) -> None:
@@ -88,21 +90,45 @@ class Term(nn.Module):
             taught: the teacher's taps, without gradient.
             target: labels ``[B, H, W]`` or None.
         """
-        student, teacher = self.adapter(learnt[self.taps.student]), taught[self.taps.teacher].detach()
-        student, teacher = self._resized(student, teacher, target)
+        student, teacher = self.adapter(_read(learnt, self.taps.student)), _read(taught, self.taps.teacher)
+        if isinstance(student, tuple):
+            levels = [self._fitted(*level, target) for level in zip(student, teacher, strict=True)]
+            student, teacher = zip(*levels, strict=True)
+        else:
+            student, teacher = self._fitted(student, teacher, target)
+        device = learnt[paths(self.taps.student)[0]].device
         # Half precision is for the networks; exponentials and sums over a map need more than eight bits.
-        with torch.autocast(student.device.type, enabled=False):
-            value: Tensor = self.loss(_widen(student), _widen(teacher), target)
+        with torch.autocast(device.type, enabled=False):
+            value: Tensor = self.loss(student, teacher, target)
         return value
+
+    def _fitted(self, student: Tensor, teacher: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
+        student, teacher = self._resized(student, teacher.detach(), target)
+        return _widen(student), _widen(teacher)
 
     def _resized(self, student: Tensor, teacher: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.resize == "teacher":
             return _to(student, teacher.shape[-2:]), teacher
+        if self.resize == "student":
+            return student, _to(teacher, student.shape[-2:])
         if self.resize == "label":
             if target is None:
                 raise RecipeError("resize: label needs labels; this batch has none.")
             return _to(student, target.shape[-2:]), _to(teacher, target.shape[-2:])
         return student, teacher
+
+
+class Each(nn.ModuleList):
+    """One adapter for each level of a tuple."""
+
+    def forward(self, levels: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the adapted levels."""
+        return tuple(adapter(level) for adapter, level in zip(self, levels, strict=True))
+
+
+def paths(tap: Tap) -> tuple[str, ...]:
+    """Return the paths of a tap, however many it has."""
+    return (tap,) if isinstance(tap, str) else tap
 
 
 def make_adapter(
@@ -121,6 +147,11 @@ def make_adapter(
     if kind == "conv":
         return conv
     return nn.Sequential(conv, nn.BatchNorm2d(teacher_channels), nn.ReLU(inplace=True))
+
+
+def _read(tensors: Mapping[str, Tensor], tap: Tap) -> Any:
+    """Return the tensor of a path, or a tuple with that of each path."""
+    return tensors[tap] if isinstance(tap, str) else tuple(tensors[path] for path in tap)
 
 
 def _to(x: Tensor, size: torch.Size) -> Tensor:

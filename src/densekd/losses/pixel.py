@@ -6,8 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.kernels import softmax_kl
+from densekd.losses.inputs import labels_at, require_one_shape, widen
 
+Divergence = Literal["kl", "soft_ce", "hard_ce"]
 Reduction = Literal["pixel", "element", "batch", "sum"]
+Scale = Literal["squared", "none"]
 Void = Literal["kept", "masked"]
 
 
@@ -16,22 +19,27 @@ class Pixel(nn.Module):
 
     ``T^2 / (B H W) * sum KL(softmax_C(teacher / T) || softmax_C(student / T))``.
 
+    Tap: ``logits``. CIRKD and HWD ship T = 1, weight 1. Cost: two softmax maps.
+
     Args:
         ignore_index: label of void pixels; supplied by the build.
-        temperature: T > 0. CIRKD and HWD use 1 with weight 1.
+        temperature: T > 0.
         reduction: ``pixel`` (mean over positions: CIRKD, HWD, SegDistill), ``element`` (also divided by C:
             TorchDistiller, whose weight 10 is therefore 0.53 here for 19 classes), ``batch`` (divided by B alone:
             MMRazor's batchmean) or ``sum``.
         scale: factor on the divergence; ``squared`` is T^2, ``none`` leaves it out (TorchDistiller, SegDistill).
         void: ``kept`` as all originals do, or ``masked``: positions whose label, taken by nearest neighbour, is void
             are left out of sum and mean.
+        divergence: ``kl``; ``soft_ce``, the cross-entropy, which leaves in the teacher's entropy and has the same
+            gradient (MMRazor's KDSoftCELoss); ``hard_ce``, that with the teacher's most likely class, without
+            temperature (MMRazor's CrossEntropyLoss).
 
     Shape:
         student, teacher: logits ``[B, C, H, W]``; target: labels ``[B, H', W']`` (int64), needed when masked.
         Returns a scalar >= 0; 0 when every position is masked.
 
     Raises:
-        ValueError: a temperature that is not positive or an unknown choice.
+        ValueError: a temperature that is not positive, or not 1 with ``hard_ce``, or an unknown choice.
     """
 
     def __init__(
@@ -39,32 +47,43 @@ class Pixel(nn.Module):
         ignore_index: int,
         temperature: float = 1.0,
         reduction: Reduction = "pixel",
-        scale: Literal["squared", "none"] = "squared",
+        scale: Scale = "squared",
         void: Void = "kept",
+        divergence: Divergence = "kl",
     ) -> None:
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
-        for value, choices in ((reduction, get_args(Reduction)), (scale, ("squared", "none")), (void, get_args(Void))):
-            if value not in choices:
-                raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
+        for value, choices in ((reduction, Reduction), (scale, Scale), (void, Void), (divergence, Divergence)):
+            if value not in get_args(choices):
+                raise ValueError(f"'{value}' is not one of {', '.join(get_args(choices))}")
+        if divergence == "hard_ce" and temperature != 1:
+            raise ValueError(f"divergence: hard_ce knows no temperature, got {temperature}")
         self.ignore_index = ignore_index
         self.temperature = temperature
         self.reduction = reduction
         self.factor = temperature**2 if scale == "squared" else 1.0
-        self.void = void
+        self.void, self.divergence = void, divergence
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         B, C, H, W = student.shape
-        divergence = softmax_kl(student / self.temperature, teacher / self.temperature, dim=1)
+        divergence = self._divergence(student, teacher)
         positions: Tensor | int = B * H * W
         if self.void == "masked":
             if target is None:
                 raise ValueError("void: masked needs labels")
-            labels = F.interpolate(target[:, None].float(), size=(H, W), mode="nearest")[:, 0]
-            kept = labels != self.ignore_index
+            kept = labels_at(target, (H, W)) != self.ignore_index
             divergence = divergence.where(kept, 0)
             positions = kept.sum().clamp(min=1)
         divisor = {"pixel": positions, "element": positions * C, "batch": B, "sum": 1}[self.reduction]
         return divergence.sum() / divisor * self.factor
+
+    def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """``[B, C, H, W]`` -> ``[B, H, W]``."""
+        if self.divergence == "kl":
+            return softmax_kl(student / self.temperature, teacher / self.temperature, dim=1)
+        require_one_shape(student, teacher)
+        student, teacher = widen(student) / self.temperature, widen(teacher) / self.temperature
+        goal = teacher.argmax(1) if self.divergence == "hard_ce" else teacher.softmax(1)
+        return F.cross_entropy(student, goal, reduction="none")

@@ -1,0 +1,84 @@
+"""Holistic distillation by a critic (Liu et al., arXiv 1903.04197, eq. 4; gradient penalty: arXiv 1704.00028)."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from densekd.losses.critic import Critic, Objective, Preprocess, critic_loss, generator_loss, gradient_penalty
+from densekd.losses.inputs import require_one_shape
+
+# AdamW without weight decay is Adam.
+ADAM = {"method": "adamw", "lr": 4e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "floor": 0.0, "warmup": 0}
+
+
+class Adversarial(nn.Module):
+    """A game of two players as one scalar: ``-mean D'(S) + critic_weight * (game + penalty)``.
+
+    D' is the critic D with its parameters held constant: the first summand moves the student alone. The others see the
+    student's values without gradient and move the critic alone. So one backward and one step equal TorchDistiller's
+    alternation: first the student, then the critic, on the same logits. ``game``: ``mean D(S) - mean D(T)`` (wgan-gp)
+    or ``mean relu(1 - D(T)) + mean relu(1 + D(S))`` (hinge). ``penalty``, with wgan-gp alone:
+    ``penalty_weight * mean_b (|d sum D(x_b) / d x_b|_2 - 1)^2`` at x = a T + (1 - a) S, one a ~ U(0, 1) per image.
+
+    A term has one weight, lambda_adv: all systems ship 0.001, on logits. The critic's part then weighs lambda_d = 0.1
+    if ``critic_weight`` is their ratio. How the critic learns stands in ``optimisation``, as those fields of
+    :class:`densekd.optim.Optimisation` that differ from the student's: Adam, lr 4e-4, betas (0.9, 0.99). Its rate
+    decays with the student's power (TorchDistiller, HWD).
+
+    Args:
+        student_channels: channels of both maps; supplied by the build.
+        objective: ``wgan-gp`` (TorchDistiller) or ``hinge`` (CIRKD, HWD).
+        preprocess: ``batch_norm`` (as all ship), ``tanh`` or ``image``; see :class:`densekd.losses.critic.Critic`.
+        critic_weight: lambda_d / lambda_adv.
+        penalty_weight: lambda_gp.
+        optimisation: replaces single fields; CIRKD's constant rate is ``{power: 0}``.
+
+    Shape:
+        student, teacher: logits ``[B, C, H, W]`` of any size; target: ignored. Returns a scalar of either sign.
+
+    Raises:
+        ValueError: an unknown choice or a negative weight.
+    """
+
+    def __init__(
+        self,
+        student_channels: int,
+        objective: Objective = "wgan-gp",
+        preprocess: Preprocess = "batch_norm",
+        critic_weight: float = 100.0,
+        penalty_weight: float = 10.0,
+        optimisation: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if objective not in get_args(Objective):
+            raise ValueError(f"objective: '{objective}' is not one of {', '.join(get_args(Objective))}")
+        if min(critic_weight, penalty_weight) < 0:
+            raise ValueError(f"weights must not be negative, got {critic_weight} and {penalty_weight}")
+        self.objective, self.critic_weight, self.penalty_weight = objective, critic_weight, penalty_weight
+        self.critic = Critic(student_channels, preprocess)
+        self.optimisation = ADAM | dict(optimisation or {})
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return generator, critic and penalty terms as one scalar in the critic's precision.
+
+        Raises:
+            ValueError: shapes that differ.
+        """
+        require_one_shape(student, teacher)
+        dtype = self.critic.score.weight.dtype
+        student, teacher = student.to(dtype), teacher.detach().to(dtype)
+        constant = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
+        generator = generator_loss(functional_call(self.critic, constant, (student,)))
+        fake = student.detach()
+        game = critic_loss(self.critic(fake), self.critic(teacher), self.objective)
+        if self.objective == "wgan-gp" and self.penalty_weight:
+            share = torch.rand(len(fake), 1, 1, 1, dtype=dtype, device=fake.device)
+            penalty = gradient_penalty
+            if torch.compiler.is_compiling():
+                # A compiled graph cannot be differentiated twice. As a decorator this would import the compiler.
+                penalty = torch.compiler.disable(gradient_penalty)  # type: ignore[no-untyped-call]
+            game = game + self.penalty_weight * penalty(self.critic, share * teacher + (1 - share) * fake)
+        return generator + self.critic_weight * game

@@ -1,0 +1,89 @@
+"""Channel group distillation (SegDistill, github.com/wzpscott/SegDistill; the authors name no paper)."""
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from densekd.kernels import softmax_kl
+from densekd.losses.inputs import require_one_shape, widen
+
+Transform = Literal["channel", "pixel", "none"]
+Scale = Literal["squared", "none"]
+
+# Stands for minus infinity behind the last channel: its probability is 0, and 0 times a finite number stays 0.
+_ABSENT = -1e30
+
+
+class CGD(nn.Module):
+    """Match where groups of channels look: KL between softmax distributions over all values of a group.
+
+    ``T^2 / (B G) * sum_{b,g} KL(softmax_{g,H,W}(teacher / T) || softmax_{g,H,W}(student / T))`` with G = ceil(C / size)
+    groups of consecutive channels; where the size does not divide C the last group is smaller.
+
+    Tap: ``logits`` with ``resize: label``. The authors ship T = 2 and weight 3 for groups, T = 1 and weight 1 for
+    ``pixel`` (their PD) and groups of 1 (their CD), all with ``scale: none``. Cost: that of CWD and one pass more.
+
+    Args:
+        temperature: T > 0.
+        transform: ``channel`` (groups), ``pixel`` (softmax over channels at each position, mean over positions) or
+            ``none`` (softmax over the last axis, mean over the others).
+        group_size: channels of one group; 1 is CWD, C one distribution per image. The authors ship 10 of 150.
+        shuffle_interval: in one of so many training calls the channels are permuted; 0: never. The authors ship 1000.
+        scale: factor on the divergence; ``squared`` is T^2, ``none`` leaves it out (SegDistill).
+
+    Shape:
+        student, teacher: ``[B, C, H, W]``, any range; target: ignored. Returns a scalar >= 0.
+        Buffer ``calls``: training calls so far, int64 scalar; counted only where channels are shuffled.
+
+    Raises:
+        ValueError: a value out of range, an unknown choice, shapes that differ.
+    """
+
+    calls: Tensor
+
+    def __init__(
+        self,
+        temperature: float = 2.0,
+        transform: Transform = "channel",
+        group_size: int = 10,
+        shuffle_interval: int = 0,
+        scale: Scale = "squared",
+    ) -> None:
+        super().__init__()
+        if temperature <= 0 or group_size < 1 or shuffle_interval < 0:
+            got = f"got {temperature}, {group_size}, {shuffle_interval}"
+            raise ValueError(f"temperature and group_size must be positive, shuffle_interval not negative, {got}")
+        for value, choices in ((transform, get_args(Transform)), (scale, get_args(Scale))):
+            if value not in choices:
+                raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
+        self.temperature, self.transform = temperature, transform
+        self.group_size, self.shuffle_interval = group_size, shuffle_interval
+        self.factor = temperature**2 if scale == "squared" else 1.0
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return the loss as a scalar in at least float32."""
+        require_one_shape(student, teacher)
+        s, t = (widen(x) / self.temperature for x in (student, teacher))
+        if self.transform == "channel":
+            return self._between_groups(s.flatten(2), t.flatten(2)).mean() * self.factor
+        return softmax_kl(s, t, dim=1 if self.transform == "pixel" else 3).mean() * self.factor
+
+    def _between_groups(self, s: Tensor, t: Tensor) -> Tensor:
+        """``[B, C, H W]`` -> ``[B, G]``; the chain rule: KL of the channels' shares, plus the mean KL inside them."""
+        B, C, _ = s.shape
+        # Numbers per channel alone: nothing of the size of a map is permuted or padded.
+        columns = torch.stack((s.logsumexp(2), t.logsumexp(2), softmax_kl(s, t, dim=2)))[:, :, self._order(C)]
+        columns = F.pad(columns, (0, -C % self.group_size), value=_ABSENT)
+        learnt, taught, inside = columns.reshape(3, B, -1, self.group_size).unbind()
+        return softmax_kl(learnt, taught, dim=2) + (taught.softmax(2) * inside).sum(2)
+
+    def _order(self, channels: int) -> Tensor:
+        """Count the call and return the order of the channels; the host never waits for the count."""
+        order = torch.arange(channels, device=self.calls.device)
+        if self.shuffle_interval and self.training:
+            self.calls += 1
+            order = torch.randperm(channels, device=order.device).where(self.calls % self.shuffle_interval == 0, order)
+        return order

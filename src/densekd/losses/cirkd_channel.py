@@ -1,0 +1,103 @@
+"""Channel relations within the batch and through a memory: CIRKDv2, the authors' sequel to arXiv 2204.06986.
+
+Taken from their code (winycg/CIRKD@dab64db).
+"""
+
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+
+from densekd.kernels.similarity_kl import similarity_kl
+from densekd.kernels.unit import unit
+from densekd.losses.cirkd_minibatch import average_4x4
+from densekd.losses.cirkd_queue import Draws, Queues, permutations
+from densekd.losses.cirkd_shared import gathered, project, project_head
+from densekd.losses.inputs import require_one_map, widen
+
+
+class CIRKDChannel(nn.Module):
+    """Match how similar each channel's map is to those of the batch and to remembered ones, and the maps themselves.
+
+    Maps are averaged over 4x4 windows, the student's then pass a projection that is learnt; every channel has unit
+    length over the positions. Three terms are weighed and summed:
+    batch ``1 / (B^2 C') * sum_{i,j,c} KL(softmax_d(t_ic . t_jd / T) || softmax_d(s_ic . s_jd / T))``, of one process;
+    memory ``kd_T^2 * mean_{b,c} KL(softmax_M(t_bc . M / (T kd_T)) || softmax_M(s_bc . M / (T kd_T)))`` with random
+    slots M of a queue of teacher channels, into which training first writes some of the batch's, of all processes;
+    mse ``mean (s - t)^2``. Draws are equal on all ranks, and so is the queue.
+
+    Tap: ``pre_logits``, weight 1. Cost: matrix products of (B C')^2 and of B C' x slots; the queue holds
+    ``channel_memory_size * H W / 16`` numbers.
+
+    Args:
+        student_channels, teacher_channels: supplied by the build.
+        teacher_size: ``(H, W)`` of the maps; supplied by the build. The queue is made for it.
+        channel_memory_size: slots of the queue.
+        channel_contrast_size: slots compared.
+        channel_update_freq: channels remembered of a batch at most.
+        contrast_temperature, contrast_kd_temperature: T and kd_T.
+        batch_weight, memory_weight, mse_weight: of the three terms.
+
+    Shape:
+        student ``[B, C, H, W]``, teacher ``[B, C', H, W]``, any range; target: ignored. Returns a scalar >= 0.
+
+    Raises:
+        ValueError: a size or temperature that is not positive, or shapes that do not fit.
+    """
+
+    def __init__(
+        self,
+        student_channels: int,
+        teacher_channels: int,
+        teacher_size: tuple[int, int],
+        channel_memory_size: int = 10000,
+        channel_contrast_size: int = 2048,
+        channel_update_freq: int = 256,
+        contrast_temperature: float = 0.1,
+        contrast_kd_temperature: float = 1.0,
+        batch_weight: float = 1.0,
+        memory_weight: float = 0.1,
+        mse_weight: float = 100.0,
+    ) -> None:
+        super().__init__()
+        sizes = (channel_memory_size, channel_contrast_size, channel_update_freq)
+        if min(*sizes, contrast_temperature, contrast_kd_temperature) <= 0:
+            raise ValueError(
+                "sizes and temperatures must be positive, "
+                f"got {', '.join(map(str, sizes))} and {contrast_temperature}, {contrast_kd_temperature}"
+            )
+        self.teacher = (teacher_channels, *teacher_size)
+        self.update, self.contrast = min(channel_update_freq, channel_memory_size), channel_contrast_size
+        self.temperature, self.kd_temperature = contrast_temperature, contrast_kd_temperature
+        self.weights = (batch_weight, memory_weight, mse_weight)
+        self.project_head = project_head(student_channels, teacher_channels)
+        self.draws = Draws()
+        # The windows at the border may be partial.
+        self.channels = Queues(1, channel_memory_size, ceil(teacher_size[0] / 4) * ceil(teacher_size[1] / 4))
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return the loss as a scalar in at least float32."""
+        require_one_map(student, teacher)
+        if teacher.shape[1:] != self.teacher:
+            raise ValueError(f"this loss is made for a teacher of {list(self.teacher)}, got {list(teacher.shape)}")
+        student, teacher = (average_4x4(widen(x)) for x in (student, teacher.detach()))
+        s = unit(project(self.project_head, student).flatten(2), 2)
+        t = unit(teacher.flatten(2), 2)
+        B, C, _ = s.shape
+        seeds = self.draws.seeds(2)
+        if self.training:
+            self._remember(t, seeds[:1])
+        rows_s, rows_t = s.flatten(0, 1)[None], t.flatten(0, 1)[None]
+        mean = s.new_full((1, B * C), 1 / (B * C))
+        batch = similarity_kl((rows_s, s), (rows_t, t), mean / B, self.temperature)
+        bank = self.channels.bank(self.contrast, seeds[1:]).to(s.dtype)
+        product = self.temperature * self.kd_temperature
+        memory = self.kd_temperature**2 * similarity_kl((rows_s, bank), (rows_t, bank), mean, product)
+        terms = (batch, memory, (s - t).square().mean())
+        return torch.stack([weight * term for weight, term in zip(self.weights, terms, strict=True)]).sum()
+
+    @torch.no_grad()
+    def _remember(self, channels: Tensor, seed: Tensor) -> None:
+        keys = gathered(channels).flatten(0, 1)
+        keys = keys[permutations(len(keys), seed)[0, : self.update]]
+        self.channels.write(keys[None], seed.new_full((1,), len(keys)))

@@ -1,0 +1,73 @@
+"""Intra-class feature variation distillation (Wang et al., ECCV 2020, section 3.2; not on arXiv)."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from densekd.losses.inputs import labels_at, require_one_map, widen
+
+Mean = Literal["all", "labelled"]
+
+
+class IFVD(nn.Module):
+    """Match how every position differs from the centre of its class: squared error between cosine similarities.
+
+    ``1 / (B H W) * sum_p (cos(f_p, c_p)(student) - cos(f_p, c_p)(teacher))^2``; ``c_p`` is the mean of ``f`` over the
+    positions of the same image that have the label of p. Labels are brought to the maps' size by nearest neighbour;
+    void positions add nothing.
+
+    Tap: ``pre_logits``, without adapter; SegDistill ``logits`` with ``resize: student``, beside a term ``pixel`` of
+    weight 1. Weight: CIRKD and HWD ship 20, SegDistill 10. Cost: two products of features and K classes; maps of K.
+
+    Args:
+        num_classes: of the labels; supplied by the build.
+        ignore_index: label of void pixels; supplied by the build. Labels outside ``0 .. num_classes - 1`` are void too.
+        mean: the divisor: ``all`` positions (the authors) or the ``labelled`` ones.
+
+    Shape:
+        student ``[B, C_s, H, W]``, teacher ``[B, C_t, H, W]``, any range; target: labels ``[B, H', W']`` (int64).
+        Returns a scalar >= 0; 0 when everything is void.
+
+    Raises:
+        ValueError: an unknown choice.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int, mean: Mean = "all") -> None:
+        super().__init__()
+        if mean not in get_args(Mean):
+            raise ValueError(f"'{mean}' is not one of {', '.join(get_args(Mean))}")
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.mean = mean
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None) -> Tensor:
+        """Return the loss as a scalar in at least float32.
+
+        Raises:
+            ValueError: maps of different sizes, or no labels.
+        """
+        require_one_map(student, teacher)
+        if target is None:
+            raise ValueError("IFVD compares positions with the centre of their class and needs labels")
+        labels = labels_at(target, student.shape[-2:]).flatten(1)
+        labelled = (labels != self.ignore_index) & (labels >= 0) & (labels < self.num_classes)
+        labels = labels.where(labelled, -1)
+        s, t = (_cosine_to_centre(x, labels, self.num_classes) for x in (student, teacher))
+        positions = labels.numel() if self.mean == "all" else labelled.sum().clamp(min=1)
+        return torch.where(labelled, s - t, 0).square().sum() / positions
+
+
+def _cosine_to_centre(x: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Return ``[B, N]`` for features ``[B, C, H, W]`` and labels ``[B, N]``, -1 where void (any value there).
+
+    Both sums over a class are matrix products with its members, so that no map of centres is held.
+    """
+    x = widen(x).flatten(2)
+    members = (labels[:, None] == torch.arange(num_classes, device=x.device)[:, None]).to(x.dtype)
+    centres = x @ members.mT / (members.sum(2)[:, None] + 1e-6)
+    own = labels.clamp(min=0)
+    products = (centres.mT @ x).gather(1, own[:, None])[:, 0]
+    lengths = torch.linalg.vector_norm(centres, dim=1).clamp(min=1e-8).gather(1, own)
+    cosine: Tensor = products / (lengths * torch.linalg.vector_norm(x, dim=1).clamp(min=1e-8))
+    return cosine

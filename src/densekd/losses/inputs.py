@@ -1,0 +1,67 @@
+"""What losses do to their inputs first: check shapes, widen half precision, bring labels to the maps' size."""
+
+import torch
+from torch import Tensor
+
+
+def require_one_shape(student: Tensor, teacher: Tensor) -> None:
+    """Refuse tensors that differ in shape.
+
+    Raises:
+        ValueError: says both shapes.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
+        )
+
+
+def require_one_map(student: Tensor, teacher: Tensor) -> None:
+    """Refuse tensors that differ in batch, height or width; each may have channels of its own.
+
+    Raises:
+        ValueError: says both shapes.
+    """
+    if student.shape[0] != teacher.shape[0] or student.shape[2:] != teacher.shape[2:]:
+        raise ValueError(
+            "student and teacher must have one shape but for the channels, "
+            f"got {list(student.shape)} and {list(teacher.shape)}"
+        )
+
+
+def require_channels(student: Tensor, teacher: Tensor, channels: tuple[int, int]) -> None:
+    """Refuse tensors that a loss with weights of its own was not built for.
+
+    Args:
+        student: ``[B, channels[0], H, W]``.
+        teacher: ``[B, channels[1], H, W]``.
+        channels: what the loss was built for.
+
+    Raises:
+        ValueError: says both shapes.
+    """
+    require_one_map(student, teacher)
+    if (student.shape[1], teacher.shape[1]) != channels:
+        raise ValueError(
+            f"student and teacher must have one shape but for {channels[0]} and {channels[1]} channels, "
+            f"got {list(student.shape)} and {list(teacher.shape)}"
+        )
+
+
+def widen(x: Tensor) -> Tensor:
+    """Return ``x`` in at least float32."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def labels_at(target: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return labels ``[B, H', W']`` at another size by nearest neighbour, still int64."""
+    if target.shape[1:] == size:
+        return target
+    rows, columns = (_nearest(n, m, target.device) for n, m in zip(target.shape[1:], size, strict=True))
+    return target[:, rows[:, None], columns]
+
+
+def _nearest(source: int, wanted: int, device: torch.device) -> Tensor:
+    """Return the indices that ``F.interpolate`` reads, which itself would first copy all labels to floats."""
+    places = torch.arange(wanted, dtype=torch.float32, device=device) * (source / wanted)
+    return places.floor().long().clamp(max=source - 1)

@@ -1,0 +1,57 @@
+"""PKD: feature distillation by Pearson correlation (Cao et al., NeurIPS 2022, arXiv 2207.02039)."""
+
+from typing import Literal, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from densekd.losses.inputs import require_one_shape, widen
+
+Resize = Literal["student", "teacher"]
+
+
+class PKD(nn.Module):
+    """Match features whose every channel is standardised over the batch: one minus their Pearson correlation.
+
+    ``1 / 2 * mean((n(student) - n(teacher))^2)`` with ``n(x) = (x - mean_c) / (std_c + 1e-6)``, mean and unbiased
+    standard deviation of each channel over batch, height and width.
+
+    Tap: each level of a feature pyramid, ``neck.{0,1,2,3}``, one term per level. Weight: 6 (two-stage detectors) or 10
+    (one-stage) as MMRazor ships them. Cost: two passes over each map; no parameters.
+
+    Args:
+        resize: which of the two is resized bilinearly to the other where their sizes differ: ``student`` (default of
+            MMRazor) or ``teacher``.
+
+    Shape:
+        student: ``[B, C, H, W]``; teacher: ``[B, C, H', W']``, any range; target: ignored. Returns a scalar >= 0.
+        A constant channel is standardised to zero.
+
+    Raises:
+        ValueError: an unknown choice, or batch sizes or channels that differ.
+    """
+
+    def __init__(self, resize: Resize = "student") -> None:
+        super().__init__()
+        if resize not in get_args(Resize):
+            raise ValueError(f"'{resize}' is not one of {', '.join(get_args(Resize))}")
+        self.resize = resize
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return the loss as a scalar in at least float32."""
+        if student.shape[:2] != teacher.shape[:2]:
+            require_one_shape(student, teacher)
+        student, teacher = widen(student), widen(teacher)
+        if student.shape[2:] != teacher.shape[2:]:
+            if self.resize == "student":
+                student = F.interpolate(student, size=teacher.shape[2:], mode="bilinear", align_corners=False)
+            else:
+                teacher = F.interpolate(teacher, size=student.shape[2:], mode="bilinear", align_corners=False)
+        return F.mse_loss(_standardised(student), _standardised(teacher)) / 2
+
+
+def _standardised(x: Tensor) -> Tensor:
+    centred = x - x.mean((0, 2, 3), keepdim=True)
+    # One value per channel has no unbiased deviation; it is its own mean.
+    correction = min(1, x.numel() // x.shape[1] - 1)
+    return centred / (centred.std((0, 2, 3), correction=correction, keepdim=True) + 1e-6)

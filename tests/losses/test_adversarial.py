@@ -1,0 +1,388 @@
+"""The game of student and critic: equal to two players with two optimisers, sound at the edges, for any size."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from densekd.losses.adversarial import Adversarial
+from densekd.losses.critic import Critic, critic_loss, generator_loss, gradient_penalty
+from densekd.losses.sagan import SelfAttention, SpectralConv
+from densekd.optim import Joint, Optimisation, make_optimiser, make_schedule
+
+C = 3
+ADV, D, GP = 0.001, 0.1, 10.0
+OBJECTIVES = pytest.mark.parametrize("objective", ["wgan-gp", "hinge"])
+
+
+def maps(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    student, teacher = (torch.randn(shape, generator=generator, dtype=torch.float64).mul(2).to(dtype) for _ in range(2))
+    return student.requires_grad_(), teacher
+
+
+class TwoPlayers:
+    """TorchDistiller's alternation written out: the student steps, then the critic, on the logits from before."""
+
+    def __init__(self, student: nn.Module, critic: nn.Module, objective: str, steps: int) -> None:
+        self.student, self.critic, self.objective, self.steps = student, critic, objective, steps
+        self.student_optimiser = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        self.critic_optimiser = torch.optim.Adam(critic.parameters(), lr=4e-4, betas=(0.9, 0.99))
+        self.n = 0
+
+    def gradients_of_the_critic(self, fake: Tensor, real: Tensor) -> None:
+        fake = fake.detach()
+        self.critic_optimiser.zero_grad()
+        # Each backward follows its forward: the original runs both first and differentiates with the wrong u and v.
+        if self.objective == "hinge":
+            (D * torch.relu(1 + self.critic(fake)).mean()).backward()
+            (D * torch.relu(1 - self.critic(real)).mean()).backward()
+            return
+        (D * self.critic(fake).mean()).backward()
+        (D * -self.critic(real).mean()).backward()
+        alpha = torch.rand(len(fake), 1, 1, 1, dtype=fake.dtype)
+        between = (alpha * real + (1 - alpha) * fake).requires_grad_()
+        out = self.critic(between)
+        slope = torch.autograd.grad(out, between, torch.ones_like(out), create_graph=True)[0]
+        norm = (slope.reshape(len(slope), -1) ** 2).sum(1).sqrt()
+        (D * GP * ((norm - 1) ** 2).mean()).backward()
+
+    def step(self, images: Tensor, real: Tensor) -> None:
+        for optimiser, lr in ((self.student_optimiser, 0.1), (self.critic_optimiser, 4e-4)):
+            optimiser.param_groups[0]["lr"] = lr * (1 - self.n / self.steps) ** 0.9
+        self.n += 1
+        fake = self.student(images)
+        self.student_optimiser.zero_grad()
+        (-ADV * self.critic(fake).mean()).backward()
+        self.student_optimiser.step()
+        self.gradients_of_the_critic(fake, real)
+        self.critic_optimiser.step()
+
+
+def tensors(*modules: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for k, module in enumerate(modules):
+        for name, tensor in module.state_dict().items():
+            yield f"{k}.{name}", tensor
+
+
+@OBJECTIVES
+def test_steps_equal_two_players_with_two_optimisers(objective: Any) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        student = nn.Conv2d(2, C, 3, padding=1)
+        terms = nn.ModuleDict({"adversarial": Adversarial(C, objective)})
+        for attention in (2, 3):
+            nn.init.constant_(terms["adversarial"].critic.attentions[attention].gamma, 0.3)
+        literal = TwoPlayers(copy.deepcopy(student), copy.deepcopy(terms["adversarial"].critic), objective, 3)
+        settings = Optimisation("sgd", 0.1, 3, weight_decay=5e-4)
+        optimiser = make_optimiser(student, terms, settings)
+        schedule = make_schedule(optimiser, settings)
+        before = {name: tensor.clone() for name, tensor in tensors(student, terms["adversarial"].critic)}
+        for n in range(3):
+            images, real = torch.randn(2, 2, 20, 30), torch.randn(2, C, 20, 30)
+            torch.manual_seed(n)
+            literal.step(images, real)
+            torch.manual_seed(n)
+            optimiser.zero_grad()
+            (ADV * terms["adversarial"](student(images), real)).backward()
+            optimiser.step()
+            schedule.step()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert isinstance(optimiser, Joint)
+    expected = dict(tensors(literal.student, literal.critic))
+    for name, tensor in tensors(student, terms["adversarial"].critic):
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-9, msg=name)
+        # Neither shifts the game: a constant added to all scores, or to all energies of one softmax.
+        assert name.endswith(("score.bias", "key.bias")) or not torch.equal(tensor, before[name]), name
+
+
+@OBJECTIVES
+def test_gradients_equal_two_players(objective: Any) -> None:
+    loss = Adversarial(C, objective).double()
+    literal = copy.deepcopy(loss.critic)
+    players = TwoPlayers(nn.Conv2d(1, 1, 1), literal, objective, 1)
+    student, teacher = maps(2, C, 20, 66)
+    torch.manual_seed(3)
+    (ADV * loss(student, teacher)).backward()
+    torch.manual_seed(3)
+    (gradient,) = torch.autograd.grad(-ADV * literal(student).mean(), student)
+    players.gradients_of_the_critic(student, teacher)
+    assert student.grad is not None
+    torch.testing.assert_close(student.grad, gradient, rtol=1e-9, atol=1e-14)
+    expected = {name: parameter.grad for name, parameter in literal.named_parameters()}
+    for name, parameter in loss.critic.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-8, atol=1e-12, msg=name)
+    for name, buffer in loss.critic.named_buffers():
+        torch.testing.assert_close(buffer, dict(literal.named_buffers())[name], rtol=1e-12, atol=1e-12, msg=name)
+
+
+def test_the_student_pays_for_its_own_part_alone() -> None:
+    student, teacher = maps(2, C, 16, 16)
+    gradients = []
+    loss = Adversarial(C, "hinge").double().eval()
+    for weight in (0.0, 100.0):
+        loss.critic_weight = weight
+        loss.zero_grad()
+        gradients.append(torch.autograd.grad(loss(student, teacher), student)[0])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
+    loss.critic_weight = 0.0
+    loss(student, teacher).backward()
+    assert all(not parameter.grad.any() for parameter in loss.parameters() if parameter.grad is not None)
+    assert teacher.grad is None
+
+
+def test_the_critic_is_asked_in_the_originals_order() -> None:
+    """Student for the generator, student, teacher, penalty: one power iteration and one batch statistic each."""
+    loss = Adversarial(C).double()
+    seen: list[Tensor] = []
+    loss.critic.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach().clone()))
+    student, teacher = maps(2, C, 8, 8)
+    torch.manual_seed(0)
+    loss(student, teacher)
+    torch.manual_seed(0)
+    share = torch.rand(2, 1, 1, 1, dtype=torch.float64)
+    expected = (student, student, teacher, share * teacher + (1 - share) * student)
+    assert len(seen) == 4
+    assert all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
+    assert loss.critic.norm.num_batches_tracked == 4
+
+
+@pytest.mark.parametrize(
+    ("size", "scores"),
+    [
+        ((1, 1), (1, 1)),
+        ((7, 90), (1, 2)),
+        ((64, 64), (1, 1)),
+        ((65, 65), (1, 1)),
+        ((64, 128), (1, 5)),
+        ((81, 64), (2, 1)),
+    ],
+)
+def test_any_size(size: tuple[int, int], scores: tuple[int, int]) -> None:
+    assert Critic(C)(torch.randn(1, C, *size)).shape == (1, 1, *scores)
+
+
+@pytest.mark.parametrize("preprocess", ["batch_norm", "tanh", "image"])
+def test_preprocess(preprocess: Any) -> None:
+    x = torch.randn(2, C, 64, 64).mul(50)
+    critic = Critic(C, preprocess)
+    mean, std = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True).add(1e-5).sqrt()
+    expected = {"batch_norm": (x - mean) / std, "tanh": x.tanh(), "image": x / 127.5 - 1}[preprocess]
+    seen: list[Tensor] = []
+    critic.blocks[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    critic(x)
+    torch.testing.assert_close(seen[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_spectral_norm_finds_the_largest_singular_value() -> None:
+    conv = SpectralConv(3, 8).double()
+    x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    for _ in range(500):
+        conv(x)
+    largest = torch.linalg.matrix_norm(conv.weight.flatten(1), ord=2)
+    expected = nn.functional.conv2d(x, conv.weight / largest, conv.bias, stride=2, padding=1)
+    torch.testing.assert_close(conv(x), expected, rtol=1e-6, atol=1e-9)
+    assert conv.u.norm().item() == pytest.approx(1)
+    assert conv.v.norm().item() == pytest.approx(1)
+
+
+def test_evaluation_changes_no_state() -> None:
+    loss = Adversarial(C).eval()
+    before = copy.deepcopy(loss.state_dict())
+    loss(*maps(2, C, 8, 8, dtype=torch.float32))
+    assert all(torch.equal(before[name], tensor) for name, tensor in loss.state_dict().items())
+    loss.train()(*maps(2, C, 8, 8, dtype=torch.float32))
+    changed = {name for name, tensor in loss.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert {name.rpartition(".")[2] for name in changed} == {
+        "u",
+        "v",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    }
+
+
+def test_state_round_trip() -> None:
+    loss, other = Adversarial(C), Adversarial(C)
+    inputs = maps(2, C, 8, 8, dtype=torch.float32)
+    loss(*inputs)
+    other.load_state_dict(loss.state_dict())
+    values = []
+    for one in (loss, other):
+        torch.manual_seed(0)
+        values.append(one(*inputs).item())
+    assert values[0] == values[1]
+
+
+def test_attention_is_the_formula_and_starts_as_the_identity() -> None:
+    layer = SelfAttention(16)
+    x = torch.randn(2, 16, 2, 3)
+    assert torch.equal(layer(x), x)
+    nn.init.constant_(layer.gamma, 0.5)
+    q, k, v = (conv(x).flatten(2) for conv in (layer.query, layer.key, layer.value))
+    expected = torch.empty(2, 16, 6)
+    for b in range(2):
+        for i in range(6):
+            a = torch.stack([q[b, :, i] @ k[b, :, j] for j in range(6)]).softmax(0)
+            expected[b, :, i] = 0.5 * sum(a[j] * v[b, :, j] for j in range(6)) + x[b].flatten(1)[:, i]
+    torch.testing.assert_close(layer(x).flatten(2), expected)
+
+
+def test_objectives_by_hand() -> None:
+    fake, real = torch.tensor([-2.0, 0.5]), torch.tensor([3.0, 0.0])
+    assert generator_loss(fake).item() == 0.75
+    assert critic_loss(fake, real, "wgan-gp").item() == -0.75 - 1.5
+    assert critic_loss(fake, real, "hinge").item() == (0 + 1) / 2 + (0 + 1.5) / 2
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def test_penalty_by_hand_is_over_all_images() -> None:
+    x = torch.randn(3, 2, 4, 4)
+    slopes = torch.tensor([0.5, 1.0, 3.0])
+    weight = torch.zeros(3, 2, 4, 4)
+    weight[:, 1, 2, 3] = slopes
+    value = gradient_penalty(Function(lambda x: weight * x), x)
+    assert value.item() == pytest.approx((0.25 + 0 + 4) / 3)
+
+
+def test_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
+    scale = torch.zeros((), requires_grad=True)
+    value = gradient_penalty(Function(lambda x: scale * x.sum((1, 2, 3))), torch.randn(2, 1, 3, 3))
+    value.backward()
+    assert value.item() == 1
+    assert scale.grad is not None
+    assert scale.grad.item() == 0
+
+
+def extremes() -> dict[str, tuple[Tensor, Tensor]]:
+    student, teacher = (x.detach().float() for x in maps(2, C, 6, 7))
+    peak = torch.zeros(2, C, 6, 7)
+    peak[:, 1, 2, 3] = 200
+    return {
+        "equal": (student, student),
+        "constant": (torch.full((2, C, 6, 7), 3.0), torch.full((2, C, 6, 7), -1.0)),
+        "constant and equal": (torch.zeros(2, C, 6, 7), torch.zeros(2, C, 6, 7)),
+        "huge": (1e4 * student, 1e4 * teacher),
+        "peak": (peak, peak.flip(1, 2, 3)),
+        "one position, one image": (student[:1, :, :1, :1], teacher[:1, :, :1, :1]),
+    }
+
+
+@OBJECTIVES
+@pytest.mark.parametrize("preprocess", ["batch_norm", "tanh", "image"])
+@pytest.mark.parametrize(("student", "teacher"), [pytest.param(*pair, id=name) for name, pair in extremes().items()])
+def test_finite_at_the_extremes(objective: Any, preprocess: Any, student: Tensor, teacher: Tensor) -> None:
+    loss = Adversarial(C, objective, preprocess)
+    student = student.clone().requires_grad_()
+    value = loss(student, teacher)
+    value.backward()
+    assert value.isfinite()
+    assert student.grad is not None
+    assert all(x.grad is not None and x.grad.isfinite().all() for x in (student, *loss.parameters()))
+
+
+def test_one_channel() -> None:
+    student, teacher = maps(1, 1, 5, 5, dtype=torch.float32)
+    assert Adversarial(1)(student, teacher).isfinite()
+
+
+def test_half_precision_inputs() -> None:
+    loss = Adversarial(C).eval()
+    student, teacher = maps(2, C, 8, 8, dtype=torch.bfloat16)
+    values = []
+    for cast in (torch.bfloat16, torch.float32):
+        torch.manual_seed(0)
+        inputs = student.detach().to(cast).requires_grad_()
+        value = loss(inputs, teacher.to(cast))
+        value.backward()
+        assert value.dtype == torch.float32
+        assert inputs.grad is not None
+        assert inputs.grad.dtype == cast
+        values.append(value.item())
+    assert values[0] == values[1]
+
+
+def test_channels_last() -> None:
+    loss = Adversarial(C)
+    student, teacher = maps(2, C, 16, 70, dtype=torch.float32)
+    values = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        other = copy.deepcopy(loss)
+        torch.manual_seed(0)
+        inputs = student.detach().to(memory_format=layout).requires_grad_()
+        value = other(inputs, teacher.to(memory_format=layout))
+        values.append((value.detach(), torch.autograd.grad(value, inputs)[0]))
+    torch.testing.assert_close(values[1][0], values[0][0])
+    torch.testing.assert_close(values[1][1], values[0][1], rtol=1e-4, atol=1e-7)
+
+
+def test_without_gradients() -> None:
+    student, teacher = maps(1, C, 8, 8, dtype=torch.float32)
+    with torch.no_grad():
+        assert Adversarial(C).eval()(student, teacher).isfinite()
+
+
+# Torch hides this warning of its own from everybody but a filter that turns warnings into errors.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_compiled_equals_eager() -> None:
+    loss = Adversarial(C).double()
+    other = copy.deepcopy(loss)
+    student, teacher = maps(2, C, 8, 8)
+    results = []
+    for module, call in ((loss, loss), (other, torch.compile(other, backend="aot_eager"))):
+        torch.manual_seed(0)
+        value = call(student, teacher)
+        gradients = torch.autograd.grad(value, [student, *module.parameters()])
+        results.append([value.detach(), *gradients, *module.buffers()])
+    for compiled, eager in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-8, atol=1e-10)
+
+
+def test_optimisation_is_adam_at_the_authors_rate() -> None:
+    shipped = {"method": "adamw", "lr": 4e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "floor": 0.0, "warmup": 0}
+    assert Adversarial(C).optimisation == shipped
+    assert Adversarial(C, optimisation={"power": 0, "lr": 1e-4}).optimisation == shipped | {"power": 0, "lr": 1e-4}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "parts"),
+    [
+        (lambda: Adversarial(C, _any("wgan")), ["'wgan'", "wgan-gp, hinge"]),
+        (lambda: Adversarial(C, preprocess=_any("norm")), ["'norm'", "batch_norm, tanh, image"]),
+        (lambda: Adversarial(C, critic_weight=-1.0), ["must not be negative", "-1.0"]),
+        (lambda: Adversarial(C, penalty_weight=-2.0), ["must not be negative", "-2.0"]),
+        (lambda: Adversarial(C)(torch.zeros(1, C, 4, 5), torch.zeros(1, C, 4, 6)), ["[1, 3, 4, 5]", "[1, 3, 4, 6]"]),
+        (lambda: Adversarial(C)(torch.zeros(1, 2, 4, 5), torch.zeros(1, 2, 4, 5)), ["3 channels", "[1, 2, 4, 5]"]),
+    ],
+)
+def test_mistakes_are_named(wrong: Callable[[], Any], parts: list[str]) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        wrong()
+    assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_nothing_but_the_power_iteration_is_drawn() -> None:
+    """The critic is initialised from the global generator alone: the same seed, the same critic."""
+    made = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        made.append(Adversarial(C).state_dict())
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert math.isclose(made[0]["critic.blocks.0.u"].norm().item(), 1, rel_tol=1e-5)
+
+
+def _any(value: Any) -> Any:
+    return value

@@ -1,0 +1,51 @@
+"""What losses do to their inputs first."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from densekd.losses.inputs import labels_at, require_one_map, require_one_shape, widen
+
+
+@pytest.mark.parametrize("size", [(3, 5), (7, 9), (1, 1), (14, 4)])
+def test_labels_come_by_nearest_neighbour(size: tuple[int, int]) -> None:
+    labels = torch.randint(-1, 256, (2, 7, 9))
+    resized = labels_at(labels, size)
+    wanted = F.interpolate(labels[:, None].double(), size=size, mode="nearest")[:, 0].long()
+    assert resized.dtype == torch.int64
+    assert torch.equal(resized, wanted)
+
+
+def test_labels_of_the_right_size_are_not_touched() -> None:
+    labels = torch.zeros(2, 7, 9, dtype=torch.int64)
+    assert labels_at(labels, torch.Size((7, 9))) is labels
+
+
+@pytest.mark.parametrize(
+    ("given", "wide"),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+    ids=str,
+)
+def test_widen(given: torch.dtype, wide: torch.dtype) -> None:
+    assert widen(torch.ones(2, dtype=given)).dtype == wide
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 5), (2, 3, 5, 4), (2, 3, 4, 1), (2, 3, 4)], ids=str)
+def test_shapes(shape: tuple[int, ...]) -> None:
+    x, y = torch.ones(2, 3, 4, 5), torch.ones(shape)
+    for check in (require_one_shape, require_one_map):
+        with pytest.raises(ValueError, match=r"one shape.*\[2, 3, 4, 5\] and ") as caught:
+            check(x, y)
+        assert str(list(shape)) in str(caught.value)
+
+
+def test_channels_may_differ_where_only_the_map_counts() -> None:
+    x, y = torch.ones(2, 3, 4, 5), torch.ones(2, 1, 4, 5)
+    require_one_map(x, y)
+    with pytest.raises(ValueError, match="one shape"):
+        require_one_shape(x, y)
