@@ -221,3 +221,15 @@ def test_class_weights(recipe: dict[str, Any]) -> None:
     assert weights.mean() == pytest.approx(1)
     # The background covers most of every picture, so it weighs least.
     assert weights.argmin() == 0
+
+
+def test_a_teacher_of_other_classes_may_teach_features(recipe: dict[str, Any], tmp_path: Path) -> None:
+    config = PackageConfig("pspnet", {"auxiliary_channels": 0}, list("abcde"), [[0, 0, 0]] * 5)
+    save_package(pspnet(5, auxiliary_channels=0), config, tmp_path / "teacher")
+    recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
+    features = {"student": "features.3", "teacher": "features.3", "adapter": "conv", "resize": "teacher"}
+    recipe["distill"] = [{"method": "cwd", "weight": 1, **features}]
+    assert built(recipe).scored_teacher is None
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    with pytest.raises(RecipeError, match=r"logits is \[1, 3, 8, 8\], the teacher's logits is \[1, 5, 4, 4\]"):
+        built(recipe)

@@ -142,6 +142,15 @@ def test_evaluate_on_a_folder_and_split(run: Any, trained: Path, data_root: Path
     assert (scores["split"], scores["images"]) == ("train", 6)
 
 
+def test_evaluate_on_a_folder_without_classes(run: Any, trained: Path, data_root: Path, tmp_path: Path) -> None:
+    for kind in ("images", "labels"):
+        (tmp_path / "bare" / kind).mkdir(parents=True)
+        (tmp_path / "bare" / kind / "test").symlink_to(data_root / kind / "val")
+    status, printed = run("evaluate", trained, "--data", tmp_path / "bare", "--split", "test")
+    assert status == 0, printed
+    assert f"{json.loads((trained / 'results.json').read_text())['student']['miou']:.2f}" in printed
+
+
 def test_evaluate_refuses_other_classes(run: Any, trained: Path, data_root: Path, tmp_path: Path) -> None:
     import shutil
 

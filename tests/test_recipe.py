@@ -199,9 +199,8 @@ def test_braces_of_student_and_teacher_are_paired(load: Load) -> None:
 
 
 def test_braces_that_do_not_pair(load: Load) -> None:
-    term = load("distill.0.student=features.{0,1,2}", "distill.0.teacher=features.{2,3}").distill[0]
-    with pytest.raises(RecipeError, match=r"'features\.\{0,1,2\}' names 3 taps, 'features\.\{2,3\}' 2"):
-        term.fan_out()
+    with pytest.raises(RecipeError, match=r"distill\.0: 'features\.\{0,1,2\}' names 3 taps, 'features\.\{2,3\}' 2"):
+        load("distill.0.student=features.{0,1,2}", "distill.0.teacher=features.{2,3}")
 
 
 def test_a_list_of_taps_is_one_term(load: Load, tmp_path: Path) -> None:

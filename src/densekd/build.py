@@ -41,12 +41,15 @@ class Built:
         training: the augmented training set.
         validation: the files of the validation split.
         package: what the exported student says of itself.
+        scored_teacher: the teacher, when it predicts the data's classes and can be scored; None when there is none or
+            when it only teaches features.
     """
 
     distiller: Distiller
     training: TrainingSet
     validation: SegmentationFiles
     package: PackageConfig
+    scored_teacher: nn.Module | None
 
 
 def build(recipe: Recipe) -> Built:
@@ -66,7 +69,12 @@ def build(recipe: Recipe) -> Built:
     task = build_task(recipe.task, training)
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes)
     distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
-    return Built(distiller, build_training_set(recipe, training), validation, package_config(recipe, classes))
+    scored = None
+    if teacher is not None:
+        logits = probe(teacher, ["logits"], torch.rand(1, 3, *recipe.augment.crop))["logits"]
+        scored = teacher if logits.shape[1] == len(classes.names) else None
+    views = build_training_set(recipe, training)
+    return Built(distiller, views, validation, package_config(recipe, classes), scored)
 
 
 def build_files(spec: DataSpec, split: str) -> SegmentationFiles:

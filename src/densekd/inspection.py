@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from densekd.build import build_files, probe
 from densekd.data import DATASETS
-from densekd.data.files import Classes, SegmentationFiles
+from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
 from densekd.data.folder import folder
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate
@@ -58,14 +58,15 @@ def evaluate_path(model: Path, data: Path | None, split: str | None) -> dict[str
 
     Args:
         model: see :func:`open_model`.
-        data: a folder in the ``folder`` layout, a recipe, or None for the recipe of the run the model lies in.
+        data: a folder in the ``folder`` layout (without ``classes.json`` the model's classes are taken), a recipe, or
+            None for the recipe of the run the model lies in.
         split: None for the recipe's validation split, ``val`` for a folder.
 
     Raises:
         UserError: nothing to evaluate on, or other classes than the model's.
     """
     package = open_model(model)
-    files, split = _files(model, data, split)
+    files, split = _files(model, package, data, split)
     if files.classes.names != tuple(package.config.classes):
         raise UserError(
             f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the "
@@ -134,13 +135,17 @@ def _catalogue(kind: str, things: Mapping[str, Any]) -> Table:
     return table
 
 
-def _files(model: Path, data: Path | None, split: str | None) -> tuple[SegmentationFiles, str]:
+def _files(model: Path, package: Package, data: Path | None, split: str | None) -> tuple[SegmentationFiles, str]:
     if data is None:
         candidates = (model / "recipe.yaml", model.parent / "recipe.yaml", model.parent.parent / "recipe.yaml")
         data = next((path for path in candidates if path.is_file()), None)
         if data is None:
             raise UserError(f"{model} lies in no run folder; say what to evaluate on: --data FOLDER-OR-RECIPE.")
     if data.is_dir() and not (data / "recipe.yaml").is_file():
-        return folder(data, split or "val"), split or "val"
+        split = split or "val"
+        if (data / "classes.json").is_file():
+            return folder(data, split), split
+        pairs = pair_by_stem(data / "images" / split, data / "labels" / split)
+        return SegmentationFiles(classes_of(package.config), pairs), split
     spec = load_recipe(data / "recipe.yaml" if data.is_dir() else data).data
     return build_files(spec, split or spec.val), split or spec.val

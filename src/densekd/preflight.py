@@ -47,11 +47,11 @@ def check(recipe: Recipe, console: Console) -> Table:
     table.add_row("classes", f"{len(built.package.classes)}: {', '.join(built.package.classes)}")
     table.add_row("student", _millions(distiller.student))
     if distiller.teacher is not None:
+        table.add_row("teacher", _millions(distiller.teacher))
+    if built.scored_teacher is not None:
         sample = _sample(built.validation, _SAMPLE)
-        score = evaluate(distiller.teacher.model, sample, recipe.data.resize)["miou"]
-        table.add_row(
-            "teacher", f"{_millions(distiller.teacher)}, mIoU {score:.1f} % on {len(sample)} validation images"
-        )
+        score = evaluate(built.scored_teacher, sample, recipe.data.resize)["miou"]
+        table.add_row("teacher's mIoU", f"{score:.1f} % on {len(sample)} validation images")
     for name, term in distiller.terms.items():
         assert isinstance(term, Term)
         table.add_row(f"term {name}", f"{term.taps.student} <- {term.taps.teacher}")

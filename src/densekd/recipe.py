@@ -54,6 +54,11 @@ class DataSpec(_Part):
     workers: int = Field(0, ge=0, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
 
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads a bare off as false
+
 
 class AugmentSpec(_Part):
     """Random views of the training images."""
@@ -135,7 +140,7 @@ class TermSpec(_Part):
         students, teachers = expand_braces(self.student), expand_braces(self.teacher)
         if len(students) != len(teachers):
             raise RecipeError(
-                f"distill: '{self.student}' names {len(students)} taps, '{self.teacher}' {len(teachers)}; "
+                f"'{self.student}' names {len(students)} taps, '{self.teacher}' {len(teachers)}; "
                 "they are paired one to one."
             )
         return [self.model_copy(update={"student": s, "teacher": t}) for s, t in zip(students, teachers, strict=True)]
@@ -224,6 +229,11 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{where}:\n" + "\n".join(f"  {_explain(e)}" for e in error.errors())) from error
+    for index, term in enumerate(recipe.distill):
+        try:
+            term.fan_out()
+        except RecipeError as error:
+            raise RecipeError(f"{where}: distill.{index}: {error}") from error
     if recipe.distill and recipe.teacher is None:
         raise RecipeError(f"{where}: distill needs a teacher.")
     if recipe.teacher is not None and not recipe.distill:

@@ -20,6 +20,8 @@ from densekd.files import write_text
 from densekd.recipe import Recipe, dump_recipe, load_recipe
 
 Existing = Literal["refuse", "resume", "overwrite"]
+# What may change between an interruption and its resumption without changing the result.
+_HARMLESS = ("data.root", "data.workers", "data.cache", "training.log_every", "training.checkpoint_every")
 _LIBRARIES = ("torch", "torchvision", "timm", "lightning", "torchdata", "numpy", "pydantic", "safetensors")
 
 
@@ -82,7 +84,7 @@ def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: t
     elif used and existing == "refuse":
         raise UserError(f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.")
     elif used and run.recipe.is_file():
-        different = differences(load_recipe(run.recipe), recipe)
+        different = [key for key in differences(load_recipe(run.recipe), recipe) if key not in _HARMLESS]
         if different:
             raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(different)}.")
         return

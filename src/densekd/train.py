@@ -104,9 +104,8 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
         prepare_run(run, recipe, existing)
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
-    teacher = None if built.distiller.teacher is None else built.distiller.teacher.model
-    if teacher is not None:
-        _show_teacher(teacher, built.validation, recipe, console)
+    if built.scored_teacher is not None:
+        _show_teacher(built.scored_teacher, built.validation, recipe, console)
     fit(recipe, built, run, launch, console)
     if not is_first_process():
         return {}
@@ -160,8 +159,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         student.auxiliary = None
     save_package(student, built.package, run.student)
     models: dict[str, nn.Module] = {"student": load_package(run.student).model}
-    if built.distiller.teacher is not None:
-        models["teacher"] = built.distiller.teacher.model
+    if built.scored_teacher is not None:
+        models["teacher"] = built.scored_teacher
     if baseline is not None:
         models["baseline"] = load_package(baseline).model
     files, resize = built.validation, recipe.data.resize

@@ -4,7 +4,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
+from densekd.data.transforms import RandomBrightness, RandomCrop, RandomScale, photometric_distortion
 
 VOID = 255
 
@@ -146,6 +146,21 @@ def test_photometric_moves_grey_by_brightness_alone_in_half_of_the_draws() -> No
     assert (levels.amax((1, 2, 3)) - levels.amin((1, 2, 3))).max() <= 1
     means = levels.mean((1, 2, 3))
     # The greys of torchvision's other steps are rounded down, a level each.
-    assert 109 <= means.min() < 114
-    assert 140 < means.max() <= 144
-    assert float(((means - 128).abs() <= 2).double().mean()) == pytest.approx(0.5 + 0.5 / 8, abs=0.1)
+    assert 93 <= means.min() < 104
+    assert 152 < means.max() <= 160
+    assert float(((means - 128).abs() <= 2).double().mean()) == pytest.approx(0.5 + 0.5 / 16, abs=0.1)
+
+
+def test_brightness_adds_and_clips() -> None:
+    image = tv_tensors.Image(torch.tensor([0, 100, 250], dtype=torch.uint8).view(1, 1, 3).expand(3, 1, 3))
+    label = tv_tensors.Mask(torch.zeros(1, 3, dtype=torch.uint8))
+    shifts = set()
+    for _ in range(200):
+        bright, same = RandomBrightness(32)(image, label)
+        low, middle, high = (int(v) for v in bright[0, 0])
+        shift = middle - 100
+        assert -32 <= shift <= 32
+        assert (low, high) == (max(0, shift), min(255, 250 + shift))
+        assert torch.equal(same, label)
+        shifts.add(shift)
+    assert min(shifts) < -20 < 20 < max(shifts)

@@ -85,15 +85,43 @@ class RandomCrop(v2.Transform):  # type: ignore[misc]
         return bool((counts > 0).sum() > 1 and counts.max() < self.max_class_share * counts.sum())
 
 
+class RandomBrightness(v2.Transform):  # type: ignore[misc]
+    """Add one number to all channels of an image and clip.
+
+    Args:
+        levels: the number is drawn uniformly from -levels to levels, of 255.
+    """
+
+    def __init__(self, levels: float) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the number."""
+        return {"shift": torch.empty(1).uniform_(-self.levels, self.levels).item()}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Brighten an image; leave everything else."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        shifted = (inpt.as_subclass(Tensor).float() + params["shift"]).round().clamp(0, 255)
+        return tv_tensors.wrap(shifted.to(torch.uint8), like=inpt)
+
+
 def photometric_distortion() -> v2.Transform:
-    """Brightness +-32 levels, contrast and saturation 0.5-1.5, hue +-18 degrees, each with probability one half."""
-    ranges = (
-        {"brightness": (0.875, 1.125)},
-        {"contrast": (0.5, 1.5)},
-        {"saturation": (0.5, 1.5)},
-        {"hue": (-0.05, 0.05)},
-    )
-    return v2.Compose([v2.RandomApply([v2.ColorJitter(**one)], p=0.5) for one in ranges])
+    """Distort uint8 images as mmsegmentation does.
+
+    Brightness +-32 levels, contrast 0.5-1.5 (before or after the next two), saturation 0.5-1.5, hue +-18 degrees, each
+    with probability one half.
+    """
+
+    def sometimes(transform: v2.Transform) -> v2.Transform:
+        return v2.RandomApply([transform], p=0.5)
+
+    contrast = sometimes(v2.ColorJitter(contrast=(0.5, 1.5)))
+    colour = [sometimes(v2.ColorJitter(saturation=(0.5, 1.5))), sometimes(v2.ColorJitter(hue=(-0.05, 0.05)))]
+    orders = [v2.Compose([contrast, *colour]), v2.Compose([*colour, contrast])]
+    return v2.Compose([sometimes(RandomBrightness(32)), v2.RandomChoice(orders)])
 
 
 def _size(flat_inputs: list[Any]) -> tuple[int, int]:
