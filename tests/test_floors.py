@@ -11,7 +11,7 @@ PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
     0: ["errors"],
     1: ["files", "lookup", "kernels"],
-    2: ["losses", "taps", "models", "data", "recipe", "metrics"],
+    2: ["losses", "taps", "models", "data", "recipe", "metrics", "adapters"],
     3: ["terms", "tasks", "optim"],
     4: ["distiller"],
     5: ["build"],

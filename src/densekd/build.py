@@ -210,7 +210,7 @@ def _build_term(spec: TermSpec, channels: tuple[Any, Any], facts: Mapping[str, i
     factory: Callable[..., Any] = resolve(spec.method, LOSSES, "loss")
     supplied = {
         **facts,
-        "student_channels": student if spec.adapter == "none" else teacher,
+        "student_channels": student if spec.adapter in ("none", "graph-context") else teacher,
         "teacher_channels": teacher,
     }
     loss = construct(factory, spec.options, supplied, where)

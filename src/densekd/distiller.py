@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from densekd.optim import Joint, Optimisation, make_optimiser, make_schedule
 from densekd.taps import Frozen, Taps
-from densekd.terms import Term
+from densekd.terms import Term, paths
 
 
 class Task(Protocol):
@@ -52,12 +52,12 @@ class Distiller(L.LightningModule):
         self.task = task
         self.optimisation = optimisation
         self.metric = task.metric()
-        taps = [term.taps.student for term in terms.values()] + task.student_taps(student)
+        taps = [path for term in terms.values() for path in paths(term.taps.student)] + task.student_taps(student)
         self._taps = Taps(student, dict.fromkeys(taps))
         self.teacher: Frozen | None = None
         if teacher is not None:
             frozen: nn.Module = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.teacher = Frozen(frozen, dict.fromkeys(term.taps.teacher for term in terms.values()))
+            self.teacher = Frozen(frozen, dict.fromkeys(p for term in terms.values() for p in paths(term.taps.teacher)))
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted."""

@@ -48,7 +48,7 @@ def construct(factory: Callable[..., Any], options: Mapping[str, Any], supplied:
         RecipeError: an unknown, supplied or missing option, or a value that the factory refuses (`ValueError`).
     """
     parameters = inspect.signature(factory).parameters
-    free = {name for name in parameters if name not in supplied}
+    free = {name for name, p in parameters.items() if p.kind in _NAMED and name not in supplied}
     for option in options:
         if option in parameters and option in supplied:
             raise RecipeError(f"{where}: '{option}' is measured from the models and data; remove it from the options.")

@@ -19,7 +19,7 @@ from densekd.data.files import SegmentationFiles
 from densekd.evaluation import evaluate
 from densekd.recipe import Recipe
 from densekd.runs import RunFolder
-from densekd.terms import Term
+from densekd.terms import Term, paths
 from densekd.train import Launch, fit
 
 _STEPS = 4
@@ -54,7 +54,7 @@ def check(recipe: Recipe, console: Console) -> Table:
         table.add_row("teacher's mIoU", f"{score:.1f} % on {len(sample)} validation images")
     for name, term in distiller.terms.items():
         assert isinstance(term, Term)
-        table.add_row(f"term {name}", f"{term.taps.student} <- {term.taps.teacher}")
+        table.add_row(f"term {name}", f"{', '.join(paths(term.taps.student))} <- {', '.join(paths(term.taps.teacher))}")
     losses, seconds = _try_steps(recipe, built, console)
     table.add_row("first losses", losses)
     left = timedelta(seconds=round(seconds * recipe.training.steps))

@@ -111,7 +111,7 @@ class TermSpec(_Part):
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the loss")
     student: Tap = Field("logits", description="tap, or a list for one loss; braces fan out: features.{0,1,2,3}")
     teacher: Tap = Field("logits", description="tap, or a list; braces fan out in step with the student's")
-    adapter: Literal["none", "conv", "conv-bn-relu"] = "none"
+    adapter: Literal["none", "conv", "conv-bn-relu", "graph-context"] = "none"
     resize: Literal["none", "teacher", "student", "label"] = "none"
 
     @field_validator("weight", mode="before")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.adapters import GraphContext
 from densekd.errors import RecipeError
 
 Shape = Literal["linear", "exponential", "jump"]
@@ -132,17 +133,20 @@ def paths(tap: Tap) -> tuple[str, ...]:
 
 
 def make_adapter(
-    kind: Literal["none", "conv", "conv-bn-relu"], student_channels: int, teacher_channels: int
+    kind: Literal["none", "conv", "conv-bn-relu", "graph-context"], student_channels: int, teacher_channels: int
 ) -> nn.Module:
     """Build what turns ``[B, student_channels, H, W]`` into ``[B, teacher_channels, H, W]``.
 
     Args:
-        kind: ``none``, a 1x1 convolution (without bias, as CIRKD's), or the same with batch norm and ReLU (HWD's).
+        kind: ``none``, a 1x1 convolution (without bias, as CIRKD's), the same with batch norm and ReLU (HWD's), or
+            CIRKDv2's context block, which keeps the student's channels.
         student_channels: channels of the student's tap.
         teacher_channels: channels of the teacher's tap.
     """
     if kind == "none":
         return nn.Identity()
+    if kind == "graph-context":
+        return GraphContext(student_channels)
     conv = nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
     if kind == "conv":
         return conv

@@ -3,6 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import laws_a
+import laws_b
+import laws_c
+import laws_d
+import laws_e
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,8 +34,20 @@ MAKE: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+for group in (laws_a, laws_b, laws_c, laws_d, laws_e):
+    MAKE |= group.MAKE
+EXCEPTIONS = {key: laws for group in (laws_a, laws_b, laws_c, laws_d, laws_e) for key, laws in group.EXCEPTIONS.items()}
+ALIASES = {"zero_when_equal": "zero_for_equal_tensors"}
+
+
 @pytest.fixture(params=MAKE)
 def make(request: pytest.FixtureRequest) -> Callable[[], nn.Module]:
+    """Make one instance; a law that is declared not to hold for it, with its reason, is left out."""
+    declared = EXCEPTIONS.get(request.param, set()) | EXCEPTIONS.get(request.param.split()[0], set())
+    declared = {ALIASES.get(law, law) for law in declared}
+    law = request.node.originalname.removeprefix("test_")
+    if law in declared or any(name in request.node.name for name in declared if name != law):
+        pytest.skip(f"declared: {law} does not hold for {request.param}")
     return MAKE[request.param]
 
 
@@ -57,7 +74,9 @@ def value_and_gradient(loss: nn.Module, student: Tensor, teacher: Tensor, target
 
 def test_every_loss_is_here() -> None:
     assert {name.split()[0] for name in MAKE} == set(LOSSES)
-    assert all(type(make()) is LOSSES[name.split()[0]] for name, make in MAKE.items())
+    for name, make in MAKE.items():
+        made = make()
+        assert type(getattr(made, "loss", made)) is LOSSES[name.split()[0]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)

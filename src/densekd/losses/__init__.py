@@ -7,10 +7,50 @@ detached, and whatever it learns or remembers is its own child. What it cannot k
 
 from torch import nn
 
+from densekd.losses.adversarial import Adversarial
+from densekd.losses.at import AT
+from densekd.losses.cgd import CGD
+from densekd.losses.cirkd_channel import CIRKDChannel
+from densekd.losses.cirkd_memory import CIRKDMemory
+from densekd.losses.cirkd_minibatch import CIRKDMiniBatch
 from densekd.losses.cwd import CWD
+from densekd.losses.dist import DIST
+from densekd.losses.dkd import DKD
+from densekd.losses.dsd import CSD, DSD, PSD
+from densekd.losses.fbkd import FBKD
+from densekd.losses.fitnet import FitNet
+from densekd.losses.hwd import HWD
+from densekd.losses.ifvd import IFVD
+from densekd.losses.l1 import L1
+from densekd.losses.l2 import L2
+from densekd.losses.mgd import MGD
+from densekd.losses.pairwise import Pairwise
 from densekd.losses.pixel import Pixel
+from densekd.losses.pkd import PKD
+from densekd.losses.wsld import WSLD
 
 LOSSES: dict[str, type[nn.Module]] = {
+    "adversarial": Adversarial,
+    "at": AT,
+    "cgd": CGD,
+    "cirkd_channel": CIRKDChannel,
+    "cirkd_memory": CIRKDMemory,
+    "cirkd_minibatch": CIRKDMiniBatch,
     "cwd": CWD,
+    "dist": DIST,
+    "dkd": DKD,
+    "dsd": DSD,
+    "dsd.csd": CSD,
+    "dsd.psd": PSD,
+    "fbkd": FBKD,
+    "fitnet": FitNet,
+    "hwd": HWD,
+    "ifvd": IFVD,
+    "l1": L1,
+    "l2": L2,
+    "mgd": MGD,
+    "pairwise": Pairwise,
     "pixel": Pixel,
+    "pkd": PKD,
+    "wsld": WSLD,
 }
