@@ -45,7 +45,11 @@ def complaint(load: Load, *overrides: str) -> str:
 @pytest.mark.parametrize(
     ("wrong", "near", "known"),
     [
-        ("nmae", "name", "augment, baseline, data, distill, name, optimiser, student, task, teacher, training"),
+        (
+            "nmae",
+            "name",
+            "augment, baseline, data, distill, evaluation, name, optimiser, student, task, teacher, training",
+        ),
         ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale"),
         ("student.modle", "model", "checkpoint, model, options, pretrained"),

@@ -1,6 +1,7 @@
 """From a recipe to live objects: the only place where strings become things."""
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
 from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
+from densekd.inference import Inference, Window
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
 from densekd.models import MODELS
@@ -24,7 +26,7 @@ from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
 from densekd.models.segmentor import Segmentor
 from densekd.optim import Optimisation
-from densekd.recipe import DataSpec, ModelSpec, Recipe, TaskSpec, TermSpec
+from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import Segmentation, balanced_weights
 from densekd.terms import Each, Pair, Tap, Term, WeightSchedule, make_adapter, paths
@@ -67,6 +69,7 @@ def build(recipe: Recipe) -> Built:
     student = build_model(recipe.student, len(classes.names), "student")
     teacher = None if recipe.teacher is None else build_teacher(recipe.teacher, len(classes.names))
     task = build_task(recipe.task, training)
+    task.inference = build_inference(recipe.evaluation)
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes)
     distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
     scored = None
@@ -154,6 +157,15 @@ def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
             raise RecipeError(f"task.class_weights: {len(spec.class_weights)} values for {C} classes.")
         weights = torch.tensor(spec.class_weights)
     return Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight, spec.normalise)
+
+
+def build_inference(spec: EvaluationSpec) -> Inference:
+    """Build the mode in which whole images are predicted."""
+    window = None
+    if spec.crop is not None:
+        height, width = spec.crop
+        window = Window(spec.crop, spec.stride or (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3)))
+    return Inference(window, spec.scales, spec.flip, spec.average)
 
 
 def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term]:

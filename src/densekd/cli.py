@@ -31,6 +31,9 @@ Strategy = Annotated[str, typer.Option(help="Lightning strategy: auto, ddp, fsdp
 Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
 ModelPath = Annotated[Path, typer.Argument(help="run folder, student folder or checkpoint")]
+EvaluationChanges = Annotated[
+    list[str] | None, typer.Argument(help="key=value of the recipe's evaluation part", show_default=False)
+]
 DataPath = Annotated[Path | None, typer.Option("--data", help="data folder or recipe; default: the run's own data")]
 
 
@@ -80,15 +83,16 @@ def quickstart(
 @app.command()
 def evaluate(
     model: ModelPath,
+    changes: EvaluationChanges = None,
     data: DataPath = None,
     split: Annotated[str | None, typer.Option(help="default: the recipe's validation split, or val")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
 ) -> None:
-    """Score a model on whole images at their original size."""
+    """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
     from densekd.inspection import evaluate_path
     from densekd.tables import score_table
 
-    scores = evaluate_path(model, data, split)
+    scores = evaluate_path(model, data, split, changes or [])
     console.print(score_table(scores))
     if json is not None:
         import json as json_module
@@ -102,18 +106,15 @@ def evaluate(
 def predict(
     model: ModelPath,
     images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
+    changes: EvaluationChanges = None,
     out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
 ) -> None:
     """Write label PNGs and colour overlays."""
     from densekd.evaluation import predict_folder
-    from densekd.inspection import classes_of, open_model
+    from densekd.inspection import open_predictor
 
-    package = open_model(model)
     out = out or (model if model.is_dir() else model.parent) / "predictions"
-    resize = package.config.resize
-    count = predict_folder(
-        package.model, classes_of(package.config), None if resize is None else (resize[0], resize[1]), images, out
-    )
+    count = predict_folder(open_predictor(model, changes or []), images, out)
     console.print(f"{count} images: {out / 'labels'}, {out / 'overlays'}", highlight=False, soft_wrap=True)
 
 

@@ -93,6 +93,28 @@ class TaskSpec(_Part):
     )
 
 
+class EvaluationSpec(_Part):
+    """How whole images are predicted and scored, in validation and afterwards."""
+
+    crop: Size | None = Field(None, description="height, width of sliding windows; none: the whole image at once")
+    stride: Size | None = Field(None, description="step of the windows; default: two thirds of the crop")
+    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="factors on the image's size, averaged")
+    flip: Literal["none", "horizontal"] = Field("none", description="also predict the mirrored image")
+    average: Literal["softmax", "logits"] = Field("softmax", description="what scales and mirror images average")
+    absent: Literal["excluded", "zero"] = Field(
+        "excluded", description="classes that never occur in the means; zero: TorchDistiller, CIRKD, HWD"
+    )
+    boundary: float = Field(0.0, ge=0, lt=1, description="tolerance of the boundary score in diagonals; 0: no score")
+
+    @model_validator(mode="after")
+    def _covering(self) -> "EvaluationSpec":
+        if self.stride is not None and (
+            self.crop is None or any(s > c for s, c in zip(self.stride, self.crop, strict=True))
+        ):
+            raise ValueError("stride needs a crop that is at least as large, or windows leave gaps")
+        return self
+
+
 class WeightSpec(_Part):
     """The weight of a term over the steps."""
 
@@ -191,6 +213,7 @@ class Recipe(_Part):
     teacher: ModelSpec | None = None
     distill: tuple[TermSpec, ...] = ()
     task: TaskSpec = TaskSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     training: TrainingSpec
     baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
@@ -243,6 +266,21 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
+    """Apply ``key=value`` changes to the evaluation part of a recipe.
+
+    Raises:
+        RecipeError: an unknown key or a wrong value.
+    """
+    content: dict[str, Any] = spec.model_dump(mode="json")
+    for change in changes:
+        _override(content, change)
+    try:
+        return EvaluationSpec.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(e, EvaluationSpec) for e in error.errors())) from error
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML, every default written out."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, width=120)
@@ -291,10 +329,10 @@ def _index(place: list[Any], part: str, key: str) -> int:
     return int(part)
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, part: type[BaseModel] = Recipe) -> str:
     location = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _fields_at(Recipe, error["loc"][:-1])
+        known = _fields_at(part, error["loc"][:-1])
         return f"{location}: unknown key. {suggest(str(error['loc'][-1]), known)}"
     if error["type"] == "missing":
         return f"{location}: missing."

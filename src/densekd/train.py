@@ -18,7 +18,7 @@ from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.data.segmentation import EvaluationSet
 from densekd.errors import RecipeError
-from densekd.evaluation import evaluate, sample_pictures
+from densekd.evaluation import Predictor, agreement, evaluate, sample_pictures, scoring_of
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
 from densekd.models.segmentor import Segmentor
@@ -165,12 +165,17 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         models["baseline"] = load_package(baseline).model
     files, resize = built.validation, recipe.data.resize
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scores = {name: evaluate(model.to(device), files, resize, recipe.data.workers) for name, model in models.items()}
+    scoring = scoring_of(recipe.evaluation, recipe.data.workers)
+    scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
+    if built.scored_teacher is not None:
+        pair = (models["student"], built.scored_teacher)
+        scores["student"] |= agreement(*pair, files, resize, scoring.inference)
     palette = {name: list(colour) for name, colour in zip(files.classes.names, files.classes.palette, strict=True)}
     results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": palette}
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     chosen = sorted({round(k * (len(files) - 1) / max(1, _SAMPLES - 1)) for k in range(_SAMPLES)})
-    sample_pictures(models, files, resize, run.path / "predictions", chosen)
+    predictors = {name: Predictor(model, files.classes, resize, scoring.inference) for name, model in models.items()}
+    sample_pictures(predictors, files, run.path / "predictions", chosen)
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
