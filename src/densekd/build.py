@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,16 @@ def build(recipe: Recipe) -> Built:
 
 
 def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
-    """Find the files of one split; a dataset is called with its root and the split."""
-    found = resolve(spec.dataset, DATASETS, "dataset")(Path(spec.root).expanduser(), split)
-    if not isinstance(found, SegmentationFiles):
-        raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
-    return found
+    """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split."""
+    find = resolve(spec.dataset, DATASETS, "dataset")
+    parts: list[Any] = [find(Path(spec.root).expanduser(), part) for part in split.split("+")]
+    for found in parts:
+        if not isinstance(found, SegmentationFiles):
+            raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
+    if any(found.label_map != parts[0].label_map for found in parts):
+        raise RecipeError(f"data: the parts of '{split}' write their labels differently and cannot be joined.")
+    joined: SegmentationFiles = replace(parts[0], items=tuple(item for found in parts for item in found.items))
+    return joined
 
 
 def build_training_set(recipe: Recipe, files: SegmentationFiles) -> TrainingSet:

@@ -22,11 +22,13 @@ class Classes:
         names: C class names; label c means names[c].
         palette: C RGB colours, 0..255.
         ignore_index: the label of void pixels, which are neither learned nor scored.
+        submission: what the benchmark's server wants for each class, where that is not the class number.
     """
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     ignore_index: int = 255
+    submission: tuple[int, ...] = ()
 
 
 class Item(NamedTuple):
@@ -129,34 +131,45 @@ def _read_label(path: Path) -> np.ndarray:
     return values
 
 
-def find(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """List the files below ``folder`` by stem (the path from ``folder`` without suffix), sorted.
+def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
+    """List the files below ``folder`` by stem (the path from ``folder`` without its ending), sorted.
+
+    Args:
+        folder: searched with all its sub-folders; links to folders are not followed.
+        endings: of the file names, in lower case: suffixes, or more of the name (``_leftimg8bit.png``).
 
     Raises:
         UserError: the folder does not exist, or two files share a stem.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder.")
+    endings = tuple(endings)
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+        ending = next((e for e in endings if path.name.lower().endswith(e)), None)
+        if ending is None or path.name.startswith("."):
             continue
-        stem = path.relative_to(folder).with_suffix("").as_posix()
+        stem = path.relative_to(folder).as_posix()[: -len(ending)]
         if stem in found:
             raise UserError(f"{found[stem]} and {path} have the same stem; keep one.")
         found[stem] = path
     return found
 
 
-def pair_by_stem(images: Path, labels: Path) -> tuple[Item, ...]:
+def pair_by_stem(
+    images: Path,
+    labels: Path,
+    image_endings: Iterable[str] = IMAGE_SUFFIXES,
+    label_endings: Iterable[str] = LABEL_SUFFIXES,
+) -> tuple[Item, ...]:
     """Pair every image with the label of the same stem.
 
     Raises:
         UserError: a folder is missing, there is no image, or an image or label stays alone.
     """
-    by_image, by_label = find(images, IMAGE_SUFFIXES), find(labels, LABEL_SUFFIXES)
+    by_image, by_label = find(images, image_endings), find(labels, label_endings)
     if not by_image:
-        raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
+        raise UserError(f"{images}: no images ({', '.join(image_endings)}).")
     for here, there, folder, what in (
         (by_image, by_label, labels, "label"),
         (by_label, by_image, images, "image"),
@@ -165,3 +178,20 @@ def pair_by_stem(images: Path, labels: Path) -> tuple[Item, ...]:
         if alone:
             raise UserError(f"{len(alone)} of {len(here)} files have no {what} in {folder}, the first: {alone[0]}.")
     return tuple(Item(stem, path, by_label[stem]) for stem, path in by_image.items())
+
+
+def first_folder(candidates: Iterable[Path], what: str) -> Path:
+    """Return the first folder that exists.
+
+    Args:
+        candidates: in order of preference.
+        what: what is looked for, for the message.
+
+    Raises:
+        UserError: none exists; all are listed.
+    """
+    candidates = list(candidates)
+    for path in candidates:
+        if path.is_dir():
+            return path
+    raise UserError(f"{what} not found; looked for {' and '.join(str(path) for path in candidates)}.")
