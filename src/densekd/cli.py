@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 console = Console()
 
+data_app = typer.Typer(help="Check, prepare and pack data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
 RecipePath = Annotated[str, typer.Argument(help="a YAML file, a run folder, or the name of a shipped recipe")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value", show_default=False)]
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
@@ -31,6 +34,7 @@ Strategy = Annotated[str, typer.Option(help="Lightning strategy: auto, ddp, fsdp
 Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
 ModelPath = Annotated[Path, typer.Argument(help="run folder, student folder or checkpoint")]
+Workers = Annotated[int, typer.Option("--workers", help="processes")]
 EvaluationChanges = Annotated[
     list[str] | None, typer.Argument(help="key=value of the recipe's evaluation part", show_default=False)
 ]
@@ -140,6 +144,42 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
 
     _silence_libraries()
     console.print(run_check(loaded, console))
+
+
+@data_app.command("check")
+def data_check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    json: Annotated[Path | None, typer.Option("--json", help="also write everything here")] = None,
+    workers: Workers = 4,
+) -> None:
+    """Read every image and label of a recipe's data; exit 1 if a training would fail."""
+    from densekd.files import write_text
+    from densekd.preflight import check_data, data_table
+    from densekd.recipe import load_recipe
+
+    report = check_data(load_recipe(_recipe_file(recipe), overrides or ()), workers)
+    console.print(data_table(report))
+    if json is not None:
+        import json as json_module
+
+        write_text(json, json_module.dumps(report.to_json(), indent=1) + "\n")
+    if report.fails:
+        raise typer.Exit(1)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    dataset: Annotated[str, typer.Argument(help="cityscapes or cocostuff10k")],
+    root: Annotated[Path, typer.Argument(help="folder of the data")],
+    workers: Workers = 4,
+) -> None:
+    """Make the label pictures that training reads from what a benchmark publishes."""
+    from densekd.data.prepare import PREPARE
+    from densekd.lookup import resolve
+
+    count = resolve(dataset, PREPARE, "dataset to prepare")(root, workers)
+    console.print(f"{count} labels written", highlight=False)
 
 
 @app.command()

@@ -29,6 +29,7 @@ from densekd.runs import Existing, RunFolder, is_first_process, prepare_run
 
 _SAMPLES = 6
 _TEACHER_SAMPLE = 32
+_DATA_SAMPLE = 32
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
         prepare_run(run, recipe, existing)
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
+    _look_at_data(built)
     if built.scored_teacher is not None:
         _show_teacher(built.scored_teacher, built.validation, recipe, console)
     fit(recipe, built, run, launch, console)
@@ -195,6 +197,13 @@ def _baseline(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing
         console.print(f"training the student alone ({folder.path})", highlight=False, soft_wrap=True)
         train(alone, folder, launch, "resume" if existing == "resume" else "refuse", console)
     return folder.student
+
+
+def _look_at_data(built: Built) -> None:
+    """Read a sample of both splits, so that a broken set stops a training before its first step."""
+    for files in (built.training.files, built.validation):
+        for index in range(0, len(files), max(1, len(files) // _DATA_SAMPLE)):
+            files.pair(index)
 
 
 def _show_teacher(teacher: nn.Module, files: SegmentationFiles, recipe: Recipe, console: Console) -> None:

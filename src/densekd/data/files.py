@@ -112,6 +112,9 @@ def read_image(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as picture:
+            if picture.mode.startswith("I;16"):
+                # Pillow clips 16 bits to 8 instead of scaling them.
+                return np.repeat((np.array(picture) >> 8).astype(np.uint8)[..., None], 3, 2)
             return np.array(picture.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error
