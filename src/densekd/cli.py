@@ -112,13 +112,19 @@ def predict(
     images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
     changes: EvaluationChanges = None,
     out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
+    submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
-    """Write label PNGs and colour overlays."""
-    from densekd.evaluation import predict_folder
+    """Write label PNGs and colour overlays, or the files of a benchmark's submission."""
+    from densekd.evaluation import predict_folder, write_submission
     from densekd.inspection import open_predictor
 
     out = out or (model if model.is_dir() else model.parent) / "predictions"
-    count = predict_folder(open_predictor(model, changes or []), images, out)
+    predict = open_predictor(model, changes or [])
+    if submission is not None:
+        count = write_submission(predict, images, out, submission)
+        console.print(f"{count} images: {out}", highlight=False, soft_wrap=True)
+        return
+    count = predict_folder(predict, images, out)
     console.print(f"{count} images: {out / 'labels'}, {out / 'overlays'}", highlight=False, soft_wrap=True)
 
 
