@@ -83,7 +83,8 @@ def build(recipe: Recipe) -> Built:
 def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
     """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split."""
     find = resolve(spec.dataset, DATASETS, "dataset")
-    parts: list[Any] = [find(Path(spec.root).expanduser(), part) for part in split.split("+")]
+    root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
+    parts: list[Any] = [find(root, part) for part in split.split("+")]
     for found in parts:
         if not isinstance(found, SegmentationFiles):
             raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")

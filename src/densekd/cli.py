@@ -188,6 +188,28 @@ def data_prepare(
     console.print(f"{count} labels written", highlight=False)
 
 
+@data_app.command("shard")
+def data_shard(
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Argument(help="folder for the tars and their indices")],
+    overrides: Overrides = None,
+    megabytes: Annotated[int, typer.Option(help="size of one tar")] = 500,
+) -> None:
+    """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
+    from rich.progress import track
+
+    from densekd.build import build_files
+    from densekd.data.shards import write_shards
+    from densekd.recipe import load_recipe
+
+    data = load_recipe(_recipe_file(recipe), overrides or ()).data
+    for split in dict.fromkeys((data.train, data.val)):
+        files = build_files(data, split)
+        for _ in track(write_shards(files, split, out, megabytes), f"packing {split}", len(files), transient=True):
+            pass
+        console.print(f"{split}: {len(files)} samples in {out}", highlight=False, soft_wrap=True)
+
+
 @app.command()
 def losses() -> None:
     """List the distillation losses."""

@@ -116,14 +116,14 @@ def test_a_file_without_permission(root: Path) -> None:
 
 
 def test_a_file_that_the_system_refuses(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = Image.open
+    read = Path.read_bytes
 
-    def refuse(path: Any, *rest: Any) -> Any:
+    def refuse(path: Path) -> bytes:
         if str(path).endswith("labels/train/001.png"):
             raise PermissionError(13, "Permission denied", str(path))
-        return opened(path, *rest)
+        return read(path)
 
-    monkeypatch.setattr(Image, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     assert "labels/train/001.png: the label cannot be read ([Errno 13] Permission denied" in errors(root)[0]
 
 

@@ -11,6 +11,7 @@ from densekd.data.cityscapes import cityscapes
 from densekd.data.cocostuff import cocostuff, cocostuff10k
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
+from densekd.data.shards import shards
 from densekd.data.voc import voc
 
 DATASETS: dict[str, Callable[..., SegmentationFiles]] = {
@@ -20,5 +21,6 @@ DATASETS: dict[str, Callable[..., SegmentationFiles]] = {
     "cocostuff": cocostuff,
     "cocostuff10k": cocostuff10k,
     "folder": folder,
+    "shards": shards,
     "voc": voc,
 }

@@ -1,6 +1,7 @@
 """Every file of a data set before the first GPU hour: read, measured, compared; all problems, not only the first."""
 
 import hashlib
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -101,15 +102,18 @@ def look(files: SegmentationFiles, index: int) -> Facts:
     none = np.zeros(256, dtype=np.int64)
     try:
         image, label = files.pair(index)
-        digest = hashlib.blake2b(Path(item.image).read_bytes(), digest_size=16).hexdigest()
-        with Image.open(item.image) as picture:
+        content = item.image.read_bytes()
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        with Image.open(io.BytesIO(content)) as picture:
             turned = picture.getexif().get(_EXIF_ORIENTATION, 1)
     except UserError as error:
         return Facts(None, none, "", str(error), None)
     except OSError as error:
         return Facts(None, none, "", f"{item.image}: cannot be read ({error}).", None)
-    odd = [path for path in (item.image, item.label) if Path(path).suffix != Path(path).suffix.lower()]
-    warnings = [f"the suffix of {Path(path).name} is not in lower case; other tools will not find it" for path in odd]
+    odd = [source for source in (item.image, item.label) if source.suffix != source.suffix.lower()]
+    warnings = [
+        f"the suffix of {Path(str(source)).name} is not in lower case; other tools will not find it" for source in odd
+    ]
     if turned != 1:
         warnings.append(f"EXIF orientation {turned} is ignored; turn the pixels if the label is meant turned")
     pixels = np.bincount(label.ravel(), minlength=256)

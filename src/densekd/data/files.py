@@ -1,9 +1,10 @@
 """Images and their labels on disk: found, paired, verified and decoded, with errors that name the file."""
 
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -31,12 +32,21 @@ class Classes:
     submission: tuple[int, ...] = ()
 
 
+class Source(Protocol):
+    """Where the bytes of a file come from: a ``Path``, or a part of something larger."""
+
+    def read_bytes(self) -> bytes: ...  # noqa: D102
+
+    @property
+    def suffix(self) -> str: ...  # noqa: D102
+
+
 class Item(NamedTuple):
     """One image and its label."""
 
     stem: str
-    image: Path
-    label: Path
+    image: Source
+    label: Source
 
 
 @dataclass(frozen=True)
@@ -104,14 +114,14 @@ class SegmentationFiles:
         return image, label
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Source) -> np.ndarray:
     """Decode any image file to uint8 RGB ``[H, W, 3]``.
 
     Raises:
         UserError: a missing, damaged or unreadable file.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(path.read_bytes())) as picture:
             if picture.mode.startswith("I;16"):
                 # Pillow clips 16 bits to 8 instead of scaling them.
                 return np.repeat((np.array(picture) >> 8).astype(np.uint8)[..., None], 3, 2)
@@ -120,9 +130,9 @@ def read_image(path: Path) -> np.ndarray:
         raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error
 
 
-def _read_label(path: Path) -> np.ndarray:
+def _read_label(path: Source) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(path.read_bytes())) as picture:
             picture.load()
             mode, values = picture.mode, np.array(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
