@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
-from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
+from densekd.data.transforms import RandomScaledCrop, photometric_distortion
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
 from densekd.inference import Inference, Window
@@ -98,8 +98,7 @@ def build_training_set(recipe: Recipe, files: SegmentationFiles) -> TrainingSet:
     """Put the augmentation together."""
     spec, data = recipe.augment, recipe.data
     steps: list[v2.Transform] = [
-        RandomScale(*spec.scale),
-        RandomCrop(spec.crop, spec.max_class_share, files.classes.ignore_index),
+        RandomScaledCrop(spec.crop, spec.max_class_share, files.classes.ignore_index, spec.scale),
         v2.RandomHorizontalFlip(spec.flip),
     ]
     if spec.photometric:

@@ -194,6 +194,9 @@ def data_shard(
     out: Annotated[Path, typer.Argument(help="folder for the tars and their indices")],
     overrides: Overrides = None,
     megabytes: Annotated[int, typer.Option(help="size of one tar")] = 500,
+    images: Annotated[
+        Literal["as-is", "uncompressed"], typer.Option(help="uncompressed: larger, and nothing to decode")
+    ] = "as-is",
 ) -> None:
     """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
     from rich.progress import track
@@ -205,7 +208,9 @@ def data_shard(
     data = load_recipe(_recipe_file(recipe), overrides or ()).data
     for split in dict.fromkeys((data.train, data.val)):
         files = build_files(data, split)
-        for _ in track(write_shards(files, split, out, megabytes), f"packing {split}", len(files), transient=True):
+        for _ in track(
+            write_shards(files, split, out, megabytes, images), f"packing {split}", len(files), transient=True
+        ):
             pass
         console.print(f"{split}: {len(files)} samples in {out}", highlight=False, soft_wrap=True)
 

@@ -39,6 +39,15 @@ def test_samples_are_the_same(data_root: Path, packed: Path) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(found.pair(k), plain.pair(k), strict=True))
 
 
+def test_uncompressed_images_are_the_same_pixels(data_root: Path, tmp_path: Path) -> None:
+    plain = folder(data_root, "train")
+    list(write_shards(plain, "train", tmp_path, 1, "uncompressed"))
+    found = shards(tmp_path, "train")
+    assert found.items[3].image.read_bytes().startswith(b"P6")
+    assert all(np.array_equal(a, b) for k in range(6) for a, b in zip(found.pair(k), plain.pair(k), strict=True))
+    assert found.items[3].label.read_bytes() == plain.items[3].label.read_bytes()
+
+
 def test_a_tar_is_closed_when_it_is_large_enough(data_root: Path, tmp_path: Path, monkeypatch: Any) -> None:
     plain = folder(data_root, "train")
     monkeypatch.setattr(importlib.import_module("densekd.data.shards"), "_MEGABYTE", 4000)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
+from torchvision.io import ImageReadMode, decode_image
 
 from densekd.errors import UserError
 
@@ -82,10 +84,9 @@ class SegmentationFiles:
             UserError: a damaged file, several channels, or a value that is no class.
         """
         path = self.items[index].label
-        values = _read_label(path)
-        present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+        values, histogram = _read_label(path)
         allowed = {*range(len(self.classes.names)), self.classes.ignore_index, *self.label_map}
-        for value in present:
+        for value in np.flatnonzero(histogram):
             if int(value) not in allowed:
                 y, x = np.argwhere(values == value)[0]
                 raise UserError(
@@ -114,34 +115,48 @@ class SegmentationFiles:
         return image, label
 
 
-def read_image(path: Source) -> np.ndarray:
+def read_image(source: Source) -> np.ndarray:
     """Decode any image file to uint8 RGB ``[H, W, 3]``.
 
     Raises:
         UserError: a missing, damaged or unreadable file.
     """
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as picture:
+        content = source.read_bytes()
+        with Image.open(io.BytesIO(content)) as picture:
             if picture.mode.startswith("I;16"):
                 # Pillow clips 16 bits to 8 instead of scaling them.
                 return np.repeat((np.array(picture) >> 8).astype(np.uint8)[..., None], 3, 2)
-            return np.array(picture.convert("RGB"))
+            quick = picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L")
+            decoded = _decode_quickly(content) if quick else None
+            return np.array(picture.convert("RGB")) if decoded is None else decoded
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error
+        raise UserError(f"{source}: the image cannot be read ({error}). Replace or remove it.") from error
 
 
-def _read_label(path: Source) -> np.ndarray:
+def _decode_quickly(content: bytes) -> np.ndarray | None:
+    """Decode with torchvision: the same pixels sooner; None for what it refuses, so that Pillow says what is wrong."""
+    try:
+        pixels = decode_image(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB)
+    except RuntimeError:
+        return None
+    array: np.ndarray = pixels.permute(1, 2, 0).numpy()
+    return array
+
+
+def _read_label(path: Source) -> tuple[np.ndarray, list[int]]:
+    """Decode a label; return its values ``[H, W]`` and how often each of 256 occurs."""
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as picture:
             picture.load()
-            mode, values = picture.mode, np.array(picture)
+            mode, values, histogram = picture.mode, np.array(picture), picture.histogram()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
     if mode not in ("L", "P"):
         raise UserError(
             f"{path}: a label must be one channel of 8-bit class numbers, but this picture's mode is {mode}."
         )
-    return values
+    return values, histogram
 
 
 def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:

@@ -65,7 +65,7 @@ class TrainingSet(Dataset[Sample]):
         if index in self.cache:
             return self.cache[index]
         image, label = (torch.from_numpy(x) for x in self.files.pair(index))
-        image = image.permute(2, 0, 1).contiguous()
+        image = image.permute(2, 0, 1)
         if self.resize is not None:
             image = functional.resize(image, list(self.resize), antialias=True)
             nearest = functional.InterpolationMode.NEAREST

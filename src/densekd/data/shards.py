@@ -13,13 +13,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import fsspec
+from PIL import Image
 
-from densekd.data.files import Classes, Item, SegmentationFiles
+from densekd.data.files import Classes, Item, SegmentationFiles, Source, read_image
 from densekd.errors import UserError
 from densekd.files import atomic, write_text
+
+Images = Literal["as-is", "uncompressed"]
 
 _MEGABYTE = 1_000_000
 
@@ -57,8 +60,31 @@ class Slice(NamedTuple):
         return f"{self.archive}:{self.name}"
 
 
-def write_shards(files: SegmentationFiles, split: str, out: Path, megabytes: int) -> Iterator[int]:
-    """Pack one split; the files go in as they are, byte for byte.
+class Uncompressed(NamedTuple):
+    """The same picture as a PPM, which is nothing but its pixels."""
+
+    source: Source
+
+    def read_bytes(self) -> bytes:
+        """Decode the picture and write it without compression."""
+        buffer = io.BytesIO()
+        Image.fromarray(read_image(self.source)).save(buffer, "PPM")
+        return buffer.getvalue()
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the format."""
+        return ".ppm"
+
+    def __str__(self) -> str:
+        """Return the picture's own name."""
+        return str(self.source)
+
+
+def write_shards(
+    files: SegmentationFiles, split: str, out: Path, megabytes: int, images: Images = "as-is"
+) -> Iterator[int]:
+    """Pack one split.
 
     The index is written last, so an interrupted run leaves nothing that could be mistaken for a data set.
 
@@ -67,6 +93,8 @@ def write_shards(files: SegmentationFiles, split: str, out: Path, megabytes: int
         split: name of the index and of the tars.
         out: folder.
         megabytes: size at which a new tar is begun.
+        images: ``as-is`` packs the files byte for byte; ``uncompressed`` packs the same pixels as PPM, which are
+            several times larger and need no decoding. Labels go in as they are.
 
     Yields:
         The number of samples packed so far.
@@ -82,7 +110,10 @@ def write_shards(files: SegmentationFiles, split: str, out: Path, megabytes: int
         with atomic(out / archive) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             while todo and tar.offset < megabytes * _MEGABYTE:
                 item = todo.popleft()
-                places = [_add(tar, f"{len(rows):09}.{kind}", getattr(item, kind)) for kind in ("image", "label")]
+                image = item.image if images == "as-is" else Uncompressed(item.image)
+                places = [
+                    _add(tar, f"{len(rows):09}.{kind}", x) for kind, x in (("image", image), ("label", item.label))
+                ]
                 rows.append([item.stem, archive, *places])
                 yield len(rows)
         number += 1
@@ -129,7 +160,7 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
         raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
 
 
-def _add(tar: tarfile.TarFile, name: str, source: Any) -> tuple[int, int, str]:
+def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str]:
     """Add one file; return where its bytes begin, how many there are, and its name."""
     try:
         content = source.read_bytes()
