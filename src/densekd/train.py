@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
@@ -19,6 +20,7 @@ from densekd.data.sampler import Shard, StepSampler
 from densekd.data.segmentation import EvaluationSet
 from densekd.errors import RecipeError
 from densekd.evaluation import Predictor, agreement, evaluate, sample_pictures, scoring_of
+from densekd.evaluation.pictures import confusion_picture
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
 from densekd.models.segmentor import Segmentor
@@ -169,6 +171,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scoring = scoring_of(recipe.evaluation, recipe.data.workers)
     scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
+    counts = {name: one.pop("confusion") for name, one in scores.items()}
+    write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
     if built.scored_teacher is not None:
         pair = (models["student"], built.scored_teacher)
         scores["student"] |= agreement(*pair, files, resize, scoring.inference)

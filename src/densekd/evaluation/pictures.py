@@ -54,8 +54,7 @@ def confusion_picture(counts: np.ndarray, classes: Classes) -> str:
     size = margin + C * cell + 10
     names = [html.escape(name) for name in classes.names]
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif" font-size="10" '
-        'fill="currentColor">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif" font-size="10">'
     ]
     for k, name in enumerate(names):
         at = margin + (k + 0.5) * cell

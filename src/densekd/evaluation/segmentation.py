@@ -55,8 +55,8 @@ def evaluate(
 
     Returns:
         The means of :func:`densekd.metrics.scores` in percent, ``miou_interval`` (95 %, over images), ``ece``
-        (calibration error), ``boundary`` where asked for, ``iou`` and ``acc`` by class name, ``images`` and
-        ``parameters``.
+        (calibration error), ``boundary`` where asked for, ``iou`` and ``acc`` by class name, ``confusion`` (pixels by
+        label and prediction), ``images`` and ``parameters``.
     """
     scoring = scoring or Scoring()
     names, ignore_index = files.classes.names, files.classes.ignore_index
@@ -77,6 +77,7 @@ def evaluate(
     found = scores(metric.counts, scoring.absent)
     found |= {key: dict(zip(names, found.pop(key), strict=True)) for key in ("iou", "acc")}
     found |= {"miou_interval": confidence_interval(metric.images), "ece": calibration.compute()}
+    found |= {"confusion": metric.counts.tolist()}
     found |= {} if outlines is None else {"boundary": outlines.compute()}
     return {**found, "images": len(files), "parameters": sum(p.numel() for p in model.parameters())}
 
