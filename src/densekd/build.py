@@ -24,6 +24,7 @@ from densekd.models import MODELS
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
+from densekd.models.published import load_published
 from densekd.models.segmentor import Segmentor
 from densekd.optim import Optimisation
 from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
@@ -147,7 +148,8 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
     if spec.model is None:
         if spec.checkpoint == UNTRAINED:
             raise RecipeError("teacher.model is missing.")
-        return load_package(Path(spec.checkpoint).expanduser()).model
+        path = Path(spec.checkpoint).expanduser()
+        return load_published(path, spec.options).model if path.is_file() else load_package(path).model
     return build_model(spec, num_classes, "teacher")
 
 
@@ -213,8 +215,8 @@ def package_config(recipe: Recipe, classes: Classes) -> PackageConfig:
     if recipe.student.model == "pspnet":
         options["auxiliary_channels"] = 0
     palette = [list(colour) for colour in classes.palette]
-    resize = None if recipe.data.resize is None else list(recipe.data.resize)
-    return PackageConfig(recipe.student.model, options, list(classes.names), palette, classes.ignore_index, resize)
+    names, void = list(classes.names), classes.ignore_index
+    return PackageConfig(recipe.student.model, options, names, palette, void, recipe.data.resize)
 
 
 def _channels(tensors: Mapping[str, Tensor], tap: Tap) -> int | tuple[int, ...]:

@@ -60,9 +60,8 @@ def open_predictor(path: Path, changes: Sequence[str]) -> Predictor:
         UserError: as :func:`open_model`; an unknown key or a wrong value.
     """
     model, config = open_model(path)
-    resize = None if config.resize is None else (config.resize[0], config.resize[1])
     inference = build_inference(evaluation_of(path, changes))
-    return Predictor(model, classes_of(config), resize, inference)
+    return Predictor(model, classes_of(config), config.resize, inference)
 
 
 def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -85,10 +84,9 @@ def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Se
             f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the "
             f"data's {len(files.classes.names)} ({', '.join(files.classes.names)})."
         )
-    resize = package.config.resize
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scoring = scoring_of(evaluation_of(model, changes))
-    scores = evaluate(package.model.to(device), files, None if resize is None else (resize[0], resize[1]), scoring)
+    scores = evaluate(package.model.to(device), files, package.config.resize, scoring)
     return {"model": str(model), "split": split, **scores}
 
 

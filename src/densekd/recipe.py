@@ -23,6 +23,22 @@ Tap = str | Annotated[tuple[str, ...], Field(min_length=1)]
 _CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Plain data only, and no key twice in a mapping: YAML lets the last one win without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, or refuse it."""
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{name}' is there twice; keep one", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -47,12 +63,21 @@ class DataSpec(_Part):
     root: str = Field(description="folder of the data")
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
-    resize: Size | None = Field(None, description="height, width every image is first brought to; also at evaluation")
+    resize: Size | tuple[PositiveInt] | None = Field(
+        None,
+        description="what every image is first brought to, also at evaluation: height and width, or one number, "
+        "its shorter side",
+    )
     batch_size: int = Field(
         8, ge=1, description="images of one optimiser step, over all processes and accumulated parts"
     )
     workers: int = Field(0, ge=0, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def _side(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
 
     @field_validator("cache", mode="before")
     @classmethod
@@ -226,7 +251,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: a missing or malformed file, an unknown key (the message lists the known ones), a wrong value.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}).") from error
     except yaml.YAMLError as error:

@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import nn
 
 from densekd.data.files import IMAGE_SUFFIXES, Classes, SegmentationFiles, find, read_image
-from densekd.data.segmentation import Size, to_model_input
+from densekd.data.segmentation import Resize, to_model_input
 from densekd.errors import UserError
 from densekd.evaluation.pictures import colour_picture, error_picture, overlay
 from densekd.evaluation.segmentation import device_of
@@ -27,13 +27,13 @@ class Predictor:
     Args:
         model: changed to evaluation mode when it is used.
         classes: what its logits mean.
-        resize: (height, width) images are brought to before the model, or None.
+        resize: what images are brought to before the model, see :mod:`densekd.data.segmentation`, or None.
         inference: whole images, windows, scales.
     """
 
     model: nn.Module
     classes: Classes
-    resize: Size | None = None
+    resize: Resize | None = None
     inference: Inference = WHOLE
 
     def __call__(self, image: np.ndarray) -> np.ndarray:

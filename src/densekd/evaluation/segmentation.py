@@ -10,7 +10,7 @@ from torch import nn
 from densekd.build import build_inference
 from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader
-from densekd.data.segmentation import EvaluationSet, Size
+from densekd.data.segmentation import EvaluationSet, Resize
 from densekd.inference import WHOLE, Inference
 from densekd.metrics import BoundaryScore, Calibration, ConfusionMatrix, confidence_interval, scores
 from densekd.metrics.confusion import Absent
@@ -41,7 +41,7 @@ def scoring_of(spec: EvaluationSpec, workers: int = 0) -> Scoring:
 
 
 def evaluate(
-    model: nn.Module, files: SegmentationFiles, resize: Size | None, scoring: Scoring | None = None
+    model: nn.Module, files: SegmentationFiles, resize: Resize | None, scoring: Scoring | None = None
 ) -> dict[str, Any]:
     """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
 
@@ -50,7 +50,7 @@ def evaluate(
     Args:
         model: changed to evaluation mode.
         files: the images and labels.
-        resize: (height, width) images are brought to before the model, or None.
+        resize: what images are brought to before the model, see :mod:`densekd.data.segmentation`, or None.
         scoring: what is measured; None for the defaults.
 
     Returns:
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def agreement(
-    student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Size | None, inference: Inference
+    student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Resize | None, inference: Inference
 ) -> dict[str, float | None]:
     """Compare two models pixel by pixel; labels only say which pixels are void.
 
