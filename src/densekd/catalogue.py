@@ -16,9 +16,9 @@ Every method of `densekd`, as its own docstring says it. This file is generated:
 `python -m densekd.catalogue > docs/losses.md`.
 
 A loss takes `(student, teacher, target)` and returns one unweighted scalar; weight, taps, adapter and resizing belong
-to the term of a recipe. `student_channels`, `teacher_channels`, `num_classes` and `ignore_index` are measured and never
-written in a recipe. In the formulas B, C, H, W are the sizes of a map, T is the temperature, KL(p || q) =
-sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions."""
+to the term of a recipe. `student_channels`, `teacher_channels`, `teacher_size`, `num_classes` and `ignore_index` are
+measured and never written in a recipe. In the formulas B, C, H, W are the sizes of a map, T is the temperature,
+KL(p || q) = sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions."""
 
 _LEFT_OUT = """\
 ## Left out

@@ -2,7 +2,8 @@
 
 A loss is an ``nn.Module`` with ``forward(student, teacher, target) -> scalar``; it is unweighted, the teacher arrives
 detached, and whatever it learns or remembers is its own child. What it cannot know (``student_channels``,
-``teacher_channels``, ``num_classes``, ``ignore_index``) it names in its constructor and the build supplies it.
+``teacher_channels``, ``teacher_size``, ``num_classes``, ``ignore_index``) it names in its constructor and the build
+supplies it, for the tensors as the loss receives them: behind the adapter, resized.
 """
 
 from torch import nn
