@@ -55,3 +55,12 @@ LOSSES: dict[str, type[nn.Module]] = {
     "pkd": PKD,
     "wsld": WSLD,
 }
+
+# Methods of the source systems that are not wanted here, and why.
+LEFT_OUT = {
+    "ab": "activation boundaries: the signs of neurons; MMRazor ships it for image classification alone",
+    "ofd": "overhaul of feature distillation: margins from the teacher's batch norms, for image classification",
+    "ft": "factor transfer: a paraphraser has to be trained first; for image classification",
+    "rkd": "relations between the whole images of a batch, here a handful; cirkd_minibatch relates their pixels",
+    "segdistill.history.*": "experiments that the authors of CGD gave up: blocks, masks, shifts (which had no effect)",
+}
