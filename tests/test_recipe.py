@@ -87,7 +87,8 @@ def test_an_unknown_key_names_the_nearest_and_the_known_ones(load: Load, wrong: 
         ("distill.0.weight=.nan", "distill.0.weight.value: Input should be a finite number, got nan."),
         (
             "distill.0.adapter=convolution",
-            "distill.0.adapter: Input should be 'none', 'conv', 'conv-bn-relu' or 'graph-context', got",
+            "distill.0.adapter: Input should be 'none', 'conv', 'conv-bn-relu', 'graph-context' or "
+            "'graph-context-conv', got",
         ),
         ("task.class_weights=balancd", "task.class_weights: Input should be 'none' or 'balanced', got 'balancd'."),
         ("task.class_weights=[1, -1, 1]", "task.class_weights.1: Input should be greater than or equal to 0, got -1."),
@@ -277,7 +278,8 @@ def test_the_schema_knows_every_key() -> None:
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"name", "data", "augment", "student", "training"}
     term = schema["$defs"]["TermSpec"]
-    assert term["properties"]["adapter"]["enum"] == ["none", "conv", "conv-bn-relu", "graph-context"]
+    adapters = ["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"]
+    assert term["properties"]["adapter"]["enum"] == adapters
     assert schema["$defs"]["TrainingSpec"]["properties"]["steps"]["minimum"] == 1
 
 

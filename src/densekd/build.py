@@ -2,15 +2,16 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from densekd.adapters import GraphContext
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
@@ -30,9 +31,10 @@ from densekd.optim import Optimisation
 from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import Segmentation, balanced_weights
-from densekd.terms import Each, Pair, Tap, Term, WeightSchedule, make_adapter, paths
+from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
 
 UNTRAINED = "untrained"
+CONTEXT = "graph-context"
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,8 @@ def build_inference(spec: EvaluationSpec) -> Inference:
     return Inference(window, spec.scales, spec.flip, spec.average)
 
 
-def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term]:
-    """Build the terms; channel counts are probed with one forward of both models.
+def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term | Context]:
+    """Build the terms, and before them the contexts they share; shapes are probed with one forward of both models.
 
     Raises:
         RecipeError: an unknown tap or loss, or tensors that do not fit each other; the message says what would mend it.
@@ -186,11 +188,19 @@ def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes:
     learnt = probe(student, [path for _, spec in specs for path in paths(spec.student)], images)
     taught = probe(teacher, [path for _, spec in specs for path in paths(spec.teacher)], images)
     facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
-    terms = {}
+    target = torch.zeros(1, *recipe.augment.crop, dtype=torch.int64)
+    contexts = _contexts(spec for _, spec in specs)
+    terms: dict[str, Term | Context] = {}
+    for path, context in contexts.items():
+        block = construct(GraphContext, {}, {"channels": learnt[path].shape[1]}, f"distill: {CONTEXT} on {path}")
+        terms[context] = Context(path, block)
+        learnt[context] = learnt[path]
     for name, spec in specs:
-        channels = _channels(learnt, spec.student), _channels(taught, spec.teacher)
-        term = _build_term(spec, channels, facts, f"distill.{name}")
-        _try_out(term, learnt, taught, torch.zeros(1, *recipe.augment.crop, dtype=torch.int64), f"distill.{name}")
+        behind = _behind(spec, contexts)
+        levels = [(learnt[s], taught[t]) for s, t in zip(paths(behind.student), paths(behind.teacher), strict=True)]
+        supplied = facts | _measured(behind, levels, recipe.augment.crop)
+        term = _build_term(behind, levels, supplied, f"distill.{name}")
+        _try_out(term, learnt, taught, target, f"distill.{name}")
         terms[name] = term
     if isinstance(teacher, Segmentor) and not any("aux" in path for path in taught):
         teacher.auxiliary = None
@@ -219,24 +229,37 @@ def package_config(recipe: Recipe, classes: Classes) -> PackageConfig:
     return PackageConfig(recipe.student.model, options, names, palette, void, recipe.data.resize)
 
 
-def _channels(tensors: Mapping[str, Tensor], tap: Tap) -> int | tuple[int, ...]:
-    """Count the channels of a tap, or those of each of its levels."""
-    return tensors[tap].shape[1] if isinstance(tap, str) else tuple(tensors[path].shape[1] for path in tap)
+def _contexts(specs: Iterable[TermSpec]) -> dict[str, str]:
+    """Name one context for each student tap that terms want it on: CIRKDv2's losses share theirs."""
+    wanted = dict.fromkeys(path for spec in specs if spec.adapter.startswith(CONTEXT) for path in paths(spec.student))
+    return {path: CONTEXT if not k else f"{CONTEXT}~{k + 1}" for k, path in enumerate(wanted)}
 
 
-def _build_term(spec: TermSpec, channels: tuple[Any, Any], facts: Mapping[str, int], where: str) -> Term:
-    student, teacher = channels
-    factory: Callable[..., Any] = resolve(spec.method, LOSSES, "loss")
-    supplied = {
-        **facts,
-        "student_channels": student if spec.adapter in ("none", "graph-context") else teacher,
-        "teacher_channels": teacher,
+def _behind(spec: TermSpec, contexts: Mapping[str, str]) -> TermSpec:
+    """Return what is left of a term behind the contexts of its taps."""
+    if not spec.adapter.startswith(CONTEXT):
+        return spec
+    names = tuple(contexts[path] for path in paths(spec.student))
+    adapter = spec.adapter.removeprefix(CONTEXT).removeprefix("-") or "none"
+    return spec.model_copy(update={"student": names[0] if isinstance(spec.student, str) else names, "adapter": adapter})
+
+
+def _measured(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], crop: tuple[int, int]) -> dict[str, Any]:
+    """Return what a loss may ask of the tensors that it will receive; of a list of taps, level by level."""
+    sized = [s if spec.resize == "student" else t for s, t in levels]
+    measured: dict[str, tuple[Any, ...]] = {
+        "student_channels": tuple((s if spec.adapter == "none" else t).shape[1] for s, t in levels),
+        "teacher_channels": tuple(t.shape[1] for _, t in levels),
+        "teacher_size": tuple(crop if spec.resize == "label" else tuple(x.shape[2:]) for x in sized),
     }
-    loss = construct(factory, spec.options, supplied, where)
-    if isinstance(student, tuple):
-        adapter: nn.Module = Each(make_adapter(spec.adapter, *pair) for pair in zip(student, teacher, strict=True))
-    else:
-        adapter = make_adapter(spec.adapter, student, teacher)
+    return {name: values[0] for name, values in measured.items()} if isinstance(spec.student, str) else measured
+
+
+def _build_term(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], supplied: Mapping[str, Any], where: str) -> Term:
+    loss = construct(resolve(spec.method, LOSSES, "loss"), spec.options, supplied, where)
+    kind = cast("Adapter", spec.adapter)
+    adapters = [make_adapter(kind, s.shape[1], t.shape[1]) for s, t in levels]
+    adapter = adapters[0] if isinstance(spec.student, str) else Each(adapters)
     return Term(
         loss, Pair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize
     )
@@ -264,7 +287,8 @@ def _misfit(taps: Pair, learnt: Mapping[str, Tensor], taught: Mapping[str, Tenso
         if student[1] != teacher[1]:
             convolutions.append(f"{student[1]} -> {teacher[1]}")
         sizes_differ |= student[2:] != teacher[2:]
-    mend = [f"'adapter: conv' (a 1x1 convolution {', '.join(convolutions)})"] if convolutions else []
+    adapter = f"{CONTEXT}-conv" if any(path.startswith(CONTEXT) for path in paths(taps.student)) else "conv"
+    mend = [f"'adapter: {adapter}' (a 1x1 convolution {', '.join(convolutions)})"] if convolutions else []
     mend += ["'resize: teacher'"] if sizes_differ else []
     return f"{'; '.join(shapes)}. {'Mend it with ' + ' and '.join(mend) + '. ' if mend else ''}"
 

@@ -18,7 +18,7 @@ from densekd.data.folder import folder
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import Predictor, evaluate, scoring_of
 from densekd.lookup import construct, resolve
-from densekd.losses import LOSSES
+from densekd.losses import LEFT_OUT, LOSSES
 from densekd.models import MODELS
 from densekd.models.backbones import BACKBONES
 from densekd.models.checkpoints import load_matched
@@ -130,8 +130,12 @@ def describe_model(name: str, options: Sequence[str], size: str) -> Table:
 
 
 def describe_losses() -> Table:
-    """Return the losses with their options."""
-    return _catalogue("method", LOSSES)
+    """Return the losses with their options, and what was left out."""
+    table = _catalogue("method", LOSSES)
+    table.add_section()
+    for name, reason in LEFT_OUT.items():
+        table.add_row(name, f"left out: {reason}", "")
+    return table
 
 
 def describe_models() -> Table:

@@ -23,7 +23,7 @@ from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate
 from densekd.recipe import Recipe
 from densekd.runs import RunFolder
-from densekd.terms import Term, paths
+from densekd.terms import Context, Term, paths
 from densekd.train import Launch, fit
 
 _STEPS = 4
@@ -58,8 +58,9 @@ def check(recipe: Recipe, console: Console) -> Table:
         score = evaluate(built.scored_teacher, sample, recipe.data.resize)["miou"]
         table.add_row("teacher's mIoU", f"{score:.1f} % on {len(sample)} validation images")
     for name, term in distiller.terms.items():
-        assert isinstance(term, Term)
-        table.add_row(f"term {name}", f"{', '.join(paths(term.taps.student))} <- {', '.join(paths(term.taps.teacher))}")
+        assert isinstance(term, Term | Context)
+        taps = " <- ".join(", ".join(paths(tap)) for tap in term.taps if tap)
+        table.add_row(f"{type(term).__name__.lower()} {name}", taps)
     losses, seconds = _try_steps(recipe, built, console)
     table.add_row("first losses", losses)
     left = timedelta(seconds=round(seconds * recipe.training.steps))

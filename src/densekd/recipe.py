@@ -158,7 +158,9 @@ class TermSpec(_Part):
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the loss")
     student: Tap = Field("logits", description="tap, or a list for one loss; braces fan out: features.{0,1,2,3}")
     teacher: Tap = Field("logits", description="tap, or a list; braces fan out in step with the student's")
-    adapter: Literal["none", "conv", "conv-bn-relu", "graph-context"] = "none"
+    adapter: Literal["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"] = Field(
+        "none", description="learnt, on the student's tap; all terms on one tap share its graph-context"
+    )
     resize: Literal["none", "teacher", "student", "label"] = "none"
 
     @field_validator("weight", mode="before")

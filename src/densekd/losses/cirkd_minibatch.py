@@ -15,8 +15,8 @@ class CIRKDMiniBatch(nn.Module):
     of images (i, j), i = j among them; features have unit length, there is no T^2. Maps of at least 256x256 are first
     averaged over 4x4 windows, as released. A process compares its own images.
 
-    Tap: ``pre_logits``. The authors ship T = 0.1 and weight 1. Cost: five matrix products of
-    (B H W)^2 C, of whose results one block exists at a time.
+    Tap: ``pre_logits``. Weight: the authors ship 1 with T = 0.1. Cost: five matrix products of (B H W)^2 C, of whose
+    results one block exists at a time.
 
     Args:
         temperature: T > 0.

@@ -16,8 +16,11 @@ class CWD(nn.Module):
     ``T^2 / (B C) * sum_{b,c} KL(softmax_HW(teacher / T) || softmax_HW(student / T))``: the sum over positions, the mean
     over images and channels.
 
+    Tap: ``logits``, or features behind an adapter. Weight: 3 with T = 4 on logits (the authors), 5 with T = 1
+    (MMRazor). Cost: two softmax maps.
+
     Args:
-        temperature: T > 0. The authors ship 4 (weight 3) on segmentation logits, MMRazor 1 (weight 5).
+        temperature: T > 0.
         normalise: ``channel`` (the paper), ``spatial`` (softmax over channels at each position, mean over positions),
             ``channel_mean`` (each channel's mean, no softmax) or ``none`` (raw values); the last two need ``mse``.
         divergence: ``kl``, or ``mse``: squared error of the normalised values, which is taken at T = 1.

@@ -9,7 +9,8 @@ class FitNet(nn.Module):
     """Mean squared error between features.
 
     ``1 / (B C H W) * sum (student - teacher)^2``. The paper's regressor is the term's adapter: ``adapter: conv``, a 1x1
-    convolution without bias, is CIRKD's, which has it also where the channels agree.
+    convolution without bias, is CIRKD's, which has it also where the channels agree; CIRKDv2's stands behind the
+    context block: ``adapter: graph-context-conv``.
 
     Tap: ``pre_logits``. Weight: CIRKD ships 10, CIRKDv2 1 or 10. Cost: the adapter and one difference.
 

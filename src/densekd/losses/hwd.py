@@ -27,7 +27,7 @@ class HWD(nn.Module):
     ``weight = C softmax_c((1 - a^w) / (1 - a))`` (E) or ``C softmax_c(w / a)`` (T) has no gradient; ``w`` is a distance
     summed over positions, over a power of 1 + the class's pixels, standardised over the image's classes, and shifted.
 
-    Tap: ``logits``. The authors fix T = 4 and weight 3; their published command has ``activations``, ``N`` and shift 1.
+    Tap: ``logits``. Weight: 3 with T = 4, fixed by the authors; their command has ``activations``, ``N`` and shift 1.
     Cost: that of CWD and one pass more for the distance.
 
     Args:

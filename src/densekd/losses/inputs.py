@@ -48,6 +48,16 @@ def require_channels(student: Tensor, teacher: Tensor, channels: tuple[int, int]
         )
 
 
+def require_positive(*values: float) -> None:
+    """Refuse sizes and temperatures that are not positive.
+
+    Raises:
+        ValueError: says all of them.
+    """
+    if min(values) <= 0:
+        raise ValueError(f"sizes and temperatures must be positive, got {', '.join(map(str, values))}")
+
+
 def widen(x: Tensor) -> Tensor:
     """Return ``x`` in at least float32."""
     return x.float() if x.dtype.itemsize < 4 else x

@@ -19,7 +19,7 @@ class Pixel(nn.Module):
 
     ``T^2 / (B H W) * sum KL(softmax_C(teacher / T) || softmax_C(student / T))``.
 
-    Tap: ``logits``. CIRKD and HWD ship T = 1, weight 1. Cost: two softmax maps.
+    Tap: ``logits``. Weight: CIRKD and HWD ship 1 with T = 1. Cost: two softmax maps.
 
     Args:
         ignore_index: label of void pixels; supplied by the build.
