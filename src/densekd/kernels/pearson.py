@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from densekd.kernels.once import once
 
 _EPS = 1e-8
 
@@ -42,7 +43,7 @@ class _Pearson(torch.autograd.Function):
         return tuple(moment[-1] for moment in moments)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         student, teacher, *moments = ctx.saved_tensors
         result = torch.zeros_like(student)

@@ -4,14 +4,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from densekd.kernels.once import once
 
 
 def with_slope(value: Tensor, x: Tensor, slope: Tensor) -> Tensor:
     """Return ``value``, which now depends on ``x`` too, with ``slope`` for a derivative.
 
-    Autograd keeps ``slope`` alone and multiplies once, whatever led to it; a loss in plain operations keeps several maps
-    of the same size and makes as many again on the way back. There is no second derivative.
+    Autograd keeps ``slope`` alone and multiplies once, whatever led to it; in plain operations it keeps several maps of
+    the same size and makes as many again on the way back. There is no second derivative.
 
     Args:
         value: each element belongs to those of ``slope`` that it broadcasts to; what it depends on already remains.
@@ -30,7 +31,7 @@ class _WithSlope(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         (slope,) = ctx.saved_tensors
         return gradient, (slope * gradient).to(ctx.dtype), None

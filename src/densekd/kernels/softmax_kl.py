@@ -35,7 +35,8 @@ def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 
     """
     _require_one_shape(student, teacher)
     with torch.no_grad():
-        value, slope = _divergence(*(_log_softmax(x, dim, temperature) for x in (student, teacher)), dim)
+        log_student, log_teacher = (_log_softmax(x, dim, temperature) for x in (student, teacher))
+        value, slope = _divergence(log_student, log_teacher, dim)
     # T meets the value, the smaller of the two: T KL has the derivative q - p.
     return with_slope(value * temperature, student, slope).squeeze(dim) / temperature
 
@@ -70,8 +71,8 @@ def group_softmax_kl(student: Tensor, teacher: Tensor, order: Tensor, size: int,
     """
     _require_one_shape(student, teacher)
     with torch.no_grad():
-        logs = (_log_softmax_in_groups(x, order, size, temperature) for x in (student, teacher))
-        value, slope = _divergence(*logs, 2)
+        log_student, log_teacher = (_log_softmax_in_groups(x, order, size, temperature) for x in (student, teacher))
+        value, slope = _divergence(log_student, log_teacher, 2)
     return with_slope(value * temperature, student, slope).squeeze(2) / temperature
 
 
@@ -88,11 +89,11 @@ def _log_softmax(x: Tensor, dim: int, temperature: float) -> Tensor:
 
 
 def _log_softmax_in_groups(x: Tensor, order: Tensor, size: int, temperature: float) -> Tensor:
-    """Return the logarithms of the shares in a group: of the channel's values in it, and of the channel in the group."""
+    """Return the logarithm of each value's share in its group: its share in the channel, and the channel's share."""
     inside = _log_softmax(x, 2, temperature)
     # The largest value less its log-softmax is the channel's log-sum-exp. Only numbers per channel are permuted.
     columns = (x.amax(2).to(inside.dtype) / temperature - inside.amax(2))[:, order]
-    columns = F.pad(columns, (0, -len(order) % size), value=_ABSENT).unflatten(1, (-1, size))
+    columns = F.pad(columns, (0, -len(order) % size), value=_ABSENT).view(len(x), -1, size)
     return inside.add_(columns.log_softmax(2).flatten(1)[:, order.argsort(), None])
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from densekd.kernels.once import once
 
 
 def unit(x: Tensor, dim: int) -> Tensor:
@@ -28,7 +29,7 @@ class _Unit(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         result, norm = ctx.saved_tensors
         along = (gradient * result).sum(ctx.dim, keepdim=True)

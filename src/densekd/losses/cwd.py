@@ -2,10 +2,10 @@
 
 from typing import Literal, get_args
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.kernels import softmax_kl
+from densekd.kernels.distance import squared_distance
 from densekd.losses.inputs import require_one_shape, widen
 
 Normalise = Literal["channel", "spatial", "channel_mean", "none"]
@@ -59,7 +59,7 @@ class CWD(nn.Module):
         if self.divergence == "kl":
             dim = 2 if self.normalise == "channel" else 1
             return softmax_kl(s, t, dim, self.temperature).sum() * (self.temperature**2 / distributions)
-        return F.mse_loss(self._normalised(s), self._normalised(t), reduction="sum") / distributions
+        return squared_distance(self._normalised(s), self._normalised(t)) / distributions
 
     def _normalised(self, x: Tensor) -> Tensor:
         x = widen(x)

@@ -63,4 +63,4 @@ class DIST(nn.Module):
         if self.normalise == "softmax":
             s, t = (s / self.temperature).softmax(1), (t / self.temperature).softmax(1)
         inter, intra = (1 - correlations.mean() for correlations in pearson(s, t, (1,), self.rows))
-        return (self.beta * inter + self.gamma * intra) * self.temperature**2  # type: ignore[no-any-return]
+        return (self.beta * inter + self.gamma * intra) * self.temperature**2
