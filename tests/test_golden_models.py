@@ -64,11 +64,19 @@ def publish(name: str, folder: Path) -> Path:
 def test_recognised_loaded_and_equal(name: str, tmp_path: Path) -> None:
     if MODELS[name]["family"].startswith("mmdet"):
         pytest.skip("a detector")
-    model, found, _ = load_published(publish(name, tmp_path))
+    path = publish(name, tmp_path)
+    model, found, _ = load_published(path)
     facts, expected = read_json(name, "facts.json"), stored(name)
     assert found.options["num_classes"] == facts["num_classes"]
     model.normalise = nn.Identity()
     images, full = expected.pop("input"), expected.pop("out.logits_full_sub")
+    if (index := expected.pop("buffer.relative_position_index", None)) is not None:
+        assert torch.equal(model.backbone.stages[0][0].attn.relative_position_index, index)
+    if (taught := expected.pop("out.teacher_logits", None)) is not None:
+        teacher, _, _ = load_published(path.with_name(f"{path.name}#teacher"))
+        teacher.normalise = nn.Identity()
+        with torch.no_grad():
+            torch.testing.assert_close(teacher(images), taught, rtol=0, atol=1e-5 * taught.abs().max().item())
     paths = {key: tap_of(key, found.options.get("backbone", "")) for key in expected}
     with torch.no_grad():
         logits, read = Taps(model, paths.values())(images)

@@ -10,6 +10,8 @@ from torch import nn
 
 from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
 from densekd.models.fpn import fpn
+from densekd.models.segformer import segformer
+from densekd.models.upernet import upernet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3": deeplabv3,
@@ -17,4 +19,6 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "fcn": fcn,
     "fpn": fpn,
     "pspnet": pspnet,
+    "segformer": segformer,
+    "upernet": upernet,
 }

@@ -53,6 +53,8 @@ def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
 class PyramidPooling(nn.Module):
     """Pool to 1, 2, 3 and 6 cells a side, project, enlarge again (PSPNet, arXiv 1612.01105, fig. 3).
 
+    With ``project_enlarged`` set the last two change places (UPerNet's own code, which CIRKD has).
+
     Args:
         inputs: channels of the features.
         outputs: channels of each of the four levels.
@@ -68,12 +70,16 @@ class PyramidPooling(nn.Module):
     def __init__(self, inputs: int, outputs: int, align_corners: bool, negative_slope: float = 0.0) -> None:
         super().__init__()
         self.align_corners = align_corners
+        self.project_enlarged: bool = False
         self.levels = nn.ModuleList(conv_norm_act(inputs, outputs, 1, negative_slope) for _ in self.SIZES)
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Return the four levels at the size of ``features``."""
-        pooled = (level(F.adaptive_avg_pool2d(features, n)) for n, level in zip(self.SIZES, self.levels, strict=True))
-        return [enlarge(x, features, self.align_corners) for x in pooled]
+        pooled = [F.adaptive_avg_pool2d(features, n) for n in self.SIZES]
+        if self.project_enlarged:
+            pooled = [enlarge(x, features, self.align_corners) for x in pooled]
+        projected = [level(x) for level, x in zip(self.levels, pooled, strict=True)]
+        return projected if self.project_enlarged else [enlarge(x, features, self.align_corners) for x in projected]
 
 
 def enlarge(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:

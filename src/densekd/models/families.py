@@ -46,7 +46,7 @@ class Family:
         pyramid_first: the pyramid levels precede the backbone's features in the head's input.
         auxiliary_bias: the auxiliary head's 3x3 convolution has a bias.
         aspp: DeepLabV3's join. ``bottleneck``: the image's mean first, one 3x3 convolution on the five branches.
-            ``project``: the mean last, a 1x1 convolution before the 3x3 one.
+            ``project``: the mean last, a 1x1 convolution before the 3x3 one. UPerNets differ along the same line.
         mobile_padding: of MobileNetV3's strided convolutions: ``torch`` (the same on all sides) or ``tensorflow`` (more
             at the bottom and right); with the latter those that lose their stride take the new dilation at once.
     """

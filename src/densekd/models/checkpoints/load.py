@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from densekd.errors import UserError
 
 _SHOWN = 8
+# What the two networks are called in a distillation checkpoint: SegDistill and mmseg-distiller, MMRazor 0.x and 1.x.
+_PARTS = {
+    "student": ("student.", "architecture.model.", "architecture."),
+    "teacher": ("teacher.", "distiller.teacher."),
+}
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint.
 
     Containers: a student package or run folder, ``.safetensors``, a Lightning checkpoint of ours (its student), and
-    pickles that hold a state dict bare or under ``state_dict`` or ``model``; a leading ``module.`` is dropped.
+    pickles that hold a state dict bare or under ``state_dict`` or ``model``; a leading ``module.`` is dropped. Of a
+    file that holds student and teacher (SegDistill, MMRazor, mmseg-distiller) the student is read, or with ``#teacher``
+    behind the name the teacher.
 
     Raises:
         UserError: no such file, a damaged one, one without tensors, or a pickle that wants to run code.
     """
+    path, part = _split(path)
     path = _file(path)
     content = _content(path)
     for key in ("state_dict", "model"):
@@ -63,10 +71,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict.")
     state = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
-    students = {key.removeprefix("student."): value for key, value in state.items() if key.startswith("student.")}
     if not state:
         raise UserError(f"{path}: holds no tensors.")
-    return students or state
+    return _part(state, part, path)
 
 
 def match(model: nn.Module, state: Mapping[str, Tensor]) -> Match:
@@ -100,6 +107,22 @@ def load_matched(model: nn.Module, path: Path, what: str) -> Match:
         )
     model.load_state_dict(state, strict=False)
     return found
+
+
+def _split(path: Path) -> tuple[Path, str]:
+    name, mark, part = path.name.rpartition("#")
+    return (path.with_name(name), part) if mark and part in _PARTS else (path, "student")
+
+
+def _part(state: dict[str, Tensor], part: str, path: Path) -> dict[str, Tensor]:
+    """Return one network of a file that holds two; of any other file everything."""
+    for prefix in _PARTS[part]:
+        found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if found:
+            return found
+    if part == "teacher":
+        raise UserError(f"{path}: holds no teacher beside a student; leave #teacher away.")
+    return state
 
 
 def _file(path: Path) -> Path:

@@ -5,12 +5,18 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from densekd.errors import UserError
-from densekd.models.checkpoints import cirkd, mmseg, torchdistiller
+from densekd.models.checkpoints import cirkd, mmseg, segformer, torchdistiller, upernet
 from densekd.models.checkpoints.layout import Found
 
 FORMATS: dict[str, Callable[[Mapping[str, Tensor]], Found | None]] = {
     "cirkd": cirkd.recognise,
+    "cirkd-segformer": segformer.recognise_cirkd,
+    "cirkd-upernet": upernet.recognise_cirkd,
     "mmsegmentation": mmseg.recognise,
+    "mmsegmentation-segformer": segformer.recognise_mmseg,
+    "mmsegmentation-upernet": upernet.recognise_mmseg,
+    "nvlabs": segformer.recognise_nvlabs,
+    "swin": upernet.recognise_swin,
     "torchdistiller": torchdistiller.recognise,
 }
 

@@ -4,5 +4,6 @@ from densekd.models.heads.aspp import ASPPHead, SeparableASPPHead
 from densekd.models.heads.fcn import DeepFCNHead, FCNHead
 from densekd.models.heads.fpn import FPNHead
 from densekd.models.heads.psp import PSPHead
+from densekd.models.heads.uper import UPerHead
 
-__all__ = ["ASPPHead", "DeepFCNHead", "FCNHead", "FPNHead", "PSPHead", "SeparableASPPHead"]
+__all__ = ["ASPPHead", "DeepFCNHead", "FCNHead", "FPNHead", "PSPHead", "SeparableASPPHead", "UPerHead"]
