@@ -1,8 +1,9 @@
 """From a recipe to live objects: the only place where strings become things."""
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,18 +15,20 @@ from densekd.adapters import GraphContext
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
-from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
+from densekd.data.transforms import RandomScaledCrop, photometric_distortion
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
+from densekd.inference import Inference, Window
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
 from densekd.models import MODELS
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
+from densekd.models.published import load_published
 from densekd.models.segmentor import Segmentor
 from densekd.optim import Optimisation
-from densekd.recipe import DataSpec, ModelSpec, Recipe, TaskSpec, TermSpec
+from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import Segmentation, balanced_weights
 from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
@@ -69,6 +72,7 @@ def build(recipe: Recipe) -> Built:
     student = build_model(recipe.student, len(classes.names), "student")
     teacher = None if recipe.teacher is None else build_teacher(recipe.teacher, len(classes.names))
     task = build_task(recipe.task, training)
+    task.inference = build_inference(recipe.evaluation)
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes)
     distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
     scored = None
@@ -80,19 +84,24 @@ def build(recipe: Recipe) -> Built:
 
 
 def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
-    """Find the files of one split; a dataset is called with its root and the split."""
-    found = resolve(spec.dataset, DATASETS, "dataset")(Path(spec.root).expanduser(), split)
-    if not isinstance(found, SegmentationFiles):
-        raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
-    return found
+    """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split."""
+    find = resolve(spec.dataset, DATASETS, "dataset")
+    root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
+    parts: list[Any] = [find(root, part) for part in split.split("+")]
+    for found in parts:
+        if not isinstance(found, SegmentationFiles):
+            raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
+    if any(found.label_map != parts[0].label_map for found in parts):
+        raise RecipeError(f"data: the parts of '{split}' write their labels differently and cannot be joined.")
+    joined: SegmentationFiles = replace(parts[0], items=tuple(item for found in parts for item in found.items))
+    return joined
 
 
 def build_training_set(recipe: Recipe, files: SegmentationFiles) -> TrainingSet:
     """Put the augmentation together."""
     spec, data = recipe.augment, recipe.data
     steps: list[v2.Transform] = [
-        RandomScale(*spec.scale),
-        RandomCrop(spec.crop, spec.max_class_share, files.classes.ignore_index),
+        RandomScaledCrop(spec.crop, spec.max_class_share, files.classes.ignore_index, spec.scale),
         v2.RandomHorizontalFlip(spec.flip),
     ]
     if spec.photometric:
@@ -141,7 +150,8 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
     if spec.model is None:
         if spec.checkpoint == UNTRAINED:
             raise RecipeError("teacher.model is missing.")
-        return load_package(Path(spec.checkpoint).expanduser()).model
+        path = Path(spec.checkpoint).expanduser()
+        return load_published(path, spec.options).model if path.is_file() else load_package(path).model
     return build_model(spec, num_classes, "teacher")
 
 
@@ -156,6 +166,15 @@ def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
             raise RecipeError(f"task.class_weights: {len(spec.class_weights)} values for {C} classes.")
         weights = torch.tensor(spec.class_weights)
     return Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight, spec.normalise)
+
+
+def build_inference(spec: EvaluationSpec) -> Inference:
+    """Build the mode in which whole images are predicted."""
+    window = None
+    if spec.crop is not None:
+        height, width = spec.crop
+        window = Window(spec.crop, spec.stride or (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3)))
+    return Inference(window, spec.scales, spec.flip, spec.average)
 
 
 def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term | Context]:
@@ -206,8 +225,8 @@ def package_config(recipe: Recipe, classes: Classes) -> PackageConfig:
     if recipe.student.model == "pspnet":
         options["auxiliary_channels"] = 0
     palette = [list(colour) for colour in classes.palette]
-    resize = None if recipe.data.resize is None else list(recipe.data.resize)
-    return PackageConfig(recipe.student.model, options, list(classes.names), palette, classes.ignore_index, resize)
+    names, void = list(classes.names), classes.ignore_index
+    return PackageConfig(recipe.student.model, options, names, palette, void, recipe.data.resize)
 
 
 def _contexts(specs: Iterable[TermSpec]) -> dict[str, str]:

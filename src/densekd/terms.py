@@ -22,7 +22,8 @@ class WeightSchedule:
 
     Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential) or 0 (jump).
     Decay for ``start < n < end``: ``value (end - n) / (end - start)`` (linear),
-    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on.
+    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on. Where the two overlap the
+    decay holds.
 
     Args:
         value: the weight between warm-up and decay.
@@ -40,19 +41,18 @@ class WeightSchedule:
 
     def __call__(self, n: int) -> float:
         """Return the weight at optimiser step ``n``, counted from 1."""
+        if self.decay is not None and n > self.decay[0]:
+            start, end = self.decay
+            if n >= end:
+                return 0.0
+            share = (end - n) / (end - start)
+            by_shape = {"linear": self.value * share, "exponential": 0.001 * self.value**share, "jump": 0.0}
+            return float(by_shape[self.decay_shape])
         if n < self.warmup:
             share = n / self.warmup
-            return float(
-                {"linear": self.value * share, "exponential": self.value**share, "jump": 0.0}[self.warmup_shape]
-            )
-        if self.decay is None or n <= self.decay[0]:
-            return self.value
-        start, end = self.decay
-        if n >= end:
-            return 0.0
-        share = (end - n) / (end - start)
-        by_shape = {"linear": self.value * share, "exponential": 0.001 * self.value**share, "jump": 0.0}
-        return float(by_shape[self.decay_shape])
+            by_shape = {"linear": self.value * share, "exponential": self.value**share, "jump": 0.0}
+            return float(by_shape[self.warmup_shape])
+        return self.value
 
 
 class Pair(NamedTuple):

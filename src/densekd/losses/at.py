@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -49,4 +50,6 @@ class AT(nn.Module):
 
 def attention_map(x: Tensor) -> Tensor:
     """Return the mean square over the channels of ``[B, C, H, W]`` as ``[B, H W]`` of length one per image."""
-    return F.normalize(widen(x).square().mean(1).flatten(1))
+    # The square of a norm: unlike a mean of squares it needs no map of them.
+    energy = torch.linalg.vector_norm(widen(x), dim=1).square() / x.shape[1]
+    return F.normalize(energy.flatten(1))

@@ -7,10 +7,9 @@ from torch import Tensor, nn
 
 from densekd.kernels.similarity_kl import similarity_kl
 from densekd.kernels.unit import unit
-from densekd.losses.cirkd_minibatch import average_4x4
 from densekd.losses.cirkd_queue import Draws, Queues
 from densekd.losses.cirkd_shared import gathered, project, project_head
-from densekd.losses.inputs import require_one_map, require_positive, widen
+from densekd.losses.inputs import average_windows, require_one_map, require_positive, widen
 
 
 class CIRKDChannel(nn.Module):
@@ -73,7 +72,7 @@ class CIRKDChannel(nn.Module):
         require_one_map(student, teacher)
         if teacher.shape[1:] != self.teacher:
             raise ValueError(f"this loss is made for a teacher of {list(self.teacher)}, got {list(teacher.shape)}")
-        student, teacher = (average_4x4(widen(x)) for x in (student, teacher.detach()))
+        student, teacher = (average_windows(widen(x), 4) for x in (student, teacher.detach()))
         s = unit(project(self.project_head, student).flatten(2), 2)
         t = unit(teacher.flatten(2), 2)
         B, C, _ = s.shape

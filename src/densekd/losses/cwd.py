@@ -5,6 +5,8 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from densekd.kernels import softmax_kl
+from densekd.kernels.distance import squared_distance
+from densekd.losses.inputs import require_one_shape, widen
 
 Normalise = Literal["channel", "spatial", "channel_mean", "none"]
 Divergence = Literal["kl", "mse"]
@@ -53,21 +55,17 @@ class CWD(nn.Module):
         Raises:
             ValueError: shapes that differ, also where both have as many positions.
         """
-        if student.shape != teacher.shape:
-            raise ValueError(
-                f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
-            )
+        require_one_shape(student, teacher)
         B, C, H, W = student.shape
-        s, t = student.flatten(2) / self.temperature, teacher.flatten(2) / self.temperature
+        s, t = student.flatten(2), teacher.flatten(2)
         distributions = B * C if self.normalise in ("channel", "channel_mean") else B * H * W
         if self.divergence == "kl":
             dim = 2 if self.normalise == "channel" else 1
-            return softmax_kl(s, t, dim).sum() * (self.temperature**2 / distributions)
-        s, t = self._normalised(s), self._normalised(t)
-        return (s - t).square().sum() / distributions
+            return softmax_kl(s, t, dim, self.temperature).sum() * (self.temperature**2 / distributions)
+        return squared_distance(self._normalised(s), self._normalised(t)) / distributions
 
     def _normalised(self, x: Tensor) -> Tensor:
-        x = x.double() if x.dtype.itemsize == 8 else x.float()
+        x = widen(x)
         if self.normalise == "channel":
             return x.softmax(2)
         if self.normalise == "spatial":

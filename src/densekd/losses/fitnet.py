@@ -1,5 +1,6 @@
 """Hints: the teacher's features as regression targets (Romero et al., ICLR 2015, arXiv 1412.6550, eq. 3)."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.losses.inputs import require_one_shape, widen
@@ -25,4 +26,4 @@ class FitNet(nn.Module):
             ValueError: shapes that differ.
         """
         require_one_shape(student, teacher)
-        return (widen(student) - widen(teacher)).square().mean()
+        return F.mse_loss(widen(student), widen(teacher))

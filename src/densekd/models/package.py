@@ -27,7 +27,7 @@ class PackageConfig:
         classes: C names.
         palette: C RGB colours.
         ignore_index: label of void pixels.
-        resize: (height, width) that images are brought to before the model, or None for their own size.
+        resize: (height, width) or (shorter side,) that images are brought to before the model; None: their own size.
     """
 
     model: str
@@ -35,7 +35,7 @@ class PackageConfig:
     classes: list[str]
     palette: list[list[int]]
     ignore_index: int = 255
-    resize: list[int] | None = None
+    resize: tuple[int, int] | tuple[int] | None = None
 
 
 class Package(NamedTuple):
@@ -102,7 +102,8 @@ def read_config(folder: Path) -> PackageConfig:
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        config = PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)})
+        resize = content["resize"] and tuple(content["resize"])
+        config = PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)} | {"resize": resize})
         for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
             if not isinstance(value, kind):
                 raise TypeError(f"{value!r} is no {kind.__name__}")

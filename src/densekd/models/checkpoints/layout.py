@@ -1,0 +1,55 @@
+"""How a published file names its weights: rules from its keys to ours, and what a file was found to hold."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+Rules = tuple[tuple[str, str | None], ...]
+"""(pattern of a whole published key, our key); None for an entry that inference does not use."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file holds, recognised from keys and shapes alone.
+
+    Args:
+        format: name of ``FORMATS``, the project whose layout it is.
+        model: name of ``MODELS``.
+        options: the builder's arguments, ``num_classes`` among them.
+        state: the weights under our names.
+        unused: entries of the file that inference does not need (SegFormer's ``decode_head.conv_seg``).
+    """
+
+    format: str
+    model: str
+    options: dict[str, Any]
+    state: dict[str, Tensor]
+    unused: tuple[str, ...] = ()
+
+
+def rename(state: Mapping[str, Tensor], rules: Rules) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Rename every entry by the first rule that matches its key in full.
+
+    Returns:
+        the renamed entries, and the keys whose rule says None. A key without a rule keeps its name, so that the
+        comparison with the model lists it as unexpected.
+    """
+    compiled = [(re.compile(pattern), ours) for pattern, ours in rules]
+    renamed, unused = {}, []
+    for key, value in state.items():
+        found = next(((m, ours) for pattern, ours in compiled if (m := pattern.fullmatch(key))), None)
+        if found is None:
+            renamed[key] = value
+        elif found[1] is None:
+            unused.append(key)
+        else:
+            renamed[found[0].expand(found[1])] = value
+    return renamed, tuple(unused)
+
+
+def count(keys: Iterable[str], pattern: str) -> int:
+    """Count the distinct first groups of ``pattern`` among the keys: ``layer3\\.(\\d+)\\..*`` counts blocks."""
+    return len({m[1] for key in keys if (m := re.fullmatch(pattern, key))})

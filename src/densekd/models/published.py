@@ -1,0 +1,44 @@
+"""Models from other projects' checkpoints: recognised, built and loaded in full, with no hint from the user."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from densekd.errors import UserError
+from densekd.lookup import construct
+from densekd.models import MODELS
+from densekd.models.checkpoints.layout import Found
+from densekd.models.checkpoints.load import Match, match, read_state
+from densekd.models.checkpoints.recognise import recognise
+
+
+class Published(NamedTuple):
+    """A model with the weights of a published file, in evaluation mode; what was found; how its keys matched."""
+
+    model: nn.Module
+    found: Found
+    match: Match
+
+
+def load_published(path: Path, overrides: Mapping[str, Any] | None = None) -> Published:
+    """Recognise a file, build its model and load it in full.
+
+    Args:
+        path: see :func:`densekd.models.checkpoints.load.read_state`.
+        overrides: the builder's arguments that the user knows better.
+
+    Raises:
+        UserError: unreadable, not recognised, or short of a full match.
+    """
+    found = recognise(read_state(path), str(path))
+    model: nn.Module = construct(MODELS[found.model], {**found.options, **(overrides or {})}, {}, str(path))
+    matched = match(model, found.state)
+    if not matched.complete:
+        raise UserError(
+            f"{path} was recognised as {found.model} of {found.format}, but does not fit it; nothing was loaded.\n"
+            f"{matched.describe()}"
+        )
+    model.load_state_dict(found.state, strict=False)
+    return Published(model.eval(), found, matched)
