@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from densekd.build import build, build_files, build_model, build_teacher, build_terms
 from densekd.errors import RecipeError, UserError
+from densekd.models.dilated import pspnet
 from densekd.models.package import PackageConfig, save_package
-from densekd.models.pspnet import pspnet
 from densekd.recipe import parse_recipe
 from densekd.terms import Term
 

@@ -8,10 +8,13 @@ from collections.abc import Callable
 
 from torch import nn
 
+from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
 from densekd.models.fpn import fpn
-from densekd.models.pspnet import pspnet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "deeplabv3": deeplabv3,
+    "deeplabv3plus": deeplabv3plus,
+    "fcn": fcn,
     "fpn": fpn,
     "pspnet": pspnet,
 }

@@ -33,12 +33,21 @@ class Normalise(nn.Module):
         return (images - self.mean) * self.scale
 
 
-def conv_norm_act(inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0) -> nn.Sequential:
+def conv_norm_act(
+    inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0, dilation: int = 1
+) -> nn.Sequential:
     """Convolution with same padding and no bias, batch norm, and ReLU (leaky where the slope is not 0)."""
     activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), activation
-    )
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), activation)
+
+
+def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
+    """Depthwise 3x3 convolution, batch norm, ReLU, then the same with a 1x1 convolution (arXiv 1610.02357)."""
+    depthwise = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    first = nn.Sequential(depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
+    return nn.Sequential(first, conv_norm_act(inputs, outputs, 1))
 
 
 class PyramidPooling(nn.Module):

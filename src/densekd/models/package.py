@@ -37,6 +37,10 @@ class PackageConfig:
     ignore_index: int = 255
     resize: tuple[int, int] | tuple[int] | None = None
 
+    def __post_init__(self) -> None:
+        if self.resize is not None:
+            object.__setattr__(self, "resize", tuple(self.resize))  # a list, where it comes from a file
+
 
 class Package(NamedTuple):
     """A loaded package; the model is in evaluation mode."""
@@ -102,8 +106,7 @@ def read_config(folder: Path) -> PackageConfig:
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        resize = content["resize"] and tuple(content["resize"])
-        config = PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)} | {"resize": resize})
+        config = PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)})
         for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
             if not isinstance(value, kind):
                 raise TypeError(f"{value!r} is no {kind.__name__}")

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from densekd.errors import UserError
-from densekd.models.checkpoints import torchdistiller
+from densekd.models.checkpoints import cirkd, mmseg, torchdistiller
 from densekd.models.checkpoints.layout import Found
 
 FORMATS: dict[str, Callable[[Mapping[str, Tensor]], Found | None]] = {
+    "cirkd": cirkd.recognise,
+    "mmsegmentation": mmseg.recognise,
     "torchdistiller": torchdistiller.recognise,
 }
 
