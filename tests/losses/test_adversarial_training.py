@@ -127,7 +127,8 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 @OBJECTIVES
 def test_steps_equal_two_players_with_two_optimisers(objective: Any) -> None:
     student, _, loss = players(objective)
-    student.double(), loss.double()
+    student.double()
+    loss.double()
     literal = TwoPlayers(copy.deepcopy(student), copy.deepcopy(loss.critic), objective)
     optimiser = make_optimiser(student, nn.ModuleDict({"adversarial": loss}), SETTINGS)
     schedule = make_schedule(optimiser, SETTINGS)
@@ -142,7 +143,6 @@ def test_steps_equal_two_players_with_two_optimisers(objective: Any) -> None:
         optimiser.step()
         schedule.step()
         for mine, theirs in ((student, literal.student), (loss.critic, literal.critic)):
-            # Of the weights of three steps rounding is magnified by Adam, which divides small gradients by small roots.
             same(gradients(mine), gradients(theirs), rtol=1e-6, atol=1e-12)
             same(mine.state_dict(), theirs.state_dict(), rtol=1e-6, atol=1e-9)
     for name, tensor in loss.critic.state_dict().items():
