@@ -43,9 +43,8 @@ def centre_distance(student: Tensor, teacher: Tensor, labels: Tensor, num_classe
 def _cosines(x: Tensor, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return centres of length one and their lengths, the positions' lengths and their cosines to their centre."""
     centres = x @ members.mT / _counts(members)
-    lengths = torch.linalg.vector_norm(centres, dim=1, keepdim=True).clamp(min=_SHORTEST)
-    centres /= lengths
-    norms = torch.linalg.vector_norm(x, dim=1).clamp(min=_SHORTEST)
+    lengths, norms = (y.square().sum(1, keepdim=True).sqrt().clamp(min=_SHORTEST) for y in (centres, x))
+    centres, norms = centres / lengths, norms[:, 0]
     cosines = (centres.mT @ x).gather(1, labels.clamp(min=0)[:, None])[:, 0] / norms
     return centres, lengths, norms, cosines
 

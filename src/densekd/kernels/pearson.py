@@ -58,9 +58,10 @@ class _Pearson(torch.autograd.Function):
 def _moments(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Return means and norms without the means, of student and teacher, and the correlation."""
     mean_s, mean_t = student.mean(dims, keepdim=True), teacher.mean(dims, keepdim=True)
-    norm_t = (teacher.var(dims, correction=0, keepdim=True) * (teacher.numel() / mean_t.numel())).sqrt()
+    norm_s, norm_t = (
+        (x - mean).square_().sum(dims, keepdim=True).sqrt() for x, mean in ((student, mean_s), (teacher, mean_t))
+    )
     centred = student - mean_s
-    norm_s = torch.linalg.vector_norm(centred, dim=dims, keepdim=True)
     # The centred student sums to zero up to rounding, which the teacher's mean would magnify.
     offset = mean_t * centred.sum(dims, keepdim=True)
     correlation: Tensor = (centred.mul_(teacher).sum(dims, keepdim=True) - offset) / (norm_s * norm_t + _EPS)

@@ -37,5 +37,5 @@ def _standardised(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the scores and the standard deviation of each channel."""
     score = x - x.mean(_DIMS, keepdim=True)
     values = x.numel() // x.shape[1]
-    std = torch.linalg.vector_norm(score, dim=_DIMS, keepdim=True) / max(values - 1, 1) ** 0.5
+    std = (score.square().sum(_DIMS, keepdim=True) / max(values - 1, 1)).sqrt()
     return score.div_(std + _EPS), std

@@ -21,7 +21,8 @@ def unit(x: Tensor, dim: int) -> Tensor:
 class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
-        norm: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+        # On a CPU vector_norm takes 40 times as long along an axis that is not the last.
+        norm = x.square().sum(dim, keepdim=True).sqrt()
         norm = norm.where(norm > 1e-12, torch.inf)
         result = x / norm
         ctx.save_for_backward(result, norm)

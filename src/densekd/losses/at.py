@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.slope import with_slope
 from densekd.losses.inputs import require_one_map, widen
 
 Attention = Literal["energy", "mean"]
@@ -50,6 +51,8 @@ class AT(nn.Module):
 
 def attention_map(x: Tensor) -> Tensor:
     """Return the mean square over the channels of ``[B, C, H, W]`` as ``[B, H W]`` of length one per image."""
-    # The square of a norm: unlike a mean of squares it needs no map of them.
-    energy = torch.linalg.vector_norm(widen(x), dim=1).square() / x.shape[1]
-    return F.normalize(energy.flatten(1))
+    x = widen(x)
+    with torch.no_grad():
+        half = x.square().sum(1, keepdim=True) / 2
+    # Half a square has the value itself for a derivative: nothing is kept.
+    return F.normalize(with_slope(half, x, x.detach()).flatten(1) * (2 / x.shape[1]))
