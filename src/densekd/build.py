@@ -132,7 +132,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
     if spec.pretrained is not None:
         load_pretrained(getattr(model, "backbone", model), spec.pretrained)
     if spec.checkpoint not in (None, UNTRAINED):
-        load_matched(model, Path(spec.checkpoint).expanduser(), where)
+        load_matched(model, Path(spec.checkpoint).expanduser(), where, spec.allow)
     return model
 
 
@@ -151,7 +151,7 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
         if spec.checkpoint == UNTRAINED:
             raise RecipeError("teacher.model is missing.")
         path = Path(spec.checkpoint).expanduser()
-        return load_published(path, spec.options).model if path.is_file() else load_package(path).model
+        return load_package(path).model if path.is_dir() else load_published(path, spec.options, spec.allow).model
     return build_model(spec, num_classes, "teacher")
 
 

@@ -54,6 +54,7 @@ class ModelSpec(_Part):
     checkpoint: str | None = Field(
         None, description="all weights: package, run folder, .safetensors, .ckpt or .pth; a teacher may say 'untrained'"
     )
+    allow: tuple[str, ...] = Field((), description="patterns of keys that the checkpoint may lack or have besides")
 
 
 class DataSpec(_Part):
