@@ -165,7 +165,7 @@ def test_evaluate_what_is_no_model(run: Any, tmp_path: Path, data_root: Path) ->
     (tmp_path / "text.ckpt").write_text("hello")
     status, printed = run("evaluate", tmp_path / "text.ckpt")
     assert status == 1
-    assert "not a checkpoint of a densekd run" in printed
+    assert "is a text file, not a checkpoint" in printed
     status, printed = run("evaluate", tmp_path)
     assert status == 1
     assert "no config.json; a student package has config.json and model.safetensors" in printed.replace("\n", " ")

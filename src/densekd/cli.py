@@ -134,10 +134,29 @@ def inspect(
     options: Annotated[list[str] | None, typer.Argument(help="key=value for a model name", show_default=False)] = None,
     size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
 ) -> None:
-    """Show parameters, FLOPs and taps with their shapes."""
-    from densekd.inspection import describe_model
+    """Show what a checkpoint holds; parameters, FLOPs and taps with their shapes."""
+    from densekd.inspection import describe_file, describe_model
 
+    described = describe_file(Path(model))
+    if described is not None:
+        console.print(described)
     console.print(describe_model(model, options or [], size))
+
+
+@app.command()
+def convert(
+    model: ModelPath,
+    out: Annotated[Path, typer.Argument(help="OUT.safetensors, or a folder for a package")],
+    classes: Annotated[
+        str | None, typer.Option(help="whose classes they are: cityscapes, ade20k, voc, cocostuff")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
+) -> None:
+    """Write any known checkpoint as a densekd package, or as plain weights under densekd's names."""
+    from densekd.inspection import convert as run_convert
+
+    _, config = run_convert(model, out, classes, "replace" if force else "refuse")
+    console.print(f"{config.model}, {len(config.classes)} classes: {out}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,50 +1,128 @@
 """Looking at models, data and what densekd offers: the answers behind the short commands."""
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
 from rich.table import Table
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from densekd.build import build_files, build_inference, probe
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
-from densekd.data.folder import folder
+from densekd.data.folder import distinct_colours, folder, published_classes
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import Predictor, evaluate, scoring_of
+from densekd.files import atomic
 from densekd.lookup import construct, resolve
 from densekd.losses import LEFT_OUT, LOSSES
 from densekd.models import MODELS
 from densekd.models.backbones import BACKBONES
 from densekd.models.checkpoints import load_matched
-from densekd.models.package import Package, PackageConfig, build_packaged, load_package
+from densekd.models.checkpoints.containers import read_content
+from densekd.models.checkpoints.load import split_part
+from densekd.models.package import Package, PackageConfig, build_packaged, load_package, save_package
+from densekd.models.published import load_published
 from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
+
+UNNAMED = "class {}"
 
 
 def open_model(path: Path) -> Package:
-    """Open a run folder, a student package, or a training checkpoint of ours.
+    """Open a run folder, a student package, a training checkpoint of ours, or a published file of another project.
+
+    Classes that a published file does not name are called ``class 0``, ``class 1``, ...
 
     Raises:
         UserError: none of these, or damaged.
     """
-    if path.is_dir() or not path.exists():
+    file, _ = split_part(path)
+    if file.is_dir() or not file.exists():
         return load_package(path)
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        config = PackageConfig(**content["densekd"]["package"])
-    except Exception as error:
-        raise UserError(
-            f"{path}: not a checkpoint of a densekd run ({type(error).__name__}), so it does not say which model it "
-            "holds. Give a run folder or a student folder."
-        ) from error
-    model = build_packaged(config, path)
-    load_matched(model, path, "student")
-    return Package(model.eval(), config)
+    content = read_content(file)
+    ours = content.get("densekd") if isinstance(content, dict) else None
+    if isinstance(ours, dict):
+        config = PackageConfig(**ours["package"])
+        model = build_packaged(config, path)
+        load_matched(model, path, "student")
+        return Package(model.eval(), config)
+    published = load_published(path)
+    names, palette = _classes_in(content, published.found.options["num_classes"])
+    options = {key: value for key, value in published.found.options.items() if key != "num_classes"}
+    return Package(published.model, PackageConfig(published.found.model, options, names, palette))
+
+
+def convert(path: Path, out: Path, classes: str | None, existing: Literal["refuse", "replace"]) -> Package:
+    """Write a model under our names: a ``.safetensors`` file, or a folder that is a student package.
+
+    Args:
+        path: see :func:`open_model`.
+        out: file or folder.
+        classes: name of a benchmark whose classes these are, see :func:`densekd.data.folder.published_classes`.
+        existing: what to do with an ``out`` that is there.
+
+    Raises:
+        UserError: unreadable, something is there, or a benchmark of another number of classes.
+    """
+    if out.exists() and existing == "refuse":
+        raise UserError(f"{out}: exists already; --force replaces it.")
+    model, config = open_model(path)
+    if classes is not None:
+        known = published_classes(classes)
+        if len(known.names) != len(config.classes):
+            raise UserError(f"{path} has {len(config.classes)} classes, {classes} {len(known.names)}.")
+        config = replace(config, classes=list(known.names), palette=[list(colour) for colour in known.palette])
+    if out.suffix == ".safetensors":
+        described = {key: json.dumps(value) for key, value in asdict(config).items()}
+        state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
+        with atomic(out) as temporary:
+            save_file(state, temporary, {"format": "pt"} | described)
+    else:
+        save_package(model, config, out)
+    return Package(model, config)
+
+
+def describe_file(path: Path) -> Table | None:
+    """Say what a published file holds and how it fits; None for a folder or a checkpoint of ours."""
+    file, _ = split_part(path)
+    content = read_content(file) if file.is_file() else None
+    if content is None or (isinstance(content, dict) and "densekd" in content):
+        return None
+    published = load_published(path)
+    table = Table("", "found", title=str(path), title_justify="left")
+    table.add_row("format", published.found.format)
+    table.add_row("model", published.found.model)
+    for name, value in published.found.options.items():
+        table.add_row(f"  {name}", str(value))
+    names, _ = _classes_in(content, published.found.options["num_classes"])
+    table.add_row("classes", ", ".join(names))
+    table.add_row("keys", published.match.describe().strip())
+    if published.found.unused:
+        table.add_row("not needed", ", ".join(published.found.unused[:8]))
+    meta = content.get("meta") if isinstance(content, dict) else None
+    for key, value in (meta if isinstance(meta, dict) else {}).items():
+        table.add_row(f"meta {key}", str(value).strip().partition("\n")[0][:100])
+    return table
+
+
+def _classes_in(content: Any, count: int) -> tuple[list[str], list[list[int]]]:
+    """Return names and colours that a container carries (mmcv's and mmengine's do), or numbers and made-up colours."""
+    meta = content.get("meta") if isinstance(content, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    known = meta.get("dataset_meta") or {"classes": meta.get("CLASSES"), "palette": meta.get("PALETTE")}
+    names, palette = known.get("classes"), known.get("palette")
+    if not names or len(names) != count:
+        names = [UNNAMED.format(k) for k in range(count)]
+    if not palette or len(palette) != count:
+        palette = distinct_colours(count)
+    return [str(name) for name in names], [[int(c) for c in colour] for colour in palette]
 
 
 def classes_of(config: PackageConfig) -> Classes:
@@ -79,7 +157,8 @@ def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Se
     """
     package = open_model(model)
     files, split = _files(model, package, data, split)
-    if files.classes.names != tuple(package.config.classes):
+    unnamed = package.config.classes == [UNNAMED.format(k) for k in range(len(files.classes.names))]
+    if files.classes.names != tuple(package.config.classes) and not unnamed:
         raise UserError(
             f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the "
             f"data's {len(files.classes.names)} ({', '.join(files.classes.names)})."

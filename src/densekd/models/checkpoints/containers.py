@@ -39,6 +39,11 @@ class _Inert:
         self.state = state
 
 
+def _plain_dict(*_: Any) -> dict[Any, Any]:
+    """Stand in for ``defaultdict``, which torch does not fill."""
+    return {}
+
+
 # How numpy's arrays and scalars are pickled; the module was called otherwise before numpy 2.
 _NUMPY: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
 _DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
@@ -52,7 +57,7 @@ _ALLOWED: list[Any] = [
     list,
     dict,
     set,
-    collections.defaultdict,
+    (_plain_dict, "collections.defaultdict"),
     collections.OrderedDict,
     (_Inert, "mmengine.logging.history_buffer.HistoryBuffer"),
     (_Inert, "mmengine.config.config.ConfigDict"),

@@ -59,7 +59,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: no such file, a damaged one, one without tensors, or a pickle that wants to run code.
     """
-    path, part = _split(path)
+    path, part = split_part(path)
     path = _file(path)
     return _part(weights_in(read_content(path), path), part, path)
 
@@ -108,7 +108,8 @@ def load_matched(model: nn.Module, path: Path, what: str, allowed: Sequence[str]
     return found
 
 
-def _split(path: Path) -> tuple[Path, str]:
+def split_part(path: Path) -> tuple[Path, str]:
+    """Take ``#student`` or ``#teacher`` off a path; the student is meant where neither is there."""
     name, mark, part = path.name.rpartition("#")
     return (path.with_name(name), part) if mark and part in _PARTS else (path, "student")
 

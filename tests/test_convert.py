@@ -1,0 +1,84 @@
+"""Published files become packages, are scored and shown, and the command line says what they hold."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parent / "models"))
+
+from golden_models import published_state
+
+from densekd.cli import app
+from densekd.errors import UserError
+from densekd.inspection import convert, open_model
+from densekd.models.package import load_package
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("published") / "pspnet_r18-d8.pth"
+    meta = {
+        "epoch": 12,
+        "config": "norm_cfg = dict(type='SyncBN')\nmodel = dict()",
+        "CLASSES": tuple("abcdefghijklmnopqrs"),
+    }
+    torch.save({"meta": meta, "state_dict": published_state("mmseg_pspnet_r18-d8")}, path)
+    return path
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return result.output
+
+
+def test_inspect_says_what_a_file_holds(checkpoint: Path) -> None:
+    said = run("inspect", checkpoint, "--size", "64x64")
+    for part in (
+        "mmsegmentation",
+        "pspnet",
+        "resnet18",
+        "matched 172",
+        "meta epoch",
+        "12",
+        "norm_cfg",
+        "a, b, c",
+        "12,790,086",
+    ):
+        assert part in said
+
+
+def test_a_package_of_a_published_file_gives_the_same_logits(checkpoint: Path, tmp_path: Path) -> None:
+    run("convert", checkpoint, tmp_path / "teacher", "--classes", "cityscapes")
+    model, config = load_package(tmp_path / "teacher")
+    assert config.classes[:2] == ["road", "sidewalk"]
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        # One of them is channels-last.
+        torch.testing.assert_close(model(images), open_model(checkpoint).model(images), rtol=0, atol=1e-3)
+
+
+def test_plain_weights_under_our_names(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "teacher.safetensors"
+    run("convert", checkpoint, out)
+    assert load_file(out).keys() == open_model(checkpoint).model.state_dict().keys()
+    with pytest.raises(UserError, match="exists already; --force replaces it"):
+        convert(checkpoint, out, None, "refuse")
+    run("convert", checkpoint, out, "--force")
+    with pytest.raises(UserError, match="has 19 classes, voc 21"):
+        convert(checkpoint, tmp_path / "x", "voc", "refuse")
+
+
+def test_a_published_file_predicts(checkpoint: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(tmp_path / "a.png")
+    run("predict", checkpoint, tmp_path / "a.png", "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "labels" / "a.png") as picture:
+        assert picture.size == (48, 32)
+    assert json.dumps(open_model(checkpoint).config.classes) == json.dumps(list("abcdefghijklmnopqrs"))
