@@ -18,18 +18,16 @@ import argparse
 import copy
 import inspect
 import json
-import platform
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import Forecast, Speed, forecast, free_bytes, peak_bytes, seconds
+from measuring import Forecast, Speed, forecast, free_bytes, machine, peak_bytes, seconds
 from published import PUBLISHED, Published
 from torch import Tensor, nn
 
@@ -53,7 +51,7 @@ EXEMPT = {
     "cirkd_channel": "a projection of two convolutions; blocks of 4 million similarities",
     "cirkd_memory": "a projection of two convolutions; blocks of 4 million similarities",
     "cirkd_minibatch": "blocks of 4 million similarities",
-    "fbkd": "two non-local blocks of three convolutions and a product, and two convolutions that align",
+    "fbkd": "two non-local blocks of two convolutions and a product, and two convolutions that align",
     "mgd": "two 3x3 convolutions",
 }
 
@@ -206,24 +204,6 @@ def measure_apart(name: str, shape: Shape, args: argparse.Namespace) -> dict[str
         return {"batch": 0, "note": f"process ended with {done.returncode}: {last}"}
     row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return row
-
-
-def machine(device: str) -> dict[str, Any]:
-    name = torch.cuda.get_device_name() if device == "cuda" else processor()
-    return {
-        "device": device,
-        "name": name,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def table(results: dict[str, Any]) -> str:

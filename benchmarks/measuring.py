@@ -1,10 +1,13 @@
 """Time and memory of a step: measured, and foreseen without running it."""
 
+import platform
+import re
 import statistics
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -136,3 +139,22 @@ def free_bytes(device: str) -> int:
         return 8 << 30
     (line,) = (line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("MemAvailable:"))
     return int(line.split()[1]) * 1024
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Return what a result depends on besides the code."""
+    name = torch.cuda.get_device_name() if device == "cuda" else processor()
+    return {
+        "device": device,
+        "name": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()

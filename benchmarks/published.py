@@ -143,9 +143,11 @@ def cirkd_memory(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) ->
     s = F.normalize(loss.project_head(student), dim=1).movedim(1, 3).flatten(0, 2)
     t = F.normalize(teacher, dim=1).movedim(1, 3).flatten(0, 2)
     valid = (nearest(labels, student) != loss.ignore_index).flatten().to(s.dtype)
-    seeds = loss.draws.seeds(len(student) + 2)[len(student) :]
+    memory = loss.memory
+    seeds = memory.draws.seeds(len(student) + 2)[len(student) :]
     total = student.new_zeros(())
-    for queues, n, weight, seed in zip((loss.pixels, loss.regions), loss.contrast, loss.weights, seeds, strict=True):
+    queued = zip((memory.pixels, memory.regions), memory.contrast, loss.weights, seeds, strict=True)
+    for queues, n, weight, seed in queued:
         bank = queues.bank(n, seed[None])[0]
         apart = divergence(s @ bank.T / loss.temperature, t @ bank.T / loss.temperature, 1).sum(1)
         total = total + weight * loss.factor * (apart * valid).sum() / valid.sum()

@@ -18,7 +18,10 @@ Every method of `densekd`, as its own docstring says it. This file is generated:
 A loss takes `(student, teacher, target)` and returns one unweighted scalar; weight, taps, adapter and resizing belong
 to the term of a recipe. `student_channels`, `teacher_channels`, `teacher_size`, `num_classes` and `ignore_index` are
 measured and never written in a recipe. In the formulas B, C, H, W are the sizes of a map, T is the temperature,
-KL(p || q) = sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions."""
+KL(p || q) = sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions.
+
+Forward and backward together hold at most twice the bytes of both maps beyond these, the gradient included, but for
+`adversarial`, `cirkd_*`, `fbkd` and `mgd`, which also hold what their convolutions or matrix products give."""
 
 _SECTION = re.compile(r"^(Args|Shape|Raises|Returns):", re.MULTILINE)
 _LABEL = re.compile(r"(?<![\w*])(Tap|Weight|Cost): ?")

@@ -1,4 +1,4 @@
-"""Fused implementations behind plain functions, each beside its plain-PyTorch reference."""
+"""Lean implementations behind plain functions; the plain formula is beside each or in its test."""
 
 from densekd.kernels.softmax_kl import softmax_kl
 

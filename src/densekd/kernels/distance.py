@@ -21,8 +21,16 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return with_slope(half, student, difference) * 2
 
 
+def euclidean_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the root of that, with no gradient where both are equal; memory and arguments are the same."""
+    with torch.no_grad():
+        difference = student - teacher
+        norm = torch.linalg.vector_norm(difference)
+    return with_slope(norm, student, difference.div_(norm.where(norm > 0, 1)))
+
+
 def absolute_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return ``sum |student - teacher|``; memory and arguments are those of :func:`squared_distance`."""
+    """Return ``sum |student - teacher|``; memory and arguments are the same."""
     with torch.no_grad():
         difference = student - teacher
         total = difference.abs().sum()

@@ -1,7 +1,6 @@
 """Holistic weighted distillation (Sun et al., ICME 2023, IEEE Xplore 10220035; there is no arXiv version)."""
 
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ Values = Literal["logits", "activations"]
 Division = Literal["none", "N", "SqrtN", "N2"]
 Process = Literal["E", "T"]
 
-_POINTWISE: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
+_POINTWISE: dict[str, Any] = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
 _POWER = {"none": 0.0, "N": 1.0, "SqrtN": 0.5, "N2": 2.0}
 
 
@@ -36,8 +35,7 @@ class HWD(nn.Module):
         pixel_division: DivPixel, a power of 0 (``none``), 1 (``N``), 1/2 (``SqrtN``) or 2 (``N2``).
         shift: added after standardising; None leaves ``w`` as it is.
         process: ``E`` or ``T``.
-        parameter: a > 0 above; with E, 1 means ``w`` itself.
-        temperature: T > 0.
+        parameter, temperature: a and T above, both > 0; with E, a = 1 means ``w`` itself.
 
     Shape:
         student, teacher: logits ``[B, C, H, W]``; target: labels ``[B, H', W']`` (int64), needed for a division; those
@@ -73,22 +71,19 @@ class HWD(nn.Module):
         require_one_shape(student, teacher)
         B, C, H, W = student.shape
         s, t = (widen(x).flatten(2) for x in (student, teacher))
-        # Before the divergence, which keeps a map.
-        apart = None if self.distance == "kl" else self._distances(s, t)
+        apart = None if self.distance == "kl" else self._distances(s, t)  # first: the divergence keeps a map
         divergence = softmax_kl(s, t, 2, self.temperature)
         w = divergence.detach() if apart is None else apart
         if self.power:
             if target is None:
                 raise ValueError("a pixel_division needs labels")
             w = w / (1 + class_counts(labels_at(target, (H, W)), C)).to(w.dtype) ** self.power
-        if self.shift is not None:
-            w = standardise(w) + self.shift
+        w = w if self.shift is None else standardise(w) + self.shift
         weight = C * (growth(w, self.parameter) if self.process == "E" else w / self.parameter).softmax(1)
         return (weight * divergence).sum() * (self.temperature**2 / (B * C))
 
     @torch.no_grad()
     def _distances(self, s: Tensor, t: Tensor) -> Tensor:
-        """``[B, C, H W]`` -> ``[B, C]``."""
         if self.values == "activations":
             s, t = ((x / self.temperature).softmax(2) for x in (s, t))
-        return _POINTWISE[self.distance](s, t, reduction="none").sum(2)
+        return _POINTWISE[self.distance](s, t, reduction="none").sum(2)  # type: ignore[no-any-return]

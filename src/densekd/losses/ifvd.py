@@ -18,7 +18,7 @@ class IFVD(nn.Module):
     void positions add nothing.
 
     Tap: ``pre_logits``, without adapter; SegDistill ``logits`` with ``resize: student``, beside a term ``pixel`` of
-    weight 1. Weight: CIRKD and HWD ship 20, SegDistill 10. Cost: two products of features and K classes; maps of K.
+    weight 1. Weight: CIRKD and HWD ship 20, SegDistill 10. Cost: seven products of features and K classes; maps of K.
 
     Args:
         num_classes: of the labels; supplied by the build.

@@ -2,10 +2,9 @@
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
-from densekd.kernels.distance import squared_distance
+from densekd.kernels.distance import euclidean_distance, squared_distance
 from densekd.kernels.unit import unit
 from densekd.losses.inputs import require_one_shape, widen
 
@@ -51,10 +50,8 @@ class L2(nn.Module):
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
         s, t = self._vectors(student), self._vectors(teacher)
-        # The norm's gradient is zero where the square root's would be infinite: at no difference.
         if self.reduction == "distance":
-            distance: Tensor = torch.linalg.vector_norm(s - t) * self.mult
-            return distance
+            return euclidean_distance(s, t) * self.mult
         divisor = len(student) if self.reduction == "batch" else student.numel()
         return squared_distance(s, t) * (self.mult**2 / divisor)
 

@@ -1,9 +1,9 @@
 """Pair-wise distillation: structured knowledge in similarities (Liu et al., CVPR 2019, arXiv 1903.04197, eq. 2)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.gram_distance import gram_distance
 from densekd.kernels.unit import unit
 from densekd.losses.inputs import require_one_map, widen
 
@@ -43,23 +43,10 @@ class Pairwise(nn.Module):
         """
         require_one_map(student, teacher)
         s, t = self._places(student), self._places(teacher)
-        return _gram_distance(s, t).mean() / s.shape[2] ** 2
+        return gram_distance(s, t).mean() / s.shape[2] ** 2
 
     def _places(self, x: Tensor) -> Tensor:
-        pooled = F.max_pool2d(widen(x), self.granularity, ceil_mode=True)
+        x = widen(x)
+        # The pooling of windows of one would copy the map and write down where everything came from.
+        pooled = F.max_pool2d(x, self.granularity, ceil_mode=True) if self.granularity > 1 else x
         return unit(pooled.flatten(2), 1)
-
-
-def _gram_distance(s: Tensor, t: Tensor) -> Tensor:
-    """Return ``|s^T s - t^T t|^2`` per image for ``s [B, C_s, M]`` and ``t [B, C_t, M]``.
-
-    Never more memory than s and t: with more places than channels, ``|s s^T|^2 - 2 |s t^T|^2 + |t t^T|^2`` is the same
-    number without any M x M matrix. Its sums nearly cancel, so they are taken in float64.
-    """
-    if s.shape[2] <= s.shape[1] + t.shape[1]:
-        return (s.mT @ s - t.mT @ t).square().sum((1, 2))
-
-    def energy(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.mT).square().sum((1, 2), dtype=torch.float64)
-
-    return (energy(s, s) - 2 * energy(s, t) + energy(t, t)).to(s.dtype)
