@@ -82,3 +82,38 @@ def test_a_published_file_predicts(checkpoint: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "out" / "labels" / "a.png") as picture:
         assert picture.size == (48, 32)
     assert json.dumps(open_model(checkpoint).config.classes) == json.dumps(list("abcdefghijklmnopqrs"))
+
+
+def test_plain_torch_load(checkpoint: Path, tmp_path: Path) -> None:
+    run("convert", checkpoint, tmp_path / "a.pth")
+    state = torch.load(tmp_path / "a.pth", weights_only=True)
+    ours = open_model(checkpoint).model.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in ours.items())
+
+
+def test_models_are_listed_with_published_parameter_counts(tmp_path: Path) -> None:
+    run("models", "--size", "64x64", "--json", tmp_path / "models.json")
+    rows = json.loads((tmp_path / "models.json").read_text())
+    found = {(row["model"], json.dumps(row["options"], sort_keys=True)): row["parameters"] / 1e6 for row in rows}
+
+    def parameters(model: str, **options: object) -> float:
+        return found[model, json.dumps(options, sort_keys=True)]
+
+    def deeplab(backbone: str, width: int, **more: object) -> float:
+        return parameters("deeplabv3", backbone=backbone, family="cirkd", channels=width, **more)
+
+    # What the projects and their code say, in millions, for 19 classes or ADE20K's 150.
+    assert parameters("pspnet", backbone="resnet101", family="mmseg") == pytest.approx(67.97, abs=0.005)
+    assert parameters("pspnet", backbone="resnet18", family="mmseg") == pytest.approx(12.79, abs=0.005)
+    assert deeplab("resnet101", 512) == pytest.approx(79.08, abs=0.005)
+    assert deeplab("resnet101", 256) == pytest.approx(61.12, abs=0.005)
+    assert deeplab("resnet18", 512) == pytest.approx(22.76, abs=0.005)
+    assert deeplab("resnet18", 128) == pytest.approx(13.61, abs=0.005)
+    assert deeplab("mobilenetv2_100", 128, auxiliary_channels=0) == pytest.approx(3.23, abs=0.005)
+    assert deeplab("mobilenetv3_small_100", 128, auxiliary_channels=0) == pytest.approx(3.30, abs=0.005)
+    assert deeplab("mobilevit_xxs", 128, auxiliary_channels=0) == pytest.approx(2.37, abs=0.005)
+    lite = {"backbone": "resnet18", "channels": [512, 128], "family": "cirkd"}
+    assert parameters("upernet", **lite) == pytest.approx(16.57, abs=0.005)
+    assert parameters("upernet", backbone="swin_base") == pytest.approx(121.28, abs=0.005)
+    assert parameters("segformer", backbone="mit_b4", family="cirkd") == pytest.approx(64.01, abs=0.005)
+    assert all(row["multiply_adds"] > 0 for row in rows)

@@ -4,6 +4,7 @@ The public API is short: :func:`load` reads a student package. Everything else h
 ``docs/architecture.md``. Importing this module imports nothing heavy.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ def load(path: str | Path) -> "nn.Module":
     """Read a student package (``config.json`` + ``model.safetensors``) as a plain module in evaluation mode.
 
     Args:
-        path: the package folder, or a run folder that holds one in ``student/``.
+        path: the package folder, a run folder that holds one in ``student/``, or ``owner/name`` on the hub.
 
     Returns:
         The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h, w]`` at its own
@@ -29,4 +30,9 @@ def load(path: str | Path) -> "nn.Module":
     """
     from densekd.models.package import load_package
 
-    return load_package(Path(path)).model
+    folder = Path(path)
+    if not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
+        from densekd.models.hub import download
+
+        folder = download(str(path))
+    return load_package(folder).model

@@ -146,7 +146,7 @@ def inspect(
 @app.command()
 def convert(
     model: ModelPath,
-    out: Annotated[Path, typer.Argument(help="OUT.safetensors, or a folder for a package")],
+    out: Annotated[Path, typer.Argument(help="OUT.safetensors, OUT.pth, or a folder for a package")],
     classes: Annotated[
         str | None, typer.Option(help="whose classes they are: cityscapes, ade20k, voc, cocostuff")
     ] = None,
@@ -243,11 +243,21 @@ def losses() -> None:
 
 
 @app.command()
-def models() -> None:
-    """List the architectures and backbones."""
-    from densekd.inspection import describe_models
+def models(
+    size: Annotated[str, typer.Option(help="height x width that multiply-adds are counted at")] = "512x1024",
+    json: Annotated[Path | None, typer.Option("--json", help="also write the numbers here")] = None,
+) -> None:
+    """List architectures, backbones, and typical configurations with their size, cost and published scores."""
+    from densekd.inspection import describe_models, measured_table
 
-    console.print(describe_models())
+    table, rows = describe_models(size)
+    console.print(table, measured_table(rows, size))
+    if json is not None:
+        import json as json_module
+
+        from densekd.files import write_text
+
+        write_text(json, json_module.dumps(rows, indent=1) + "\n")
 
 
 @app.command()

@@ -28,8 +28,12 @@ from densekd.models.backbones import BACKBONES
 from densekd.models.checkpoints import load_matched
 from densekd.models.checkpoints.containers import read_content
 from densekd.models.checkpoints.load import split_part
+from densekd.models.mit import MITS
 from densekd.models.package import Package, PackageConfig, build_packaged, load_package, save_package
 from densekd.models.published import load_published
+from densekd.models.segmentor import Segmentor
+from densekd.models.swin import SWINS
+from densekd.models.zoo import ZOO, Entry
 from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
 
 UNNAMED = "class {}"
@@ -60,11 +64,11 @@ def open_model(path: Path) -> Package:
 
 
 def convert(path: Path, out: Path, classes: str | None, existing: Literal["refuse", "replace"]) -> Package:
-    """Write a model under our names: a ``.safetensors`` file, or a folder that is a student package.
+    """Write a model under our names: plain weights in a file, or a folder that is a student package.
 
     Args:
         path: see :func:`open_model`.
-        out: file or folder.
+        out: ``.safetensors``, ``.pth`` (for ``torch.load(weights_only=True)``), or a folder.
         classes: name of a benchmark whose classes these are, see :func:`densekd.data.folder.published_classes`.
         existing: what to do with an ``out`` that is there.
 
@@ -84,6 +88,9 @@ def convert(path: Path, out: Path, classes: str | None, existing: Literal["refus
         state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
         with atomic(out) as temporary:
             save_file(state, temporary, {"format": "pt"} | described)
+    elif out.suffix in (".pth", ".pt"):
+        with atomic(out) as temporary:
+            torch.save(model.state_dict(), temporary)
     else:
         save_package(model, config, out)
     return Package(model, config)
@@ -185,16 +192,14 @@ def describe_model(name: str, options: Sequence[str], size: str) -> Table:
     Raises:
         RecipeError: an unknown name or option, or a malformed size.
     """
-    height, times, width = size.partition("x")
-    if not (times and height.isdigit() and width.isdigit()):
-        raise RecipeError(f"--size {size}: write height x width, for instance 512x1024.")
+    height, width = _size(size)
     if name in MODELS or ":" in name:
         pairs = dict(option.partition("=")[::2] for option in options)
         given = {key: yaml.safe_load(value) for key, value in pairs.items()}
         model: nn.Module = construct(resolve(name, MODELS, "model"), given, {"num_classes": 19}, name)
     else:
         model = open_model(Path(name)).model
-    images = torch.rand(1, 3, int(height), int(width))
+    images = torch.rand(1, 3, height, width)
     taps = probe(model, ["logits", *getattr(model, "taps", {})], images)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(images)
@@ -217,12 +222,50 @@ def describe_losses() -> Table:
     return table
 
 
-def describe_models() -> Table:
-    """Return the architectures with their options, and the backbones."""
+def describe_models(size: str) -> tuple[Table, list[dict[str, Any]]]:
+    """Return the architectures with their options and the backbones, and typical configurations measured at a size.
+
+    Nothing is computed: parameters and multiply-adds are counted on the device ``meta``.
+
+    Raises:
+        RecipeError: a malformed size.
+    """
+    height, width = _size(size)
     table = _catalogue("model", MODELS)
     table.add_section()
-    table.add_row("backbones", ", ".join(BACKBONES), "")
+    names = ", ".join((*BACKBONES, *MITS, *SWINS))
+    table.add_row("backbones", names, "")
+    rows = [_measure(entry, height, width) for entry in ZOO]
+    return table, rows
+
+
+def measured_table(rows: Sequence[Mapping[str, Any]], size: str) -> Table:
+    """Show what :func:`describe_models` measured."""
+    table = Table("model", "parameters, M", f"multiply-adds at {size}, G", "published mIoU, %")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for row in rows:
+        options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
+        counts = f"{row['parameters'] / 1e6:.2f}", f"{row['multiply_adds'] / 1e9:.1f}"
+        table.add_row(f"{row['model']} {options}", *counts, row["published"])
     return table
+
+
+def _measure(entry: Entry, height: int, width: int) -> dict[str, Any]:
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model = MODELS[entry.model](entry.classes, **entry.options).eval()
+        parameters = sum(p.numel() for p in model.parameters())
+        if isinstance(model, Segmentor):
+            model.auxiliary = None  # nobody runs it outside a training
+        model(torch.zeros(1, 3, height, width))
+    return {**entry._asdict(), "parameters": parameters, "multiply_adds": counter.get_total_flops() // 2}
+
+
+def _size(size: str) -> tuple[int, int]:
+    height, times, width = size.partition("x")
+    if not (times and height.isdigit() and width.isdigit()):
+        raise RecipeError(f"--size {size}: write height x width, for instance 512x1024.")
+    return int(height), int(width)
 
 
 def describe_datasets() -> Table:

@@ -1,0 +1,63 @@
+"""Students saved and loaded as huggingface_hub does it; no network."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import densekd
+from densekd.errors import UserError
+from densekd.models import hub
+from densekd.models.dilated import pspnet
+from densekd.models.hub import HubModel, card
+from densekd.models.package import PackageConfig, save_package
+
+CONFIG = PackageConfig(
+    "pspnet", {"backbone": "resnet18_025", "auxiliary_channels": 0}, ["a", "b", "c"], [[0, 0, 0]] * 3
+)
+
+
+@pytest.fixture
+def student() -> HubModel:
+    return HubModel(pspnet(3, "resnet18_025", auxiliary_channels=0).eval(), CONFIG)
+
+
+def test_save_and_load(student: HubModel, tmp_path: Path) -> None:
+    student.save_pretrained(tmp_path / "student")
+    images = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = student(images)
+        for model in (HubModel.from_pretrained(tmp_path / "student"), densekd.load(tmp_path / "student")):
+            torch.testing.assert_close(model(images), expected, rtol=0, atol=1e-5)
+    assert HubModel.from_pretrained(str(tmp_path / "student")).package == CONFIG
+    assert "for 3 classes: a, b, c" in (tmp_path / "student" / "README.md").read_text()
+
+
+def test_a_name_is_looked_up_on_the_hub(student: HubModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_package(student.model, CONFIG, tmp_path)
+    asked = []
+
+    def fetch(name: str, **options: object) -> str:
+        asked.append(name)
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", fetch)
+    densekd.load("somebody/student")
+    HubModel._from_pretrained(
+        model_id="somebody/other", revision=None, cache_dir=None, force_download=False, token=None
+    )
+    assert asked == ["somebody/student", "somebody/other"]
+
+
+def test_what_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, **options: object) -> str:
+        raise OSError("404 Client Error\nmore")
+
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    with pytest.raises(UserError, match=r"no such folder, and it could not be had from the hub \(404 Client Error\)"):
+        densekd.load("somebody/student")
+
+
+def test_the_card_names_no_licence() -> None:
+    assert "license" not in card(CONFIG)
+    assert "pipeline_tag: image-segmentation" in card(CONFIG)
