@@ -17,9 +17,9 @@ from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
 from densekd.data.folder import folder
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate
-from densekd.lookup import construct, resolve
+from densekd.lookup import construct
 from densekd.losses import LOSSES
-from densekd.models import MODELS
+from densekd.models import MODELS, find_model
 from densekd.models.backbones import BACKBONES
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import Package, PackageConfig, build_packaged, load_package
@@ -90,7 +90,7 @@ def describe_model(name: str, options: Sequence[str], size: str) -> Table:
     if name in MODELS or ":" in name:
         pairs = dict(option.partition("=")[::2] for option in options)
         given = {key: yaml.safe_load(value) for key, value in pairs.items()}
-        model: nn.Module = construct(resolve(name, MODELS, "model"), given, {"num_classes": 19}, name)
+        model: nn.Module = construct(find_model(name), given, {"num_classes": 19}, name)
     else:
         model = open_model(Path(name)).model
     images = torch.rand(1, 3, int(height), int(width))

@@ -21,7 +21,6 @@ from densekd.errors import RecipeError
 from densekd.evaluation import evaluate, sample_pictures
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
-from densekd.models.segmentor import Segmentor
 from densekd.recipe import Recipe
 from densekd.recorder import Recorder
 from densekd.report import write_report
@@ -155,8 +154,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     if recipe.training.export == "best" and run.best.is_file():
         state = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         student.load_state_dict({k.removeprefix("student."): v for k, v in state.items() if k.startswith("student.")})
-    if isinstance(student, Segmentor):
-        student.auxiliary = None
+    if hasattr(student, "auxiliary"):
+        student.auxiliary = None  # type: ignore[assignment]
     save_package(student, built.package, run.student)
     models: dict[str, nn.Module] = {"student": load_package(run.student).model}
     if built.scored_teacher is not None:

@@ -5,13 +5,36 @@ head's stride. ``model.align_corners`` says how its logits are enlarged; ``model
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
+from densekd.errors import RecipeError
+from densekd.lookup import resolve
 from densekd.models.fpn import fpn
 from densekd.models.pspnet import pspnet
+from densekd.models.sources import SOURCES
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "fpn": fpn,
     "pspnet": pspnet,
 }
+
+
+def find_model(name: str) -> Callable[..., nn.Module]:
+    """Find the builder that a recipe's ``model:`` names.
+
+    Args:
+        name: a key of ``MODELS``; ``source:name`` with a key of ``SOURCES``; or ``package.module:Name``.
+
+    Raises:
+        RecipeError: none of these.
+    """
+    source, _, rest = name.partition(":")
+    if rest and source in SOURCES:
+        return partial(SOURCES[source], rest)
+    try:
+        return resolve(name, MODELS, "model")
+    except RecipeError as error:
+        others = ", ".join(f"{source}:NAME" for source in SOURCES)
+        raise RecipeError(f"{error} Other libraries' models: {others}.") from error

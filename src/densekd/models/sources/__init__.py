@@ -1,0 +1,28 @@
+"""Models of other libraries, named ``source:name``: ``SOURCES`` maps the prefix to a builder ``(name, ...) -> model``.
+
+Each obeys the contract of :mod:`densekd.models`. Besides, ``model.backbone`` is the part that ``pretrained`` fills and
+``head_lr`` leaves alone, ``model.auxiliary`` is the auxiliary head or None and may be set to None, and a model whose
+recipe needs a file or the network says in ``model.packaged`` under which name and options a package rebuilds it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from densekd.models.sources.huggingface import huggingface
+from densekd.models.sources.smp import smp
+from densekd.models.sources.timm import timm_backbone
+from densekd.models.sources.torchvision import torchvision_model
+
+SOURCES: dict[str, Callable[..., nn.Module]] = {
+    "hf": huggingface,
+    "smp": smp,
+    "timm": timm_backbone,
+    "torchvision": torchvision_model,
+}
+
+
+def names_weights(name: str, options: Mapping[str, Any]) -> bool:
+    """Say whether a model's name stands for weights too, not for an architecture alone: ``hf:`` without ``config``."""
+    return name.startswith("hf:") and "config" not in options
