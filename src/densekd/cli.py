@@ -220,6 +220,7 @@ def _silence_libraries() -> None:
     """Keep banners and warnings of libraries off the screen, once they are imported; ours are raised or printed."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # imported later, and it sets its level then
 
 
 def _escape(text: str) -> str:

@@ -103,6 +103,8 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
         prepare_run(run, recipe, existing)
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
+    for note in getattr(built.distiller.student, "notes", ()):
+        console.print(note, highlight=False, markup=False)
     if built.scored_teacher is not None:
         _show_teacher(built.scored_teacher, built.validation, recipe, console)
     fit(recipe, built, run, launch, console)

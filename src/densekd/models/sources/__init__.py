@@ -2,7 +2,8 @@
 
 Each obeys the contract of :mod:`densekd.models`. Besides, ``model.backbone`` is the part that ``pretrained`` fills and
 ``head_lr`` leaves alone, ``model.auxiliary`` is the auxiliary head or None and may be set to None, and a model whose
-recipe needs a file or the network says in ``model.packaged`` under which name and options a package rebuilds it.
+recipe needs a file or the network says in ``model.packaged`` under which name and options a package rebuilds it. ``model.notes``, if there are
+any, are shown to people before the training.
 """
 
 from collections.abc import Callable, Mapping

@@ -35,7 +35,7 @@ def huggingface(
         processor: entries of ``preprocessor_config.json`` instead of the file's, see
             :func:`densekd.models.sources.transformer.convention_of`.
         weights: supplied by the build: ``all`` keeps the head and the classes of the files, which must have every
-            weight; ``body`` makes a head of C classes, and what the files do not have is listed in ``model.fresh``.
+            weight; ``body`` makes a head of C classes, and ``model.notes`` lists what the files do not have.
 
     Raises:
         UserError: transformers is not installed, or the files cannot be had or lack weights.
@@ -55,10 +55,13 @@ def huggingface(
         module = auto.from_config(settings, dtype=torch.float32, trust_remote_code=False)
         return Transformer(module, processor or {}, kind)
     module, fresh = _pretrained(auto, name, settings)
-    if fresh and weights == "all":
-        raise UserError(f"hf:{name}: the files lack {len(fresh)} weights of the model: {', '.join(fresh[:_SHOWN])}.")
     model = Transformer(module, processor or {}, kind)
-    model.fresh = fresh
+    if fresh:
+        some = ", ".join(fresh[:_SHOWN]) + (", ..." if len(fresh) > _SHOWN else "")
+        note = f"hf:{name}: {len(fresh)} weights of the model are not in its files: {some}"
+        if weights == "all":
+            raise UserError(f"{note}. A teacher must be complete.")
+        model.notes = (f"{note}; they start fresh",)
     return model
 
 

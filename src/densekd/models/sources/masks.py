@@ -1,6 +1,7 @@
 """Mask classifiers (MaskFormer and its kin) as per-pixel classifiers."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -17,9 +18,12 @@ def mask_logits(classes: Tensor, masks: Tensor) -> Tensor:
         masks: logits of their masks, ``[B, Q, h, w]``.
 
     Returns:
-        ``[B, C, h, w]`` in float32, at least the logarithm of the smallest normal number, -87.3.
+        ``[B, C, h, w]`` in float32.
     """
     with torch.autocast(classes.device.type, enabled=False):
         share = classes.float().softmax(-1)[..., :-1]
-        scores = torch.einsum("bqc,bqhw->bchw", share, masks.float().sigmoid())
-        return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
+        # Relative to each pixel's surest mask, so that the sum does not vanish where no query claims the pixel.
+        claims = F.logsigmoid(masks.float())
+        surest = claims.amax(1, keepdim=True).detach()
+        scores = torch.einsum("bqc,bqhw->bchw", share, (claims - surest).exp())
+        return surest + scores.clamp(min=torch.finfo(scores.dtype).tiny).log()

@@ -40,10 +40,11 @@ class SmpSegmentor(nn.Module):
         self.align_corners = True
         self._fit = Fit(model.encoder.output_stride if model.requires_divisible_input_shape else 1)
         self._levels = min(4, len(model.encoder.out_channels) - 1)
-        if hasattr(self.segmentation_head, "upsampling_factor"):
-            self.segmentation_head.upsampling_factor = 1.0
-        else:
+        if isinstance(self.segmentation_head, nn.Sequential):
             self.segmentation_head[1] = nn.Identity()
+        else:  # DPT, a plain transformer that halves its map of patches once
+            self.segmentation_head.upsampling_factor = 1.0
+            self._fit, self._levels = Fit(2 * model.encoder.output_stride), 4
 
     @property
     def backbone(self) -> nn.Module:

@@ -52,7 +52,10 @@ class TimmSegmentor(nn.Module):
     def forward(self, images: Tensor) -> Any:
         """Return the head's logits, or the maps."""
         maps = self.maps(take_maps(self.backbone, fitted(self.normalise(images), self.fit)))
-        return maps if self.head is None else self.head(maps)
+        if self.head is None:
+            return maps
+        # Our FCN head reads the third map of what it is given; here that is the last one.
+        return self.head(maps[1:] if isinstance(self.head, FCNHead) else maps)
 
 
 def timm_backbone(
@@ -128,7 +131,8 @@ def _measure(backbone: Any, name: str) -> tuple[Fit, list[int]]:
     """Find the sizes that a backbone accepts, and the channels of its maps, by trying the freest first."""
     patches = getattr(backbone, "patch_embed", None)
     size = getattr(patches, "img_size", None) or backbone.pretrained_cfg["input_size"][1:]
-    fits = [Fit(), Fit(getattr(patches, "patch_size", (1,))[0]), Fit(backbone.feature_info[-1]["reduction"])]
+    patch = getattr(patches, "patch_size", 1)
+    fits = [Fit(), Fit(patch if isinstance(patch, int) else patch[0]), Fit(backbone.feature_info[-1]["reduction"])]
     fits.append(Fit(size=(size[0], size[1])))
     error: Exception | None = None
     training = backbone.training

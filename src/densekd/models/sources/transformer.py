@@ -60,7 +60,7 @@ class Transformer(nn.Module):
         self.align_corners = False
         self.processor = dict(processor)
         self.kind = kind
-        self.fresh: tuple[str, ...] = ()  # weights that the pretrained files did not have
+        self.notes: tuple[str, ...] = ()  # what people should hear of its weights
         self.register_buffer("task", torch.tensor([processor.get("task_inputs", [])], dtype=torch.int64), False)
 
     @property
