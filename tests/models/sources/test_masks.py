@@ -69,15 +69,25 @@ def unmerged(library: Any, outputs: Any) -> Tensor:
     return torch.stack(processor.post_process_semantic_segmentation(outputs, targets, size))
 
 
+# With these seeds the queries are of different opinions.
 @pytest.mark.parametrize(
-    ("model_type", "predict"),
-    [("maskformer", plain), ("oneformer", plain), ("mask2former", at_384), ("eomt", unmerged), ("eomt_dinov3", unmerged)],
+    ("model_type", "predict", "seed"),
+    [
+        ("maskformer", plain, 0),
+        ("oneformer", plain, 2),
+        ("mask2former", at_384, 5),
+        ("eomt", unmerged, 3),
+        ("eomt_dinov3", unmerged, 2),
+    ],
 )
-def test_the_largest_logit_is_the_librarys_prediction(model_type: str, predict: Callable[..., Tensor]) -> None:
+def test_the_largest_logit_is_the_librarys_prediction(
+    model_type: str, predict: Callable[..., Tensor], seed: int
+) -> None:
     library = pytest.importorskip("transformers")
+    torch.manual_seed(seed)
     processor = TASK if model_type == "oneformer" else {}
     model: Any = stir(find_model(f"hf:{model_type}")(7, config=MASKS[model_type], processor=processor)).eval()
-    next(p for name, p in model.named_parameters() if "class_" in name).data *= 15  # queries of different opinions
+    next(p for name, p in model.named_parameters() if "class_" in name).data *= 15
     images = torch.rand(2, 3, 64, 64)
     tokens = {"task_inputs": torch.tensor([TASK["task_inputs"]] * 2)} if processor else {}
     with torch.no_grad():
