@@ -32,7 +32,7 @@ class ModelSpec(_Part):
 
     model: str | None = Field(
         None,
-        description="name of MODELS, hf:, timm:, smp: or torchvision:NAME, or package.module:Name; a package knows its own",
+        description="name of MODELS, hf:/timm:/smp:/torchvision:NAME or package.module:Name; a package has its own",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the builder")
     pretrained: str | None = Field(None, description="backbone weights: timm hub name or local file")

@@ -1,9 +1,11 @@
 """Models of other libraries, named ``source:name``: ``SOURCES`` maps the prefix to a builder ``(name, ...) -> model``.
 
-Each obeys the contract of :mod:`densekd.models`. Besides, ``model.backbone`` is the part that ``pretrained`` fills and
-``head_lr`` leaves alone, ``model.auxiliary`` is the auxiliary head or None and may be set to None, and a model whose
-recipe needs a file or the network says in ``model.packaged`` under which name and options a package rebuilds it. ``model.notes``, if there are
-any, are shown to people before the training.
+Each obeys the contract of :mod:`densekd.models`, and besides:
+
+- ``model.backbone`` is the part that ``pretrained`` fills and ``head_lr`` leaves alone;
+- ``model.auxiliary``, where there is such a head, may be set to None;
+- ``model.packaged``, where the recipe's own name and options would need a file, are those that rebuild it without;
+- ``model.notes``, where there are any, are shown to people before the training.
 """
 
 from collections.abc import Callable, Mapping

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,13 +49,12 @@ def huggingface(
         processor = processor or _processor(library, name, settings)
     else:
         settings = _configured(library, name, config)
-    auto, kind = _architecture(library, settings, name)
+    architecture, kind = _architecture(library, settings, name)
     if weights != "all" and kind is not BACKBONE:
         settings.num_labels = num_classes
     if weights == "none":
-        module = auto.from_config(settings, dtype=torch.float32, trust_remote_code=False)
-        return Transformer(module, processor or {}, kind)
-    module, fresh = _pretrained(auto, name, settings)
+        return Transformer(architecture(settings), processor or {}, kind)
+    module, fresh = _pretrained(architecture, name, settings)
     model = Transformer(module, processor or {}, kind)
     if fresh:
         some = ", ".join(fresh[:_SHOWN]) + (", ..." if len(fresh) > _SHOWN else "")
@@ -70,38 +70,37 @@ def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
     known = (*SEMANTIC, *MASKS)
     if name not in known:
         raise RecipeError(f"hf:{name}: with 'config', a model type stands behind the colon. {suggest(name, known)}")
-    settings = library.AutoConfig.for_model(name, **copy.deepcopy(config))
+    try:
+        settings = library.AutoConfig.for_model(name, **copy.deepcopy(config))
+    except Exception as error:  # the library checks its configs in many ways
+        raise RecipeError(f"hf:{name}: config: {' '.join(str(error).split())}") from error
     # A bare architecture is asked for; its backbone is not to be fetched.
     settings.use_pretrained_backbone = False
     return settings
 
 
 def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, Kind]:
-    """Return the library's factory for a config, and how its models are read."""
+    """Return the library's class for a config, and how its models are read."""
     kind = settings.model_type
     if kind in SEMANTIC:
-        return library.AutoModelForSemanticSegmentation, SEMANTIC[kind]
+        return library.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING[type(settings)], SEMANTIC[kind]
     if kind in MASKS:
-        return library.AutoModelForUniversalSegmentation, MASKS[kind]
+        return library.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING[type(settings)], MASKS[kind]
     if type(settings) in library.MODEL_FOR_BACKBONE_MAPPING:
         depth = len(settings.stage_names) - 1
         settings.out_indices = [(k + 1) * depth // 4 for k in range(4)]
-        return library.AutoBackbone, BACKBONE
+        return library.MODEL_FOR_BACKBONE_MAPPING[type(settings)], BACKBONE
     raise RecipeError(
         f"hf:{name}: a model of type '{kind}' neither segments semantically nor is it a backbone. Known: "
         f"{', '.join(sorted((*SEMANTIC, *MASKS)))}, and the library's backbones."
     )
 
 
-def _pretrained(auto: Any, name: str, settings: Any) -> tuple[Any, tuple[str, ...]]:
+def _pretrained(architecture: Any, name: str, settings: Any) -> tuple[Any, tuple[str, ...]]:
     """Return the model with the weights of its files, and the names of those that it does not have from there."""
-    options = {"use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}
-    module, report = _fetched(
-        name,
-        lambda: auto.from_pretrained(
-            name, config=settings, output_loading_info=True, ignore_mismatched_sizes=True, **options
-        ),
-    )
+    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    load = partial(architecture.from_pretrained, name, config=settings, dtype=torch.float32, **options)
+    module, report = _fetched(name, load)
     fresh = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     if fresh.issuperset(key for key, _ in module.named_parameters()):
         raise UserError(f"hf:{name}: no weight in its files fits a {type(module).__name__}.")
@@ -115,7 +114,13 @@ def _processor(library: Any, name: str, settings: Any) -> dict[str, Any]:
         content = library.image_processing_utils.BaseImageProcessor.get_image_processor_dict(name)[0]
     except OSError:
         content = {}
-    found = {key: content[key] for key in _PROCESSOR if content.get(key) is not None}
+    # What a file leaves out, the class that it names decides.
+    kind = str(content.get("image_processor_type", content.get("feature_extractor_type", "")))
+    defaults = getattr(library, kind.replace("FeatureExtractor", "ImageProcessor"), None)
+    found = {key: content.get(key, getattr(defaults, key, None)) for key in _PROCESSOR}
+    if defaults is not None:
+        found["do_normalize"] = bool(found["do_normalize"])
+    found = {key: value for key, value in found.items() if value is not None}
     if settings.model_type == "oneformer" and "task_inputs" not in found:
         tokenizer = _fetched(name, lambda: library.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
         tokens = tokenizer("the task is semantic", padding="max_length", max_length=settings.task_seq_len)
