@@ -1,5 +1,6 @@
 """``smp:``: architectures of segmentation-models-pytorch on any of its encoders, as ``architecture/encoder``."""
 
+import inspect
 from typing import Any
 
 import timm
@@ -87,8 +88,14 @@ def smp(name: str, num_classes: int, arguments: dict[str, Any] | None = None) ->
     known = library.MODEL_ARCHITECTURES_MAPPING
     if architecture not in known or not encoder:
         raise RecipeError(f"smp:{name}: write smp:architecture/encoder. {suggest(architecture, known)}")
+    arguments = arguments or {}
+    parameters = inspect.signature(known[architecture]).parameters
+    unknown = next((key for key in arguments if key not in parameters), None)
+    if unknown is not None and not encoder.startswith("tu-"):
+        # The library hands it to the encoder, and only timm's know more.
+        raise RecipeError(f"smp:{name}: unknown argument '{unknown}'. {suggest(unknown, parameters)}")
     try:
-        model = library.create_model(architecture, encoder, None, 3, num_classes, **(arguments or {}))
+        model = library.create_model(architecture, encoder, None, 3, num_classes, **arguments)
     except (KeyError, RuntimeError) as error:
         raise RecipeError(f"smp:{name}: {error.args[0]}") from error
     return SmpSegmentor(model, _convention(encoder))
