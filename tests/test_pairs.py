@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_folder
+from rich.console import Console
 from safetensors.torch import load_file
 from tiny_hf import SEMANTIC, save
 from torch import Tensor
@@ -15,6 +16,8 @@ from densekd.build import Built, build
 from densekd.models import MODELS
 from densekd.models.package import load_package, save_package
 from densekd.recipe import parse_recipe
+from densekd.runs import RunFolder
+from densekd.train import Launch, train
 
 CLASSES = 3
 NARROW = {"channels": [8, 16, 24, 32]}
@@ -68,8 +71,8 @@ def taught(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"teacher": teacher, "distill": [{**FEATURES, "adapter": "conv"}]}
 
 
-def built(data: Path, student: dict[str, Any], taught: dict[str, Any]) -> Built:
-    content = {
+def recipe_of(data: Path, student: dict[str, Any]) -> dict[str, Any]:
+    return {
         "name": "pair",
         "data": {"dataset": "folder", "root": str(data), "batch_size": 2, "cache": "off"},
         "augment": {"crop": [64, 64], "scale": [1, 1]},
@@ -77,7 +80,6 @@ def built(data: Path, student: dict[str, Any], taught: dict[str, Any]) -> Built:
         "optimiser": {"method": "adamw", "lr": 0.001},
         "training": {"steps": 1},
     }
-    return build(parse_recipe({**content, **taught}, "test"))
 
 
 @pytest.mark.parametrize("name", STUDENTS)
@@ -88,9 +90,23 @@ def test_one_step_and_a_package(data: Path, taught: dict[str, Any], name: str, t
         pytest.skip(f"{source} is not among MODELS")
     if source in EXTRAS:
         pytest.importorskip(EXTRAS[source])
-    pair = built(data, student, taught)
+    pair = build(parse_recipe({**recipe_of(data, student), **taught}, "test"))
     check_step(pair)
     check_package(pair, tmp_path, teaches_logits=len(taught["distill"]) == 2)
+
+
+def test_a_whole_training(data: Path, tmp_path: Path) -> None:
+    """A teacher of features has no scores; everything else is as with any teacher."""
+    teacher = {"model": "timm:vit_small_patch14_dinov2", "options": {"head": "none", "arguments": VIT}}
+    content = recipe_of(data, STUDENTS["timm"]) | {
+        "teacher": {**teacher, "checkpoint": "untrained"},
+        "distill": [{**FEATURES, "adapter": "conv"}],
+    }
+    console = Console(quiet=True)
+    results = train(parse_recipe(content, "test"), RunFolder(tmp_path), Launch("cpu", "1"), "refuse", console)
+    assert results["teacher"] is None
+    assert 0 <= results["student"]["miou"] <= 100
+    assert load_package(tmp_path).config.model == "timm:resnet18"
 
 
 def check_step(pair: Built) -> None:

@@ -37,6 +37,7 @@ SEMANTIC: dict[str, dict[str, Any]] = {
         "hidden_sizes": [16, 16, 24], "neck_hidden_sizes": [8, 8, 16, 16, 16, 24, 24], "num_attention_heads": 2,
         "aspp_out_channels": 16, "output_stride": 16,
     },
+    "mobilevitv2": {"width_multiplier": 0.25, "aspp_out_channels": 16, "output_stride": 16, "n_attn_blocks": [1, 1, 1]},
     "segformer": {
         "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2],
         "decoder_hidden_size": 16,

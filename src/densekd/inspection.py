@@ -23,6 +23,7 @@ from densekd.models import MODELS, find_model
 from densekd.models.backbones import BACKBONES
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import Package, PackageConfig, build_packaged, load_package
+from densekd.models.sources import SOURCES
 from densekd.recipe import load_recipe
 
 
@@ -94,9 +95,10 @@ def describe_model(name: str, options: Sequence[str], size: str) -> Table:
     else:
         model = open_model(Path(name)).model
     images = torch.rand(1, 3, int(height), int(width))
-    taps = probe(model, ["logits", *getattr(model, "taps", {})], images)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(images)
+        output = model.eval()(images)
+    # A model without head has no logits to show.
+    taps = probe(model, [*["logits"] * isinstance(output, torch.Tensor), *getattr(model, "taps", {})], images)
     table = Table("", "shape or value", title=f"{name} at {height} x {width}", title_justify="left")
     table.add_row("parameters", f"{sum(p.numel() for p in model.parameters()):,}")
     # The counter counts a multiplication and an addition as two.
@@ -117,6 +119,7 @@ def describe_models() -> Table:
     table = _catalogue("model", MODELS)
     table.add_section()
     table.add_row("backbones", ", ".join(BACKBONES), "")
+    table.add_row("elsewhere", ", ".join(f"{source}:NAME" for source in SOURCES), "see docs/models.md")
     return table
 
 

@@ -104,7 +104,7 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
     for note in getattr(built.distiller.student, "notes", ()):
-        console.print(note, highlight=False, markup=False)
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     if built.scored_teacher is not None:
         _show_teacher(built.scored_teacher, built.validation, recipe, console)
     fit(recipe, built, run, launch, console)

@@ -1,7 +1,8 @@
 """Student and teacher architectures: ``MODELS`` maps a name to the function that builds it.
 
 Every model takes float RGB in [0, 1], ``[B, 3, H, W]``, normalises inside, and returns logits ``[B, C, h, w]`` at its
-head's stride. ``model.align_corners`` says how its logits are enlarged; ``model.taps`` gives its short tap names.
+head's stride. ``model.align_corners`` says how its logits are enlarged; ``model.taps`` gives its short tap names. One
+without head, which can only teach features, returns the list of its maps.
 """
 
 from collections.abc import Callable

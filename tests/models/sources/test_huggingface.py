@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_hf import MASKS, SEMANTIC, TASK, save, stir
+from tiny_hf import MASKS, SEMANTIC, SWIN, TASK, save, stir
 
 from densekd.build import build_model, build_teacher, probe
 from densekd.errors import RecipeError, UserError
@@ -233,6 +233,13 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
         build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 3)
 
 
+def test_attention_code_is_not_fetched() -> None:
+    config = {**SEMANTIC["upernet"], "attn_implementation": "somebody/attention"}
+    config["backbone_config"] = {**SWIN, "attn_implementation": "somebody/attention"}
+    settings = find_model("hf:upernet")(3, config=config).model.config  # type: ignore[union-attr]
+    assert {settings._attn_implementation, settings.backbone_config._attn_implementation} <= {"sdpa", "eager"}
+
+
 @pytest.mark.parametrize("model_type", ["segformer", "upernet", "mask2former", "oneformer"])
 def test_a_package_needs_no_folder(tmp_path: Path, model_type: str) -> None:
     save(model_type, 5, tmp_path / "model")
@@ -280,6 +287,43 @@ def test_a_backbone_teaches_features(tmp_path: Path) -> None:
         tokens = original(teacher.normalise(x)).last_hidden_state  # normalised; a class token, two registers, patches
     torch.testing.assert_close(taken["features.3"].flatten(2).mT, tokens[:, 3:], rtol=1e-5, atol=1e-5)
     assert isinstance(teacher(images(40, 41)), list)
+
+
+def test_a_classifiers_stages_teach_features(tmp_path: Path) -> None:
+    swin = {k: v for k, v in SWIN.items() if k not in ("model_type", "out_features")}
+    original = stir(library.SwinForImageClassification(library.SwinConfig(**swin))).eval()
+    original.save_pretrained(tmp_path)
+    teacher: Any = build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 3)
+    x = images()
+    found = probe(teacher, ["features.2"], x)["features.2"]
+    stage: list[torch.Tensor] = []
+    original.swin.encoder.layers[2].blocks[-1].register_forward_hook(lambda m, inputs, output: stage.append(output))
+    with torch.no_grad():
+        original(teacher.normalise(x))
+    tokens = stage[0][0] if isinstance(stage[0], tuple) else stage[0]
+    torch.testing.assert_close(found.flatten(2).mT, torch.nn.functional.layer_norm(tokens, (32,)))
+
+
+@pytest.mark.parametrize(
+    ("config", "maps"),
+    [
+        (lambda: library.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1] * 4),
+         [(16, 8), (8, 8), (4, 16), (2, 16)]),
+        (lambda: library.ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1] * 4),
+         [(16, 8), (8, 8), (4, 16), (2, 16)]),
+        (lambda: library.SwinConfig(**{k: v for k, v in SWIN.items() if k not in ("model_type", "out_features")}),
+         [(16, 8), (8, 16), (4, 32), (2, 64)]),
+        (lambda: library.DINOv3ViTConfig(hidden_size=16, num_hidden_layers=4, num_attention_heads=2,
+                                         intermediate_size=16, num_register_tokens=2), [(4, 16)] * 4),
+    ],
+    ids=["resnet", "convnext", "swin", "dinov3"],
+)  # fmt: skip
+def test_any_backbone_teaches_features(config: Any, maps: list[tuple[int, int]], tmp_path: Path) -> None:
+    config().save_pretrained(tmp_path)
+    teacher = build_teacher(ModelSpec(model=f"hf:{tmp_path}", checkpoint="untrained"), 3)
+    taken = probe(teacher, list(teacher.taps), images())  # type: ignore[arg-type]
+    assert [(x.shape[-1], x.shape[1]) for x in taken.values()] == maps
+    assert probe(teacher, ["features.3"], images(61, 67))
 
 
 def test_oneformers_task_is_read_from_its_tokenizer(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_pretrained_fills_the_encoder(tmp_path: Path, encoder: str) -> None:
     [
         ("unit/resnet18", {}, r"write smp:architecture/encoder\. Did you mean 'unet'\?"),
         ("unet", {}, r"smp:unet: write smp:architecture/encoder"),
+        ("unet/tu-resnet18", {"checkpoint_path": "x.pth"}, r"'checkpoint_path' brings weights"),
         ("unet/resnet17", {}, r"smp:unet/resnet17: Wrong encoder name"),
     ],
 )

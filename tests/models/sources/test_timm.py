@@ -129,6 +129,11 @@ def test_a_teacher_of_features_takes_its_weights_from_pretrained(tmp_path: Path)
         ("hf-hub:timm/resnet18", {}, r"no architecture of timm; weights come through 'pretrained'"),
         ("resnet18", {"head": "ffn"}, r"unknown head 'ffn'\. Known: fcn, fpn, none, psp\."),
         ("resnet18", {"arguments": {"wdith": 3}}, r"timm:resnet18: .*'wdith'"),
+        (
+            "resnet18",
+            {"arguments": {"checkpoint_path": "x.pth"}},
+            r"'checkpoint_path' brings weights; write",
+        ),
         ("levit_128s", {}, r"timm:levit_128s: four feature maps cannot be had"),
     ],
 )

@@ -49,6 +49,8 @@ def huggingface(
         processor = processor or _processor(library, name, settings)
     else:
         settings = _configured(library, name, config)
+    # A config may ask for more to be fetched: code of attention, weights of a backbone. Neither is.
+    settings._attn_implementation, settings.use_pretrained_backbone = None, False
     architecture, kind = _architecture(library, settings, name)
     if weights != "all" and kind is not BACKBONE:
         settings.num_labels = num_classes
@@ -71,12 +73,9 @@ def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
     if name not in known:
         raise RecipeError(f"hf:{name}: with 'config', a model type stands behind the colon. {suggest(name, known)}")
     try:
-        settings = library.AutoConfig.for_model(name, **copy.deepcopy(config))
+        return library.AutoConfig.for_model(name, **copy.deepcopy(config))
     except Exception as error:  # the library checks its configs in many ways
         raise RecipeError(f"hf:{name}: config: {' '.join(str(error).split())}") from error
-    # A bare architecture is asked for; its backbone is not to be fetched.
-    settings.use_pretrained_backbone = False
-    return settings
 
 
 def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, Kind]:
@@ -104,6 +103,8 @@ def _pretrained(architecture: Any, name: str, settings: Any) -> tuple[Any, tuple
     fresh = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     if fresh.issuperset(key for key, _ in module.named_parameters()):
         raise UserError(f"hf:{name}: no weight in its files fits a {type(module).__name__}.")
+    # Norms that the library puts behind a classifier's stages do without weights: they start at factor 1 and shift 0.
+    fresh = {key for key in fresh if not key.startswith("hidden_states_norms.")}
     # The library hands out what it loads in evaluation mode.
     return module.train(), tuple(sorted(fresh))
 

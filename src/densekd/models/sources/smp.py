@@ -11,6 +11,7 @@ from densekd.lookup import optional_import
 from densekd.models.blocks import Normalise
 from densekd.models.families import IMAGENET, Convention
 from densekd.models.sources.maps import Fit, fitted
+from densekd.models.sources.timm import without_weights
 
 # Encoders whose weights were not trained with ImageNet's mean and deviation; the library asks the network for these.
 _CONVENTIONS = {
@@ -88,7 +89,7 @@ def smp(name: str, num_classes: int, arguments: dict[str, Any] | None = None) ->
     known = library.MODEL_ARCHITECTURES_MAPPING
     if architecture not in known or not encoder:
         raise RecipeError(f"smp:{name}: write smp:architecture/encoder. {suggest(architecture, known)}")
-    arguments = arguments or {}
+    arguments = without_weights(arguments or {})
     parameters = inspect.signature(known[architecture]).parameters
     unknown = next((key for key in arguments if key not in parameters), None)
     if unknown is not None and not encoder.startswith("tu-"):

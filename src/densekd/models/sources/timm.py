@@ -15,6 +15,8 @@ from densekd.models.sources.maps import Fit, fitted, to_map
 
 Head = Literal["fpn", "psp", "fcn", "none"]
 
+# Arguments that bring weights; they would do so again wherever a package is loaded.
+_WEIGHTS = ("pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 # What lets a transformer take images of any size; other networks do not know these arguments.
 _ANY_SIZE: tuple[dict[str, bool], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 
@@ -83,7 +85,7 @@ def timm_backbone(
     if ":" in name or not timm.is_model(name):
         near = ", ".join(get_close_matches(name, timm.list_models(), n=3)) or "none"
         raise RecipeError(f"timm:{name}: no architecture of timm; weights come through 'pretrained'. Nearest: {near}.")
-    backbone = _make(name, arguments or {})
+    backbone = _make(name, without_weights(arguments or {}))
     fit, widths = _measure(backbone, name)
     model = TimmSegmentor(backbone, fit)
     family = FAMILIES["mmseg"]
@@ -96,6 +98,18 @@ def timm_backbone(
     elif head != "none":
         raise RecipeError(f"timm:{name}: unknown head '{head}'. Known: fcn, fpn, none, psp.")
     return model
+
+
+def without_weights(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an architecture of timm, none of which brings weights.
+
+    Raises:
+        RecipeError: one does.
+    """
+    for key in _WEIGHTS:
+        if key in arguments:
+            raise RecipeError(f"arguments: '{key}' brings weights; write 'pretrained' beside 'model' instead.")
+    return arguments
 
 
 def take_maps(backbone: Any, images: Tensor) -> list[Tensor]:

@@ -29,7 +29,7 @@ class Kind(NamedTuple):
         read: (model, images, task tokens) -> :class:`Seen`.
         backbone: path of the backbone inside the model; empty for the whole.
         pre_logits: path of the map in front of the classifier, or None.
-        sizes: of images: ``any``, multiples of the config's ``patch_size``, or the config's ``image_size`` alone.
+        sizes: of images: ``any``, multiples of the config's ``patch_size`` if it has one, or its ``image_size`` alone.
     """
 
     read: Callable[[nn.Module, Tensor, Tensor], Seen]
@@ -99,18 +99,18 @@ class Transformer(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         """Return the logits, or a bare backbone's maps."""
-        config = self.model.config
-        images = fitted(self.normalise(images), self._fit(config))
+        patch = getattr(self.model.config, "patch_size", 1) if self.kind.sizes != "any" else 1
+        patch = patch if isinstance(patch, int) else max(patch)
+        images = fitted(self.normalise(images), self._fit(patch))
         logits, states = self.kind.read(self.model, images, self.task.expand(len(images), -1))
-        patch = config.patch_size if self.kind.sizes != "any" else 1
         maps = self.maps(four_maps(states, (images.shape[2] // patch, images.shape[3] // patch)))
         return maps if logits is None else logits
 
-    def _fit(self, config: Any) -> Fit:
-        if self.kind.sizes == "own":
-            size = config.image_size
-            return Fit(size=(size, size) if isinstance(size, int) else tuple(size))
-        return Fit(multiple=config.patch_size if self.kind.sizes == "patch" else 1)
+    def _fit(self, patch: int) -> Fit:
+        if self.kind.sizes != "own":
+            return Fit(patch)
+        size = self.model.config.image_size
+        return Fit(size=(size, size) if isinstance(size, int) else (size[0], size[1]))
 
 
 def convention_of(processor: Processor) -> Convention:
