@@ -142,9 +142,8 @@ def table(results: dict[str, Any]) -> str:
     lines = ["| run | mIoU % (mean) | std | seeds | s / step |", "|---|---|---|---|---|"]
     for row in results["rows"].values():
         seeds = " / ".join(f"{value:.2f}" for value in row["miou"])
-        lines.append(
-            f"| {row['title']} | **{row['mean']:.2f}** | {row['std']:.2f} | {seeds} | {row['seconds_per_step']:.3f} |"
-        )
+        std = f"{row['std']:.2f}" if len(row["miou"]) > 1 else "–"
+        lines.append(f"| {row['title']} | **{row['mean']:.2f}** | {std} | {seeds} | {row['seconds_per_step']:.3f} |")
     return "\n".join(lines)
 
 

@@ -2,34 +2,36 @@
 
     python benchmarks/losses.py                      # every loss, three shapes, 8 images; CUDA where there is one
     python benchmarks/losses.py --only cwd ifvd --shapes 19x64x128
+    python benchmarks/losses.py --table              # print what was measured last as Markdown
 
-Each loss has the options it ships with. Memory is what lives beyond the two maps, labels and weights at the highest
-moment, the gradient included: on CUDA what the allocator says, on the CPU the tensors that exist between operations (an
-operation's own scratch is not seen). A formula that cannot fit is not run: its memory is counted without storage.
-Writes ``benchmarks/results/losses-<machine>.json``; ``--table`` prints that file as Markdown.
+Each loss has the options it ships with, and float32 maps. Memory is everything allocated for one step at its highest
+moment: results, temporaries, what operations need inside, what is kept for the backward pass, the gradients of student
+and weights. It is counted beyond what is there before (maps, labels, weights, queues) and in units of the student's and
+teacher's maps together. **No loss may hold more than 2** beyond what its matrix products or convolutions need; those
+that do are in ``EXEMPT``, each with the products that need it.
+
+Every loss and shape runs in a process of its own. Where formula or loss would not fit, or take too long, both run with
+fewer images, and the row says so. Writes ``benchmarks/results/losses-<machine>.json`` after every row.
 """
 
 import argparse
 import copy
 import inspect
 import json
-import os
 import platform
 import re
-import statistics
-import time
-import weakref
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import Forecast, Speed, forecast, free_bytes, peak_bytes, seconds
 from published import PUBLISHED, Published
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 from densekd.files import write_text
 from densekd.losses import LOSSES
@@ -45,6 +47,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 LEVELS = {"dsd": 3, "dsd.psd": 3}  # taps that the method compares at once
 REMEMBER = {"cirkd_memory", "cirkd_channel"}  # measured in evaluation mode: the formula has no queue to fill
+MOST = 2.0  # times the two maps: what a loss may hold
+EXEMPT = {
+    "adversarial": "the critic's convolutions and attention, three times forward and backward",
+    "cirkd_channel": "a projection of two convolutions; blocks of 4 million similarities",
+    "cirkd_memory": "a projection of two convolutions; blocks of 4 million similarities",
+    "cirkd_minibatch": "blocks of 4 million similarities",
+    "fbkd": "two non-local blocks of three convolutions and a product, and two convolutions that align",
+    "mgd": "two 3x3 convolutions",
+}
 
 
 @dataclass(frozen=True)
@@ -61,38 +72,14 @@ class Shape:
         """As many as channels where these may be logits, those of Cityscapes where they are features."""
         return self.C if self.C <= 150 else 19
 
+    @staticmethod
+    def of(images: int, size: str) -> "Shape":
+        """Read ``CxHxW``."""
+        C, H, W = map(int, size.split("x"))
+        return Shape(images, C, H, W)
+
     def __str__(self) -> str:
         return f"{self.C}x{self.H}x{self.W}"
-
-
-class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Count the bytes of every storage that operations return, as long as it lives; ``peak`` is the most at a time."""
-
-    def __init__(self, known: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.live: int = 0
-        self.peak: int = 0
-        self._known: set[int] = set()
-        tree_map_only(Tensor, lambda x: self._known.add(x.untyped_storage()._cdata), known)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        tree_map_only(Tensor, self._count, out)
-        return out
-
-    def _count(self, x: Tensor) -> None:
-        storage = x.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.live -= size
 
 
 @dataclass(frozen=True)
@@ -107,58 +94,34 @@ class Bench:
     def step(self) -> Tensor:
         """Run forward and backward once; gradients are left behind."""
         torch.manual_seed(0)
-        for leaf in (*leaves(self.student), *self.module.parameters()):
-            leaf.grad = None
+        self.forget()
         value: Tensor = self.module(self.student, self.teacher, self.labels)
         value.backward()  # type: ignore[no-untyped-call]
         return value.detach()
 
-    def on(self, device: str) -> "Bench":
-        """Return the same elsewhere; on ``meta`` nothing is stored or computed."""
-        student = tree_map_only(Tensor, lambda x: x.detach().to(device).requires_grad_(), self.student)
-        teacher = tree_map_only(Tensor, lambda x: x.to(device), self.teacher)
-        return Bench(copy.deepcopy(self.module).to(device), student, teacher, self.labels.to(device))
+    def forget(self) -> None:
+        """Drop the gradients."""
+        for leaf in (*leaves(self.student), *self.module.parameters()):
+            leaf.grad = None
 
-    def seconds(self, repeats: int) -> float:
-        """Return the median time of a step after two to warm up."""
-        times = []
-        for _ in range(repeats + 2):
-            synchronise(self.labels.device)
-            start = time.perf_counter()
-            self.step()
-            synchronise(self.labels.device)
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[2:])
+    @property
+    def input_bytes(self) -> int:
+        """Return the size of the maps."""
+        return sum(x.nbytes for x in (*leaves(self.student), *leaves(self.teacher)))
 
     def peak_bytes(self) -> int:
         """Return what one step needs beyond its inputs."""
-        for leaf in (*leaves(self.student), *self.module.parameters()):
-            leaf.grad = None
-        if self.labels.is_cuda:
-            before = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            self.step()
-            return int(torch.cuda.max_memory_allocated() - before)
-        weights = (*self.module.parameters(), *self.module.buffers())
-        with LiveBytes((self.student, self.teacher, self.labels, weights)) as counter:
-            self.step()
-        return int(counter.peak)
+        self.forget()
+        return peak_bytes(self.step, self.labels.device.type)
 
-    def expected_bytes(self) -> int | None:
-        """Return what one step would need, found without storage; None where an operation cannot do that."""
-        try:
-            return self.on("meta").peak_bytes()
-        except (RuntimeError, NotImplementedError):
-            return None
+    def forecast(self, speed: Speed) -> Forecast:
+        """Return what a step would take; this one's tensors are on ``meta``."""
+        weights = (*self.module.parameters(), *self.module.buffers())
+        return forecast(self.step, (self.student, self.teacher, self.labels, weights), speed)
 
 
 def leaves(maps: Any) -> tuple[Tensor, ...]:
     return maps if isinstance(maps, tuple) else (maps,)
-
-
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def make_loss(name: str, shape: Shape) -> nn.Module:
@@ -192,31 +155,61 @@ def make_benches(name: str, shape: Shape, device: str) -> tuple[Bench, Bench]:
     return Bench(loss, student, teacher, labels), Bench(formula, student, teacher, labels)
 
 
-def measure(name: str, shape: Shape, device: str, repeats: int) -> dict[str, Any]:
-    """Return time and memory of loss and formula."""
-    ours, formula = make_benches(name, shape, device)
-    row: dict[str, Any] = {"input_bytes": sum(x.nbytes for x in (*leaves(ours.student), *leaves(ours.teacher)))}
-    for who, bench in (("ours", ours), ("published", formula)):
-        expected = bench.expected_bytes()
-        if expected is not None and expected > 0.7 * free_bytes(device):
-            row[who] = {"seconds": None, "peak_bytes": expected}
-            continue
-        row[who] = {"peak_bytes": bench.peak_bytes(), "seconds": bench.seconds(repeats)}
+@dataclass(frozen=True)
+class Effort:
+    """How much to spend: timed steps, and seconds that a step may be expected to take."""
+
+    repeats: int = 5
+    longest: float = 20.0
+
+
+def measure(name: str, shape: Shape, device: str, effort: Effort) -> dict[str, Any]:
+    """Return time and memory of loss and formula, with as many images as both can do, and why if these are fewer."""
+    images, note = affordable(name, shape, device, effort)
+    row: dict[str, Any] = {"batch": images, "note": note} if note else {"batch": images}
+    if not images:
+        return row
+    benches = make_benches(name, replace(shape, B=images), device)
+    row["input_bytes"] = benches[0].input_bytes
+    for who, bench in zip(("ours", "published"), benches, strict=True):
+        peak = bench.peak_bytes()
+        median, steps = seconds(bench.step, device, effort.repeats, 3 * effort.longest)
+        bench.forget()
+        row[who] = {"peak_bytes": peak, "seconds": median, "steps": steps}
     return row
 
 
-def free_bytes(device: str) -> int:
-    """Return what can still be allocated."""
-    if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):
-        return 8 << 30
+def affordable(name: str, shape: Shape, device: str, effort: Effort) -> tuple[int, str]:
+    """Return how many images loss and formula can both do, halving until they can, and what forbids all of them."""
+    room, speed = 0.7 * free_bytes(device), Speed.of(device)
+    note, images = "", shape.B
+    while images:
+        excess = []
+        for who, bench in zip(("ours", "published"), make_benches(name, replace(shape, B=images), "meta"), strict=True):
+            expected = bench.forecast(speed)
+            if expected.bytes > room or expected.seconds > effort.longest:
+                excess.append(f"{who} needs {expected.bytes / 1e9:.1f} GB and about {expected.seconds:.0f} s a step")
+        if not excess:
+            break
+        note = note or f"with {images} images {', '.join(excess)}"
+        images //= 2
+    return images, note
+
+
+def measure_apart(name: str, shape: Shape, args: argparse.Namespace) -> dict[str, Any]:
+    """Measure in a process of its own, which leaves nothing behind and may run out of memory alone."""
+    options = ["--device", args.device, "--batch", str(shape.B), "--repeats", str(args.repeats)]
+    command = [sys.executable, __file__, "--one", name, str(shape), *options, "--longest", str(args.longest)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return {"batch": 0, "note": f"process ended with {done.returncode}: {last}"}
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
 
 
 def machine(device: str) -> dict[str, Any]:
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name() if device == "cuda" else processor()
     return {
         "device": device,
         "name": name,
@@ -227,18 +220,40 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
 def table(results: dict[str, Any]) -> str:
-    """Return the results as Markdown: milliseconds, and memory in units of the two maps."""
-
-    def cell(row: dict[str, Any], who: str) -> str:
-        seconds, memory = row[who]["seconds"], row[who]["peak_bytes"] / row["input_bytes"]
-        return f"{'does not fit' if seconds is None else f'{1e3 * seconds:.1f} ms'}, {memory:.1f}"
-
-    lines = ["| loss | maps | ours | as published |", "|---|---|---|---|"]
+    """Return the results as Markdown: milliseconds, memory in units of the two maps, and what both save."""
+    lines = [
+        "| loss | maps | images | ours | memory | published | memory | speed-up | memory saved |",
+        "|---" * 9 + "|",
+    ]
+    notes = []
     for name, shapes in results["losses"].items():
         for shape, row in shapes.items():
-            lines.append(f"| {name} | {shape} | {cell(row, 'ours')} | {cell(row, 'published')} |")
-    return "\n".join(lines)
+            images = f"{row['batch']}"
+            if "note" in row:
+                notes.append(f"{name}, {shape}: {row['note']}.")
+                images += f" [{len(notes)}]"
+            lines.append(f"| {name} | {shape} | {images} | {' | '.join(cells(row))} |")
+    return "\n".join([*lines, *(f"\n[{k}] {note}" for k, note in enumerate(notes, 1))])
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    if "ours" not in row:
+        return ["–"] * 6
+    ours, published = row["ours"], row["published"]
+    numbers = [
+        text
+        for one in (ours, published)
+        for text in (f"{1e3 * one['seconds']:.1f} ms", f"{one['peak_bytes'] / row['input_bytes']:.2f}")
+    ]
+    ratios = (published[key] / ours[key] for key in ("seconds", "peak_bytes"))
+    return [*numbers, *(f"{ratio:.1f}x" for ratio in ratios)]
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -246,29 +261,34 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=sorted(LOSSES), metavar="LOSS", help="default: all")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help="CxHxW")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="timed steps")
+    parser.add_argument("--longest", type=float, default=20.0, help="seconds a step may take before images are halved")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--machine", help="in the name of the file; default: the device's name")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="print the stored results and stop")
+    parser.add_argument("--one", nargs=2, metavar=("LOSS", "CxHxW"), help="measure one here, print JSON and stop")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> None:
     args = arguments(argv)
+    if args.one:
+        name, size = args.one
+        effort = Effort(args.repeats, args.longest)
+        return show(json.dumps(measure(name, Shape.of(args.batch, size), args.device, effort)))
     about = machine(args.device)
     slug = re.sub(r"[^a-z0-9]+", "-", (args.machine or f"{args.device}-{about['name']}").lower()).strip("-")
     path = args.results / f"losses-{slug}.json"
     if args.table:
         return show(table(json.loads(path.read_text(encoding="utf-8"))))
-    results: dict[str, Any] = {"machine": about, "batch": args.batch, "losses": {}}
+    results: dict[str, Any] = {"machine": about, "batch": args.batch, "exempt": EXEMPT, "losses": {}}
     args.results.mkdir(parents=True, exist_ok=True)
     for name in args.only or LOSSES:
-        for text in args.shapes:
-            shape = Shape(args.batch, *map(int, text.split("x")))
-            row = measure(name, shape, args.device, args.repeats)
-            results["losses"].setdefault(name, {})[str(shape)] = row
-            show(table({"losses": {name: {str(shape): row}}}).splitlines()[-1])
+        for size in args.shapes:
+            row = measure_apart(name, Shape.of(args.batch, size), args)
+            results["losses"].setdefault(name, {})[size] = row
+            show(f"{name} {size}: {', '.join(cells(row))} {row.get('note', '')}".rstrip())
             write_text(path, json.dumps(results, indent=1) + "\n")
     return None
 

@@ -237,7 +237,8 @@ def dkd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     target = (p * (p.log() - q.log())).sum(1)
     p, q = (t - 1000 * one_hot).softmax(1), (s - 1000 * one_hot).log_softmax(1)
     rest = F.kl_div(q, p, reduction="none").sum(1)
-    return ((loss.alpha * target + loss.beta * rest) * valid).sum() / valid.sum() * loss.temperature**2
+    alpha, beta = loss.weights
+    return ((alpha * target + beta * rest) * valid).sum() / valid.sum() * loss.temperature**2
 
 
 def wsld(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:

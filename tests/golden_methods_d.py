@@ -7,7 +7,7 @@ import torch
 from golden_cases import Case, Method, Outputs, Probe
 from torch import Tensor, nn
 
-from densekd.losses import cirkd_channel, cirkd_memory, cirkd_queue
+from densekd.losses import cirkd_class_memory, cirkd_queue
 from densekd.losses.cirkd_channel import CIRKDChannel
 from densekd.losses.cirkd_memory import CIRKDMemory
 from densekd.losses.cirkd_minibatch import CIRKDMiniBatch
@@ -32,8 +32,7 @@ class Replayed(nn.Module):
 
         with (
             mock.patch.object(cirkd_queue, "permutations", drawn),
-            mock.patch.object(cirkd_memory, "permutations", drawn),
-            mock.patch.object(cirkd_channel, "permutations", drawn),
+            mock.patch.object(cirkd_class_memory, "permutations", drawn),
         ):
             value: Tensor = self.loss(student, teacher, target)
         assert next(left, None) is None
@@ -102,10 +101,10 @@ def cirkd_minibatch(case: Case, temperature: float) -> Outputs:
 
 
 MEMORY = {
-    "teacher_pixel_queue": "pixels.keys",
-    "pixel_queue_ptr": "pixels.pointer",
-    "teacher_segment_queue": "regions.keys",
-    "segment_queue_ptr": "regions.pointer",
+    "teacher_pixel_queue": "memory.pixels.keys",
+    "pixel_queue_ptr": "memory.pixels.pointer",
+    "teacher_segment_queue": "memory.regions.keys",
+    "segment_queue_ptr": "memory.regions.pointer",
 }
 
 

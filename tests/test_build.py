@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from densekd.build import build, build_files, build_model, build_teacher, build_terms
 from densekd.errors import RecipeError, UserError
+from densekd.models.dilated import pspnet
 from densekd.models.package import PackageConfig, save_package
-from densekd.models.pspnet import pspnet
 from densekd.recipe import parse_recipe
 from densekd.terms import Term
 
@@ -101,6 +101,10 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
         ({"options": {"temprature": 2}}, r"distill\.cwd: unknown option 'temprature'\. Did you mean 'temperature'\?"),
         ({"options": {"temperature": -1}}, r"distill\.cwd: temperature must be positive, got -1"),
         ({"method": "pixel", "options": {"ignore_index": 3}}, r"'ignore_index' is measured from the models and data"),
+        (
+            {"method": "cirkd_channel", "options": {"teacher_size": [4, 4]}},
+            r"cirkd_channel: 'teacher_size' is measured",
+        ),
         ({"student": "logit"}, r"Tap 'logit'.*Did you mean 'logits'\?.*Modules in 'the model': .*backbone.*head"),
         ({"student": "head.classifer"}, r"no module 'head.classifer'.*Modules in 'head': .*classifier"),
         (
@@ -169,6 +173,38 @@ def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None
         r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize: teacher'\.",
     ):
         built(distilled)
+
+
+class Sized(nn.Module):
+    """A loss that knows the size of the teacher's maps, and checks that it is told the truth."""
+
+    def __init__(self, teacher_size: Any) -> None:
+        super().__init__()
+        self.size = teacher_size
+
+    def forward(self, student: Any, teacher: Any, target: Tensor) -> Tensor:
+        """Return zero."""
+        single = isinstance(teacher, Tensor)
+        assert self.size == (tuple(teacher.shape[2:]) if single else tuple(tuple(x.shape[2:]) for x in teacher))
+        return torch.zeros(())
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"), [("none", (4, 4)), ("teacher", (4, 4)), ("student", (8, 8)), ("label", (32, 32))]
+)
+def test_the_teachers_size_is_that_of_the_tensor_that_a_loss_receives(
+    distilled: dict[str, Any], resize: str, size: tuple[int, int]
+) -> None:
+    distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
+    distilled["distill"] = [{"method": "test_build:Sized", "weight": 1, "resize": resize}]
+    terms, _ = built_terms(distilled)
+    assert terms["Sized"].loss.size == size
+
+
+def test_the_teachers_size_level_by_level(distilled: dict[str, Any]) -> None:
+    levels = ["features.1", "logits"]
+    distilled["distill"] = [{"method": "test_build:Sized", "weight": 1, "student": levels, "teacher": levels}]
+    assert built_terms(distilled)[0]["Sized"].loss.size == ((4, 4), (8, 8))
 
 
 def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The catalogue says what every loss is, and the file in docs is what it says."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ import pytest
 from torch import nn
 
 from densekd.catalogue import catalogue
-from densekd.losses import LOSSES
+from densekd.losses import LEFT_OUT, LOSSES
 
 FILE = Path(__file__).parents[1] / "docs" / "losses.md"
 
@@ -65,10 +66,42 @@ def test_every_part_of_a_docstring() -> None:
     ]
 
 
+def section_of(name: str) -> str:
+    """Return what the catalogue says of one loss."""
+    _, _, section = catalogue().partition(f"\n## {name}\n")
+    return section.partition("\n## ")[0]
+
+
+# A paper, or the code that a method without one was taken from.
+SOURCE = re.compile(
+    r"arXiv \d{4}\.\d{5}|(CVPR|ICCV|ECCV|ICLR|ICML|ICME|NeurIPS|TIP) 20\d\d|github\.com/\w+|MMRazor's `\w+`"
+)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_says_what_it_is(name: str) -> None:
+    """A source; a formula; where to tap, what weight was shipped and what it costs, once each and in this order."""
+    source, _, text = section_of(name).strip().partition("\n\n")
+    assert SOURCE.search(source), source
+    formulas = re.findall(r"`([^`]+)`", text.partition("**Tap**")[0])
+    assert any(re.search(r"(sum|mean|KL|MSE|CE)[ _(].*[(|^]| [-+*/] ", formula) for formula in formulas), formulas
+    labels = re.findall(r"\*\*(Tap|Weight|Cost)\*\*: (\S*)", text)
+    assert [label for label, _ in labels] == ["Tap", "Weight", "Cost"]
+    assert all(meaning.strip("`*.") for _, meaning in labels)
+    weight = text.partition("**Weight**")[2].partition("**Cost**")[0]
+    assert re.search(r"\d", weight), weight
+
+
+def test_what_is_left_out_is_said_with_a_reason() -> None:
+    _, _, section = catalogue().partition("\n## Left out\n")
+    assert {"ab", "ofd", "ft", "rkd", "segdistill.history.*"} == set(LEFT_OUT)
+    assert not set(LEFT_OUT) & set(LOSSES)
+    assert all(f"\n- `{name}`: {reason}.\n" in section for name, reason in LEFT_OUT.items())
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_has_its_section(name: str) -> None:
-    _, _, section = catalogue().partition(f"\n## {name}\n")
-    section = section.partition("\n## ")[0]
+    section = section_of(name)
     assert "``" not in section
     assert ":class:" not in section
     assert "**Shape**: " in section

@@ -209,7 +209,7 @@ def test_check_estimates_and_leaves_nothing(run: Any, recipe_file: Path, tmp_pat
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("losses", ["cwd", "pixel", "temperature=1.0"]),
+        ("losses", ["cwd", "pixel", "temperature=1.0", "left out: activation boundaries"]),
         ("models", ["pspnet", "fpn", "resnet101"]),
         ("datasets", ["camvid", "folder"]),
         ("schema", ['"additionalProperties": false', "temperature"]),

@@ -11,6 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from densekd.losses.adversarial import Adversarial
+from densekd.losses.cirkd_channel import CIRKDChannel
+from densekd.losses.cirkd_memory import CIRKDMemory
 from densekd.recipe import dump_recipe, parse_recipe
 
 
@@ -35,7 +38,7 @@ def launch(recipe: Path, folder: Path, processes: int) -> dict[str, Any]:
     """Train through the command line; return the losses, the student's weights and its score."""
     command = [sys.executable, "-m", "densekd", "train", str(recipe), "--run", str(folder), "--accelerator", "cpu"]
     command += ["--devices", str(processes), "--strategy", "ddp" if processes > 1 else "auto"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
@@ -61,6 +64,55 @@ class SumOfWeights(nn.Module):
         if self.training and torch.is_grad_enabled():
             (Path(self.folder) / f"rank{rank}.json").write_text(json.dumps(self.factor.item()))
         return self.factor * (student.mean((1, 2, 3)) - teacher.mean((1, 2, 3))).square().mean()
+
+
+class Watched(nn.Module):
+    """Losses that remember, and a game; every process begins with others and writes down what they become."""
+
+    def __init__(
+        self,
+        folder: str,
+        student_channels: int,
+        teacher_channels: int,
+        teacher_size: tuple[int, int],
+        num_classes: int,
+        ignore_index: int,
+    ) -> None:
+        super().__init__()
+        self.file = Path(folder) / f"rank{os.environ.get('LOCAL_RANK', '0')}.pt"
+        torch.manual_seed(len(str(self.file)) + int(self.file.stem[-1]))
+        self.memory = CIRKDMemory(student_channels, teacher_channels, num_classes, ignore_index, 40, 5, 20, 5)
+        self.channel = CIRKDChannel(student_channels, teacher_channels, teacher_size, 30, 10, 7)
+        self.game = Adversarial(student_channels, preprocess="tanh")
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        """Return the sum."""
+        value = self.memory(student, teacher, target) + self.channel(student, teacher) + self.game(student, teacher)
+        if torch.is_grad_enabled():
+            torch.save(self.state_dict(), self.file)
+        return value
+
+
+@pytest.mark.timeout(900)
+def test_what_losses_learn_and_remember_is_equal_on_all_processes(recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe["student"] = {"model": "test_ddp:Plain"}
+    recipe["teacher"] = {"model": "test_ddp:Plain", "checkpoint": "untrained"}
+    recipe["distill"] = [
+        {"method": "test_ddp:Watched", "weight": 0.001, "student": "features", "teacher": "features"}
+        | {"options": {"folder": str(tmp_path)}}
+    ]
+    recipe["training"] = {"steps": 4, "log_every": 1, "accumulate": 2, "clip": 1.0, "precision": "bf16"}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(parse_recipe(recipe, "test")))
+    losses = launch(path, tmp_path / "run", 2)["losses"]
+    assert len(losses) == 4
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    # A batch norm's running statistics are those of its own process; nobody reads a loss' in training.
+    assert [name for name in first if not torch.equal(first[name], second[name])] == [
+        f"{loss}.project_head.1.running_{what}" for loss in ("memory", "channel") for what in ("mean", "var")
+    ]
+    assert first["memory.memory.pixels.pointer"].any()
+    assert first["game.critic.score.weight"].shape == (1, 512, 4, 4)
 
 
 @pytest.mark.timeout(900)

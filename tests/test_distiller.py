@@ -2,16 +2,20 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from densekd.data.segmentation import Sample
 from densekd.distiller import Distiller
+from densekd.losses.cirkd_channel import CIRKDChannel
 from densekd.losses.cwd import CWD
 from densekd.optim import Optimisation
 from densekd.tasks import Segmentation
@@ -101,6 +105,21 @@ def test_lightning_fits_it_without_a_recipe(distiller: Distiller, batch: dict[st
     assert 0 <= fitted.callback_metrics["val/miou"] <= 100
     assert any(not torch.equal(before[k], v) for k, v in distiller.student.state_dict().items())
     assert all(torch.equal(teacher[k], v) for k, v in distiller.teacher.model.state_dict().items())  # type: ignore[union-attr]
+
+
+def test_processes_exchange_the_buffers_of_the_student_alone(tmp_path: Path) -> None:
+    """A queue may hold gigabytes, which would travel at every step."""
+    student, teacher = (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)) for _ in range(2))
+    term = Term(CIRKDChannel(4, 4, (8, 8)), Pair("logits", "logits"), nn.Identity(), WeightSchedule(1.0), "none")
+    distiller = Distiller(
+        student, teacher, Segmentation(4, 255, torch.ones(4)), {"channel": term}, Optimisation("sgd", 0.1, 10)
+    )
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        sent = DistributedDataParallel(distiller).named_module_buffers
+    finally:
+        dist.destroy_process_group()
+    assert set(sent) == {f"student.1.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
 
 
 def test_no_recipe_is_imported() -> None:

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,24 @@ TAPS: Rules = [
     (r"feat\.pre_logits", "pre_logits"),
     (r"feat\.maxpool", "backbone.maxpool"),
     (r"feat\.backbone\.(\d)", r"features.\1"),
+    (r"feat\.backbone_out", "features.3"),
     *((rf"feat\.(?:c|layer){k + 1}", f"features.{k}") for k in range(4)),
 ]
+# Blocks of the mobile backbones, counted through their stages.
+STAGES = {
+    "mobilenetv2_100": (1, 2, 3, 4, 3, 3, 1),
+    "mobilenetv3_small_100": (1, 2, 3, 2, 3, 1),
+    "mobilenetv3_large_100": (1, 2, 3, 4, 2, 3, 1),
+}
+
+
+def tap_of(stored: str, backbone: str) -> str:
+    """Return our tap of what is stored under a name."""
+    number = re.fullmatch(r"feat\.(?:layer|features)(\d+)", stored)
+    if number and backbone in STAGES:
+        places = [(stage, block) for stage, blocks in enumerate(STAGES[backbone]) for block in range(blocks)]
+        return "backbone.blocks.{}.{}".format(*places[int(number[1]) - 1])
+    return renamed(stored, TAPS)
 
 
 def publish(name: str, folder: Path) -> Path:
@@ -47,12 +64,20 @@ def publish(name: str, folder: Path) -> Path:
 def test_recognised_loaded_and_equal(name: str, tmp_path: Path) -> None:
     if MODELS[name]["family"].startswith("mmdet"):
         pytest.skip("a detector")
-    model, found, _ = load_published(publish(name, tmp_path))
+    path = publish(name, tmp_path)
+    model, found, _ = load_published(path)
     facts, expected = read_json(name, "facts.json"), stored(name)
     assert found.options["num_classes"] == facts["num_classes"]
     model.normalise = nn.Identity()
     images, full = expected.pop("input"), expected.pop("out.logits_full_sub")
-    paths = {key: renamed(key, TAPS) for key in expected}
+    if (index := expected.pop("buffer.relative_position_index", None)) is not None:
+        assert torch.equal(model.backbone.stages[0][0].attn.relative_position_index, index)
+    if (taught := expected.pop("out.teacher_logits", None)) is not None:
+        teacher, _, _ = load_published(path.with_name(f"{path.name}#teacher"))
+        teacher.normalise = nn.Identity()
+        with torch.no_grad():
+            torch.testing.assert_close(teacher(images), taught, rtol=0, atol=1e-5 * taught.abs().max().item())
+    paths = {key: tap_of(key, found.options.get("backbone", "")) for key in expected}
     with torch.no_grad():
         logits, read = Taps(model, paths.values())(images)
     results = {key: read[path][:, :: facts["channel_stride"].get(key, 1)] for key, path in paths.items()}

@@ -215,9 +215,8 @@ def test_each_part_is_clipped_by_its_own_norm() -> None:
 def adversarial(recipe: dict[str, Any]) -> dict[str, Any]:
     """A game beside an adapter's term, under bf16, accumulation, clipping, a schedule and a warm-up."""
     recipe["teacher"] = {"model": "fpn", "options": {"backbone": "resnet18_050"}, "checkpoint": "untrained"}
-    method = "densekd.losses.adversarial:Adversarial"
     recipe["distill"] = [
-        {"method": method, "weight": {"value": 0.001, "warmup": 3}},
+        {"method": "adversarial", "weight": {"value": 0.001, "warmup": 3}},
         {"method": "cwd", "weight": 1, "student": "pre_logits", "teacher": "features.0", "adapter": "conv"},
     ]
     recipe["training"] |= {"precision": "bf16", "accumulate": 2, "clip": 1.0, "steps": 5, "log_every": 1}

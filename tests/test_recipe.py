@@ -45,7 +45,11 @@ def complaint(load: Load, *overrides: str) -> str:
 @pytest.mark.parametrize(
     ("wrong", "near", "known"),
     [
-        ("nmae", "name", "augment, baseline, data, distill, name, optimiser, student, task, teacher, training"),
+        (
+            "nmae",
+            "name",
+            "augment, baseline, data, distill, evaluation, name, optimiser, student, task, teacher, training",
+        ),
         ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale"),
         ("student.modle", "model", "checkpoint, model, options, pretrained"),
@@ -83,7 +87,8 @@ def test_an_unknown_key_names_the_nearest_and_the_known_ones(load: Load, wrong: 
         ("distill.0.weight=.nan", "distill.0.weight.value: Input should be a finite number, got nan."),
         (
             "distill.0.adapter=convolution",
-            "distill.0.adapter: Input should be 'none', 'conv', 'conv-bn-relu' or 'graph-context', got",
+            "distill.0.adapter: Input should be 'none', 'conv', 'conv-bn-relu', 'graph-context' or "
+            "'graph-context-conv', got",
         ),
         ("task.class_weights=balancd", "task.class_weights: Input should be 'none' or 'balanced', got 'balancd'."),
         ("task.class_weights=[1, -1, 1]", "task.class_weights.1: Input should be greater than or equal to 0, got -1."),
@@ -273,5 +278,22 @@ def test_the_schema_knows_every_key() -> None:
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"name", "data", "augment", "student", "training"}
     term = schema["$defs"]["TermSpec"]
-    assert term["properties"]["adapter"]["enum"] == ["none", "conv", "conv-bn-relu", "graph-context"]
+    adapters = ["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"]
+    assert term["properties"]["adapter"]["enum"] == adapters
     assert schema["$defs"]["TrainingSpec"]["properties"]["steps"]["minimum"] == 1
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("name: a\ntraining:\n  steps: 1\n  seed: 2\n  steps: 3\n")
+    with pytest.raises(RecipeError, match=r"(?s)the key 'steps' is there twice; keep one.*line 5"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("512", (512,)), ("[512]", (512,)), ("[180, 240]", (180, 240)), ("null", None)]
+)
+def test_resize_is_a_size_or_a_shorter_side(load: Load, written: str, meant: Any) -> None:
+    recipe = load(f"data.resize={written}")
+    assert recipe.data.resize == meant
+    assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "test") == recipe

@@ -1,6 +1,7 @@
 """Every shipped recipe is parsed, built on a tiny data set and run for one step; its schema is published."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,50 @@ import torch
 import yaml
 
 from densekd.build import build
+from densekd.data import DATASETS
 from densekd.data.sampler import Draw
 from densekd.data.segmentation import as_batch
+from densekd.lookup import construct
+from densekd.models import MODELS
 from densekd.recipe import Recipe, load_recipe, parse_recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
 
+# What stands in for models that take long to build; all have the same taps.
+STAND_IN = {"model": "pspnet", "options": {"backbone": "resnet18_025", "auxiliary_channels": 8}}
+# Queues that would fill the machine.
+SMALL = {
+    "cirkd_memory": {"pixel_memory_size": 64, "region_memory_size": 32},
+    "cirkd_channel": {"channel_memory_size": 64},
+}
+
+
 def on_tiny_data(path: Path, data_root: Path) -> dict[str, Any]:
-    """Return the recipe with data, crop and checkpoints that every machine has."""
+    """Return the recipe with data, crop, models and checkpoints that every machine has; terms and weights stay."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    content["data"] |= {"dataset": "folder", "root": str(data_root), "batch_size": 2}
+    content["data"] |= {"dataset": "folder", "root": str(data_root), "batch_size": 2, "workers": 0}
     content["data"].pop("resize", None)
     content["augment"]["crop"] = [32, 32]
-    content["student"] |= {"checkpoint": None, "pretrained": None}
+    if content["student"]["model"] != "fpn":
+        content["student"] = STAND_IN
+    content["student"] = content["student"] | {"checkpoint": None, "pretrained": None}
     if content.get("teacher"):
-        model = {"model": "fpn", "options": {"backbone": "resnet18"}}
+        plain = {"model": "fpn", "options": {"backbone": "resnet18"}}
+        model = STAND_IN if content["student"]["model"] == "pspnet" else plain
         content["teacher"] = {**model, **content["teacher"], "checkpoint": "untrained", "pretrained": None}
+    for term in content.get("distill", []):
+        term["options"] = term.get("options", {}) | SMALL.get(term["method"], {})
     return content
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_models_and_data_are_known(path: Path) -> None:
+    recipe = load_recipe(path)
+    with torch.device("meta"):
+        construct(MODELS[recipe.student.model or ""], recipe.student.options, {"num_classes": 19}, "student")
+    assert recipe.data.dataset in DATASETS
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -46,3 +72,10 @@ def test_recipe_is_built_and_steps(path: Path, data_root: Path) -> None:
 def test_the_schema_is_published() -> None:
     published = json.loads((ROOT / "docs" / "recipe.schema.json").read_text(encoding="utf-8"))
     assert published == Recipe.model_json_schema(), "densekd schema > docs/recipe.schema.json"
+
+
+def test_every_preset_is_in_the_table() -> None:
+    table = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    presets = {f"recipes/{path.relative_to(ROOT / 'recipes')}" for path in RECIPES if path.parent.name != "recipes"}
+    listed = set(re.findall(r"recipes/[\w/-]+\.yaml", table))
+    assert listed == presets

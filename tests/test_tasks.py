@@ -134,7 +134,9 @@ def test_balanced_weights_follow_the_formula_and_average_to_one() -> None:
 def test_prediction_enlarges_as_the_model_says(align_corners: bool | None) -> None:
     logits = torch.randn(1, 4, 3, 5)
     model = Fixed(logits, align_corners)
-    predicted = Segmentation(4, VOID).predict(model, torch.zeros(2, 3, 6, 10, dtype=torch.uint8), torch.Size((11, 13)))
+    predicted = (
+        Segmentation(4, VOID).predict(model, torch.zeros(2, 3, 6, 10, dtype=torch.uint8), torch.Size((11, 13))).label
+    )
     large = F.interpolate(logits, (11, 13), mode="bilinear", align_corners=bool(align_corners))
     assert predicted.shape == (2, 11, 13)
     assert predicted.dtype == torch.int64

@@ -215,3 +215,11 @@ def test_resizing_levels_to_labels() -> None:
 def test_paths_of_a_tap() -> None:
     assert paths("features.3") == ("features.3",)
     assert paths(("aux", "logits")) == ("aux", "logits")
+
+
+def test_where_warm_up_and_decay_overlap_the_decay_holds() -> None:
+    """SegDistill computes the warm-up first, then the early decay from the full value."""
+    schedule = WeightSchedule(3.0, warmup=100, decay=(50, 150))
+    assert schedule(50) == 1.5
+    assert schedule(60) == 3 * 0.9
+    assert schedule(150) == 0

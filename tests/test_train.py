@@ -132,6 +132,34 @@ def test_resume_after_a_signal_is_exact(
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
 
 
+def test_resume_with_memories_behind_a_shared_context_is_exact(
+    distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = {"student": "pre_logits", "teacher": "features.1", "resize": "student", "adapter": "graph-context"}
+    distilled["distill"] = [
+        {"method": "fitnet", "weight": 1, **shared, "adapter": "graph-context-conv"},
+        {"method": "cirkd_memory", "weight": 1, **shared, "options": {"pixel_memory_size": 50}},
+        {"method": "cirkd_channel", "weight": 1, **shared, "options": {"channel_memory_size": 50}},
+    ]
+    distilled["training"] |= {"steps": 5, "validate_every": 0}
+    recipe = parsed(distilled)
+    run(recipe, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        StopAt(patch, 3, signal.SIGTERM)
+        with pytest.raises(Interrupted, match="Stopped at step 3 of 5"):
+            run(recipe, tmp_path / "parts")
+    before = checkpoint(tmp_path / "parts")["state_dict"]
+    run(recipe, tmp_path / "parts", "resume")
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    after = checkpoint(tmp_path / "parts")["state_dict"]
+    assert [key for key in after if key.endswith("query.weight")] == ["terms.graph-context.block.query.weight"]
+    moved = {key for key in after if not torch.equal(before[key], after[key])}
+    memories = ("cirkd_memory.loss.memory.pixels", "cirkd_memory.loss.memory.regions", "cirkd_channel.loss.channels")
+    assert {f"terms.{memory}.keys" for memory in memories} < moved
+    assert "terms.graph-context.block.query.weight" in moved
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resume_after_a_kill_is_exact(distilled: dict[str, Any], tmp_path: Path, workers: int) -> None:
     distilled["training"] |= {"steps": 30, "checkpoint_every": 3, "validate_every": 10}

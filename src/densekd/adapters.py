@@ -9,7 +9,8 @@ class GraphContext(nn.Module):
     """Let every position look at all others: the context block of CIRKDv2, used during training alone.
 
     ``out = ReLU(BN(W_2 [x, ReLU(BN(W_1 A v))]))`` with ``A = softmax(q k^T (C / 2)^-1/2)`` over positions and 1x1
-    convolutions q, k, v. The authors put it on the student's last features and give its output to every loss on them.
+    convolutions q, k, v. The authors put it on the student's last features and give its output to every loss on them,
+    FitNet's 1x1 convolution among them: ``adapter: graph-context``, or ``graph-context-conv``.
 
     Args:
         channels: C of the student's tap, even; the output has as many.

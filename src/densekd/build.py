@@ -1,36 +1,42 @@
 """From a recipe to live objects: the only place where strings become things."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from densekd.adapters import GraphContext
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
-from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
+from densekd.data.transforms import RandomScaledCrop, photometric_distortion
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
+from densekd.inference import Inference, Window
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
 from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
+from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
-from densekd.recipe import DataSpec, ModelSpec, Recipe, TaskSpec, TermSpec
+from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import Segmentation, balanced_weights
-from densekd.terms import Each, Pair, Tap, Term, WeightSchedule, make_adapter, paths
+from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
 
 UNTRAINED = "untrained"
+CONTEXT = "graph-context"
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ def build(recipe: Recipe) -> Built:
     student = build_model(recipe.student, len(classes.names), "student")
     teacher = None if recipe.teacher is None else build_teacher(recipe.teacher, len(classes.names))
     task = build_task(recipe.task, training)
+    task.inference = build_inference(recipe.evaluation)
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes)
     distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
     scored = None
@@ -80,19 +87,24 @@ def build(recipe: Recipe) -> Built:
 
 
 def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
-    """Find the files of one split; a dataset is called with its root and the split."""
-    found = resolve(spec.dataset, DATASETS, "dataset")(Path(spec.root).expanduser(), split)
-    if not isinstance(found, SegmentationFiles):
-        raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
-    return found
+    """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split."""
+    find = resolve(spec.dataset, DATASETS, "dataset")
+    root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
+    parts: list[Any] = [find(root, part) for part in split.split("+")]
+    for found in parts:
+        if not isinstance(found, SegmentationFiles):
+            raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
+    if any(found.label_map != parts[0].label_map for found in parts):
+        raise RecipeError(f"data: the parts of '{split}' write their labels differently and cannot be joined.")
+    joined: SegmentationFiles = replace(parts[0], items=tuple(item for found in parts for item in found.items))
+    return joined
 
 
 def build_training_set(recipe: Recipe, files: SegmentationFiles) -> TrainingSet:
     """Put the augmentation together."""
     spec, data = recipe.augment, recipe.data
     steps: list[v2.Transform] = [
-        RandomScale(*spec.scale),
-        RandomCrop(spec.crop, spec.max_class_share, files.classes.ignore_index),
+        RandomScaledCrop(spec.crop, spec.max_class_share, files.classes.ignore_index, spec.scale),
         v2.RandomHorizontalFlip(spec.flip),
     ]
     if spec.photometric:
@@ -127,7 +139,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
     if spec.pretrained is not None:
         load_pretrained(getattr(model, "backbone", model), spec.pretrained)
     if spec.checkpoint not in (None, UNTRAINED):
-        load_matched(model, Path(spec.checkpoint).expanduser(), where)
+        load_matched(model, Path(spec.checkpoint).expanduser(), where, spec.allow)
     return model
 
 
@@ -148,7 +160,8 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
     if spec.model is None:
         if spec.checkpoint is None or spec.checkpoint == UNTRAINED:
             raise RecipeError("teacher.model is missing.")
-        return load_package(Path(spec.checkpoint).expanduser()).model
+        path = Path(spec.checkpoint).expanduser()
+        return load_package(path).model if path.is_dir() else load_published(path, spec.options, spec.allow).model
     return build_model(spec, num_classes, "teacher")
 
 
@@ -165,8 +178,17 @@ def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
     return Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight, spec.normalise)
 
 
-def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term]:
-    """Build the terms; channel counts are probed with one forward of both models.
+def build_inference(spec: EvaluationSpec) -> Inference:
+    """Build the mode in which whole images are predicted."""
+    window = None
+    if spec.crop is not None:
+        height, width = spec.crop
+        window = Window(spec.crop, spec.stride or (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3)))
+    return Inference(window, spec.scales, spec.flip, spec.average)
+
+
+def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term | Context]:
+    """Build the terms, and before them the contexts they share; shapes are probed with one forward of both models.
 
     Raises:
         RecipeError: an unknown tap or loss, or tensors that do not fit each other; the message says what would mend it.
@@ -176,11 +198,19 @@ def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes:
     learnt = probe(student, [path for _, spec in specs for path in paths(spec.student)], images)
     taught = probe(teacher, [path for _, spec in specs for path in paths(spec.teacher)], images)
     facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
-    terms = {}
+    target = torch.zeros(1, *recipe.augment.crop, dtype=torch.int64)
+    contexts = _contexts(spec for _, spec in specs)
+    terms: dict[str, Term | Context] = {}
+    for path, context in contexts.items():
+        block = construct(GraphContext, {}, {"channels": learnt[path].shape[1]}, f"distill: {CONTEXT} on {path}")
+        terms[context] = Context(path, block)
+        learnt[context] = learnt[path]
     for name, spec in specs:
-        channels = _channels(learnt, spec.student), _channels(taught, spec.teacher)
-        term = _build_term(spec, channels, facts, f"distill.{name}")
-        _try_out(term, learnt, taught, torch.zeros(1, *recipe.augment.crop, dtype=torch.int64), f"distill.{name}")
+        behind = _behind(spec, contexts)
+        levels = [(learnt[s], taught[t]) for s, t in zip(paths(behind.student), paths(behind.teacher), strict=True)]
+        supplied = facts | _measured(behind, levels, recipe.augment.crop)
+        term = _build_term(behind, levels, supplied, f"distill.{name}")
+        _try_out(term, learnt, taught, target, f"distill.{name}")
         terms[name] = term
     if hasattr(teacher, "auxiliary") and not any("aux" in path for path in taught):
         teacher.auxiliary = None  # type: ignore[assignment]
@@ -209,31 +239,44 @@ def package_config(recipe: Recipe, student: nn.Module, classes: Classes) -> Pack
     """Say what the exported student is; the auxiliary head stays behind."""
     assert recipe.student.model is not None
     name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
-    if name == "pspnet":
+    if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
         options["auxiliary_channels"] = 0
     palette = [list(colour) for colour in classes.palette]
-    resize = None if recipe.data.resize is None else list(recipe.data.resize)
-    return PackageConfig(name, options, list(classes.names), palette, classes.ignore_index, resize)
+    names, void = list(classes.names), classes.ignore_index
+    return PackageConfig(name, options, names, palette, void, recipe.data.resize)
 
 
-def _channels(tensors: Mapping[str, Tensor], tap: Tap) -> int | tuple[int, ...]:
-    """Count the channels of a tap, or those of each of its levels."""
-    return tensors[tap].shape[1] if isinstance(tap, str) else tuple(tensors[path].shape[1] for path in tap)
+def _contexts(specs: Iterable[TermSpec]) -> dict[str, str]:
+    """Name one context for each student tap that terms want it on: CIRKDv2's losses share theirs."""
+    wanted = dict.fromkeys(path for spec in specs if spec.adapter.startswith(CONTEXT) for path in paths(spec.student))
+    return {path: CONTEXT if not k else f"{CONTEXT}~{k + 1}" for k, path in enumerate(wanted)}
 
 
-def _build_term(spec: TermSpec, channels: tuple[Any, Any], facts: Mapping[str, int], where: str) -> Term:
-    student, teacher = channels
-    factory: Callable[..., Any] = resolve(spec.method, LOSSES, "loss")
-    supplied = {
-        **facts,
-        "student_channels": student if spec.adapter in ("none", "graph-context") else teacher,
-        "teacher_channels": teacher,
+def _behind(spec: TermSpec, contexts: Mapping[str, str]) -> TermSpec:
+    """Return what is left of a term behind the contexts of its taps."""
+    if not spec.adapter.startswith(CONTEXT):
+        return spec
+    names = tuple(contexts[path] for path in paths(spec.student))
+    adapter = spec.adapter.removeprefix(CONTEXT).removeprefix("-") or "none"
+    return spec.model_copy(update={"student": names[0] if isinstance(spec.student, str) else names, "adapter": adapter})
+
+
+def _measured(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], crop: tuple[int, int]) -> dict[str, Any]:
+    """Return what a loss may ask of the tensors that it will receive; of a list of taps, level by level."""
+    sized = [s if spec.resize == "student" else t for s, t in levels]
+    measured: dict[str, tuple[Any, ...]] = {
+        "student_channels": tuple((s if spec.adapter == "none" else t).shape[1] for s, t in levels),
+        "teacher_channels": tuple(t.shape[1] for _, t in levels),
+        "teacher_size": tuple(crop if spec.resize == "label" else tuple(x.shape[2:]) for x in sized),
     }
-    loss = construct(factory, spec.options, supplied, where)
-    if isinstance(student, tuple):
-        adapter: nn.Module = Each(make_adapter(spec.adapter, *pair) for pair in zip(student, teacher, strict=True))
-    else:
-        adapter = make_adapter(spec.adapter, student, teacher)
+    return {name: values[0] for name, values in measured.items()} if isinstance(spec.student, str) else measured
+
+
+def _build_term(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], supplied: Mapping[str, Any], where: str) -> Term:
+    loss = construct(resolve(spec.method, LOSSES, "loss"), spec.options, supplied, where)
+    kind = cast("Adapter", spec.adapter)
+    adapters = [make_adapter(kind, s.shape[1], t.shape[1]) for s, t in levels]
+    adapter = adapters[0] if isinstance(spec.student, str) else Each(adapters)
     return Term(
         loss, Pair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize
     )
@@ -261,7 +304,8 @@ def _misfit(taps: Pair, learnt: Mapping[str, Tensor], taught: Mapping[str, Tenso
         if student[1] != teacher[1]:
             convolutions.append(f"{student[1]} -> {teacher[1]}")
         sizes_differ |= student[2:] != teacher[2:]
-    mend = [f"'adapter: conv' (a 1x1 convolution {', '.join(convolutions)})"] if convolutions else []
+    adapter = f"{CONTEXT}-conv" if any(path.startswith(CONTEXT) for path in paths(taps.student)) else "conv"
+    mend = [f"'adapter: {adapter}' (a 1x1 convolution {', '.join(convolutions)})"] if convolutions else []
     mend += ["'resize: teacher'"] if sizes_differ else []
     return f"{'; '.join(shapes)}. {'Mend it with ' + ' and '.join(mend) + '. ' if mend else ''}"
 

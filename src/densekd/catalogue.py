@@ -7,7 +7,7 @@ from textwrap import dedent
 
 from torch import nn
 
-from densekd.losses import LOSSES
+from densekd.losses import LEFT_OUT, LOSSES
 
 _HEAD = """\
 # Losses
@@ -16,17 +16,9 @@ Every method of `densekd`, as its own docstring says it. This file is generated:
 `python -m densekd.catalogue > docs/losses.md`.
 
 A loss takes `(student, teacher, target)` and returns one unweighted scalar; weight, taps, adapter and resizing belong
-to the term of a recipe. `student_channels`, `teacher_channels`, `num_classes` and `ignore_index` are measured and never
-written in a recipe. In the formulas B, C, H, W are the sizes of a map, T is the temperature, KL(p || q) =
-sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions."""
-
-_LEFT_OUT = """\
-## Left out
-
-Methods of the source systems that are not here: activation boundaries (`ab`), overhaul of feature distillation (`ofd`),
-factor transfer (`ft`) and relational distillation of whole samples (`rkd`) are made for image classification; the
-experiments in the history of SegDistill (`segdistill.history.*`: spatial blocks, pixel masks, shifted groups) were
-given up by its authors."""
+to the term of a recipe. `student_channels`, `teacher_channels`, `teacher_size`, `num_classes` and `ignore_index` are
+measured and never written in a recipe. In the formulas B, C, H, W are the sizes of a map, T is the temperature,
+KL(p || q) = sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions."""
 
 _SECTION = re.compile(r"^(Args|Shape|Raises|Returns):", re.MULTILINE)
 _LABEL = re.compile(r"(?<![\w*])(Tap|Weight|Cost): ?")
@@ -42,7 +34,9 @@ def catalogue(losses: Mapping[str, type[nn.Module]] = LOSSES) -> str:
     rows = [f"| [`{name}`](#{name}) | {_summary(loss)} | {_paper(loss)} |" for name, loss in losses.items()]
     table = "\n".join(["| name | what it matches | source |", "|---|---|---|", *rows])
     sections = [_section(name, loss) for name, loss in losses.items()]
-    return "\n\n".join([_HEAD, table, *sections, _LEFT_OUT]) + "\n"
+    left_out = "\n".join(f"- `{name}`: {reason}." for name, reason in LEFT_OUT.items())
+    head = "## Left out\n\nMethods of the source systems that are not here:"
+    return "\n\n".join([_HEAD, table, *sections, head, left_out]) + "\n"
 
 
 def _summary(loss: type[nn.Module]) -> str:

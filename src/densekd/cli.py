@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 console = Console()
 
+data_app = typer.Typer(help="Check, prepare and pack data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
 RecipePath = Annotated[str, typer.Argument(help="a YAML file, a run folder, or the name of a shipped recipe")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value", show_default=False)]
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
@@ -31,6 +34,10 @@ Strategy = Annotated[str, typer.Option(help="Lightning strategy: auto, ddp, fsdp
 Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
 ModelPath = Annotated[Path, typer.Argument(help="run folder, student folder or checkpoint")]
+Workers = Annotated[int, typer.Option("--workers", help="processes")]
+EvaluationChanges = Annotated[
+    list[str] | None, typer.Argument(help="key=value of the recipe's evaluation part", show_default=False)
+]
 DataPath = Annotated[Path | None, typer.Option("--data", help="data folder or recipe; default: the run's own data")]
 
 
@@ -80,15 +87,16 @@ def quickstart(
 @app.command()
 def evaluate(
     model: ModelPath,
+    changes: EvaluationChanges = None,
     data: DataPath = None,
     split: Annotated[str | None, typer.Option(help="default: the recipe's validation split, or val")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
 ) -> None:
-    """Score a model on whole images at their original size."""
+    """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
     from densekd.inspection import evaluate_path
     from densekd.tables import score_table
 
-    scores = evaluate_path(model, data, split)
+    scores = evaluate_path(model, data, split, changes or [])
     console.print(score_table(scores))
     if json is not None:
         import json as json_module
@@ -102,18 +110,21 @@ def evaluate(
 def predict(
     model: ModelPath,
     images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
+    changes: EvaluationChanges = None,
     out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
+    submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
-    """Write label PNGs and colour overlays."""
-    from densekd.evaluation import predict_folder
-    from densekd.inspection import classes_of, open_model
+    """Write label PNGs and colour overlays, or the files of a benchmark's submission."""
+    from densekd.evaluation import predict_folder, write_submission
+    from densekd.inspection import open_predictor
 
-    package = open_model(model)
     out = out or (model if model.is_dir() else model.parent) / "predictions"
-    resize = package.config.resize
-    count = predict_folder(
-        package.model, classes_of(package.config), None if resize is None else (resize[0], resize[1]), images, out
-    )
+    predict = open_predictor(model, changes or [])
+    if submission is not None:
+        count = write_submission(predict, images, out, submission)
+        console.print(f"{count} images: {out}", highlight=False, soft_wrap=True)
+        return
+    count = predict_folder(predict, images, out)
     console.print(f"{count} images: {out / 'labels'}, {out / 'overlays'}", highlight=False, soft_wrap=True)
 
 
@@ -139,6 +150,69 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
 
     _silence_libraries()
     console.print(run_check(loaded, console))
+
+
+@data_app.command("check")
+def data_check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    json: Annotated[Path | None, typer.Option("--json", help="also write everything here")] = None,
+    workers: Workers = 4,
+) -> None:
+    """Read every image and label of a recipe's data; exit 1 if a training would fail."""
+    from densekd.files import write_text
+    from densekd.preflight import check_data, data_table
+    from densekd.recipe import load_recipe
+
+    report = check_data(load_recipe(_recipe_file(recipe), overrides or ()), workers)
+    console.print(data_table(report))
+    if json is not None:
+        import json as json_module
+
+        write_text(json, json_module.dumps(report.to_json(), indent=1) + "\n")
+    if report.fails:
+        raise typer.Exit(1)
+
+
+@data_app.command("prepare")
+def data_prepare(
+    dataset: Annotated[str, typer.Argument(help="cityscapes or cocostuff10k")],
+    root: Annotated[Path, typer.Argument(help="folder of the data")],
+    workers: Workers = 4,
+) -> None:
+    """Make the label pictures that training reads from what a benchmark publishes."""
+    from densekd.data.prepare import PREPARE
+    from densekd.lookup import resolve
+
+    count = resolve(dataset, PREPARE, "dataset to prepare")(root, workers)
+    console.print(f"{count} labels written", highlight=False)
+
+
+@data_app.command("shard")
+def data_shard(
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Argument(help="folder for the tars and their indices")],
+    overrides: Overrides = None,
+    megabytes: Annotated[int, typer.Option(help="size of one tar")] = 500,
+    images: Annotated[
+        Literal["as-is", "uncompressed"], typer.Option(help="uncompressed: larger, and nothing to decode")
+    ] = "as-is",
+) -> None:
+    """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
+    from rich.progress import track
+
+    from densekd.build import build_files
+    from densekd.data.shards import write_shards
+    from densekd.recipe import load_recipe
+
+    data = load_recipe(_recipe_file(recipe), overrides or ()).data
+    for split in dict.fromkeys((data.train, data.val)):
+        files = build_files(data, split)
+        for _ in track(
+            write_shards(files, split, out, megabytes, images), f"packing {split}", len(files), transient=True
+        ):
+            pass
+        console.print(f"{split}: {len(files)} samples in {out}", highlight=False, soft_wrap=True)
 
 
 @app.command()

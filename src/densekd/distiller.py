@@ -5,11 +5,12 @@ from typing import Any, Protocol
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from densekd.optim import Joint, Optimisation, make_optimiser, make_schedule
 from densekd.taps import Frozen, Taps
-from densekd.terms import Term, paths
+from densekd.terms import Context, Term, paths
 
 
 class Task(Protocol):
@@ -34,7 +35,7 @@ class Distiller(L.LightningModule):
         student: takes float RGB in [0, 1], ``[B, 3, H, W]``.
         teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints.
         task: see :mod:`densekd.tasks`.
-        terms: name -> term.
+        terms: name -> term, or context that the terms after it name as a student tap.
         optimisation: see :class:`densekd.optim.Optimisation`.
     """
 
@@ -43,7 +44,7 @@ class Distiller(L.LightningModule):
         student: nn.Module,
         teacher: nn.Module | None,
         task: Task,
-        terms: Mapping[str, Term],
+        terms: Mapping[str, Term | Context],
         optimisation: Optimisation,
     ) -> None:
         super().__init__()
@@ -52,12 +53,24 @@ class Distiller(L.LightningModule):
         self.task = task
         self.optimisation = optimisation
         self.metric = task.metric()
-        taps = [path for term in terms.values() for path in paths(term.taps.student)] + task.student_taps(student)
+        contexts = {name for name, term in terms.items() if isinstance(term, Context)}
+        read = [path for term in terms.values() for path in paths(term.taps.student) if path not in contexts]
+        taps = [*read, *task.student_taps(student)]
         self._taps = Taps(student, dict.fromkeys(taps))
         self.teacher: Frozen | None = None
         if teacher is not None:
             frozen: nn.Module = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.teacher = Frozen(frozen, dict.fromkeys(p for term in terms.values() for p in paths(term.taps.teacher)))
+        # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
+        # remember is equal on all processes as it is, and may be gigabytes.
+        others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
+        self._ddp_params_and_buffers_to_ignore = others
+
+    def on_fit_start(self) -> None:
+        """Let what losses remember begin equal on all processes."""
+        if dist.is_available() and dist.is_initialized():
+            for buffer in self.terms.buffers():
+                dist.broadcast(buffer, 0)
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted."""
@@ -68,6 +81,9 @@ class Distiller(L.LightningModule):
         output, learnt = self._taps(images)
         losses = {f"task/{name}": v for name, v in self.task.losses(self.student, output, learnt, target).items()}
         for name, term in self.terms.items():
+            if isinstance(term, Context):
+                learnt[name] = term(learnt)
+                continue
             assert isinstance(term, Term)
             weight = term.weight(n)
             losses[f"distill/{name}"] = weight * term(learnt, taught, target) if weight else images.new_zeros(())

@@ -11,20 +11,20 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from densekd.build import build_files, probe
+from densekd.build import build_files, build_inference, probe
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
 from densekd.data.folder import folder
 from densekd.errors import RecipeError, UserError
-from densekd.evaluation import evaluate
+from densekd.evaluation import Predictor, evaluate, scoring_of
 from densekd.lookup import construct
-from densekd.losses import LOSSES
+from densekd.losses import LEFT_OUT, LOSSES
 from densekd.models import MODELS, find_model
 from densekd.models.backbones import BACKBONES
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import Package, PackageConfig, build_packaged, load_package
 from densekd.models.sources import SOURCES
-from densekd.recipe import load_recipe
+from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
 
 
 def open_model(path: Path) -> Package:
@@ -54,7 +54,18 @@ def classes_of(config: PackageConfig) -> Classes:
     return Classes(tuple(config.classes), palette, config.ignore_index)
 
 
-def evaluate_path(model: Path, data: Path | None, split: str | None) -> dict[str, Any]:
+def open_predictor(path: Path, changes: Sequence[str]) -> Predictor:
+    """Open a model to label pictures with, in the mode its recipe names, changed by ``key=value``.
+
+    Raises:
+        UserError: as :func:`open_model`; an unknown key or a wrong value.
+    """
+    model, config = open_model(path)
+    inference = build_inference(evaluation_of(path, changes))
+    return Predictor(model, classes_of(config), config.resize, inference)
+
+
+def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Sequence[str] = ()) -> dict[str, Any]:
     """Score a model file on a data folder, a recipe's data, or the data of the model's own run.
 
     Args:
@@ -62,6 +73,7 @@ def evaluate_path(model: Path, data: Path | None, split: str | None) -> dict[str
         data: a folder in the ``folder`` layout (without ``classes.json`` the model's classes are taken), a recipe, or
             None for the recipe of the run the model lies in.
         split: None for the recipe's validation split, ``val`` for a folder.
+        changes: ``key=value`` of the recipe's evaluation part.
 
     Raises:
         UserError: nothing to evaluate on, or other classes than the model's.
@@ -73,10 +85,20 @@ def evaluate_path(model: Path, data: Path | None, split: str | None) -> dict[str
             f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the "
             f"data's {len(files.classes.names)} ({', '.join(files.classes.names)})."
         )
-    resize = package.config.resize
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scores = evaluate(package.model.to(device), files, None if resize is None else (resize[0], resize[1]))
+    scoring = scoring_of(evaluation_of(model, changes))
+    scores = evaluate(package.model.to(device), files, package.config.resize, scoring)
     return {"model": str(model), "split": split, **scores}
+
+
+def evaluation_of(model: Path, changes: Sequence[str]) -> EvaluationSpec:
+    """Return the evaluation part of the recipe of the model's run, if it lies in one, with changes.
+
+    Raises:
+        RecipeError: an unknown key or a wrong value.
+    """
+    recipe = _recipe_of(model)
+    return change_evaluation(EvaluationSpec() if recipe is None else load_recipe(recipe).evaluation, changes)
 
 
 def describe_model(name: str, options: Sequence[str], size: str) -> Table:
@@ -110,8 +132,12 @@ def describe_model(name: str, options: Sequence[str], size: str) -> Table:
 
 
 def describe_losses() -> Table:
-    """Return the losses with their options."""
-    return _catalogue("method", LOSSES)
+    """Return the losses with their options, and what was left out."""
+    table = _catalogue("method", LOSSES)
+    table.add_section()
+    for name, reason in LEFT_OUT.items():
+        table.add_row(name, f"left out: {reason}", "")
+    return table
 
 
 def describe_models() -> Table:
@@ -138,10 +164,15 @@ def _catalogue(kind: str, things: Mapping[str, Any]) -> Table:
     return table
 
 
+def _recipe_of(model: Path) -> Path | None:
+    """Return the recipe of the run folder that a model lies in."""
+    candidates = (folder / "recipe.yaml" for folder in (model, model.parent, model.parent.parent))
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def _files(model: Path, package: Package, data: Path | None, split: str | None) -> tuple[SegmentationFiles, str]:
     if data is None:
-        candidates = (model / "recipe.yaml", model.parent / "recipe.yaml", model.parent.parent / "recipe.yaml")
-        data = next((path for path in candidates if path.is_file()), None)
+        data = _recipe_of(model)
         if data is None:
             raise UserError(f"{model} lies in no run folder; say what to evaluate on: --data FOLDER-OR-RECIPE.")
     if data.is_dir() and not (data / "recipe.yaml").is_file():

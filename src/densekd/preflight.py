@@ -11,18 +11,23 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from densekd.build import Built, build
-from densekd.data.files import SegmentationFiles
+from densekd.build import Built, build, build_files
+from densekd.data.check import DataReport, Problem, look_at_all, summarise
+from densekd.data.files import Classes, SegmentationFiles
+from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate
 from densekd.recipe import Recipe
 from densekd.runs import RunFolder
-from densekd.terms import Term, paths
+from densekd.terms import Context, Term, paths
 from densekd.train import Launch, fit
 
 _STEPS = 4
+_SHOWN = 30
 _SAMPLE = 32
 
 
@@ -55,13 +60,54 @@ def check(recipe: Recipe, console: Console) -> Table:
         score = evaluate(built.scored_teacher, sample, recipe.data.resize)["miou"]
         table.add_row("teacher's mIoU", f"{score:.1f} % on {len(sample)} validation images")
     for name, term in distiller.terms.items():
-        assert isinstance(term, Term)
-        table.add_row(f"term {name}", f"{', '.join(paths(term.taps.student))} <- {', '.join(paths(term.taps.teacher))}")
+        assert isinstance(term, Term | Context)
+        taps = " <- ".join(", ".join(paths(tap)) for tap in term.taps if tap)
+        table.add_row(f"{type(term).__name__.lower()} {name}", taps)
     losses, seconds = _try_steps(recipe, built, console)
     table.add_row("first losses", losses)
     left = timedelta(seconds=round(seconds * recipe.training.steps))
     table.add_row("time", f"{seconds:.3f} s a step, {left} for {recipe.training.steps} steps, validation not counted")
     table.add_row("peak memory", _peak_memory())
+    return table
+
+
+def check_data(recipe: Recipe, workers: int) -> DataReport:
+    """Read every file of both splits, with progress; nothing is trained.
+
+    Raises:
+        RecipeError: an unknown dataset.
+    """
+    splits, missing = [], []
+    for split in dict.fromkeys((recipe.data.train, recipe.data.val)):
+        try:
+            files = build_files(recipe.data, split)
+        except RecipeError:
+            raise
+        except UserError as error:
+            missing.append(Problem("error", split, recipe.data.root, str(error)))
+            continue
+        facts = look_at_all(files, workers)
+        splits.append((split, files, list(track(facts, f"reading {split}", total=len(files), transient=True))))
+    classes = splits[0][1].classes if splits else Classes((), ())
+    return summarise(classes.names, classes.ignore_index, splits, missing)
+
+
+def data_table(report: DataReport) -> Table:
+    """Show sizes, classes and problems; of many problems the first of each kind of message."""
+    table = Table("split", "what", "found", title="data", title_justify="left")
+    for part in report.splits:
+        sizes = ", ".join(f"{n} of {height} x {width}" for (height, width), n in list(part.sizes.items())[:4])
+        more = f", and {len(part.sizes) - 4} more sizes" if len(part.sizes) > 4 else ""
+        table.add_row(part.split, "images", f"{part.images}: {sizes}{more}")
+        total = max(1, sum(part.histogram))
+        shares = zip((*report.names, "void"), part.histogram, strict=True)
+        table.add_row("", "classes", ", ".join(f"{name} {100 * pixels / total:.2f} %" for name, pixels in shares))
+        table.add_section()
+    for problem in report.problems[:_SHOWN]:
+        colour = "red" if problem.level == "error" else "yellow"
+        table.add_row(problem.split, f"[{colour}]{problem.level}[/]", escape(f"{problem.what} {problem.file}".strip()))
+    if len(report.problems) > _SHOWN:
+        table.add_row("", "", f"and {len(report.problems) - _SHOWN} more; --json FILE has them all")
     return table
 
 

@@ -23,6 +23,22 @@ Tap = str | Annotated[tuple[str, ...], Field(min_length=1)]
 _CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Plain data only, and no key twice in a mapping: YAML lets the last one win without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, or refuse it."""
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{name}' is there twice; keep one", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -39,6 +55,7 @@ class ModelSpec(_Part):
     checkpoint: str | None = Field(
         None, description="all weights: package, run folder, .safetensors, .ckpt or .pth; a teacher may say 'untrained'"
     )
+    allow: tuple[str, ...] = Field((), description="patterns of keys that the checkpoint may lack or have besides")
 
 
 class DataSpec(_Part):
@@ -48,12 +65,21 @@ class DataSpec(_Part):
     root: str = Field(description="folder of the data")
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
-    resize: Size | None = Field(None, description="height, width every image is first brought to; also at evaluation")
+    resize: Size | tuple[PositiveInt] | None = Field(
+        None,
+        description="what every image is first brought to, also at evaluation: height and width, or one number, "
+        "its shorter side",
+    )
     batch_size: int = Field(
         8, ge=1, description="images of one optimiser step, over all processes and accumulated parts"
     )
     workers: int = Field(0, ge=0, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def _side(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
 
     @field_validator("cache", mode="before")
     @classmethod
@@ -94,6 +120,28 @@ class TaskSpec(_Part):
     )
 
 
+class EvaluationSpec(_Part):
+    """How whole images are predicted and scored, in validation and afterwards."""
+
+    crop: Size | None = Field(None, description="height, width of sliding windows; none: the whole image at once")
+    stride: Size | None = Field(None, description="step of the windows; default: two thirds of the crop")
+    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="factors on the image's size, averaged")
+    flip: Literal["none", "horizontal"] = Field("none", description="also predict the mirrored image")
+    average: Literal["softmax", "logits"] = Field("softmax", description="what scales and mirror images average")
+    absent: Literal["excluded", "zero"] = Field(
+        "excluded", description="classes that never occur in the means; zero: TorchDistiller, CIRKD, HWD"
+    )
+    boundary: float = Field(0.0, ge=0, lt=1, description="tolerance of the boundary score in diagonals; 0: no score")
+
+    @model_validator(mode="after")
+    def _covering(self) -> "EvaluationSpec":
+        if self.stride is not None and (
+            self.crop is None or any(s > c for s, c in zip(self.stride, self.crop, strict=True))
+        ):
+            raise ValueError("stride needs a crop that is at least as large, or windows leave gaps")
+        return self
+
+
 class WeightSpec(_Part):
     """The weight of a term over the steps."""
 
@@ -112,7 +160,9 @@ class TermSpec(_Part):
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the loss")
     student: Tap = Field("logits", description="tap, or a list for one loss; braces fan out: features.{0,1,2,3}")
     teacher: Tap = Field("logits", description="tap, or a list; braces fan out in step with the student's")
-    adapter: Literal["none", "conv", "conv-bn-relu", "graph-context"] = "none"
+    adapter: Literal["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"] = Field(
+        "none", description="learnt, on the student's tap; all terms on one tap share its graph-context"
+    )
     resize: Literal["none", "teacher", "student", "label"] = "none"
 
     @field_validator("weight", mode="before")
@@ -192,6 +242,7 @@ class Recipe(_Part):
     teacher: ModelSpec | None = None
     distill: tuple[TermSpec, ...] = ()
     task: TaskSpec = TaskSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     training: TrainingSpec
     baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
@@ -204,7 +255,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: a missing or malformed file, an unknown key (the message lists the known ones), a wrong value.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}).") from error
     except yaml.YAMLError as error:
@@ -242,6 +293,21 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
     return recipe
+
+
+def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
+    """Apply ``key=value`` changes to the evaluation part of a recipe.
+
+    Raises:
+        RecipeError: an unknown key or a wrong value.
+    """
+    content: dict[str, Any] = spec.model_dump(mode="json")
+    for change in changes:
+        _override(content, change)
+    try:
+        return EvaluationSpec.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(e, EvaluationSpec) for e in error.errors())) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -292,10 +358,10 @@ def _index(place: list[Any], part: str, key: str) -> int:
     return int(part)
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, part: type[BaseModel] = Recipe) -> str:
     location = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _fields_at(Recipe, error["loc"][:-1])
+        known = _fields_at(part, error["loc"][:-1])
         return f"{location}: unknown key. {suggest(str(error['loc'][-1]), known)}"
     if error["type"] == "missing":
         return f"{location}: missing."

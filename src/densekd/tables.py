@@ -5,6 +5,14 @@ from typing import Any
 from rich.table import Table
 
 _TITLES = {"teacher": "teacher", "baseline": "student alone", "student": "student"}
+_MEANS = {
+    "miou": "mIoU",
+    "fwiou": "fwIoU",
+    "macc": "mAcc",
+    "aacc": "aAcc",
+    "boundary": "boundary F-score",
+    "ece": "calibration error",
+}
 
 
 def score_table(scores: dict[str, Any]) -> Table:
@@ -14,8 +22,11 @@ def score_table(scores: dict[str, Any]) -> Table:
     for name, value in scores["iou"].items():
         table.add_row(name, _percent(value))
     table.add_section()
-    for key, name in (("miou", "mIoU"), ("macc", "mAcc"), ("aacc", "aAcc")):
-        table.add_row(name, _percent(scores[key]), style="bold" if key == "miou" else "")
+    for key, name in _MEANS.items():
+        if key in scores:
+            table.add_row(name, _percent(scores[key]), style="bold" if key == "miou" else "")
+    if scores.get("miou_interval"):
+        table.add_row("mIoU, 95 % over images", " to ".join(_percent(end) for end in scores["miou_interval"]))
     return table
 
 

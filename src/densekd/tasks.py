@@ -1,6 +1,6 @@
 """A task: what "run the model, its own loss, its metrics" means. The distiller is blind to which one it serves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
@@ -10,10 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.errors import UserError
+from densekd.inference import Inference, Prediction
 from densekd.metrics import ConfusionMatrix
 
 Batch = Mapping[str, Tensor]
 Normalise = Literal["valid", "all"]
+
+# Pixels that are predicted together: small images in batches, a Cityscapes frame alone.
+_PIXELS = 1 << 21
 
 
 class Segmentation(nn.Module):
@@ -26,6 +30,8 @@ class Segmentation(nn.Module):
         auxiliary_weight: factor of the auxiliary head's cross-entropy, for students that have one.
         normalise: the cross-entropy's divisor: the (weighted) number of ``valid`` pixels, those that are not void
             (TorchDistiller, CIRKD, HWD), or of ``all`` pixels, unweighted (the mmsegmentation family, SegDistill).
+
+    ``inference`` says how :meth:`evaluate` predicts whole images.
     """
 
     class_weights: Tensor | None
@@ -43,6 +49,7 @@ class Segmentation(nn.Module):
         self.ignore_index = ignore_index
         self.auxiliary_weight = auxiliary_weight
         self.normalise = normalise
+        self.inference = Inference()
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def student_taps(self, student: nn.Module) -> list[str]:
@@ -79,12 +86,22 @@ class Segmentation(nn.Module):
 
     def evaluate(self, model: nn.Module, samples: Sequence[Any], metric: ConfusionMatrix) -> None:
         """Add samples ``(image uint8 [3, H, W], label [H', W'])`` of any size to ``metric``."""
-        device = metric.counts.device
-        for _, group in groupby(samples, key=lambda sample: (sample.image.shape, sample.label.shape)):
-            images, labels = (torch.stack(column).to(device) for column in zip(*group, strict=True))
-            metric.update(self.predict(model, images, labels.shape[-2:]), labels.long())
+        for predicted, labels in self.predictions(model, samples, metric.counts.device):
+            metric.update(predicted.label, labels)
 
-    def predict(self, model: nn.Module, images: Tensor, size: torch.Size) -> Tensor:
+    def predictions(
+        self, model: nn.Module, samples: Sequence[Any], device: torch.device
+    ) -> Iterator[tuple[Prediction, Tensor]]:
+        """Predict samples, those of one size together; yield predictions and int64 labels ``[B, H', W']``."""
+        for _, group in groupby(samples, key=lambda sample: (sample.image.shape, sample.label.shape)):
+            alike = list(group)
+            together = max(1, _PIXELS // alike[0].label.numel())
+            for first in range(0, len(alike), together):
+                some = zip(*alike[first : first + together], strict=True)
+                images, labels = (torch.stack(column).to(device) for column in some)
+                yield self.predict(model, images, labels.shape[-2:]), labels.long()
+
+    def predict(self, model: nn.Module, images: Tensor, size: torch.Size) -> Prediction:
         """Predict whole images.
 
         Args:
@@ -92,14 +109,14 @@ class Segmentation(nn.Module):
             images: uint8 RGB ``[B, 3, H, W]``.
             size: (height, width) of the prediction; the logits are enlarged to it before the maximum is taken.
 
-        Returns:
-            Class numbers ``[B, *size]`` (int64).
-
         Raises:
             UserError: a model of another number of classes.
         """
-        logits = self._checked(model(self.images({"images": images})))
-        return enlarge(model, logits, size).argmax(1)
+
+        images = self.images({"images": images})
+        return self.inference.predict(
+            lambda part: self._checked(model(part)), images, (size[0], size[1]), align_corners(model)
+        )
 
     def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
         total = F.cross_entropy(
@@ -138,13 +155,15 @@ class Segmentation(nn.Module):
 
 def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
     """Resize logits bilinearly to ``size`` in at least float32; ``align_corners`` is the model's, else False."""
-    align_corners = bool(getattr(model, "align_corners", False))
     logits = logits.float() if logits.dtype.itemsize < 4 else logits
-    return (
-        logits
-        if logits.shape[-2:] == size
-        else F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
-    )
+    if logits.shape[-2:] == size:
+        return logits
+    return F.interpolate(logits, size, mode="bilinear", align_corners=align_corners(model))
+
+
+def align_corners(model: nn.Module) -> bool:
+    """Say how a model's logits are enlarged; False for models that do not say."""
+    return bool(getattr(model, "align_corners", False))
 
 
 def balanced_weights(frequency: Tensor) -> Tensor:

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.adapters import GraphContext
 from densekd.errors import RecipeError
 
 Shape = Literal["linear", "exponential", "jump"]
 Resize = Literal["none", "teacher", "student", "label"]
 Tap = str | tuple[str, ...]
+Adapter = Literal["none", "conv", "conv-bn-relu"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class WeightSchedule:
 
     Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential) or 0 (jump).
     Decay for ``start < n < end``: ``value (end - n) / (end - start)`` (linear),
-    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on.
+    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on. Where the two overlap the
+    decay holds.
 
     Args:
         value: the weight between warm-up and decay.
@@ -40,19 +41,18 @@ class WeightSchedule:
 
     def __call__(self, n: int) -> float:
         """Return the weight at optimiser step ``n``, counted from 1."""
+        if self.decay is not None and n > self.decay[0]:
+            start, end = self.decay
+            if n >= end:
+                return 0.0
+            share = (end - n) / (end - start)
+            by_shape = {"linear": self.value * share, "exponential": 0.001 * self.value**share, "jump": 0.0}
+            return float(by_shape[self.decay_shape])
         if n < self.warmup:
             share = n / self.warmup
-            return float(
-                {"linear": self.value * share, "exponential": self.value**share, "jump": 0.0}[self.warmup_shape]
-            )
-        if self.decay is None or n <= self.decay[0]:
-            return self.value
-        start, end = self.decay
-        if n >= end:
-            return 0.0
-        share = (end - n) / (end - start)
-        by_shape = {"linear": self.value * share, "exponential": 0.001 * self.value**share, "jump": 0.0}
-        return float(by_shape[self.decay_shape])
+            by_shape = {"linear": self.value * share, "exponential": self.value**share, "jump": 0.0}
+            return float(by_shape[self.warmup_shape])
+        return self.value
 
 
 class Pair(NamedTuple):
@@ -119,6 +119,27 @@ class Term(nn.Module):
         return student, teacher
 
 
+class Context(nn.Module):
+    """A block on a student tap that several terms share: it runs, learns and is saved once.
+
+    It stands among the terms; its name there is a student tap for the terms after it.
+
+    Args:
+        tap: path in the student.
+        block: keeps the size of the map.
+    """
+
+    def __init__(self, tap: str, block: nn.Module) -> None:
+        super().__init__()
+        self.taps = Pair(tap, ())
+        self.block = block
+
+    def forward(self, learnt: Mapping[str, Tensor]) -> Tensor:
+        """Return the block's output for the student's taps."""
+        output: Tensor = self.block(_read(learnt, self.taps.student))
+        return output
+
+
 class Each(nn.ModuleList):
     """One adapter for each level of a tuple."""
 
@@ -132,21 +153,16 @@ def paths(tap: Tap) -> tuple[str, ...]:
     return (tap,) if isinstance(tap, str) else tap
 
 
-def make_adapter(
-    kind: Literal["none", "conv", "conv-bn-relu", "graph-context"], student_channels: int, teacher_channels: int
-) -> nn.Module:
+def make_adapter(kind: Adapter, student_channels: int, teacher_channels: int) -> nn.Module:
     """Build what turns ``[B, student_channels, H, W]`` into ``[B, teacher_channels, H, W]``.
 
     Args:
-        kind: ``none``, a 1x1 convolution (without bias, as CIRKD's), the same with batch norm and ReLU (HWD's), or
-            CIRKDv2's context block, which keeps the student's channels.
+        kind: ``none``, a 1x1 convolution (without bias, as CIRKD's), or the same with batch norm and ReLU (HWD's).
         student_channels: channels of the student's tap.
         teacher_channels: channels of the teacher's tap.
     """
     if kind == "none":
         return nn.Identity()
-    if kind == "graph-context":
-        return GraphContext(student_channels)
     conv = nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
     if kind == "conv":
         return conv

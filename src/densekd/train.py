@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
@@ -18,7 +19,8 @@ from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.data.segmentation import EvaluationSet
 from densekd.errors import RecipeError
-from densekd.evaluation import evaluate, sample_pictures
+from densekd.evaluation import Predictor, agreement, evaluate, sample_pictures, scoring_of
+from densekd.evaluation.pictures import confusion_picture
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
 from densekd.recipe import Recipe
@@ -28,6 +30,7 @@ from densekd.runs import Existing, RunFolder, is_first_process, prepare_run
 
 _SAMPLES = 6
 _TEACHER_SAMPLE = 32
+_DATA_SAMPLE = 32
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
         prepare_run(run, recipe, existing)
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
+    _look_at_data(built)
     for note in getattr(built.distiller.student, "notes", ()):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if built.scored_teacher is not None:
@@ -166,12 +170,19 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         models["baseline"] = load_package(baseline).model
     files, resize = built.validation, recipe.data.resize
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scores = {name: evaluate(model.to(device), files, resize, recipe.data.workers) for name, model in models.items()}
+    scoring = scoring_of(recipe.evaluation, recipe.data.workers)
+    scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
+    counts = {name: one.pop("confusion") for name, one in scores.items()}
+    write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
+    if built.scored_teacher is not None:
+        pair = (models["student"], built.scored_teacher)
+        scores["student"] |= agreement(*pair, files, resize, scoring.inference)
     palette = {name: list(colour) for name, colour in zip(files.classes.names, files.classes.palette, strict=True)}
     results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": palette}
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     chosen = sorted({round(k * (len(files) - 1) / max(1, _SAMPLES - 1)) for k in range(_SAMPLES)})
-    sample_pictures(models, files, resize, run.path / "predictions", chosen)
+    predictors = {name: Predictor(model, files.classes, resize, scoring.inference) for name, model in models.items()}
+    sample_pictures(predictors, files, run.path / "predictions", chosen)
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
@@ -191,6 +202,13 @@ def _baseline(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing
         console.print(f"training the student alone ({folder.path})", highlight=False, soft_wrap=True)
         train(alone, folder, launch, "resume" if existing == "resume" else "refuse", console)
     return folder.student
+
+
+def _look_at_data(built: Built) -> None:
+    """Read a sample of both splits, so that a broken set stops a training before its first step."""
+    for files in (built.training.files, built.validation):
+        for index in range(0, len(files), max(1, len(files) // _DATA_SAMPLE)):
+            files.pair(index)
 
 
 def _show_teacher(teacher: nn.Module, files: SegmentationFiles, recipe: Recipe, console: Console) -> None:

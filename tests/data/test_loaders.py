@@ -8,14 +8,14 @@ from densekd.data.folder import folder
 from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.data.segmentation import EvaluationSet, TrainingSet
-from densekd.data.transforms import RandomCrop
+from densekd.data.transforms import RandomScaledCrop
 
 STEPS = 5
 
 
 def loader(root: Path, workers: int, cache_bytes: int = 0) -> Any:
     files = folder(root, "train")
-    training = TrainingSet(files, None, RandomCrop((16, 16), 0.75, 255), 0, cache_bytes)
+    training = TrainingSet(files, None, RandomScaledCrop((16, 16), 0.75, 255), 0, cache_bytes)
     return training_loader(training, StepSampler(len(files), 4, STEPS, 0, Shard()), workers)
 
 

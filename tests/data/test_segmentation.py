@@ -21,7 +21,7 @@ from densekd.data.segmentation import (
     mix,
     to_model_input,
 )
-from densekd.data.transforms import RandomCrop, RandomScale, photometric_distortion
+from densekd.data.transforms import RandomScaledCrop, photometric_distortion
 from densekd.errors import UserError
 
 ONE = 32 * 48 * 4  # bytes of one decoded sample
@@ -33,8 +33,8 @@ def files(data_root: Path) -> SegmentationFiles:
 
 
 def training_set(files: SegmentationFiles, seed: int = 0, cache_bytes: int = 0) -> TrainingSet:
-    crop, flip = RandomCrop((24, 24), 0.75, 255), v2.RandomHorizontalFlip(0.5)
-    steps = [RandomScale(0.5, 2), crop, flip, photometric_distortion()]
+    crop, flip = RandomScaledCrop((24, 24), 0.75, 255, (0.5, 2)), v2.RandomHorizontalFlip(0.5)
+    steps = [crop, flip, photometric_distortion()]
     return TrainingSet(files, None, v2.Compose(steps), seed, cache_bytes)
 
 

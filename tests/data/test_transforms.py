@@ -3,8 +3,9 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
-from densekd.data.transforms import RandomBrightness, RandomCrop, RandomScale, photometric_distortion
+from densekd.data.transforms import RandomBrightness, RandomScaledCrop, photometric_distortion
 
 VOID = 255
 
@@ -29,7 +30,8 @@ def apply(transform: v2.Transform, image: Tensor, label: Tensor) -> tuple[Tensor
 
 
 def share_of_mixed_crops(max_class_share: float, draws: int) -> float:
-    crop, image, label = RandomCrop((16, 16), max_class_share, VOID), torch.zeros(3, 48, 48, dtype=torch.uint8), strip()
+    crop = RandomScaledCrop((16, 16), max_class_share, VOID)
+    image, label = torch.zeros(3, 48, 48, dtype=torch.uint8), strip()
     crops = [apply(crop, image, label)[1] for _ in range(draws)]
     return sum(float((c == 0).float().mean()) < 0.75 for c in crops) / draws
 
@@ -43,11 +45,11 @@ def test_crops_of_one_class_are_drawn_again() -> None:
 
 def test_a_picture_of_one_class_is_cropped_all_the_same() -> None:
     image, label = torch.zeros(3, 20, 20, dtype=torch.uint8), torch.full((20, 20), 3, dtype=torch.uint8)
-    assert apply(RandomCrop((8, 8), 0.75, VOID), image, label)[1].tolist() == [[3] * 8] * 8
+    assert apply(RandomScaledCrop((8, 8), 0.75, VOID), image, label)[1].tolist() == [[3] * 8] * 8
 
 
 def test_void_does_not_count_as_a_class() -> None:
-    crop = RandomCrop((4, 4), 0.75, VOID)
+    crop = RandomScaledCrop((4, 4), 0.75, VOID)
     label = torch.zeros(4, 4, dtype=torch.uint8)
     label[:2] = VOID
     assert not crop._accepts(label)
@@ -60,7 +62,7 @@ def test_void_does_not_count_as_a_class() -> None:
 def test_image_and_label_are_cut_in_the_same_place() -> None:
     image, label = checks(20, 24)
     for _ in range(10):
-        cut, cut_label = apply(RandomCrop((7, 9), 0.75, VOID), image, label)
+        cut, cut_label = apply(RandomScaledCrop((7, 9), 0.75, VOID), image, label)
         assert cut.shape == (3, 7, 9)
         assert torch.equal(cut[0], cut_label)
         assert torch.equal(cut[1], 255 - cut_label)
@@ -68,7 +70,7 @@ def test_image_and_label_are_cut_in_the_same_place() -> None:
 
 def test_padding_is_mean_colour_and_void_at_the_bottom_and_right() -> None:
     image, label = checks(5, 6)
-    padded, padded_label = apply(RandomCrop((8, 10), 0.75, VOID), image, label)
+    padded, padded_label = apply(RandomScaledCrop((8, 10), 0.75, VOID), image, label)
     assert padded.shape == (3, 8, 10)
     assert torch.equal(padded[:, :5, :6], image)
     assert torch.equal(padded_label[:5, :6], label)
@@ -80,7 +82,7 @@ def test_padding_is_mean_colour_and_void_at_the_bottom_and_right() -> None:
 
 def test_padding_of_one_side_only_crops_the_other() -> None:
     image, label = checks(5, 30)
-    padded, padded_label = apply(RandomCrop((8, 10), 1, VOID), image, label)
+    padded, padded_label = apply(RandomScaledCrop((8, 10), 1, VOID), image, label)
     assert padded.shape == (3, 8, 10)
     assert torch.equal(padded[0, :5], padded_label[:5])
     assert (padded_label[5:] == VOID).all()
@@ -88,35 +90,47 @@ def test_padding_of_one_side_only_crops_the_other() -> None:
 
 def test_the_void_label_of_the_data_is_the_padding() -> None:
     image, label = checks(5, 6)
-    assert apply(RandomCrop((6, 6), 1, 7), image, label)[1][5].tolist() == [7] * 6
+    assert apply(RandomScaledCrop((6, 6), 1, 7), image, label)[1][5].tolist() == [7] * 6
 
 
 def test_scale_factors_fill_their_range() -> None:
-    image, label = torch.zeros(3, 40, 80, dtype=torch.uint8), torch.zeros(40, 80, dtype=torch.uint8)
-    sizes = torch.tensor([apply(RandomScale(0.5, 2.0), image, label)[1].shape for _ in range(300)]).double()
-    factors = sizes[:, 1] / 80
+    crop = RandomScaledCrop((8, 8), 1, VOID, (0.5, 2.0))
+    flat = [tv_tensors.Mask(torch.zeros(400, 800, dtype=torch.uint8))]
+    sizes = torch.tensor([crop.make_params(flat)["scaled"] for _ in range(900)]).double()
+    factors = sizes[:, 1] / 800
     assert 0.5 <= factors.min() < 0.52
     assert 1.98 < factors.max() <= 2.0
     assert factors.mean().item() == pytest.approx(1.25, abs=0.08)
-    assert (sizes[:, 0] - 40 * factors).abs().max() <= 1
+    assert (sizes[:, 0] - 400 * factors).abs().max() <= 1
 
 
-def test_scale_resizes_image_and_label_to_one_size() -> None:
-    image, label = checks(20, 30)
-    scaled, scaled_label = apply(RandomScale(1.5, 1.5), image, label)
-    assert scaled.shape == (3, 30, 45)
-    assert scaled_label.shape == (30, 45)
-    assert scaled.dtype == scaled_label.dtype == torch.uint8
+@pytest.mark.parametrize("factor", [0.5, 0.613, 1.0, 1.5, 1.87, 2.0])
+def test_the_crop_is_that_of_the_whole_resized_picture(factor: float) -> None:
+    image, label = torch.randint(256, (3, 61, 83), dtype=torch.uint8), checks(61, 83)[1]
+    crop = RandomScaledCrop((24, 30), 1, VOID, (factor, factor))
+    for _ in range(20):
+        flat = [tv_tensors.Image(image), tv_tensors.Mask(label)]
+        parameters = crop.make_params(flat)
+        cut, cut_label = (crop.transform(x, parameters).as_subclass(Tensor) for x in flat)
+        size, (top, left, height, width) = list(parameters["scaled"]), parameters["box"]
+        assert (height, width) == (24, 30)
+        whole = functional.resize(image, size, antialias=True)[:, top : top + height, left : left + width]
+        nearest = functional.InterpolationMode.NEAREST
+        labels = functional.resize(label[None], size, interpolation=nearest)[0]
+        assert torch.equal(cut_label, labels[top : top + height, left : left + width])
+        difference = (cut.int() - whole.int()).abs()
+        assert difference.max() <= 1  # two roundings to 8 bits
+        assert (difference > 0).double().mean() < 0.03
 
 
 @pytest.mark.parametrize(
     "transform",
     [
-        RandomScale(0.4, 2.5),
-        RandomCrop((9, 33), 0.75, VOID),
+        RandomScaledCrop((20, 20), 1, VOID, (0.4, 2.5)),
+        RandomScaledCrop((9, 33), 0.75, VOID),
         v2.RandomHorizontalFlip(0.5),
         photometric_distortion(),
-        v2.Compose([RandomScale(0.5, 2), RandomCrop((16, 16), 0.75, VOID), v2.RandomHorizontalFlip(0.5)]),
+        v2.Compose([RandomScaledCrop((16, 16), 0.75, VOID, (0.5, 2)), v2.RandomHorizontalFlip(0.5)]),
     ],
     ids=["scale", "crop", "flip", "photometric", "all"],
 )

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.folder import folder
 from densekd.errors import UserError
-from densekd.evaluation import evaluate, predict_folder, sample_pictures
+from densekd.evaluation import Predictor, Scoring, evaluate, predict_folder, sample_pictures
 from densekd.evaluation.pictures import colour_picture, overlay
-from densekd.evaluation.predict import predict_one
 
 CLASSES = Classes(("dark", "red", "green"), ((10, 20, 30), (200, 0, 0), (0, 200, 0)))
 
@@ -85,7 +84,7 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
 
 
 def test_workers_change_nothing(files: SegmentationFiles) -> None:
-    assert evaluate(Colour(), files, None, workers=1) == evaluate(Colour(), files, None)
+    assert evaluate(Colour(), files, None, Scoring(workers=1)) == evaluate(Colour(), files, None)
 
 
 def test_evaluation_changes_no_gradient_and_leaves_evaluation_mode(files: SegmentationFiles) -> None:
@@ -99,14 +98,14 @@ def test_prediction_of_one_image_has_its_own_size() -> None:
     image = np.zeros((8, 12, 3), np.uint8)
     image[:, 6:, 0] = 255
     expected = [[0] * 6 + [1] * 6] * 8
-    assert predict_one(Colour(), image, CLASSES, None).tolist() == expected
-    assert predict_one(Colour(), image, CLASSES, (4, 6)).tolist() == expected
-    assert predict_one(Colour(), image, CLASSES, None).dtype == np.uint8
+    assert Predictor(Colour(), CLASSES, None)(image).tolist() == expected
+    assert Predictor(Colour(), CLASSES, (4, 6))(image).tolist() == expected
+    assert Predictor(Colour(), CLASSES, None)(image).dtype == np.uint8
 
 
 def test_a_folder_is_predicted_with_its_sub_folders(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert predict_folder(Colour(), CLASSES, None, pictures, out) == 2
+    assert predict_folder(Predictor(Colour(), CLASSES), pictures, out) == 2
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert written == ["labels/a.png", "labels/town/b.png", "overlays/a.png", "overlays/town/b.png"]
     label = Image.open(out / "labels" / "a.png")
@@ -116,7 +115,7 @@ def test_a_folder_is_predicted_with_its_sub_folders(pictures: Path, tmp_path: Pa
 
 
 def test_an_overlay_blends_image_and_classes_half_and_half(pictures: Path, tmp_path: Path) -> None:
-    predict_folder(Colour(), CLASSES, None, pictures, tmp_path / "out")
+    predict_folder(Predictor(Colour(), CLASSES), pictures, tmp_path / "out")
     blended = Image.open(tmp_path / "out" / "overlays" / "a.png")
     assert (blended.mode, blended.size) == ("RGB", (9, 6))
     assert blended.getpixel((0, 0)) == (5, 10, 15)
@@ -125,14 +124,14 @@ def test_an_overlay_blends_image_and_classes_half_and_half(pictures: Path, tmp_p
 
 def test_a_predicted_label_can_be_learnt_from_again(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    predict_folder(Colour(), CLASSES, None, pictures, out)
+    predict_folder(Predictor(Colour(), CLASSES), pictures, out)
     item = type("Item", (), {"label": out / "labels" / "a.png"})
     assert SegmentationFiles(CLASSES, (item,)).label(0).tolist() == [[0] * 4 + [1] * 5] * 6  # type: ignore[arg-type]
 
 
 def test_a_single_image(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert predict_folder(Colour(), CLASSES, None, pictures / "town" / "b.bmp", out) == 1
+    assert predict_folder(Predictor(Colour(), CLASSES), pictures / "town" / "b.bmp", out) == 1
     assert sorted(path.name for path in out.rglob("*.png")) == ["b.png", "b.png"]
     assert (out / "labels" / "b.png").is_file()
 
@@ -140,7 +139,7 @@ def test_a_single_image(pictures: Path, tmp_path: Path) -> None:
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     with pytest.raises(UserError) as error:
-        predict_folder(Colour(), CLASSES, None, tmp_path, tmp_path / "out")
+        predict_folder(Predictor(Colour(), CLASSES), tmp_path, tmp_path / "out")
     assert str(error.value).startswith(f"{tmp_path}: no images (.jpg, .jpeg, .png")
     assert not (tmp_path / "out").exists()
 
@@ -148,14 +147,15 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.jpg"])
 def test_a_place_that_does_not_exist(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: no such"):
-        predict_folder(Colour(), CLASSES, None, tmp_path / name, tmp_path / "out")
+        predict_folder(Predictor(Colour(), CLASSES), tmp_path / name, tmp_path / "out")
 
 
 def test_sample_pictures_are_named_after_image_and_model(files: SegmentationFiles, tmp_path: Path) -> None:
-    sample_pictures({"teacher": Constant(), "student": Colour()}, files, None, tmp_path, [0, 2])
-    parts = ("image", "student", "teacher", "truth")
+    predictors = {"teacher": Predictor(Constant(), files.classes), "student": Predictor(Colour(), files.classes)}
+    sample_pictures(predictors, files, tmp_path, [0, 2])
+    parts = ("image", "student", "student-errors", "teacher", "teacher-errors", "truth")
     written = sorted(path.name for path in tmp_path.iterdir())
-    assert written == [f"{stem}.{part}.png" for stem in ("000", "002") for part in parts]
+    assert written == sorted(f"{stem}.{part}.png" for stem in ("000", "002") for part in parts)
     image, label = files.pair(2)
     assert np.array_equal(Image.open(tmp_path / "002.image.png"), image)
     assert np.array_equal(Image.open(tmp_path / "002.truth.png"), label)
@@ -165,7 +165,7 @@ def test_sample_pictures_are_named_after_image_and_model(files: SegmentationFile
 def test_sample_pictures_of_sub_folders_lie_side_by_side(data_root: Path, tmp_path: Path) -> None:
     item = folder(data_root, "val").items[0]._replace(stem="town/000")
     files = SegmentationFiles(Classes(("a", "b", "c"), ((0, 0, 0),) * 3), (item,))
-    sample_pictures({}, files, None, tmp_path, [0])
+    sample_pictures({}, files, tmp_path, [0])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["town_000.image.png", "town_000.truth.png"]
 
 

@@ -69,6 +69,8 @@ def test_far_apart_distributions_are_finite() -> None:
     assert torch.autograd.grad(value, student)[0].isfinite().all()
 
 
+# While it traces an autograd function, torch.compile makes an instance of the base class, against torch's own advice.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_compiles_as_one_graph() -> None:
     student, teacher, weight = problem(2, 5, 3, 7)
     compiled = torch.compile(similarity_kl, fullgraph=True, backend="aot_eager")

@@ -21,3 +21,9 @@ def test_without_direction_there_is_no_gradient(scale: float) -> None:
     (gradient,) = torch.autograd.grad((y * torch.arange(3.0)).sum(), x)
     assert y.isfinite().all()
     assert gradient.abs().max().item() == 0
+
+
+def test_a_second_derivative_is_refused() -> None:
+    x = torch.randn(2, 3, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        torch.autograd.grad(unit(x, 1).square().sum(), x, create_graph=True)

@@ -55,4 +55,4 @@ def test_queues_are_identical_on_both_ranks_and_equal_one_process(tmp_path: Path
         assert torch.equal(first[name], second[name]), name
         torch.testing.assert_close(first[name], value, rtol=1e-6, atol=1e-6, msg=name)
     assert alone["channel.channels.pointer"].tolist() == [21]
-    assert alone["memory.pixels.pointer"].max().item() > 0
+    assert alone["memory.memory.pixels.pointer"].max().item() > 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densekd.losses.inputs import labels_at, require_one_map, require_one_shape, widen
+from densekd.losses.inputs import average_windows, labels_at, require_one_map, require_one_shape, widen
 
 
 @pytest.mark.parametrize("size", [(3, 5), (7, 9), (1, 1), (14, 4)])
@@ -19,6 +19,15 @@ def test_labels_come_by_nearest_neighbour(size: tuple[int, int]) -> None:
 def test_labels_of_the_right_size_are_not_touched() -> None:
     labels = torch.zeros(2, 7, 9, dtype=torch.int64)
     assert labels_at(labels, torch.Size((7, 9))) is labels
+
+
+@pytest.mark.parametrize("side", [2, 4])
+@pytest.mark.parametrize("size", [(8, 12), (6, 7), (5, 8), (1, 1), (3, 9)], ids=str)
+def test_average_is_that_of_partial_windows(size: tuple[int, int], side: int) -> None:
+    x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    ours, pooled = average_windows(x, side), F.avg_pool2d(x, side, ceil_mode=True)
+    torch.testing.assert_close(ours, pooled)
+    torch.testing.assert_close(*(torch.autograd.grad(y.square().sum(), x)[0] for y in (ours, pooled)))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Laws that every loss obeys: a new row of ``LOSSES`` is covered as soon as it stands in ``MAKE``."""
 
+import copy
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,9 @@ from densekd.losses.cwd import CWD
 from densekd.losses.pixel import Pixel
 
 VOID = 255
+
+# While it traces an autograd function, torch.compile makes an instance of the base class, against torch's own advice.
+TRACING = "ignore:.*should not be instantiated:DeprecationWarning"
 
 # One instance per behaviour; the key starts with the name in LOSSES.
 MAKE: dict[str, Callable[[], nn.Module]] = {
@@ -164,6 +169,65 @@ def test_state_round_trip(make: Callable[[], nn.Module]) -> None:
     torch.testing.assert_close(other(student, teacher, labels), loss(student, teacher, labels), rtol=0, atol=0)
 
 
+def in_evaluation(loss: nn.Module) -> nn.Module:
+    """Return the loss with nothing remembered at a call; skip a law on labels for those that need none."""
+    try:
+        loss(*maps(2, 5, 6, 7)[:2], None)
+    except ValueError as error:
+        assert "labels" in str(error)  # noqa: PT017
+        return loss.eval()
+    pytest.skip("needs no labels")
+
+
+def test_void_positions_do_not_count(loss: nn.Module) -> None:
+    loss = in_evaluation(loss)
+    student, teacher, labels = maps(2, 5, 6, 7)
+    labels[:, :, ::3] = VOID
+    void = (labels[:, ::2, ::2] == VOID)[:, None]
+    before, gradient = value_and_gradient(loss, student, teacher, labels)
+    changed = torch.where(void, 50.0, student.detach()).requires_grad_()
+    after, after_gradient = value_and_gradient(loss, changed, torch.where(void, -9.0, teacher), labels)
+    assert 0 < void.float().mean().item() < 1
+    assert after.item() == before.item()
+    torch.testing.assert_close(after_gradient, gradient, rtol=0, atol=0)
+    assert gradient.where(void, 0).abs().max().item() == 0
+
+
+def test_all_void_costs_nothing(loss: nn.Module) -> None:
+    loss = in_evaluation(loss)
+    student, teacher, labels = maps(2, 5, 6, 7)
+    value, gradient = value_and_gradient(loss, student, teacher, torch.full_like(labels, VOID))
+    assert value.item() == 0
+    assert gradient.abs().max().item() == 0
+
+
+def compiled_and_eager(make: Callable[[], nn.Module], **options: Any) -> None:
+    """Assert that both give one value and one gradient, from equal weights and equal random numbers."""
+    torch.compiler.reset()
+    eager, results = make(), []
+    for loss in (eager, torch.compile(copy.deepcopy(eager), **options)):
+        torch.manual_seed(1)
+        results.append(value_and_gradient(loss, *maps(2, 5, 6, 7)))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6 * results[0][1].abs().max().item())
+
+
+@pytest.mark.filterwarnings(TRACING)
+def test_compiled_equals_eager(make: Callable[[], nn.Module]) -> None:
+    """As one graph, by ``aot_eager``: traced and differentiated as for a GPU, run by torch's own operations.
+
+    A quarter of a second for a loss; inductor takes 2 to 40 and is left to the next test.
+    """
+    compiled_and_eager(make, backend="aot_eager", fullgraph=True)
+
+
+@pytest.mark.filterwarnings(TRACING, "ignore:.*torch.jit.script_method.*:DeprecationWarning")
+@pytest.mark.skipif(shutil.which("c++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize("name", ["cwd", "pixel", "ifvd", "dsd.csd"])
+def test_compiled_by_inductor_equals_eager(name: str) -> None:
+    """A softmax over places, one over classes, matrix products, and a pooling that inductor alone once got wrong."""
+    compiled_and_eager(MAKE[name], backend="inductor", fullgraph=True)
+
+
 @pytest.mark.parametrize("shape", [(2, 4, 6, 7), (2, 5, 7, 6), (1, 5, 6, 7), (2, 5, 1, 1)], ids=str)
 def test_other_shapes_are_refused(loss: nn.Module, shape: tuple[int, ...]) -> None:
     student, teacher, labels = torch.randn(2, 5, 6, 7), torch.randn(shape), torch.zeros(2, 6, 7, dtype=torch.int64)
@@ -216,14 +280,6 @@ def test_void_mean_is_over_the_labelled_pixels() -> None:
     alone = [Pixel(VOID)(student[..., i : i + 1, j : j + 1], teacher[..., i : i + 1, j : j + 1]).item()
              for i, j in ((0, 0), (0, 2), (1, 1))]  # fmt: skip
     assert Pixel(VOID, void="masked")(student, teacher, labels).item() == pytest.approx(sum(alone) / 3, rel=1e-6)
-
-
-def test_all_void_is_zero() -> None:
-    student, teacher, labels = maps(2, 5, 6, 7)
-    loss = Pixel(VOID, void="masked")
-    value, gradient = value_and_gradient(loss, student, teacher, torch.full_like(labels, VOID))
-    assert value.item() == 0
-    assert gradient.abs().max().item() == 0
 
 
 def test_masked_needs_labels() -> None:

@@ -42,12 +42,18 @@ def fill(key: str, shape: list[int]) -> Tensor:
     """Return the values of one entry, a function of its key and shape only."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode())))
     leaf = key.rpartition(".")[2]
-    if leaf == "num_batches_tracked":
-        return torch.tensor(0)
+    if leaf in ("num_batches_tracked", "relative_position_index"):
+        return torch.zeros(shape, dtype=torch.int64)
+    if leaf == "project":
+        return torch.arange(shape[0]).float()
     if leaf == "running_var":
         values: Any = rng.uniform(0.5, 1.5, shape)
     elif leaf == "running_mean" or leaf.endswith("bias"):
         values = 0.1 * rng.standard_normal(shape)
+    elif leaf == "relative_position_bias_table":
+        values = 0.5 * rng.standard_normal(shape)
+    elif not shape:
+        values = rng.uniform(0.5, 1.5, shape)
     elif len(shape) == 1:
         values = rng.uniform(0.5, 1.5, shape)
         values = np.where(rng.uniform(0, 1, shape) < 0.125, -values, values)

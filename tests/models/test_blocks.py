@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.models.blocks import Normalise, PyramidPooling, conv_norm_act
+from densekd.models.dilated import pspnet
 from densekd.models.families import CAFFE, IMAGENET, Convention
-from densekd.models.pspnet import pspnet
 
 RED, GREEN, BLUE = 200 / 255, 100 / 255, 50 / 255
 IMAGE = torch.tensor([RED, GREEN, BLUE]).view(1, 3, 1, 1)

@@ -1,11 +1,16 @@
 """Checkpoints: every container we know, in full or not at all, and no code from a file is run."""
 
+import argparse
 import os
 import pickle
+import sys
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -110,13 +115,14 @@ def good(path: Path) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("text.pth", lambda p: b"hello, I am no checkpoint\n", "damaged, or no checkpoint of plain tensors"),
-        ("page.pth", lambda p: b"<html>404</html>", "damaged, or no checkpoint of plain tensors (UnpicklingError)"),
-        ("empty.pth", lambda p: b"", "damaged, or no checkpoint of plain tensors (EOFError)"),
+        ("text.pth", lambda p: b"hello, I am no checkpoint\n", "is a text file, not a checkpoint"),
+        ("page.pth", lambda p: b"\n<html>404</html>", "is a web page, not a checkpoint"),
+        ("lfs.pth", lambda p: b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+        ("empty.pth", lambda p: b"", "is empty; download it again"),
         ("half.pth", lambda p: good(p)[:2000], "damaged, or no checkpoint of plain tensors"),
         ("last.pth", lambda p: good(p)[:-7], "damaged, or no checkpoint of plain tensors"),
         ("garbled.pth", lambda p: b"\x80\x02}q\x00(ee.", "damaged, or no checkpoint of plain tensors"),
-        ("text.safetensors", lambda p: b"hello, I am no checkpoint\n", "damaged, or no checkpoint of plain tensors"),
+        ("text.safetensors", lambda p: b"hello, I am no checkpoint\n", "is a text file, not a checkpoint"),
         ("half.safetensors", lambda p: b"\x10\x00", "damaged, or no checkpoint of plain tensors"),
         ("dict.pth", lambda p: saved(p, {}), "holds no tensors"),
         ("state.pth", lambda p: saved(p, {"state_dict": {}}), "holds no tensors"),
@@ -176,3 +182,65 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
     torch.save(make_model(), tmp_path / "model.pth")
     with pytest.raises(UserError, match=r"holds torch\.nn\.modules\.container\.Sequential"):
         read_state(tmp_path / "model.pth")
+
+
+def test_plain_data_of_other_projects_is_read(tmp_path: Path) -> None:
+    """Numpy scalars and arrays, options of a command line, and mmengine's log, whose class nobody needs."""
+    logs: Any = ModuleType("mmengine.logging.history_buffer")
+    logs.HistoryBuffer = type("HistoryBuffer", (), {"__module__": logs.__name__})
+    log = logs.HistoryBuffer()
+    log.values = np.arange(4.0)
+    parents = {name: ModuleType(name) for name in ("mmengine", "mmengine.logging")}
+    state = make_model(1).state_dict()
+    content = {
+        "meta": {"epoch": np.int64(3), "loss": np.float32(0.5), "mean": np.arange(3.0), "config": "a = 1"},
+        "args": argparse.Namespace(lr=0.1, rates=[1, 2]),
+        "message_hub": {"log_scalars": {"train/loss": log}},
+        "groups": defaultdict(list, {"a": [1]}),
+        "state_dict": state,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in (parents | {logs.__name__: logs}).items():
+            patch.setitem(sys.modules, name, module)
+        torch.save(content, tmp_path / "epoch_3.pth")
+    found = read_state(tmp_path / "epoch_3.pth")
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("wrapper", ["ema", "module", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["module._orig_mod.", "model.", ""])
+def test_wrappers_and_prefixes(tmp_path: Path, wrapper: str, prefix: str) -> None:
+    state = make_model(1).state_dict()
+    torch.save({"epoch": 1, wrapper: prefixed(state, prefix)}, tmp_path / "a.pth")
+    assert read_state(tmp_path / "a.pth").keys() == state.keys()
+
+
+def test_weights_are_preferred_to_their_average(tmp_path: Path) -> None:
+    torch.save({"ema": {"a": torch.ones(1)}, "model": {"a": torch.zeros(1)}}, tmp_path / "a.pth")
+    assert read_state(tmp_path / "a.pth")["a"] == 0
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [("student.", "teacher."), ("architecture.", "teacher."), ("architecture.model.", "distiller.teacher.")],
+)
+def test_two_networks_in_one_file(tmp_path: Path, student: str, teacher: str) -> None:
+    states = {student: {"a": torch.zeros(1)}, teacher: {"a": torch.ones(1)}}
+    torch.save({"state_dict": {p + k: v for p, s in states.items() for k, v in s.items()}}, tmp_path / "a.pth")
+    assert read_state(tmp_path / "a.pth") == {"a": 0}
+    assert read_state(tmp_path / "a.pth#teacher") == {"a": 1}
+
+
+def test_a_teacher_that_is_not_there(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="holds no teacher beside a student; leave #teacher away"):
+        read_state(tmp_path / "a.pth#teacher")
+
+
+def test_allowed_keys_may_be_missing_or_left_over(tmp_path: Path) -> None:
+    state = make_model(1).state_dict()
+    del state["0.bias"], state["1.bias"]
+    torch.save(state | {"extra": torch.ones(1)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"missing 1: 1\.bias\n"):
+        load_matched(make_model(), tmp_path / "a.pth", "teacher", ["0.*", "extra"])
+    assert load_matched(make_model(), tmp_path / "a.pth", "teacher", ["*.bias", "extra"]).complete

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 import densekd
 from densekd.errors import UserError
+from densekd.models.dilated import pspnet
 from densekd.models.fpn import fpn
 from densekd.models.package import PackageConfig, load_package, read_config, save_package
-from densekd.models.pspnet import pspnet
 
 CLASSES = ["road", "car", "tree"]
 PALETTE = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]

@@ -9,7 +9,7 @@ from golden_models import FOLDER, Rules, fill, published_state, read_json, renam
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
-from densekd.models.pspnet import pspnet
+from densekd.models.dilated import pspnet
 from densekd.models.segmentor import Segmentor
 from densekd.taps import Taps
 from densekd.tasks import enlarge

@@ -1,12 +1,15 @@
 """Images and their labels on disk: found, paired, verified and decoded, with errors that name the file."""
 
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
+from torchvision.io import ImageReadMode, decode_image
 
 from densekd.errors import UserError
 
@@ -22,19 +25,30 @@ class Classes:
         names: C class names; label c means names[c].
         palette: C RGB colours, 0..255.
         ignore_index: the label of void pixels, which are neither learned nor scored.
+        submission: what the benchmark's server wants for each class, where that is not the class number.
     """
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     ignore_index: int = 255
+    submission: tuple[int, ...] = ()
+
+
+class Source(Protocol):
+    """Where the bytes of a file come from: a ``Path``, or a part of something larger."""
+
+    def read_bytes(self) -> bytes: ...  # noqa: D102
+
+    @property
+    def suffix(self) -> str: ...  # noqa: D102
 
 
 class Item(NamedTuple):
     """One image and its label."""
 
     stem: str
-    image: Path
-    label: Path
+    image: Source
+    label: Source
 
 
 @dataclass(frozen=True)
@@ -70,10 +84,9 @@ class SegmentationFiles:
             UserError: a damaged file, several channels, or a value that is no class.
         """
         path = self.items[index].label
-        values = _read_label(path)
-        present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+        values, histogram = _read_label(path)
         allowed = {*range(len(self.classes.names)), self.classes.ignore_index, *self.label_map}
-        for value in present:
+        for value in np.flatnonzero(histogram):
             if int(value) not in allowed:
                 y, x = np.argwhere(values == value)[0]
                 raise UserError(
@@ -102,61 +115,89 @@ class SegmentationFiles:
         return image, label
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(source: Source) -> np.ndarray:
     """Decode any image file to uint8 RGB ``[H, W, 3]``.
 
     Raises:
         UserError: a missing, damaged or unreadable file.
     """
     try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
+        content = source.read_bytes()
+        with Image.open(io.BytesIO(content)) as picture:
+            if picture.mode.startswith("I;16"):
+                # Pillow clips 16 bits to 8 instead of scaling them.
+                return np.repeat((np.array(picture) >> 8).astype(np.uint8)[..., None], 3, 2)
+            quick = picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L")
+            decoded = _decode_quickly(content) if quick else None
+            return np.array(picture.convert("RGB")) if decoded is None else decoded
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error
+        raise UserError(f"{source}: the image cannot be read ({error}). Replace or remove it.") from error
 
 
-def _read_label(path: Path) -> np.ndarray:
+def _decode_quickly(content: bytes) -> np.ndarray | None:
+    """Decode with torchvision: the same pixels sooner; None for what it refuses, so that Pillow says what is wrong."""
     try:
-        with Image.open(path) as picture:
+        pixels = decode_image(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB)
+    except RuntimeError:
+        return None
+    array: np.ndarray = pixels.permute(1, 2, 0).numpy()
+    return array
+
+
+def _read_label(path: Source) -> tuple[np.ndarray, list[int]]:
+    """Decode a label; return its values ``[H, W]`` and how often each of 256 occurs."""
+    try:
+        with Image.open(io.BytesIO(path.read_bytes())) as picture:
             picture.load()
-            mode, values = picture.mode, np.array(picture)
+            mode, values, histogram = picture.mode, np.array(picture), picture.histogram()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
     if mode not in ("L", "P"):
         raise UserError(
             f"{path}: a label must be one channel of 8-bit class numbers, but this picture's mode is {mode}."
         )
-    return values
+    return values, histogram
 
 
-def find(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """List the files below ``folder`` by stem (the path from ``folder`` without suffix), sorted.
+def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
+    """List the files below ``folder`` by stem (the path from ``folder`` without its ending), sorted.
+
+    Args:
+        folder: searched with all its sub-folders; links to folders are not followed.
+        endings: of the file names, in lower case: suffixes, or more of the name (``_leftimg8bit.png``).
 
     Raises:
         UserError: the folder does not exist, or two files share a stem.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder.")
+    endings = tuple(endings)
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+        ending = next((e for e in endings if path.name.lower().endswith(e)), None)
+        if ending is None or path.name.startswith("."):
             continue
-        stem = path.relative_to(folder).with_suffix("").as_posix()
+        stem = path.relative_to(folder).as_posix()[: -len(ending)]
         if stem in found:
             raise UserError(f"{found[stem]} and {path} have the same stem; keep one.")
         found[stem] = path
     return found
 
 
-def pair_by_stem(images: Path, labels: Path) -> tuple[Item, ...]:
+def pair_by_stem(
+    images: Path,
+    labels: Path,
+    image_endings: Iterable[str] = IMAGE_SUFFIXES,
+    label_endings: Iterable[str] = LABEL_SUFFIXES,
+) -> tuple[Item, ...]:
     """Pair every image with the label of the same stem.
 
     Raises:
         UserError: a folder is missing, there is no image, or an image or label stays alone.
     """
-    by_image, by_label = find(images, IMAGE_SUFFIXES), find(labels, LABEL_SUFFIXES)
+    by_image, by_label = find(images, image_endings), find(labels, label_endings)
     if not by_image:
-        raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
+        raise UserError(f"{images}: no images ({', '.join(image_endings)}).")
     for here, there, folder, what in (
         (by_image, by_label, labels, "label"),
         (by_label, by_image, images, "image"),
@@ -165,3 +206,20 @@ def pair_by_stem(images: Path, labels: Path) -> tuple[Item, ...]:
         if alone:
             raise UserError(f"{len(alone)} of {len(here)} files have no {what} in {folder}, the first: {alone[0]}.")
     return tuple(Item(stem, path, by_label[stem]) for stem, path in by_image.items())
+
+
+def first_folder(candidates: Iterable[Path], what: str) -> Path:
+    """Return the first folder that exists.
+
+    Args:
+        candidates: in order of preference.
+        what: what is looked for, for the message.
+
+    Raises:
+        UserError: none exists; all are listed.
+    """
+    candidates = list(candidates)
+    for path in candidates:
+        if path.is_dir():
+            return path
+    raise UserError(f"{what} not found; looked for {' and '.join(str(path) for path in candidates)}.")

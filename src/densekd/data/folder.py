@@ -48,6 +48,11 @@ def read_classes(path: Path) -> Classes:
         ) from error
 
 
+def published_classes(name: str) -> Classes:
+    """Return the classes of a benchmark that ``densekd`` knows, from ``classes/<name>.json``."""
+    return read_classes(Path(__file__).parent / "classes" / f"{name}.json")
+
+
 def _parse_classes(content: dict[str, Any]) -> Classes:
     if isinstance(content["names"], str):
         raise ValueError("names must be a list")
@@ -66,7 +71,10 @@ def _parse_classes(content: dict[str, Any]) -> Classes:
     ignore_index = int(content.get("ignore_index", 255))
     if ignore_index in range(len(names)) or ignore_index not in range(256):
         raise ValueError(f"ignore_index {ignore_index} must lie in 0..255 and be no class")
-    return Classes(names, palette, ignore_index)
+    submission = tuple(int(value) for value in content.get("submission", ()))
+    if len(submission) not in (0, len(names)):
+        raise ValueError(f"there are {len(names)} names but {len(submission)} submission values")
+    return Classes(names, palette, ignore_index, submission)
 
 
 def distinct_colours(count: int) -> list[tuple[int, int, int]]:

@@ -14,7 +14,8 @@ from torchvision.transforms.v2 import functional
 from densekd.data.files import SegmentationFiles
 from densekd.data.sampler import Draw
 
-Size = tuple[int, int]
+# What images are brought to: (height, width), or (the shorter side,) with the aspect ratio kept.
+Resize = tuple[int, int] | tuple[int]
 
 
 class Sample(NamedTuple):
@@ -33,14 +34,14 @@ class TrainingSet(Dataset[Sample]):
 
     Args:
         files: the images and labels.
-        resize: (height, width) every image is first brought to, or None.
+        resize: what every image is first brought to, or None.
         augment: from an (Image, Mask) pair to the same of one fixed size.
         seed: of the augmentation.
         cache_bytes: decoded (and resized) samples are kept in this process up to this size.
     """
 
     def __init__(
-        self, files: SegmentationFiles, resize: Size | None, augment: v2.Transform, seed: int, cache_bytes: int
+        self, files: SegmentationFiles, resize: Resize | None, augment: v2.Transform, seed: int, cache_bytes: int
     ) -> None:
         self.files = files
         self.resize = resize
@@ -65,7 +66,7 @@ class TrainingSet(Dataset[Sample]):
         if index in self.cache:
             return self.cache[index]
         image, label = (torch.from_numpy(x) for x in self.files.pair(index))
-        image = image.permute(2, 0, 1).contiguous()
+        image = image.permute(2, 0, 1)
         if self.resize is not None:
             image = functional.resize(image, list(self.resize), antialias=True)
             nearest = functional.InterpolationMode.NEAREST
@@ -83,10 +84,10 @@ class EvaluationSet(Dataset[Sample]):
 
     Args:
         files: the images and labels.
-        resize: (height, width) the images are brought to, or None.
+        resize: what the images are brought to, or None.
     """
 
-    def __init__(self, files: SegmentationFiles, resize: Size | None) -> None:
+    def __init__(self, files: SegmentationFiles, resize: Resize | None) -> None:
         self.files = files
         self.resize = resize
 
@@ -100,7 +101,7 @@ class EvaluationSet(Dataset[Sample]):
         return Sample(to_model_input(image, self.resize), torch.from_numpy(label))
 
 
-def to_model_input(image: np.ndarray, resize: Size | None) -> Tensor:
+def to_model_input(image: np.ndarray, resize: Resize | None) -> Tensor:
     """Turn a decoded image ``[H, W, 3]`` into uint8 ``[3, H', W']`` at the size the model was trained at."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)
     return tensor if resize is None else functional.resize(tensor, list(resize), antialias=True)

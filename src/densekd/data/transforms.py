@@ -1,8 +1,11 @@
 """Augmentation on torchvision's tv_tensors: what the source systems do, as v2 transforms."""
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -12,75 +15,69 @@ from torchvision.transforms.v2 import functional
 MEAN_COLOUR = (124, 116, 104)
 
 
-class RandomScale(v2.Transform):  # type: ignore[misc]
-    """Resize by a factor drawn uniformly, keeping the aspect ratio; bilinear images, nearest labels.
+class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
+    """Resize by a random factor and crop at random, without resizing what is then cut away.
 
-    Args:
-        low: smallest factor.
-        high: largest factor.
-    """
-
-    def __init__(self, low: float, high: float) -> None:
-        super().__init__()
-        self.low, self.high = low, high
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the new size."""
-        height, width = _size(flat_inputs)
-        factor = torch.empty(1).uniform_(self.low, self.high).item()
-        return {"size": [max(1, round(height * factor)), max(1, round(width * factor))]}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Resize one input."""
-        return self._call_kernel(functional.resize, inpt, size=params["size"], antialias=True)
-
-
-class RandomCrop(v2.Transform):  # type: ignore[misc]
-    """Crop at random; redraw, up to ten times, while one class fills the crop (mmsegmentation's ``cat_max_ratio``).
-
-    Smaller inputs are padded at the bottom and right: images with the mean colour, labels with ``ignore_index``.
+    The same pixels as resizing the whole picture (bilinear with antialiasing; labels nearest) and cropping: Pillow
+    samples the crop's own region. A crop is redrawn, up to ten times, while one class fills it (mmsegmentation's
+    ``cat_max_ratio``). Smaller pictures are padded at the bottom and right: images with the mean colour, labels with
+    ``ignore_index``.
 
     Args:
         size: (height, width) of the crop.
         max_class_share: a crop is accepted when it has at least two classes and none covers this share of the labelled
             pixels; 1 accepts every crop.
         ignore_index: label of the padding; does not count as a class.
+        scale: range of the factor, which is drawn uniformly.
     """
 
     TRIES = 10
 
-    def __init__(self, size: tuple[int, int], max_class_share: float, ignore_index: int) -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        max_class_share: float,
+        ignore_index: int,
+        scale: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
         super().__init__()
         self.size = size
         self.max_class_share = max_class_share
         self.ignore_index = ignore_index
+        self.scale = scale
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the corner of the crop."""
+        """Draw the factor and the corner of the crop."""
         height, width = _size(flat_inputs)
+        factor = torch.empty(1).uniform_(*self.scale).item()
+        scaled = max(1, round(height * factor)), max(1, round(width * factor))
         labels = next((x for x in flat_inputs if isinstance(x, tv_tensors.Mask)), None)
-        crop_height, crop_width = min(self.size[0], height), min(self.size[1], width)
+        crop_height, crop_width = min(self.size[0], scaled[0]), min(self.size[1], scaled[1])
         for _ in range(self.TRIES + 1):
-            top = int(torch.randint(height - crop_height + 1, ()))
-            left = int(torch.randint(width - crop_width + 1, ()))
-            if labels is None or self._accepts(labels[..., top : top + crop_height, left : left + crop_width]):
+            top = int(torch.randint(scaled[0] - crop_height + 1, ()))
+            left = int(torch.randint(scaled[1] - crop_width + 1, ()))
+            box = (top, left, crop_height, crop_width)
+            if labels is None or self.max_class_share >= 1:
                 break
-        return {"box": (top, left, crop_height, crop_width)}
+            if self._accepts(_nearest(labels.as_subclass(Tensor), scaled, box)):
+                break
+        return {"scaled": scaled, "box": box}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Crop and pad one input."""
-        top, left, height, width = params["box"]
-        cropped = self._call_kernel(functional.crop, inpt, top, left, height, width)
-        padding = [0, 0, self.size[1] - width, self.size[0] - height]
-        if not any(padding):
-            return cropped
-        fill: Any = self.ignore_index if isinstance(inpt, tv_tensors.Mask) else list(MEAN_COLOUR)
-        return self._call_kernel(functional.pad, cropped, padding=padding, fill=fill)
+        """Cut one input out and pad it."""
+        if not isinstance(inpt, (tv_tensors.Image, tv_tensors.Mask)):
+            return inpt
+        pixels, is_label = inpt.as_subclass(Tensor), isinstance(inpt, tv_tensors.Mask)
+        cut = (_nearest if is_label else _bilinear)(pixels, params["scaled"], params["box"])
+        padding = [0, 0, self.size[1] - cut.shape[-1], self.size[0] - cut.shape[-2]]
+        if any(padding):
+            fill: Any = self.ignore_index if is_label else list(MEAN_COLOUR)
+            cut = functional.pad(cut[None] if is_label else cut, padding, fill=fill)
+            cut = cut[0] if is_label else cut
+        return tv_tensors.wrap(cut, like=inpt)
 
     def _accepts(self, labels: Tensor) -> bool:
-        if self.max_class_share >= 1:
-            return True
-        counts = torch.bincount(labels.as_subclass(Tensor).reshape(-1).int(), minlength=256)
+        counts = torch.bincount(labels.reshape(-1).int(), minlength=256)
         counts[self.ignore_index] = 0
         return bool((counts > 0).sum() > 1 and counts.max() < self.max_class_share * counts.sum())
 
@@ -129,3 +126,27 @@ def _size(flat_inputs: list[Any]) -> tuple[int, int]:
         next(x for x in flat_inputs if isinstance(x, (tv_tensors.Image, tv_tensors.Mask)))
     )
     return height, width
+
+
+def _nearest(label: Tensor, scaled: tuple[int, int], box: tuple[int, int, int, int]) -> Tensor:
+    """Return a box of a label ``[H, W]`` scaled to a size: each pixel the one at floor(position / factor)."""
+    (H, W), (top, left, height, width) = label.shape[-2:], box
+    rows = (torch.arange(top, top + height) * H).div_(scaled[0], rounding_mode="floor")
+    columns = (torch.arange(left, left + width) * W).div_(scaled[1], rounding_mode="floor")
+    return label.index_select(0, rows).index_select(1, columns)
+
+
+def _bilinear(image: Tensor, scaled: tuple[int, int], box: tuple[int, int, int, int]) -> Tensor:
+    """Return a box of a uint8 image ``[3, H, W]`` scaled to a size."""
+    (H, W), (top, left, height, width) = image.shape[-2:], box
+    if scaled == (H, W):
+        return image[:, top : top + height, left : left + width]
+    y, x = H / scaled[0], W / scaled[1]
+    # What the box's own pixels are made of: its region and the reach of the filter, which is wider when shrinking.
+    first, last = max(0, int((top - 1) * y - y)), min(H, math.ceil((top + height + 1) * y + y) + 1)
+    start, stop = max(0, int((left - 1) * x - x)), min(W, math.ceil((left + width + 1) * x + x) + 1)
+    region = Image.fromarray(image[:, first:last, start:stop].permute(1, 2, 0).numpy())
+    inside = (left * x - start, top * y - first, (left + width) * x - start, (top + height) * y - first)
+    inside = (inside[0], inside[1], min(inside[2], region.width), min(inside[3], region.height))
+    resized = np.array(region.resize((width, height), Image.Resampling.BILINEAR, box=inside))
+    return torch.from_numpy(resized).permute(2, 0, 1)

@@ -1,5 +1,7 @@
 """Labels as pictures."""
 
+import html
+
 import numpy as np
 from PIL import Image
 
@@ -22,3 +24,48 @@ def colour_picture(label: np.ndarray, classes: Classes) -> Image.Image:
 def overlay(image: np.ndarray, label: np.ndarray, classes: Classes) -> Image.Image:
     """Blend the classes' colours over an RGB image ``[H, W, 3]``, half and half."""
     return Image.blend(Image.fromarray(image), colour_picture(label, classes).convert("RGB"), 0.5)
+
+
+def error_picture(image: np.ndarray, label: np.ndarray, truth: np.ndarray, classes: Classes) -> Image.Image:
+    """Show where a prediction is wrong: the wrongly given class in its colour, what is right in pale grey, void black.
+
+    Args:
+        image: uint8 RGB ``[H, W, 3]``.
+        label: predicted class numbers ``[H, W]``.
+        truth: labels ``[H, W]``.
+        classes: for the colours and void.
+    """
+    grey = image.mean(2, keepdims=True) * 0.25 + 175
+    wrong = np.asarray(colour_picture(label, classes).convert("RGB"))
+    shown = np.where((label == truth)[..., None], grey, wrong)
+    shown = np.where((truth == classes.ignore_index)[..., None], 0, shown)
+    return Image.fromarray(shown.astype(np.uint8))
+
+
+def confusion_picture(counts: np.ndarray, classes: Classes) -> str:
+    """Draw a confusion matrix as SVG: rows are labels, columns predictions, each row as shares of its pixels.
+
+    Args:
+        counts: ``[C, C]`` pixels.
+        classes: for the names.
+    """
+    C, cell, margin = len(classes.names), 22, 130
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    size = margin + C * cell + 10
+    names = [html.escape(name) for name in classes.names]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif" font-size="10">'
+    ]
+    for k, name in enumerate(names):
+        at = margin + (k + 0.5) * cell
+        parts.append(f'<text x="{margin - 6}" y="{at + 3}" text-anchor="end">{name}</text>')
+        parts.append(f'<text transform="translate({at + 3} {margin - 6}) rotate(-90)">{name}</text>')
+    for row, column in np.argwhere(shares >= 0.0005):
+        share, x, y = shares[row, column], margin + column * cell, margin + row * cell
+        colour = "#2a7f4f" if row == column else "#c0392b"
+        title = f"{names[row]} taken for {names[column]}: {100 * share:.1f} %"
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" fill="{colour}" '
+            f'fill-opacity="{0.08 + 0.92 * share:.3f}"><title>{title}</title></rect>'
+        )
+    return "\n".join([*parts, "</svg>"])

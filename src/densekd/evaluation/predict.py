@@ -1,6 +1,7 @@
 """Predictions as files: label PNGs, overlays, and the sample pictures of a report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +11,43 @@ from rich.progress import track
 from torch import nn
 
 from densekd.data.files import IMAGE_SUFFIXES, Classes, SegmentationFiles, find, read_image
-from densekd.data.segmentation import Size, to_model_input
+from densekd.data.segmentation import Resize, to_model_input
 from densekd.errors import UserError
-from densekd.evaluation.pictures import colour_picture, overlay
+from densekd.evaluation.pictures import colour_picture, error_picture, overlay
+from densekd.evaluation.segmentation import device_of
 from densekd.files import atomic
+from densekd.inference import WHOLE, Inference
 from densekd.tasks import Segmentation
 
 
-def predict_one(model: nn.Module, image: np.ndarray, classes: Classes, resize: Size | None) -> np.ndarray:
-    """Predict the class numbers ``[H, W]`` (uint8) of a decoded image ``[H, W, 3]`` at its own size."""
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    task = Segmentation(len(classes.names), classes.ignore_index)
-    with torch.no_grad():
-        predicted = task.predict(
-            model.eval(), to_model_input(image, resize)[None].to(device), torch.Size(image.shape[:2])
-        )
-    array: np.ndarray = predicted[0].to(torch.uint8).cpu().numpy()
-    return array
+@dataclass(frozen=True)
+class Predictor:
+    """A model and all that it takes to label a picture.
+
+    Args:
+        model: changed to evaluation mode when it is used.
+        classes: what its logits mean.
+        resize: what images are brought to before the model, see :mod:`densekd.data.segmentation`, or None.
+        inference: whole images, windows, scales.
+    """
+
+    model: nn.Module
+    classes: Classes
+    resize: Resize | None = None
+    inference: Inference = WHOLE
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Predict the class numbers ``[H, W]`` (uint8) of a decoded image ``[H, W, 3]`` at its own size."""
+        task = Segmentation(len(self.classes.names), self.classes.ignore_index)
+        task.inference = self.inference
+        pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
+        with torch.no_grad():
+            predicted = task.predict(self.model.eval(), pixels, torch.Size(image.shape[:2]))
+        array: np.ndarray = predicted.label[0].to(torch.uint8).cpu().numpy()
+        return array
 
 
-def predict_folder(model: nn.Module, classes: Classes, resize: Size | None, images: Path, out: Path) -> int:
+def predict_folder(predict: Predictor, images: Path, out: Path) -> int:
     """Write ``labels/<stem>.png`` and ``overlays/<stem>.png`` for one image or all images below a folder.
 
     Returns:
@@ -43,26 +61,31 @@ def predict_folder(model: nn.Module, classes: Classes, resize: Size | None, imag
         raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
     for stem, path in track(found.items(), "predicting", transient=True):
         image = read_image(path)
-        label = predict_one(model, image, classes, resize)
-        _save(colour_picture(label, classes), out / "labels" / f"{stem}.png")
-        _save(overlay(image, label, classes), out / "overlays" / f"{stem}.png")
+        label = predict(image)
+        save(colour_picture(label, predict.classes), out / "labels" / f"{stem}.png")
+        save(overlay(image, label, predict.classes), out / "overlays" / f"{stem}.png")
     return len(found)
 
 
 def sample_pictures(
-    models: Mapping[str, nn.Module], files: SegmentationFiles, resize: Size | None, out: Path, indices: Sequence[int]
+    predictors: Mapping[str, Predictor], files: SegmentationFiles, out: Path, indices: Sequence[int]
 ) -> None:
-    """Write ``<stem>.image.png``, ``.truth.png`` and one ``.<name>.png`` per model for some images of a split."""
+    """Write pictures of some images of a split.
+
+    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``.
+    """
     for index in indices:
         stem = files.items[index].stem.replace("/", "_")
         image, truth = files.pair(index)
-        _save(Image.fromarray(image), out / f"{stem}.image.png")
-        _save(colour_picture(truth, files.classes), out / f"{stem}.truth.png")
-        for name, model in models.items():
-            label = predict_one(model, image, files.classes, resize)
-            _save(colour_picture(label, files.classes), out / f"{stem}.{name}.png")
+        save(Image.fromarray(image), out / f"{stem}.image.png")
+        save(colour_picture(truth, files.classes), out / f"{stem}.truth.png")
+        for name, predict in predictors.items():
+            label = predict(image)
+            save(colour_picture(label, files.classes), out / f"{stem}.{name}.png")
+            save(error_picture(image, label, truth, files.classes), out / f"{stem}.{name}-errors.png")
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def save(picture: Image.Image, path: Path) -> None:
+    """Write a picture atomically."""
     with atomic(path) as temporary:
         picture.save(temporary)

@@ -4,30 +4,32 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from densekd.kernels.once import once
 
 _EPS = 1e-8
 
 
-def pearson(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Correlate ``student`` with ``teacher`` along ``dims``: ``sum(s t) / (|s| |t| + 1e-8)``, both without their means.
+def pearson(student: Tensor, teacher: Tensor, *axes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Correlate ``student`` with ``teacher`` along each set of axes.
 
-    Autograd would keep a centred copy of both maps for every set of axes; here several calls share the two maps.
+    ``sum(s t) / (|s| |t| + 1e-8)``, both without their means. Autograd would keep a centred copy of both maps for every
+    set; here the backward pass makes one map, the gradient. Peak memory beyond the inputs is half of both of them.
 
     Args:
         student: floating point, any shape; gets a gradient.
         teacher: the same shape; gets none.
-        dims: the axes that are correlated over.
+        axes: what is correlated over, one set of axes after the other.
 
     Returns:
-        Correlations in [-1, 1] with ``dims`` of length one; 0 where either is constant.
+        For each set, correlations in [-1, 1] with its axes of length one; 0 where either is constant.
     """
-    correlation: Tensor = _Pearson.apply(student, teacher, dims)  # type: ignore[no-untyped-call]
-    return correlation
+    correlations: tuple[Tensor, ...] = _Pearson.apply(student, teacher, axes)  # type: ignore[no-untyped-call]
+    return correlations
 
 
 def pearson_reference(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Return the same as :func:`pearson` in plain operations."""
+    """Return the correlation along one set of axes in plain operations."""
     s, t = (x - x.mean(dims, keepdim=True) for x in (student, teacher.detach()))
     norms = (x.square().sum(dims, keepdim=True).sqrt() for x in (s, t))
     return (s * t).sum(dims, keepdim=True) / (torch.stack(list(norms)).prod(0) + _EPS)
@@ -35,22 +37,32 @@ def pearson_reference(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -
 
 class _Pearson(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> Tensor:
-        mean_s, mean_t = student.mean(dims, keepdim=True), teacher.mean(dims, keepdim=True)
-        norm_t = (teacher.var(dims, correction=0, keepdim=True) * (teacher.numel() / mean_t.numel())).sqrt()
-        centred = student - mean_s
-        norm_s = torch.linalg.vector_norm(centred, dim=dims, keepdim=True)
-        # The centred student sums to zero up to rounding, which the teacher's mean would magnify.
-        offset = mean_t * centred.sum(dims, keepdim=True)
-        correlation: Tensor = (centred.mul_(teacher).sum(dims, keepdim=True) - offset) / (norm_s * norm_t + _EPS)
-        ctx.save_for_backward(student, teacher, mean_s, mean_t, norm_s, norm_t, correlation)
-        return correlation
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, axes: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
+        moments = [_moments(student, teacher, dims) for dims in axes]
+        ctx.save_for_backward(student, teacher, *(x for moment in moments for x in moment))
+        return tuple(moment[-1] for moment in moments)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        student, teacher, mean_s, mean_t, norm_s, norm_t, correlation = ctx.saved_tensors
-        along_t = gradient / (norm_s * norm_t + _EPS)
-        along_s = -along_t * correlation * norm_t / norm_s.where(norm_s > 0, 1)
-        result = (teacher * along_t).addcmul_(student, along_s)
-        return result.sub_(mean_t * along_t + mean_s * along_s), None, None
+    @once
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        student, teacher, *moments = ctx.saved_tensors
+        result = torch.zeros_like(student)
+        for k, gradient in enumerate(gradients):
+            mean_s, mean_t, norm_s, norm_t, correlation = moments[5 * k : 5 * k + 5]
+            along_t = gradient / (norm_s * norm_t + _EPS)
+            along_s = -along_t * correlation * norm_t / norm_s.where(norm_s > 0, 1)
+            result.addcmul_(teacher, along_t).addcmul_(student, along_s).sub_(mean_t * along_t + mean_s * along_s)
+        return result, None, None
+
+
+def _moments(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return means and norms without the means, of student and teacher, and the correlation."""
+    mean_s, mean_t = student.mean(dims, keepdim=True), teacher.mean(dims, keepdim=True)
+    norm_s, norm_t = (
+        (x - mean).square_().sum(dims, keepdim=True).sqrt() for x, mean in ((student, mean_s), (teacher, mean_t))
+    )
+    centred = student - mean_s
+    # The centred student sums to zero up to rounding, which the teacher's mean would magnify.
+    offset = mean_t * centred.sum(dims, keepdim=True)
+    correlation: Tensor = (centred.mul_(teacher).sum(dims, keepdim=True) - offset) / (norm_s * norm_t + _EPS)
+    return mean_s, mean_t, norm_s, norm_t, correlation

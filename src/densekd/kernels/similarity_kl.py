@@ -1,11 +1,11 @@
 """Kullback-Leibler divergence between softmaxed similarities to a bank, without holding the similarities."""
 
 from itertools import product
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from densekd.kernels.slope import with_slope
 from densekd.kernels.softmax_kl import softmax_kl
 
 _HELD = 1 << 22  # similarities of one model that exist at a time
@@ -30,8 +30,14 @@ def similarity_kl(
     Returns:
         A scalar in nats, >= 0 for weights >= 0.
     """
-    value: Tensor = _fused(*student, *teacher, weight, temperature, student[1].requires_grad)[0]
-    return value
+    rows, bank = student
+    learns = bank.requires_grad
+    with torch.no_grad():
+        value, by_rows, by_bank = _fused(rows, bank, *teacher, weight, temperature, learns)
+        if rows is bank and learns:
+            by_rows, learns = by_rows.add_(by_bank), False
+    value = with_slope(value, rows, by_rows)
+    return with_slope(value, bank, by_bank) if learns else value
 
 
 def similarity_kl_reference(
@@ -72,18 +78,3 @@ def _(
 
 def _like(bank: Tensor, learns: bool) -> Tensor:
     return torch.empty_like(bank) if learns else bank.new_empty(0)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    ctx.learns = inputs[-1]
-    ctx.save_for_backward(*output[1:])
-
-
-def _backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    if torch.is_grad_enabled():
-        raise NotImplementedError("similarity_kl has no second derivative")
-    d_rows, d_bank = ctx.saved_tensors
-    return d_rows * gradient, d_bank * gradient if ctx.learns else None, None, None, None, None, None
-
-
-_fused.register_autograd(_backward, setup_context=_save)

@@ -2,7 +2,8 @@
 
 A loss is an ``nn.Module`` with ``forward(student, teacher, target) -> scalar``; it is unweighted, the teacher arrives
 detached, and whatever it learns or remembers is its own child. What it cannot know (``student_channels``,
-``teacher_channels``, ``num_classes``, ``ignore_index``) it names in its constructor and the build supplies it.
+``teacher_channels``, ``teacher_size``, ``num_classes``, ``ignore_index``) it names in its constructor and the build
+supplies it, for the tensors as the loss receives them: behind the adapter, resized.
 """
 
 from torch import nn
@@ -53,4 +54,13 @@ LOSSES: dict[str, type[nn.Module]] = {
     "pixel": Pixel,
     "pkd": PKD,
     "wsld": WSLD,
+}
+
+# Methods of the source systems that are not wanted here, and why.
+LEFT_OUT = {
+    "ab": "activation boundaries: the signs of neurons; MMRazor ships it for image classification alone",
+    "ofd": "overhaul of feature distillation: margins from the teacher's batch norms, for image classification",
+    "ft": "factor transfer: a paraphraser has to be trained first; for image classification",
+    "rkd": "relations between the whole images of a batch, here a handful; cirkd_minibatch relates their pixels",
+    "segdistill.history.*": "experiments that the authors of CGD gave up: blocks, masks, shifts (which had no effect)",
 }

@@ -1,19 +1,16 @@
 """Channel group distillation (SegDistill, github.com/wzpscott/SegDistill; the authors name no paper)."""
 
+from math import ceil
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels import softmax_kl
-from densekd.losses.inputs import require_one_shape, widen
+from densekd.kernels.softmax_kl import group_softmax_kl, softmax_kl
+from densekd.losses.inputs import require_one_shape
 
 Transform = Literal["channel", "pixel", "none"]
 Scale = Literal["squared", "none"]
-
-# Stands for minus infinity behind the last channel: its probability is 0, and 0 times a finite number stays 0.
-_ABSENT = -1e30
 
 
 class CGD(nn.Module):
@@ -22,8 +19,8 @@ class CGD(nn.Module):
     ``T^2 / (B G) * sum_{b,g} KL(softmax_{g,H,W}(teacher / T) || softmax_{g,H,W}(student / T))`` with G = ceil(C / size)
     groups of consecutive channels; where the size does not divide C the last group is smaller.
 
-    Tap: ``logits`` with ``resize: label``. The authors ship T = 2 and weight 3 for groups, T = 1 and weight 1 for
-    ``pixel`` (their PD) and groups of 1 (their CD), all with ``scale: none``. Cost: that of CWD and one pass more.
+    Tap: ``logits`` with ``resize: label``. Weight: the authors ship 3 with T = 2 for groups, 1 with T = 1 for ``pixel``
+    (their PD) and groups of 1 (their CD), all with ``scale: none``. Cost: that of CWD and one pass more.
 
     Args:
         temperature: T > 0.
@@ -66,19 +63,13 @@ class CGD(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
-        s, t = (widen(x) / self.temperature for x in (student, teacher))
-        if self.transform == "channel":
-            return self._between_groups(s.flatten(2), t.flatten(2)).mean() * self.factor
-        return softmax_kl(s, t, dim=1 if self.transform == "pixel" else 3).mean() * self.factor
-
-    def _between_groups(self, s: Tensor, t: Tensor) -> Tensor:
-        """``[B, C, H W]`` -> ``[B, G]``; the chain rule: KL of the channels' shares, plus the mean KL inside them."""
-        B, C, _ = s.shape
-        # Numbers per channel alone: nothing of the size of a map is permuted or padded.
-        columns = torch.stack((s.logsumexp(2), t.logsumexp(2), softmax_kl(s, t, dim=2)))[:, :, self._order(C)]
-        columns = F.pad(columns, (0, -C % self.group_size), value=_ABSENT)
-        learnt, taught, inside = columns.reshape(3, B, -1, self.group_size).unbind()
-        return softmax_kl(learnt, taught, dim=2) + (taught.softmax(2) * inside).sum(2)
+        if self.transform != "channel":
+            dim = 1 if self.transform == "pixel" else 3
+            return softmax_kl(student, teacher, dim, self.temperature).mean() * self.factor
+        B, C, _, _ = student.shape
+        s, t = student.flatten(2), teacher.flatten(2)
+        divergence = group_softmax_kl(s, t, self._order(C), self.group_size, self.temperature)
+        return divergence.sum() * (self.factor / (B * ceil(C / self.group_size)))
 
     def _order(self, channels: int) -> Tensor:
         """Count the call and return the order of the channels; the host never waits for the count."""

@@ -1,7 +1,4 @@
-"""Channel relations within the batch and through a memory: CIRKDv2, the authors' sequel to arXiv 2204.06986.
-
-Taken from their code (winycg/CIRKD@dab64db).
-"""
+"""Channel relations in the batch and through a memory: CIRKDv2 (winycg/CIRKD@dab64db), sequel to arXiv 2204.06986."""
 
 from math import ceil
 
@@ -10,10 +7,9 @@ from torch import Tensor, nn
 
 from densekd.kernels.similarity_kl import similarity_kl
 from densekd.kernels.unit import unit
-from densekd.losses.cirkd_minibatch import average_4x4
-from densekd.losses.cirkd_queue import Draws, Queues, permutations
+from densekd.losses.cirkd_queue import Draws, Queues
 from densekd.losses.cirkd_shared import gathered, project, project_head
-from densekd.losses.inputs import require_one_map, widen
+from densekd.losses.inputs import average_windows, require_one_map, require_positive, widen
 
 
 class CIRKDChannel(nn.Module):
@@ -26,8 +22,8 @@ class CIRKDChannel(nn.Module):
     slots M of a queue of teacher channels, into which training first writes some of the batch's, of all processes;
     mse ``mean (s - t)^2``. Draws are equal on all ranks, and so is the queue.
 
-    Tap: ``pre_logits``, weight 1. Cost: matrix products of (B C')^2 and of B C' x slots; the queue holds
-    ``channel_memory_size * H W / 16`` numbers.
+    Tap: ``pre_logits``. Weight: 1, and those within, as released. Cost: products of (B C')^2 and B C' x slots; the
+    queue holds ``channel_memory_size * H W / 16`` numbers.
 
     Args:
         student_channels, teacher_channels: supplied by the build.
@@ -61,11 +57,7 @@ class CIRKDChannel(nn.Module):
     ) -> None:
         super().__init__()
         sizes = (channel_memory_size, channel_contrast_size, channel_update_freq)
-        if min(*sizes, contrast_temperature, contrast_kd_temperature) <= 0:
-            raise ValueError(
-                "sizes and temperatures must be positive, "
-                f"got {', '.join(map(str, sizes))} and {contrast_temperature}, {contrast_kd_temperature}"
-            )
+        require_positive(*sizes, contrast_temperature, contrast_kd_temperature)
         self.teacher = (teacher_channels, *teacher_size)
         self.update, self.contrast = min(channel_update_freq, channel_memory_size), channel_contrast_size
         self.temperature, self.kd_temperature = contrast_temperature, contrast_kd_temperature
@@ -80,13 +72,13 @@ class CIRKDChannel(nn.Module):
         require_one_map(student, teacher)
         if teacher.shape[1:] != self.teacher:
             raise ValueError(f"this loss is made for a teacher of {list(self.teacher)}, got {list(teacher.shape)}")
-        student, teacher = (average_4x4(widen(x)) for x in (student, teacher.detach()))
+        student, teacher = (average_windows(widen(x), 4) for x in (student, teacher.detach()))
         s = unit(project(self.project_head, student).flatten(2), 2)
         t = unit(teacher.flatten(2), 2)
         B, C, _ = s.shape
         seeds = self.draws.seeds(2)
         if self.training:
-            self._remember(t, seeds[:1])
+            self.channels.write_some(gathered(t).flatten(0, 1), self.update, seeds[:1])
         rows_s, rows_t = s.flatten(0, 1)[None], t.flatten(0, 1)[None]
         mean = s.new_full((1, B * C), 1 / (B * C))
         batch = similarity_kl((rows_s, s), (rows_t, t), mean / B, self.temperature)
@@ -95,9 +87,3 @@ class CIRKDChannel(nn.Module):
         memory = self.kd_temperature**2 * similarity_kl((rows_s, bank), (rows_t, bank), mean, product)
         terms = (batch, memory, (s - t).square().mean())
         return torch.stack([weight * term for weight, term in zip(self.weights, terms, strict=True)]).sum()
-
-    @torch.no_grad()
-    def _remember(self, channels: Tensor, seed: Tensor) -> None:
-        keys = gathered(channels).flatten(0, 1)
-        keys = keys[permutations(len(keys), seed)[0, : self.update]]
-        self.channels.write(keys[None], seed.new_full((1,), len(keys)))

@@ -1,23 +1,13 @@
 """Cross-image relational distillation through a memory (Yang et al., CVPR 2022, arXiv 2204.06986)."""
 
-from typing import get_args
-
-import torch
 from torch import Tensor, nn
 
 from densekd.kernels.similarity_kl import similarity_kl
 from densekd.kernels.unit import unit
-from densekd.losses.cirkd_queue import Draws, Queues, permutations
-from densekd.losses.cirkd_shared import (
-    Enqueue,
-    count_and_regions,
-    gathered,
-    processes,
-    project,
-    project_head,
-    sample,
-)
-from densekd.losses.inputs import labels_at, require_one_map, widen
+from densekd.losses.cirkd_class_memory import ClassMemory
+from densekd.losses.cirkd_keys import ClassKeys, Enqueue
+from densekd.losses.cirkd_shared import project, project_head
+from densekd.losses.inputs import labels_at, require_one_map, require_positive, widen
 
 
 class CIRKDMemory(nn.Module):
@@ -28,7 +18,7 @@ class CIRKDMemory(nn.Module):
     unit length. The student passes a projection that is learnt. In training the batch, of all processes, is remembered
     first; in evaluation mode nothing is. Draws are equal on all ranks, and so are the queues.
 
-    Tap: ``pre_logits``, weight 1. Cost: ``num_classes (pixel_memory_size +
+    Tap: ``pre_logits``. Weight: 1, and those within, as released. Cost: ``num_classes (pixel_memory_size +
     region_memory_size) C'`` remembered numbers (0.9 GB for 19 classes, C' = 512); three matrix products of pixels x
     slots, of whose results one block exists at a time.
 
@@ -68,29 +58,20 @@ class CIRKDMemory(nn.Module):
         enqueue: Enqueue = "class",
     ) -> None:
         super().__init__()
-        sizes = (pixel_memory_size, region_memory_size, pixel_contrast_size, region_contrast_size, pixel_update_freq)
-        if min(*sizes, contrast_temperature, contrast_kd_temperature) <= 0:
-            raise ValueError(
-                "sizes and temperatures must be positive, "
-                f"got {', '.join(map(str, sizes))} and {contrast_temperature}, {contrast_kd_temperature}"
-            )
-        if enqueue not in get_args(Enqueue):
-            raise ValueError(f"'{enqueue}' is not one of {', '.join(get_args(Enqueue))}")
-        self.num_classes, self.ignore_index, self.enqueue = num_classes, ignore_index, enqueue
+        slots, contrast = (pixel_memory_size, region_memory_size), (pixel_contrast_size, region_contrast_size)
+        require_positive(*slots, *contrast, pixel_update_freq, contrast_temperature, contrast_kd_temperature)
+        self.num_classes, self.ignore_index, self.width = num_classes, ignore_index, teacher_channels
         self.temperature, self.factor = contrast_temperature * contrast_kd_temperature, contrast_kd_temperature**2
-        self.update = min(pixel_update_freq, pixel_memory_size)
+        self.weights = (pixel_weight, region_weight)
         self.project_head = project_head(student_channels, teacher_channels)
-        self.draws = Draws()
-        self.pixels = Queues(num_classes, pixel_memory_size, teacher_channels)
-        self.regions = Queues(num_classes, region_memory_size, teacher_channels)
-        self.contrast = [size // num_classes + 1 for size in (pixel_contrast_size, region_contrast_size)]
-        self.weights = [pixel_weight, region_weight]
+        keys = ClassKeys(num_classes, min(pixel_update_freq, pixel_memory_size), enqueue)
+        self.memory = ClassMemory(keys, teacher_channels, slots, contrast)
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_map(student, teacher)
-        if teacher.shape[1] != self.pixels.keys.shape[2]:
-            raise ValueError(f"the queues hold {self.pixels.keys.shape[2]} teacher channels, got {list(teacher.shape)}")
+        if teacher.shape[1] != self.width:
+            raise ValueError(f"the queues hold {self.width} teacher channels, got {list(teacher.shape)}")
         if target is None or len(target) != len(student):
             got = "none" if target is None else list(target.shape)
             raise ValueError(f"cirkd_memory needs labels [{len(student)}, H, W], got {got}")
@@ -98,27 +79,10 @@ class CIRKDMemory(nn.Module):
         valid = (labels != self.ignore_index) & (labels >= 0) & (labels < self.num_classes)
         s = unit(project(self.project_head, student).flatten(2).mT, 2)
         t = unit(widen(teacher.detach()).flatten(2).mT, 2)
-        rank, world = processes()
-        B, P, _ = s.shape
-        seeds = self.draws.seeds(world * B + 2)
-        if self.training:
-            shuffled = permutations(P, seeds[rank * B : (rank + 1) * B])
-            self._remember(t, labels.where(valid, self.num_classes), shuffled)
         weight = valid.to(s.dtype)
         weight = weight * (self.factor / weight.sum().clamp(min=1))
         value = s.new_zeros(())
-        for k, queues in enumerate((self.pixels, self.regions)):
-            bank = queues.bank(self.contrast[k], seeds[world * B + k, None]).to(s.dtype)
-            value = value + self.weights[k] * similarity_kl((s, bank), (t, bank), weight, self.temperature)
+        for factor, bank in zip(self.weights, self.memory(t, labels.where(valid, self.num_classes)), strict=True):
+            M = bank.to(s.dtype)
+            value = value + factor * similarity_kl((s, M), (t, M), weight, self.temperature)
         return value
-
-    @torch.no_grad()
-    def _remember(self, features: Tensor, labels: Tensor, shuffled: Tensor) -> None:
-        """Enqueue image by image, in the order of ranks; only keys travel between processes, not feature maps."""
-        B, _, D = features.shape
-        count, regions = count_and_regions(features, labels, self.num_classes)
-        chosen = sample(labels, count, shuffled, self.update, self.enqueue)
-        pixels = features.gather(1, chosen[..., None].expand(-1, -1, D)).view(B, self.num_classes, self.update, D)
-        for n, region, pixel in zip(gathered(count), gathered(regions), gathered(pixels), strict=True):
-            self.regions.write(region[:, None], n.clamp(max=1))
-            self.pixels.write(pixel, n.clamp(max=self.update))

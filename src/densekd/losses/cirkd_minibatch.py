@@ -1,11 +1,10 @@
 """Cross-image relational distillation within a mini-batch (Yang et al., CVPR 2022, arXiv 2204.06986)."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.kernels.similarity_kl import similarity_kl
 from densekd.kernels.unit import unit
-from densekd.losses.inputs import require_one_map, widen
+from densekd.losses.inputs import average_windows, require_one_map, widen
 
 
 class CIRKDMiniBatch(nn.Module):
@@ -15,8 +14,8 @@ class CIRKDMiniBatch(nn.Module):
     of images (i, j), i = j among them; features have unit length, there is no T^2. Maps of at least 256x256 are first
     averaged over 4x4 windows, as released. A process compares its own images.
 
-    Tap: ``pre_logits``. The authors ship T = 0.1 and weight 1. Cost: five matrix products of
-    (B H W)^2 C, of whose results one block exists at a time.
+    Tap: ``pre_logits``. Weight: the authors ship 1 with T = 0.1. Cost: five matrix products of (B H W)^2 C, of whose
+    results one block exists at a time.
 
     Args:
         temperature: T > 0.
@@ -45,18 +44,5 @@ class CIRKDMiniBatch(nn.Module):
 def _pixels(x: Tensor) -> Tensor:
     """Return unit vectors ``[B, P, C]``, in the memory layout of ``x``."""
     if min(x.shape[2:]) >= 256:
-        x = average_4x4(x)
+        x = average_windows(x, 4)
     return unit(x.flatten(2).mT, 2)
-
-
-def average_4x4(x: Tensor) -> Tensor:
-    """Average over windows of 4x4; those at the border may be partial.
-
-    The same as ``F.avg_pool2d`` with ``ceil_mode``, whose gradient at partial windows torch.compile gets wrong.
-    """
-    H, W = x.shape[2:]
-    border = (0, -W % 4, 0, -H % 4)
-    if not any(border):
-        return F.avg_pool2d(x, 4)
-    share = F.avg_pool2d(F.pad(x.new_ones(1, 1, H, W), border), 4)
-    return F.avg_pool2d(F.pad(x, border), 4) / share

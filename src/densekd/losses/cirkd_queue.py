@@ -1,11 +1,10 @@
-"""The memory of the CIRKD losses: queues, and draws that are equal on every rank."""
+"""What the memories of the CIRKD losses are made of: queues, and draws that are equal on every rank."""
 
 import torch
 from torch import Tensor, nn
 
+from densekd.kernels.permutations import permutations
 from densekd.kernels.unit import unit
-
-_LOW = 0xFFFFFFFF
 
 
 class Queues(nn.Module):
@@ -45,6 +44,11 @@ class Queues(nn.Module):
         self.keys[queues, slots] = keys.to(self.keys.dtype).where(fresh, self.keys[queues, slots])
         self.pointer.copy_(torch.where(full, 0, self.pointer + count))
 
+    def write_some(self, keys: Tensor, n: int, seed: Tensor) -> None:
+        """Write ``n`` of ``keys`` ``[K, D]``, at most all of them, drawn without replacement; there is one queue."""
+        chosen = keys[permutations(len(keys), seed)[0, :n]]
+        self.write(chosen[None], seed.new_full((1,), len(chosen)))
+
     def bank(self, n: int, seed: Tensor) -> Tensor:
         """Return a copy ``[1, Q n, D]`` of ``n`` slots, the same in every queue, queue after queue.
 
@@ -71,21 +75,3 @@ class Draws(nn.Module):
         if self.training:
             self.count.add_(n)
         return seeds
-
-
-def permutations(n: int, seeds: Tensor) -> Tensor:
-    """Draw one permutation of ``0 .. n - 1`` per seed, ``[len(seeds), n]``, by sorting hashes of (seed, position).
-
-    A function of the seeds alone, hence equal on every rank and device. A seeded generator would need the seed on the
-    host and wait for the device.
-    """
-    positions = torch.arange(n, device=seeds.device)
-    return _hashed(_hashed(seeds)[:, None] + positions).argsort(dim=1, stable=True)
-
-
-def _hashed(x: Tensor) -> Tensor:
-    """Mix the low 32 bits; both factors are below 2^31, so that no product leaves int64."""
-    x = x & _LOW
-    x = ((x ^ (x >> 16)) * 0x21F0AAAD) & _LOW
-    x = ((x ^ (x >> 15)) * 0x735A2D97) & _LOW
-    return x ^ (x >> 15)

@@ -1,15 +1,10 @@
-"""What the CIRKD losses with a memory share: the student's projection, other processes' tensors, keys of classes."""
-
-from typing import Literal
+"""What the CIRKD losses with a memory share: the student's projection and other processes' tensors."""
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from densekd.kernels.unit import unit
 from densekd.losses.inputs import widen
-
-Enqueue = Literal["class", "as_released"]
 
 
 def project_head(student_channels: int, teacher_channels: int) -> nn.Sequential:
@@ -48,39 +43,3 @@ def gathered(x: Tensor) -> Tensor:
     parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world)]
     dist.all_gather(parts, x.contiguous())
     return torch.cat(parts)
-
-
-def count_and_regions(features: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Return the pixels of each class ``[B, C]`` (int64) and the unit mean of their features ``[B, C, D]``.
-
-    Args:
-        features: ``[B, P, D]``.
-        labels: int64 ``[B, P]`` in ``0 .. num_classes``; the last is void.
-        num_classes: C.
-    """
-    member = (labels[:, None] == torch.arange(num_classes, device=labels.device)[:, None]).to(features.dtype)
-    return member.sum(2).long(), unit(member @ features, 2)
-
-
-def sample(labels: Tensor, count: Tensor, shuffled: Tensor, n: int, enqueue: Enqueue) -> Tensor:
-    """Choose ``n`` pixels of every class without replacement; where a class has fewer, what follows them means nothing.
-
-    Args:
-        labels: int64 ``[B, P]`` in ``0 .. C``; the last is void.
-        count: int64 ``[B, C]``, the pixels of each class.
-        shuffled: a permutation of the pixels of each image, ``[B, P]``.
-        n: how many.
-        enqueue: see :class:`CIRKDMemory`.
-
-    Returns:
-        Positions ``[B, C n]`` in the map.
-    """
-    P = labels.shape[1]
-    first = count.cumsum(1) - count
-    places = (first[..., None] + torch.arange(n, device=labels.device)).clamp(max=P - 1).flatten(1)
-    # Stable: within a class the shuffled order stays.
-    chosen = shuffled.gather(1, labels.gather(1, shuffled).argsort(dim=1, stable=True)).gather(1, places)
-    if enqueue == "class":
-        return chosen
-    number = labels.argsort(dim=1, stable=True).argsort(1).gather(1, chosen) - first.repeat_interleave(n, 1)
-    return number.clamp(min=0)

@@ -62,6 +62,5 @@ class DIST(nn.Module):
         s, t = widen(student), widen(teacher)
         if self.normalise == "softmax":
             s, t = (s / self.temperature).softmax(1), (t / self.temperature).softmax(1)
-        inter = 1 - pearson(s, t, (1,)).mean()
-        intra = 1 - pearson(s, t, self.rows).mean()
+        inter, intra = (1 - correlations.mean() for correlations in pearson(s, t, (1,), self.rows))
         return (self.beta * inter + self.gamma * intra) * self.temperature**2

@@ -2,11 +2,9 @@
 
 from typing import Literal, get_args
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels import softmax_kl
+from densekd.kernels.decoupled_kl import decoupled_kl
 from densekd.losses.inputs import labels_at, require_one_shape, widen
 
 Reduction = Literal["pixel", "sum"]
@@ -53,7 +51,7 @@ class DKD(nn.Module):
             raise ValueError(f"'{reduction}' is not one of {', '.join(get_args(Reduction))}")
         self.ignore_index = ignore_index
         self.temperature = temperature
-        self.alpha, self.beta = alpha, beta
+        self.weights = (alpha, beta)
         self.reduction = reduction
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
@@ -64,15 +62,6 @@ class DKD(nn.Module):
         labels = labels_at(target, student.shape[2:])
         kept = labels != self.ignore_index
         label = labels.where(kept, 0)[:, None]
-        student, teacher = (widen(x) / self.temperature for x in (student, teacher))
-        # Out of the softmax over the others: far below them, yet finite, so that its zero share costs zero.
-        floor = torch.finfo(student.dtype).min / 4
-        others_s, others_t = student.scatter(1, label, floor), teacher.scatter(1, label, floor)
-        among = softmax_kl(others_s, others_t, dim=1)
-        # The label's log odds against all others.
-        margin_s = (student.gather(1, label) - others_s.logsumexp(1, keepdim=True))[:, 0]
-        margin_t = (teacher.gather(1, label) - others_t.logsumexp(1, keepdim=True))[:, 0]
-        binary = margin_t.sigmoid() * (F.logsigmoid(margin_t) - F.logsigmoid(margin_s))
-        binary = binary + (-margin_t).sigmoid() * (F.logsigmoid(-margin_t) - F.logsigmoid(-margin_s))
-        total = (self.alpha * binary + self.beta * among).where(kept, 0).sum() * self.temperature**2
+        divergence = decoupled_kl(widen(student), widen(teacher), label, self.weights, self.temperature)
+        total = divergence.where(kept, 0).sum() * self.temperature**2
         return total / kept.sum().clamp(min=1) if self.reduction == "pixel" else total

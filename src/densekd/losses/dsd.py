@@ -1,11 +1,10 @@
 """Double similarity distillation (Feng et al., IEEE TIP 2021, arXiv 2107.08591, section III)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.losses.at import attention_map
-from densekd.losses.inputs import require_one_map, require_one_shape, widen
+from densekd.losses.inputs import average_windows, require_one_map, require_one_shape, widen
 
 
 class PSD(nn.Module):
@@ -53,7 +52,7 @@ class CSD(nn.Module):
         return (self._similarities(student) - self._similarities(teacher)).square().mean()
 
     def _similarities(self, x: Tensor) -> Tensor:
-        places = (F.avg_pool2d(widen(x), 2, ceil_mode=True).flatten(2) / self.temperature).softmax(2)
+        places = (average_windows(widen(x), 2).flatten(2) / self.temperature).softmax(2)
         return places @ places.mT
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.kernels.precision import call_in_precision as call
+from densekd.kernels.slope import with_slope
 from densekd.losses.inputs import require_channels, widen
 from densekd.losses.non_local import NonLocal
 
@@ -78,14 +79,17 @@ class FBKD(nn.Module):
 
 def distance(student: View, teacher: View, weights: Sequence[float]) -> Tensor:
     """Return the four norms of the differences, weighted and added; the attention gets no gradient."""
-    attention = ((student.attention + teacher.attention) / 2).detach()
-    masked = ((teacher.feature - student.feature).square() * attention).sum()
-    # A square root has no finite gradient at zero; a norm's is taken as zero there.
-    where_apart = masked.where(masked > 0, 1).sqrt().where(masked > 0, 0)
-    norms = [where_apart, *(torch.linalg.vector_norm(t - s) for s, t in zip(student[1:4], teacher[1:4], strict=True))]
+    with torch.no_grad():
+        root = ((student.attention + teacher.attention) / 2).sqrt()
+        apart = (student.feature - teacher.feature).mul_(root)
+        masked = torch.linalg.vector_norm(apart)
+        slope = apart.mul_(root / masked.where(masked > 0, 1))
+    masked = with_slope(masked, student.feature, slope)
+    norms = [masked, *(torch.linalg.vector_norm(t - s) for s, t in zip(student[1:4], teacher[1:4], strict=True))]
     return torch.stack([weight * norm for weight, norm in zip(weights, norms, strict=True)]).sum()
 
 
+@torch.no_grad()
 def _attention(x: Tensor) -> Tensor:
     energy = x.abs().mean(1, keepdim=True)
     return (energy.flatten(1) / 0.5).softmax(1).view_as(energy) * energy[0].numel()

@@ -1,5 +1,6 @@
 """Hints: the teacher's features as regression targets (Romero et al., ICLR 2015, arXiv 1412.6550, eq. 3)."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.losses.inputs import require_one_shape, widen
@@ -9,7 +10,8 @@ class FitNet(nn.Module):
     """Mean squared error between features.
 
     ``1 / (B C H W) * sum (student - teacher)^2``. The paper's regressor is the term's adapter: ``adapter: conv``, a 1x1
-    convolution without bias, is CIRKD's, which has it also where the channels agree.
+    convolution without bias, is CIRKD's, which has it also where the channels agree; CIRKDv2's stands behind the
+    context block: ``adapter: graph-context-conv``.
 
     Tap: ``pre_logits``. Weight: CIRKD ships 10, CIRKDv2 1 or 10. Cost: the adapter and one difference.
 
@@ -24,4 +26,4 @@ class FitNet(nn.Module):
             ValueError: shapes that differ.
         """
         require_one_shape(student, teacher)
-        return (widen(student) - widen(teacher)).square().mean()
+        return F.mse_loss(widen(student), widen(teacher))

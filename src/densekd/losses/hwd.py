@@ -27,7 +27,7 @@ class HWD(nn.Module):
     ``weight = C softmax_c((1 - a^w) / (1 - a))`` (E) or ``C softmax_c(w / a)`` (T) has no gradient; ``w`` is a distance
     summed over positions, over a power of 1 + the class's pixels, standardised over the image's classes, and shifted.
 
-    Tap: ``logits``. The authors fix T = 4 and weight 3; their published command has ``activations``, ``N`` and shift 1.
+    Tap: ``logits``. Weight: 3 with T = 4, fixed by the authors; their command has ``activations``, ``N`` and shift 1.
     Cost: that of CWD and one pass more for the distance.
 
     Args:
@@ -72,19 +72,23 @@ class HWD(nn.Module):
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
         B, C, H, W = student.shape
-        student, teacher = (widen(x).flatten(2) for x in (student, teacher))
-        divergence = softmax_kl(student / self.temperature, teacher / self.temperature, dim=2)
-        with torch.no_grad():
-            w = divergence
-            if self.distance != "kl":
-                if self.values == "activations":
-                    student, teacher = ((x / self.temperature).softmax(2) for x in (student, teacher))
-                w = _POINTWISE[self.distance](student, teacher, reduction="none").sum(2)
-            if self.power:
-                if target is None:
-                    raise ValueError("a pixel_division needs labels")
-                w = w / (1 + class_counts(labels_at(target, (H, W)), C)).to(w.dtype) ** self.power
-            if self.shift is not None:
-                w = standardise(w) + self.shift
-            weight = C * (growth(w, self.parameter) if self.process == "E" else w / self.parameter).softmax(1)
+        s, t = (widen(x).flatten(2) for x in (student, teacher))
+        # Before the divergence, which keeps a map.
+        apart = None if self.distance == "kl" else self._distances(s, t)
+        divergence = softmax_kl(s, t, 2, self.temperature)
+        w = divergence.detach() if apart is None else apart
+        if self.power:
+            if target is None:
+                raise ValueError("a pixel_division needs labels")
+            w = w / (1 + class_counts(labels_at(target, (H, W)), C)).to(w.dtype) ** self.power
+        if self.shift is not None:
+            w = standardise(w) + self.shift
+        weight = C * (growth(w, self.parameter) if self.process == "E" else w / self.parameter).softmax(1)
         return (weight * divergence).sum() * (self.temperature**2 / (B * C))
+
+    @torch.no_grad()
+    def _distances(self, s: Tensor, t: Tensor) -> Tensor:
+        """``[B, C, H W]`` -> ``[B, C]``."""
+        if self.values == "activations":
+            s, t = ((x / self.temperature).softmax(2) for x in (s, t))
+        return _POINTWISE[self.distance](s, t, reduction="none").sum(2)

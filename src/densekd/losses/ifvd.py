@@ -2,9 +2,9 @@
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
+from densekd.kernels.centre_distance import centre_distance
 from densekd.losses.inputs import labels_at, require_one_map, widen
 
 Mean = Literal["all", "labelled"]
@@ -52,22 +52,6 @@ class IFVD(nn.Module):
             raise ValueError("IFVD compares positions with the centre of their class and needs labels")
         labels = labels_at(target, student.shape[-2:]).flatten(1)
         labelled = (labels != self.ignore_index) & (labels >= 0) & (labels < self.num_classes)
-        labels = labels.where(labelled, -1)
-        s, t = (_cosine_to_centre(x, labels, self.num_classes) for x in (student, teacher))
-        positions = labels.numel() if self.mean == "all" else labelled.sum().clamp(min=1)
-        return torch.where(labelled, s - t, 0).square().sum() / positions
-
-
-def _cosine_to_centre(x: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Return ``[B, N]`` for features ``[B, C, H, W]`` and labels ``[B, N]``, -1 where void (any value there).
-
-    Both sums over a class are matrix products with its members, so that no map of centres is held.
-    """
-    x = widen(x).flatten(2)
-    members = (labels[:, None] == torch.arange(num_classes, device=x.device)[:, None]).to(x.dtype)
-    centres = x @ members.mT / (members.sum(2)[:, None] + 1e-6)
-    own = labels.clamp(min=0)
-    products = (centres.mT @ x).gather(1, own[:, None])[:, 0]
-    lengths = torch.linalg.vector_norm(centres, dim=1).clamp(min=1e-8).gather(1, own)
-    cosine: Tensor = products / (lengths * torch.linalg.vector_norm(x, dim=1).clamp(min=1e-8))
-    return cosine
+        s, t = (widen(x).flatten(2) for x in (student, teacher))
+        distance = centre_distance(s, t, labels.where(labelled, -1), self.num_classes)
+        return distance / (labels.numel() if self.mean == "all" else labelled.sum().clamp(min=1))

@@ -1,6 +1,7 @@
 """What losses do to their inputs first: check shapes, widen half precision, bring labels to the maps' size."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -48,9 +49,32 @@ def require_channels(student: Tensor, teacher: Tensor, channels: tuple[int, int]
         )
 
 
+def require_positive(*values: float) -> None:
+    """Refuse sizes and temperatures that are not positive.
+
+    Raises:
+        ValueError: says all of them.
+    """
+    if min(values) <= 0:
+        raise ValueError(f"sizes and temperatures must be positive, got {', '.join(map(str, values))}")
+
+
 def widen(x: Tensor) -> Tensor:
     """Return ``x`` in at least float32."""
     return x.float() if x.dtype.itemsize < 4 else x
+
+
+def average_windows(x: Tensor, side: int) -> Tensor:
+    """Average over windows of ``side x side``; those at the border may be partial.
+
+    The same as ``F.avg_pool2d`` with ``ceil_mode``, whose gradient at partial windows torch.compile gets wrong.
+    """
+    H, W = x.shape[2:]
+    border = (0, -W % side, 0, -H % side)
+    if not any(border):
+        return F.avg_pool2d(x, side)
+    share = F.avg_pool2d(F.pad(x.new_ones(1, 1, H, W), border), side)
+    return F.avg_pool2d(F.pad(x, border), side) / share
 
 
 def labels_at(target: Tensor, size: tuple[int, ...]) -> Tensor:

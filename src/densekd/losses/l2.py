@@ -3,9 +3,10 @@
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.distance import squared_distance
+from densekd.kernels.unit import unit
 from densekd.losses.inputs import require_one_shape, widen
 
 Normalise = Literal["sample", "none"]
@@ -29,7 +30,7 @@ class L2(nn.Module):
 
     Shape:
         student, teacher: ``[B, C, H, W]``, any range; target: ignored. Returns a scalar >= 0. A sample of zeros has no
-        direction and stays zero.
+        direction: it stays zero and gets no gradient.
 
     Raises:
         ValueError: an unknown choice, a length that is not positive, or shapes that differ.
@@ -55,12 +56,8 @@ class L2(nn.Module):
             distance: Tensor = torch.linalg.vector_norm(s - t) * self.mult
             return distance
         divisor = len(student) if self.reduction == "batch" else student.numel()
-        return F.mse_loss(s, t, reduction="sum") * (self.mult**2 / divisor)
+        return squared_distance(s, t) * (self.mult**2 / divisor)
 
     def _vectors(self, x: Tensor) -> Tensor:
         x = widen(x).flatten(1)
-        if self.normalise == "none":
-            return x
-        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-        unit: Tensor = x / length.where(length > 1e-12, 1)
-        return unit
+        return unit(x, 1) if self.normalise == "sample" else x

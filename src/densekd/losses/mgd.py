@@ -3,9 +3,9 @@
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.distance import squared_distance
 from densekd.kernels.precision import call_in_precision
 from densekd.losses.inputs import require_channels, widen
 
@@ -65,7 +65,7 @@ class MGD(nn.Module):
         size = (B, 1, H, W) if self.mask == "position" else (B, C, 1, 1)
         kept = draw(size, aligned) <= 1 - self.masked
         generated = call_in_precision(self.generation, aligned * kept)
-        return F.mse_loss(generated, widen(teacher), reduction="sum") / B
+        return squared_distance(generated, widen(teacher)) / B
 
 
 def draw(size: tuple[int, ...], like: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Non-local block (Wang et al., CVPR 2018, arXiv 1711.07971, eq. 1 with a dot product)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,5 +36,9 @@ class NonLocal(nn.Module):
             return x
         window = (min(self.stride, H), min(self.stride, W))
         phi, g = (F.max_pool2d(layer(x), window).flatten(2) for layer in (self.phi, self.g))
-        mixed = (g @ phi.mT / phi.shape[2]) @ self.theta(x).flatten(2)
-        return x + self.norm(self.out(mixed.unflatten(2, (H, W))))  # type: ignore[no-any-return]
+        # Around the sum all is linear in x: one matrix per image, instead of maps of theta and of what it gathers.
+        before = self.out.weight.flatten(1) @ (g @ phi.mT / phi.shape[2])
+        assert self.theta.bias is not None
+        matrix, offset = before @ self.theta.weight.flatten(1), before @ self.theta.bias[:, None]
+        added = torch.baddbmm(offset, matrix, x.flatten(2)).view(x.shape)
+        return x + self.norm(added)  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.unit import unit
 from densekd.losses.inputs import require_one_map, widen
 
 
@@ -46,7 +47,7 @@ class Pairwise(nn.Module):
 
     def _places(self, x: Tensor) -> Tensor:
         pooled = F.max_pool2d(widen(x), self.granularity, ceil_mode=True)
-        return F.normalize(pooled.flatten(2), dim=1)
+        return unit(pooled.flatten(2), 1)
 
 
 def _gram_distance(s: Tensor, t: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels import softmax_kl
+from densekd.kernels.softmax_kl import soft_cross_entropy, softmax_kl
 from densekd.losses.inputs import labels_at, require_one_shape, widen
 
 Divergence = Literal["kl", "soft_ce", "hard_ce"]
@@ -19,7 +19,7 @@ class Pixel(nn.Module):
 
     ``T^2 / (B H W) * sum KL(softmax_C(teacher / T) || softmax_C(student / T))``.
 
-    Tap: ``logits``. CIRKD and HWD ship T = 1, weight 1. Cost: two softmax maps.
+    Tap: ``logits``. Weight: CIRKD and HWD ship 1 with T = 1. Cost: two softmax maps.
 
     Args:
         ignore_index: label of void pixels; supplied by the build.
@@ -82,8 +82,8 @@ class Pixel(nn.Module):
     def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """``[B, C, H, W]`` -> ``[B, H, W]``."""
         if self.divergence == "kl":
-            return softmax_kl(student / self.temperature, teacher / self.temperature, dim=1)
+            return softmax_kl(student, teacher, 1, self.temperature)
+        if self.divergence == "soft_ce":
+            return soft_cross_entropy(student, teacher, 1, self.temperature)
         require_one_shape(student, teacher)
-        student, teacher = widen(student) / self.temperature, widen(teacher) / self.temperature
-        goal = teacher.argmax(1) if self.divergence == "hard_ce" else teacher.softmax(1)
-        return F.cross_entropy(student, goal, reduction="none")
+        return F.cross_entropy(widen(student), teacher.argmax(1), reduction="none")

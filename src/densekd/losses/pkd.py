@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.standard_score import standard_distance
 from densekd.losses.inputs import require_one_shape, widen
 
 Resize = Literal["student", "teacher"]
@@ -47,11 +48,4 @@ class PKD(nn.Module):
                 student = F.interpolate(student, size=teacher.shape[2:], mode="bilinear", align_corners=False)
             else:
                 teacher = F.interpolate(teacher, size=student.shape[2:], mode="bilinear", align_corners=False)
-        return F.mse_loss(_standardised(student), _standardised(teacher)) / 2
-
-
-def _standardised(x: Tensor) -> Tensor:
-    centred = x - x.mean((0, 2, 3), keepdim=True)
-    # One value per channel has no unbiased deviation; it is its own mean.
-    correction = min(1, x.numel() // x.shape[1] - 1)
-    return centred / (centred.std((0, 2, 3), correction=correction, keepdim=True) + 1e-6)
+        return standard_distance(student, teacher) / 2

@@ -1,8 +1,8 @@
 """WSLD: soft labels weighted by bias and variance (Zhou et al., ICLR 2021, arXiv 2102.00650)."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.softmax_kl import soft_cross_entropy
 from densekd.losses.inputs import labels_at, require_one_shape, widen
 
 
@@ -42,8 +42,7 @@ class WSLD(nn.Module):
         labels = labels_at(target, student.shape[2:])
         kept = labels != self.ignore_index
         student, teacher = widen(student), widen(teacher)
-        soft = (teacher / self.temperature).softmax(1)
-        entropy = F.cross_entropy(student / self.temperature, soft, reduction="none")
+        entropy = soft_cross_entropy(student, teacher, 1, self.temperature)
         labels = labels.where(kept, 0)[:, None]
         hard_student, hard_teacher = (_cross_entropy(x.detach(), labels) for x in (student, teacher))
         weight = 1 - (-hard_student / (hard_teacher + 1e-7)).exp()

@@ -12,13 +12,20 @@ from torch import nn
 
 from densekd.errors import RecipeError
 from densekd.lookup import resolve
+from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
 from densekd.models.fpn import fpn
-from densekd.models.pspnet import pspnet
+from densekd.models.segformer import segformer
 from densekd.models.sources import SOURCES
+from densekd.models.upernet import upernet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "deeplabv3": deeplabv3,
+    "deeplabv3plus": deeplabv3plus,
+    "fcn": fcn,
     "fpn": fpn,
     "pspnet": pspnet,
+    "segformer": segformer,
+    "upernet": upernet,
 }
 
 

@@ -33,16 +33,27 @@ class Normalise(nn.Module):
         return (images - self.mean) * self.scale
 
 
-def conv_norm_act(inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0) -> nn.Sequential:
+def conv_norm_act(
+    inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0, dilation: int = 1
+) -> nn.Sequential:
     """Convolution with same padding and no bias, batch norm, and ReLU (leaky where the slope is not 0)."""
     activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), activation
-    )
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), activation)
+
+
+def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
+    """Depthwise 3x3 convolution, batch norm, ReLU, then the same with a 1x1 convolution (arXiv 1610.02357)."""
+    depthwise = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    first = nn.Sequential(depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
+    return nn.Sequential(first, conv_norm_act(inputs, outputs, 1))
 
 
 class PyramidPooling(nn.Module):
     """Pool to 1, 2, 3 and 6 cells a side, project, enlarge again (PSPNet, arXiv 1612.01105, fig. 3).
+
+    With ``project_enlarged`` set the last two change places (UPerNet's own code, which CIRKD has).
 
     Args:
         inputs: channels of the features.
@@ -59,12 +70,16 @@ class PyramidPooling(nn.Module):
     def __init__(self, inputs: int, outputs: int, align_corners: bool, negative_slope: float = 0.0) -> None:
         super().__init__()
         self.align_corners = align_corners
+        self.project_enlarged: bool = False
         self.levels = nn.ModuleList(conv_norm_act(inputs, outputs, 1, negative_slope) for _ in self.SIZES)
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Return the four levels at the size of ``features``."""
-        pooled = (level(F.adaptive_avg_pool2d(features, n)) for n, level in zip(self.SIZES, self.levels, strict=True))
-        return [enlarge(x, features, self.align_corners) for x in pooled]
+        pooled = [F.adaptive_avg_pool2d(features, n) for n in self.SIZES]
+        if self.project_enlarged:
+            pooled = [enlarge(x, features, self.align_corners) for x in pooled]
+        projected = [level(x) for level, x in zip(self.levels, pooled, strict=True)]
+        return projected if self.project_enlarged else [enlarge(x, features, self.align_corners) for x in projected]
 
 
 def enlarge(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:

@@ -45,6 +45,10 @@ class Family:
         negative_slope: of the leaky ReLU in the heads; 0 is a ReLU.
         pyramid_first: the pyramid levels precede the backbone's features in the head's input.
         auxiliary_bias: the auxiliary head's 3x3 convolution has a bias.
+        aspp: DeepLabV3's join. ``bottleneck``: the image's mean first, one 3x3 convolution on the five branches.
+            ``project``: the mean last, a 1x1 convolution before the 3x3 one. UPerNets differ along the same line.
+        mobile_padding: of MobileNetV3's strided convolutions: ``torch`` (the same on all sides) or ``tensorflow`` (more
+            at the bottom and right); with the latter those that lose their stride take the new dilation at once.
     """
 
     convention: Convention
@@ -55,14 +59,16 @@ class Family:
     negative_slope: float
     pyramid_first: bool
     auxiliary_bias: bool
+    aspp: Literal["bottleneck", "project"]
+    mobile_padding: Literal["torch", "tensorflow"]
 
 
 FAMILIES: dict[str, Family] = {
-    "mmseg": Family(IMAGENET, 32, "first_conv", False, False, 0.0, False, False),
-    "mmseg_b": Family(IMAGENET, None, "first_conv", False, False, 0.0, False, False),
-    "cirkd": Family(CAFFE, 64, "halved", False, True, 0.0, False, False),
-    "cirkd_vanilla": Family(CAFFE, None, "halved", False, True, 0.0, False, False),
-    "torchdistiller": Family(CAFFE, 64, "full", True, True, 0.01, True, True),
+    "mmseg": Family(IMAGENET, 32, "first_conv", False, False, 0.0, False, False, "bottleneck", "torch"),
+    "mmseg_b": Family(IMAGENET, None, "first_conv", False, False, 0.0, False, False, "bottleneck", "torch"),
+    "cirkd": Family(CAFFE, 64, "halved", False, True, 0.0, False, False, "project", "tensorflow"),
+    "cirkd_vanilla": Family(CAFFE, None, "halved", False, True, 0.0, False, False, "project", "tensorflow"),
+    "torchdistiller": Family(CAFFE, 64, "full", True, True, 0.01, True, True, "bottleneck", "torch"),
 }
 
 

@@ -28,7 +28,7 @@ class PackageConfig:
         classes: C names.
         palette: C RGB colours.
         ignore_index: label of void pixels.
-        resize: (height, width) that images are brought to before the model, or None for their own size.
+        resize: (height, width) or (shorter side,) that images are brought to before the model; None: their own size.
     """
 
     model: str
@@ -36,7 +36,11 @@ class PackageConfig:
     classes: list[str]
     palette: list[list[int]]
     ignore_index: int = 255
-    resize: list[int] | None = None
+    resize: tuple[int, int] | tuple[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.resize is not None:
+            object.__setattr__(self, "resize", tuple(self.resize))  # a list, where it comes from a file
 
 
 class Package(NamedTuple):

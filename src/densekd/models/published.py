@@ -1,6 +1,6 @@
 """Models from other projects' checkpoints: recognised, built and loaded in full, with no hint from the user."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from densekd.lookup import construct
 from densekd.models import MODELS
 from densekd.models.checkpoints.layout import Found
 from densekd.models.checkpoints.load import Match, match, read_state
-from densekd.models.checkpoints.recognise import recognise
+from densekd.models.checkpoints.recognise import FORMATS, recognise
 
 
 class Published(NamedTuple):
@@ -22,19 +22,27 @@ class Published(NamedTuple):
     match: Match
 
 
-def load_published(path: Path, overrides: Mapping[str, Any] | None = None) -> Published:
+def load_published(path: Path, overrides: Mapping[str, Any] | None = None, allowed: Sequence[str] = ()) -> Published:
     """Recognise a file, build its model and load it in full.
 
     Args:
         path: see :func:`densekd.models.checkpoints.load.read_state`.
         overrides: the builder's arguments that the user knows better.
+        allowed: patterns of our keys that may be missing or left over.
 
     Raises:
         UserError: unreadable, not recognised, or short of a full match.
     """
-    found = recognise(read_state(path), str(path))
+    state = read_state(path)
+    found = recognise(state)
+    if found is None:
+        keys = ", ".join(list(state)[:4])
+        raise UserError(
+            f"{path}: not recognised; no known format has {len(state)} entries like {keys}. Known are the segmentation "
+            f"models of {', '.join(FORMATS)}. Name the model and its options, or convert the keys."
+        )
     model: nn.Module = construct(MODELS[found.model], {**found.options, **(overrides or {})}, {}, str(path))
-    matched = match(model, found.state)
+    matched = match(model, found.state, allowed)
     if not matched.complete:
         raise UserError(
             f"{path} was recognised as {found.model} of {found.format}, but does not fit it; nothing was loaded.\n"

@@ -45,6 +45,20 @@ def size(results: Results) -> str:
     )
 
 
+def certainty(results: Results) -> str:
+    """Say how far the score would vary over images, and how much the student follows the teacher; else nothing."""
+    student = results.student
+    sentences = []
+    if student.interval is not None:
+        low, high = student.interval
+        sentences.append(f"Over images like these its mIoU lies between {low:.1f} and {high:.1f} % (95 %, bootstrap).")
+    if student.agreement is not None:
+        sentences.append(f"It gives {percent(student.agreement)} of the pixels the teacher's class.")
+    if student.ece is not None:
+        sentences.append(f"Its confidence misses its accuracy by {percent(student.ece)} on average.")
+    return " ".join(sentences)
+
+
 def scored_on(results: Results) -> str:
     """Say on how many images of which split the scores were taken, model by model where the counts differ."""
     models: dict[str, Scores | None] = {

@@ -7,13 +7,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from densekd.report import text
 from densekd.report.classes import class_rows, class_summary
 from densekd.report.curves import Chart, chart, first_step
-from densekd.report.headline import headline, scored_on, size
+from densekd.report.headline import certainty, headline, scored_on, size
 from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
 from densekd.report.run import Run
 
 ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
-CAPTIONS = dict(zip(KINDS, ("image", "ground truth", "teacher", "alone", "distilled"), strict=True))
+CAPTIONS = dict(
+    zip(KINDS, ("image", "ground truth", "teacher", "alone", "distilled", "distilled: errors"), strict=True)
+)
 TITLES = {
     "loss": "Total loss",
     "lr": "Learning rate",
@@ -54,7 +56,7 @@ def render(run: Run) -> str:
     return templates.get_template("template.html.j2").render(
         run=run,
         headline=headline(run),
-        remarks=[remark for remark in (size(run.results), scored_on(run.results)) if remark] if run.results else [],
+        remarks=[say(run.results) for say in (size, scored_on, certainty) if say(run.results)] if run.results else [],
         charts=charts,
         blank=blank,
         class_rows=rows,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-KINDS = ("image", "truth", "teacher", "baseline", "student")
-LONGEST_SIDE = 1024  # pixels: more than a page shows of one picture among five
+KINDS = ("image", "truth", "teacher", "baseline", "student", "student-errors")
+LONGEST_SIDE = 1024  # pixels: more than a page shows of one picture among six
 MOST_SAMPLES = 12
 
 
@@ -56,6 +56,11 @@ def read_samples(folder: Path) -> Samples:
     stems = sorted(found)[:MOST_SAMPLES]
     kinds = [kind for kind in KINDS if any(kind in found[stem] for stem in stems)]
     return Samples(tuple(_sample(folder, stem, kinds) for stem in stems), len(found))
+
+
+def read_drawing(path: Path) -> str:
+    """Return an SVG file as a data address, which a browser shows but does not run; nothing where there is none."""
+    return _address("image/svg+xml", io.BytesIO(path.read_bytes())) if path.is_file() else ""
 
 
 def _sample(folder: Path, stem: str, kinds: Sequence[str]) -> Sample:

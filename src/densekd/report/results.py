@@ -14,7 +14,11 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one model. Percent lie in [0, 100]; None means not measured, in ``iou`` class not in the data."""
+    """The scores of one model. Percent lie in [0, 100]; None means not measured, in ``iou`` class not in the data.
+
+    ``interval`` is that of the mIoU over images (95 %), ``agreement`` the share of pixels on which the model says what
+    the teacher says, ``ece`` the calibration error.
+    """
 
     miou: float
     macc: float | None
@@ -23,6 +27,9 @@ class Scores:
     images: int | None
     parameters: float | None
     flops: float | None
+    interval: tuple[float, float] | None = None
+    agreement: float | None = None
+    ece: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,9 @@ def _scores(value: object, name: str) -> Scores | None:
         images=None if images is None else int(images),
         parameters=_amount(fields.get("parameters"), f"{name}.parameters"),
         flops=_amount(fields.get("flops"), f"{name}.flops"),
+        interval=_interval(fields.get("miou_interval"), f"{name}.miou_interval"),
+        agreement=_percent(fields.get("agreement"), f"{name}.agreement"),
+        ece=_percent(fields.get("ece"), f"{name}.ece"),
     )
 
 
@@ -113,6 +123,16 @@ def _percent(value: object, name: str) -> float | None:
     if number is not None and number > 100 + 1e-6:
         raise ValueError(f"'{name}' must be a percentage from 0 to 100, not {value!r}")
     return number
+
+
+def _interval(value: object, name: str) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if isinstance(value, list) and len(value) == 2:
+        low, high = (_percent(end, name) for end in value)
+        if low is not None and high is not None and low <= high:
+            return low, high
+    raise ValueError(f"'{name}' must be two rising percentages, not {value!r}")
 
 
 def _colour(value: object, name: str) -> Colour:

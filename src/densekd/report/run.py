@@ -7,19 +7,20 @@ from pathlib import Path
 
 from densekd.errors import UserError
 from densekd.report.metrics import Series, read_metrics
-from densekd.report.pictures import Samples, read_samples
+from densekd.report.pictures import Samples, read_drawing, read_samples
 from densekd.report.results import Results, read_results
 
 
 @dataclass(frozen=True)
 class Run:
-    """The content of a run folder. What is missing there is None or empty here."""
+    """The content of a run folder. What is missing there is None or empty here; ``confusion`` is a data address."""
 
     name: str
     results: Results | None
     student: Mapping[str, Series]
     baseline: Mapping[str, Series]
     samples: Samples
+    confusion: str
     recipe: str
     environment: tuple[tuple[str, str], ...]
 
@@ -46,6 +47,7 @@ def read_run(folder: Path) -> Run:
         student=read_metrics(metrics) if metrics.is_file() else {},
         baseline=read_metrics(beside) if beside.is_file() else {},
         samples=read_samples(folder / "predictions"),
+        confusion=read_drawing(folder / "confusion.svg"),
         recipe=_text(folder / "recipe.yaml"),
         environment=_environment(folder / "environment.json"),
     )

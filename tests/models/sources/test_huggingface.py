@@ -44,7 +44,7 @@ def images(height: int = 64, width: int = 64) -> torch.Tensor:
 @torch.no_grad()
 def test_logits_are_the_librarys(model_type: str) -> None:
     model, x = tiny(model_type), images()
-    theirs = model.model(pixel_values=model.normalise(x)).logits
+    theirs = model.network(pixel_values=model.normalise(x)).logits
     ours = model(x)
     assert theirs.std() > 0.01
     # UperNet's forward enlarges its logits, ours does not.
@@ -87,7 +87,7 @@ def test_tokens_are_maps_in_their_places() -> None:
     """The maps are those that the library's own neck receives: of the embedding and the first three blocks."""
     model = tiny("beit")
     seen: list[torch.Tensor] = []
-    model.model.fpn.register_forward_hook(lambda module, inputs, output: seen.extend(inputs[0]))
+    model.network.fpn.register_forward_hook(lambda module, inputs, output: seen.extend(inputs[0]))
     _, taken = Taps(model, ["features.0", "features.2"])(images(64, 96))
     assert torch.equal(taken["features.0"], seen[1])
     assert torch.equal(taken["features.2"], seen[3])
@@ -98,7 +98,7 @@ def test_pre_logits_make_the_logits() -> None:
     for model_type, classifier in (("segformer", "decode_head"), ("upernet", "decode_head"), ("beit", "decode_head")):
         model = tiny(model_type)
         taken = probe(model, ["logits", "pre_logits"], images())
-        classify = model.model.get_submodule(f"{classifier}.classifier")
+        classify = model.network.get_submodule(f"{classifier}.classifier")
         torch.testing.assert_close(classify(taken["pre_logits"]), taken["logits"])
 
 
@@ -137,7 +137,7 @@ def test_a_teacher_keeps_its_head(folder: Path) -> None:
     assert teacher.eval()(images()).shape[1] == 5
     assert teacher.normalise.mean.flatten().tolist() == [0.5, 0.5, 0.5]
     state = original.state_dict()
-    for key, value in teacher.model.state_dict().items():
+    for key, value in teacher.network.state_dict().items():
         assert value.dtype == state[key].dtype
         assert torch.equal(value, state[key]), key
     assert teacher.notes == ()
@@ -148,7 +148,7 @@ def test_a_student_has_a_head_of_the_datas_classes(folder: Path) -> None:
     original = library.AutoModelForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).state_dict()
     assert all(module.training for module in student.modules())
     assert student.eval()(images()).shape[1] == 3
-    changed = {key for key, value in student.model.state_dict().items() if not torch.equal(value, original[key])}
+    changed = {key for key, value in student.network.state_dict().items() if not torch.equal(value, original[key])}
     assert changed == {"decode_head.classifier.weight", "decode_head.classifier.bias"}
     assert student.notes == (
         f"hf:{folder}: 2 weights of the model are not in its files: decode_head.classifier.bias, "
@@ -173,7 +173,7 @@ def test_untrained_means_untrained(folder: Path) -> None:
     original = library.AutoModelForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32)
     key = "segformer.encoder.stages.0.patch_embeddings.proj.weight"
     key = key if key in original.state_dict() else next(k for k, v in original.state_dict().items() if v.ndim == 4)
-    assert not torch.equal(teacher.model.state_dict()[key], original.state_dict()[key])
+    assert not torch.equal(teacher.network.state_dict()[key], original.state_dict()[key])
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
 def test_attention_code_is_not_fetched() -> None:
     config = {**SEMANTIC["upernet"], "attn_implementation": "somebody/attention"}
     config["backbone_config"] = {**SWIN, "attn_implementation": "somebody/attention"}
-    settings = find_model("hf:upernet")(3, config=config).model.config  # type: ignore[union-attr]
+    settings = find_model("hf:upernet")(3, config=config).network.config  # type: ignore[union-attr]
     assert {settings._attn_implementation, settings.backbone_config._attn_implementation} <= {"sdpa", "eager"}
 
 
@@ -270,7 +270,7 @@ def test_the_auxiliary_head() -> None:
     assert model(images()).shape == (2, 3, 16, 16)
     segformer = tiny("segformer")
     segformer.auxiliary = None  # there is none, and none appears
-    assert not hasattr(segformer.model, "auxiliary_head")
+    assert not hasattr(segformer.network, "auxiliary_head")
 
 
 def test_a_backbone_teaches_features(tmp_path: Path) -> None:

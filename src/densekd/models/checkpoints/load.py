@@ -1,19 +1,22 @@
 """Read a state dict from any container we know, and load it in full or not at all."""
 
-import pickle
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from densekd.errors import UserError
+from densekd.models.checkpoints.containers import read_content, weights_in
+from densekd.models.checkpoints.recognise import recognise
 
 _SHOWN = 8
+# What the two networks are called in a distillation checkpoint: SegDistill and mmseg-distiller, MMRazor 0.x and 1.x.
+_PARTS = {
+    "student": ("student.", "architecture.model.", "architecture."),
+    "teacher": ("teacher.", "distiller.teacher."),
+}
 
 
 @dataclass(frozen=True)
@@ -50,49 +53,52 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint.
 
     Containers: a student package or run folder, ``.safetensors``, a Lightning checkpoint of ours (its student), and
-    pickles that hold a state dict bare or under ``state_dict`` or ``model``; a leading ``module.`` is dropped.
+    torch's pickles, see :mod:`densekd.models.checkpoints.containers`. Of a file that holds student and teacher
+    (SegDistill, MMRazor, mmseg-distiller) the student is read, or with ``#teacher`` behind the name the teacher.
 
     Raises:
         UserError: no such file, a damaged one, one without tensors, or a pickle that wants to run code.
     """
+    path, part = _split(path)
     path = _file(path)
-    content = _content(path)
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
-        raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict.")
-    state = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
-    students = {key.removeprefix("student."): value for key, value in state.items() if key.startswith("student.")}
-    if not state:
-        raise UserError(f"{path}: holds no tensors.")
-    return students or state
+    return _part(weights_in(read_content(path), path), part, path)
 
 
-def match(model: nn.Module, state: Mapping[str, Tensor]) -> Match:
-    """Compare names and shapes."""
+def match(model: nn.Module, state: Mapping[str, Tensor], allowed: Sequence[str] = ()) -> Match:
+    """Compare names and shapes; keys that fit one of the ``allowed`` patterns may be missing or left over."""
     own = model.state_dict()
     common = [key for key in own if key in state]
     other = tuple((k, list(state[k].shape), list(own[k].shape)) for k in common if state[k].shape != own[k].shape)
     matched = tuple(key for key in common if state[key].shape == own[key].shape)
     # Files older than batch norm's counter lack it, and nothing that is evaluated reads it.
-    missing = tuple(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
-    return Match(matched, missing, tuple(key for key in state if key not in own), other)
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in own]
+
+    def judged(keys: list[str]) -> tuple[str, ...]:
+        return tuple(key for key in keys if not any(fnmatch(key, pattern) for pattern in allowed))
+
+    return Match(matched, judged(missing), judged(unexpected), other)
 
 
-def load_matched(model: nn.Module, path: Path, what: str) -> Match:
-    """Load a file into ``model`` in full.
+def load_matched(model: nn.Module, path: Path, what: str, allowed: Sequence[str] = ()) -> Match:
+    """Load a file into ``model`` in full, under our names or, where these do not fit, under a published project's.
 
     Args:
         model: changed in place, only when everything fits.
         path: see :func:`read_state`.
         what: what the model is ("teacher"), for the message.
+        allowed: patterns (``auxiliary.*``) of our keys that may be missing or left over.
 
     Raises:
         UserError: unreadable file, or keys that are missing, unexpected or of another shape; all are listed.
     """
     state = read_state(path)
-    found = match(model, state)
+    found = match(model, state, allowed)
+    if not found.complete and (published := recognise(state)) is not None:
+        renamed = match(model, published.state, allowed)
+        # Of two comparisons that fail the one that fits better says more.
+        if len(renamed.matched) > len(found.matched):
+            state, found = published.state, renamed
     if not found.complete:
         raise UserError(
             f"The {what} checkpoint {path} does not fit {type(model).__name__}; nothing was loaded.\n"
@@ -100,6 +106,22 @@ def load_matched(model: nn.Module, path: Path, what: str) -> Match:
         )
     model.load_state_dict(state, strict=False)
     return found
+
+
+def _split(path: Path) -> tuple[Path, str]:
+    name, mark, part = path.name.rpartition("#")
+    return (path.with_name(name), part) if mark and part in _PARTS else (path, "student")
+
+
+def _part(state: dict[str, Tensor], part: str, path: Path) -> dict[str, Tensor]:
+    """Return one network of a file that holds two; of any other file everything."""
+    for prefix in _PARTS[part]:
+        found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if found:
+            return found
+    if part == "teacher":
+        raise UserError(f"{path}: holds no teacher beside a student; leave #teacher away.")
+    return state
 
 
 def _file(path: Path) -> Path:
@@ -111,25 +133,6 @@ def _file(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint.")
     return path
-
-
-def _content(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle fails in any way there is
-        unpickling = isinstance(error, pickle.UnpicklingError)
-        refused = re.search(r"GLOBAL (\S+)", str(error)) if unpickling else None
-        if refused is None:
-            # What torch says of a pickle is not repeated: it recommends to run the file's code.
-            lines = [] if unpickling else str(error).splitlines()[:1]
-            reason = ": ".join([type(error).__name__, *lines])[:160]
-            raise UserError(f"{path}: damaged, or no checkpoint of plain tensors ({reason}).") from error
-        raise UserError(
-            f"{path}: refused. Besides tensors and plain containers it holds {refused[1]}, and loading that could run "
-            "code. Where you trust it, save its state dict alone: torch.save(checkpoint['state_dict'], file)."
-        ) from error
 
 
 def _first(keys: tuple[str, ...]) -> str:

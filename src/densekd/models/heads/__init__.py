@@ -1,7 +1,9 @@
-"""Dense heads: from feature maps to logits. Each ends in ``dropout`` and ``classifier``."""
+"""Dense heads: from feature maps to logits. Each ends in ``bottleneck``, ``dropout`` and ``classifier``."""
 
-from densekd.models.heads.fcn import FCNHead
+from densekd.models.heads.aspp import ASPPHead, SeparableASPPHead
+from densekd.models.heads.fcn import DeepFCNHead, FCNHead
 from densekd.models.heads.fpn import FPNHead
 from densekd.models.heads.psp import PSPHead
+from densekd.models.heads.uper import UPerHead
 
-__all__ = ["FCNHead", "FPNHead", "PSPHead"]
+__all__ = ["ASPPHead", "DeepFCNHead", "FCNHead", "FPNHead", "PSPHead", "SeparableASPPHead", "UPerHead"]

@@ -1,5 +1,6 @@
-"""Fully convolutional head, here the auxiliary one (arXiv 1612.01105, section 3.3)."""
+"""Fully convolutional heads: the auxiliary one (arXiv 1612.01105, section 3.3) and the main one (1411.4038)."""
 
+import torch
 from torch import Tensor, nn
 
 from densekd.models.blocks import conv_norm_act
@@ -30,4 +31,31 @@ class FCNHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the third map."""
         logits: Tensor = self.classifier(self.dropout(self.conv(features[2])))
+        return logits
+
+
+class DeepFCNHead(nn.Module):
+    """Fully convolutional head on the deepest map: two 3x3 convolutions, joined with their input by a third.
+
+    Args:
+        inputs: channels of that map.
+        channels: width.
+        num_classes: C.
+
+    Shape:
+        list of maps, the last ``[B, inputs, H, W]`` -> ``[B, C, H, W]``.
+    """
+
+    def __init__(self, inputs: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(conv_norm_act(inputs, channels, 3), conv_norm_act(channels, channels, 3))
+        self.bottleneck = conv_norm_act(inputs + channels, channels, 3)
+        self.dropout = nn.Dropout2d(0.1)
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits at the stride of the deepest map."""
+        deepest = features[-1]
+        x = self.bottleneck(torch.cat([deepest, self.convs(deepest)], 1))
+        logits: Tensor = self.classifier(self.dropout(x))
         return logits

@@ -12,7 +12,7 @@ class PSPHead(nn.Module):
 
     Args:
         inputs: channels of the deepest features.
-        channels: width of the pyramid levels and the bottleneck.
+        channels: width of the pyramid levels and the bottleneck, or of both in turn.
         num_classes: C.
         family: align_corners, activation and order of concatenation.
 
@@ -20,11 +20,12 @@ class PSPHead(nn.Module):
         list of maps, the last ``[B, inputs, H, W]`` -> ``[B, C, H, W]``.
     """
 
-    def __init__(self, inputs: int, channels: int, num_classes: int, family: Family) -> None:
+    def __init__(self, inputs: int, channels: int | tuple[int, int], num_classes: int, family: Family) -> None:
         super().__init__()
         self.pyramid_first = family.pyramid_first
-        self.pyramid = PyramidPooling(inputs, channels, family.align_corners, family.negative_slope)
-        self.bottleneck = conv_norm_act(inputs + 4 * channels, channels, 3, family.negative_slope)
+        levels, channels = (channels, channels) if isinstance(channels, int) else channels
+        self.pyramid = PyramidPooling(inputs, levels, family.align_corners, family.negative_slope)
+        self.bottleneck = conv_norm_act(inputs + 4 * levels, channels, 3, family.negative_slope)
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from densekd.errors import RecipeError
 from densekd.models.blocks import Normalise
 from densekd.models.families import FAMILIES, Convention
-from densekd.models.heads import FCNHead, FPNHead, PSPHead
+from densekd.models.heads import DeepFCNHead, FPNHead, PSPHead
 from densekd.models.sources.maps import Fit, fitted, to_map
 
 Head = Literal["fpn", "psp", "fcn", "none"]
@@ -48,16 +48,12 @@ class TimmSegmentor(nn.Module):
         names = {f"features.{i}": f"maps[{i}]" for i in range(4)}
         if self.head is None:
             return names
-        last = "bottleneck" if hasattr(self.head, "bottleneck") else "conv"
-        return {**names, "logits": "head.classifier", "pre_logits": f"head.{last}"}
+        return {**names, "logits": "head.classifier", "pre_logits": "head.bottleneck"}
 
     def forward(self, images: Tensor) -> Any:
         """Return the head's logits, or the maps."""
         maps = self.maps(take_maps(self.backbone, fitted(self.normalise(images), self.fit)))
-        if self.head is None:
-            return maps
-        # Our FCN head reads the third map of what it is given; here that is the last one.
-        return self.head(maps[1:] if isinstance(self.head, FCNHead) else maps)
+        return maps if self.head is None else self.head(maps)
 
 
 def timm_backbone(
@@ -88,13 +84,12 @@ def timm_backbone(
     backbone = _make(name, without_weights(arguments or {}))
     fit, widths = _measure(backbone, name)
     model = TimmSegmentor(backbone, fit)
-    family = FAMILIES["mmseg"]
     if head == "fpn":
         model.head = FPNHead(widths, channels, num_classes, dropout=0.1)
     elif head == "psp":
-        model.head = PSPHead(widths[-1], channels, num_classes, family)
+        model.head = PSPHead(widths[-1], channels, num_classes, FAMILIES["mmseg"])
     elif head == "fcn":
-        model.head = FCNHead(widths[-1], channels, num_classes, family)
+        model.head = DeepFCNHead(widths[-1], channels, num_classes)
     elif head != "none":
         raise RecipeError(f"timm:{name}: unknown head '{head}'. Known: fcn, fpn, none, psp.")
     return model

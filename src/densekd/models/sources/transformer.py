@@ -55,7 +55,8 @@ class Transformer(nn.Module):
     def __init__(self, model: nn.Module, processor: Processor, kind: Kind) -> None:
         super().__init__()
         self.normalise = Normalise(convention_of(processor))
-        self.model: Any = model
+        # Not "model": that is what wrappers of other projects are called, and reading a checkpoint drops it.
+        self.network: Any = model
         self.maps = nn.Identity()  # a place where taps can read the maps
         self.align_corners = False
         self.processor = dict(processor)
@@ -66,30 +67,30 @@ class Transformer(nn.Module):
     @property
     def backbone(self) -> nn.Module:
         """Return what ``head_lr`` leaves alone."""
-        backbone: nn.Module = self.model.get_submodule(self.kind.backbone)
+        backbone: nn.Module = self.network.get_submodule(self.kind.backbone)
         return backbone
 
     @property
     def auxiliary(self) -> nn.Module | None:
         """Return the auxiliary head, if there is one; it may be set to None."""
-        return getattr(self.model, "auxiliary_head", None)
+        return getattr(self.network, "auxiliary_head", None)
 
     @auxiliary.setter
     def auxiliary(self, head: None) -> None:
         if self.auxiliary is not None:
-            self.model.auxiliary_head = head
+            self.network.auxiliary_head = head
 
     @property
     def taps(self) -> dict[str, str]:
         """Short tap names: ``features.0..3``, and where the architecture has them ``pre_logits`` and ``aux``."""
         names = {f"features.{i}": f"maps[{i}]" for i in range(4)}
-        names |= {"pre_logits": f"model.{self.kind.pre_logits}"} if self.kind.pre_logits else {}
-        return names if self.auxiliary is None else {**names, "aux": "model.auxiliary_head"}
+        names |= {"pre_logits": f"network.{self.kind.pre_logits}"} if self.kind.pre_logits else {}
+        return names if self.auxiliary is None else {**names, "aux": "network.auxiliary_head"}
 
     @property
     def packaged(self) -> tuple[str, dict[str, Any]]:
         """Return the name and options that rebuild this model without a file, and without auxiliary head."""
-        config = self.model.config
+        config = self.network.config
         content = json.loads(config.to_json_string(use_diff=True))
         if "use_auxiliary_head" in config.to_dict():
             content["use_auxiliary_head"] = False
@@ -99,17 +100,17 @@ class Transformer(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         """Return the logits, or a bare backbone's maps."""
-        patch = getattr(self.model.config, "patch_size", 1) if self.kind.sizes != "any" else 1
+        patch = getattr(self.network.config, "patch_size", 1) if self.kind.sizes != "any" else 1
         patch = patch if isinstance(patch, int) else max(patch)
         images = fitted(self.normalise(images), self._fit(patch))
-        logits, states = self.kind.read(self.model, images, self.task.expand(len(images), -1))
+        logits, states = self.kind.read(self.network, images, self.task.expand(len(images), -1))
         maps = self.maps(four_maps(states, (images.shape[2] // patch, images.shape[3] // patch)))
         return maps if logits is None else logits
 
     def _fit(self, patch: int) -> Fit:
         if self.kind.sizes != "own":
             return Fit(patch)
-        size = self.model.config.image_size
+        size = self.network.config.image_size
         return Fit(size=(size, size) if isinstance(size, int) else (size[0], size[1]))
 
 

@@ -1,0 +1,138 @@
+"""Time and memory of a step: measured, and foreseen without running it."""
+
+import statistics
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.flop_counter import flop_registry
+
+Step = Callable[[], object]
+
+
+def synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(step: Step, device: str, repeats: int, patience: float) -> tuple[float, int]:
+    """Return the median time after one to warm up, and of how many steps: out of patience, fewer than ``repeats``."""
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) <= repeats and (len(times) < 2 or time.perf_counter() - begun < patience):
+        synchronise(device)
+        start = time.perf_counter()
+        step()
+        synchronise(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:]), len(times) - 1
+
+
+def peak_bytes(step: Step, device: str) -> int:
+    """Return what is allocated at the highest moment of a step beyond what was before, by torch's own books."""
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return int(torch.cuda.max_memory_allocated() - before)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
+        step()
+    assert record.profiler is not None
+    events = record.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return max(accumulate(change for _, change in changes), default=0)
+
+
+class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Count the bytes of every storage that operations return, as long as it lives, and the operations of products.
+
+    What an operation needs inside is not seen.
+
+    Args:
+        known: tensors that are not counted.
+
+    Attributes:
+        live: bytes that are alive.
+        peak: the most at a time.
+        total: all bytes so far.
+        operations: multiplications and additions of matrix products and convolutions so far.
+    """
+
+    def __init__(self, known: Any = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = self.total = self.operations = 0
+        self._known: set[int] = set()
+        tree_map_only(Tensor, lambda x: self._known.add(x.untyped_storage()._cdata), known)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._count, out)
+        if func.overloadpacket in flop_registry:
+            self.operations += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out
+
+    def _count(self, x: Tensor) -> None:
+        storage = x.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.live += size
+        self.total += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What the machine does in a second: operations of matrix products, bytes that pass through an exponential."""
+
+    operations: float
+    bytes: float
+
+    @staticmethod
+    def of(device: str) -> "Speed":
+        """Measure."""
+        a, x = torch.randn(1024, 1024, device=device), torch.randn(1 << 23, device=device)
+        product, _ = seconds(lambda: a @ a, device, 3, 60)
+        pointwise, _ = seconds(x.exp, device, 3, 60)
+        return Speed(2 * 1024**3 / product, x.nbytes / pointwise)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a step would take at least: bytes at the highest moment, and roughly seconds."""
+
+    bytes: int
+    seconds: float
+
+
+def forecast(step: Step, known: Any, speed: Speed) -> Forecast:
+    """Run a step on tensors of the device ``meta``, which hold and compute nothing."""
+    with Ledger(known) as ledger:
+        step()
+    return Forecast(ledger.peak, ledger.operations / speed.operations + ledger.total / speed.bytes)
+
+
+def free_bytes(device: str) -> int:
+    """Return what can still be allocated."""
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    info = Path("/proc/meminfo")
+    if not info.exists():
+        return 8 << 30
+    (line,) = (line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("MemAvailable:"))
+    return int(line.split()[1]) * 1024

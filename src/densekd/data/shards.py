@@ -1,0 +1,180 @@
+"""A data set packed into a few large tar files: quick to copy, read from disk or an object store, any sample at once.
+
+The tars are what WebDataset reads (``<number>.image.<suffix>``, ``<number>.label.png``). Beside them lies an index of
+where each file begins, so samples are read in any order: shuffling, splitting over nodes and resuming are the same as
+for plain files, and nothing of a shard is read that is not used.
+"""
+
+import functools
+import io
+import json
+import tarfile
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import fsspec
+from PIL import Image
+
+from densekd.data.files import Classes, Item, SegmentationFiles, Source, read_image
+from densekd.errors import UserError
+from densekd.files import atomic, write_text
+
+Images = Literal["as-is", "uncompressed"]
+
+_MEGABYTE = 1_000_000
+
+
+class Slice(NamedTuple):
+    """A file inside an archive.
+
+    Args:
+        archive: path or URL of the tar.
+        offset: of the first byte.
+        size: in bytes.
+        name: of the file that was packed, for messages.
+    """
+
+    archive: str
+    offset: int
+    size: int
+    name: str
+
+    def read_bytes(self) -> bytes:
+        """Read the file; from an object store with one range request."""
+        system, path = _system(self.archive)
+        content: bytes = system.cat_file(path, start=self.offset, end=self.offset + self.size)
+        if len(content) != self.size:
+            raise OSError(f"{self.archive} ends before byte {self.offset + self.size}")
+        return content
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file that was packed."""
+        return Path(self.name).suffix
+
+    def __str__(self) -> str:
+        """Return archive and name."""
+        return f"{self.archive}:{self.name}"
+
+
+class Uncompressed(NamedTuple):
+    """The same picture as a PPM, which is nothing but its pixels."""
+
+    source: Source
+
+    def read_bytes(self) -> bytes:
+        """Decode the picture and write it without compression."""
+        buffer = io.BytesIO()
+        Image.fromarray(read_image(self.source)).save(buffer, "PPM")
+        return buffer.getvalue()
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the format."""
+        return ".ppm"
+
+    def __str__(self) -> str:
+        """Return the picture's own name."""
+        return str(self.source)
+
+
+def write_shards(
+    files: SegmentationFiles, split: str, out: Path, megabytes: int, images: Images = "as-is"
+) -> Iterator[int]:
+    """Pack one split.
+
+    The index is written last, so an interrupted run leaves nothing that could be mistaken for a data set.
+
+    Args:
+        files: what to pack.
+        split: name of the index and of the tars.
+        out: folder.
+        megabytes: size at which a new tar is begun.
+        images: ``as-is`` packs the files byte for byte; ``uncompressed`` packs the same pixels as PPM, which are
+            several times larger and need no decoding. Labels go in as they are.
+
+    Yields:
+        The number of samples packed so far.
+
+    Raises:
+        UserError: a file that cannot be read.
+    """
+    rows: list[list[Any]] = []
+    todo = deque(files.items)
+    number = 0
+    while todo:
+        archive = f"{split}-{number:06}.tar"
+        with atomic(out / archive) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+            while todo and tar.offset < megabytes * _MEGABYTE:
+                item = todo.popleft()
+                image = item.image if images == "as-is" else Uncompressed(item.image)
+                places = [
+                    _add(tar, f"{len(rows):09}.{kind}", x) for kind, x in (("image", image), ("label", item.label))
+                ]
+                rows.append([item.stem, archive, *places])
+                yield len(rows)
+        number += 1
+    content = {
+        "format": 1,
+        "classes": asdict(files.classes),
+        "label_map": sorted(files.label_map.items()),
+        "items": rows,
+    }
+    write_text(out / f"{split}.json", json.dumps(content) + "\n")
+
+
+def shards(root: Path | str, split: str) -> SegmentationFiles:
+    """Find the samples of one split that ``densekd data shard`` packed.
+
+    Args:
+        root: folder or URL (``s3://bucket/folder``; what fsspec knows) with ``<split>.json`` and its tars.
+        split: name of the index.
+
+    Raises:
+        UserError: no such index, or a damaged one.
+    """
+    path = f"{root}/{split}.json"
+    try:
+        system, inside = _system(path)
+        content = json.loads(system.cat_file(inside))
+        known = content["classes"]
+        classes = Classes(
+            tuple(known["names"]),
+            tuple((r, g, b) for r, g, b in known["palette"]),
+            known["ignore_index"],
+            tuple(known["submission"]),
+        )
+        items = tuple(
+            Item(stem, *(Slice(f"{root}/{archive}", *place) for place in places))
+            for stem, archive, *places in content["items"]
+        )
+        return SegmentationFiles(classes, items, dict(content["label_map"]))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"no index of shards; looked for {path}, which 'densekd data shard RECIPE {root}' writes."
+        ) from error
+    except (OSError, ImportError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
+
+
+def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str]:
+    """Add one file; return where its bytes begin, how many there are, and its name."""
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read ({error}).") from error
+    header = tarfile.TarInfo(f"{name}{source.suffix.lower()}")
+    header.size = len(content)
+    tar.addfile(header, io.BytesIO(content))
+    padded = -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return tar.offset - padded, len(content), str(source)
+
+
+@functools.lru_cache(maxsize=64)
+def _system(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a path or URL, and the path inside it."""
+    system, path = fsspec.core.url_to_fs(url)
+    return system, path

@@ -1,0 +1,37 @@
+"""A value whose derivative is known as soon as it is computed."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from densekd.kernels.once import once
+
+
+def with_slope(value: Tensor, x: Tensor, slope: Tensor) -> Tensor:
+    """Return ``value``, which now depends on ``x`` too, with ``slope`` for a derivative.
+
+    Autograd keeps ``slope`` alone and multiplies once, whatever led to it; in plain operations it keeps several maps of
+    the same size and makes as many again on the way back. There is no second derivative.
+
+    Args:
+        value: each element belongs to those of ``slope`` that it broadcasts to; what it depends on already remains.
+        x: the shape of ``slope``, any floating point precision, which its gradient has as well.
+        slope: without gradient.
+    """
+    result: Tensor = _WithSlope.apply(value, x, slope)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _WithSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        ctx.dtype = x.dtype
+        return value.clone()
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return gradient, (slope * gradient).to(ctx.dtype), None

@@ -1,0 +1,30 @@
+"""Whether a model is right as often as it says."""
+
+import torch
+from torch import Tensor
+
+
+class Calibration:
+    """Expected calibration error (Guo et al., ICML 2017, arXiv 1706.04599, eq. 3) over labelled pixels.
+
+    Args:
+        ignore_index: label of void pixels.
+        bins: equal bins of confidence.
+    """
+
+    def __init__(self, ignore_index: int, bins: int = 15) -> None:
+        self.ignore_index = ignore_index
+        self.sums = torch.zeros(3, bins, dtype=torch.float64)
+
+    def update(self, predicted: Tensor, confidence: Tensor, labels: Tensor) -> None:
+        """Add pixels: class numbers, confidences in (0, 1], labels; one shape."""
+        bins = self.sums.shape[1]
+        index = torch.where(labels == self.ignore_index, bins, (confidence * bins).long().clamp(max=bins - 1)).flatten()
+        for row, weights in enumerate((None, confidence.double().flatten(), (predicted == labels).double().flatten())):
+            counted = torch.bincount(index, weights, minlength=bins + 1)[:bins]
+            self.sums[row] += counted.double().cpu()
+
+    def compute(self) -> float | None:
+        """Return the mean gap between confidence and accuracy in percent, None when nothing was counted."""
+        count, confidence, right = self.sums
+        return (100 * (confidence - right).abs().sum() / count.sum()).item() if count.any() else None

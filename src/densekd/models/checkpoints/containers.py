@@ -1,0 +1,120 @@
+"""Open a checkpoint file without running any code that it may hold."""
+
+import argparse
+import collections
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from densekd.errors import UserError
+
+# Where projects put the weights, in order of preference: averages are taken only where there is nothing else.
+_WRAPPERS = (
+    "state_dict",
+    "model",
+    "module",
+    "model_state",
+    "model_state_dict",
+    "net",
+    "ema",
+    "model_ema",
+    "state_dict_ema",
+)
+# What wrappers of modules put before every key.
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+
+
+class _Inert:
+    """Stands in for a class of another project: takes its state and does nothing with it."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+# How numpy's arrays and scalars are pickled; the module was called otherwise before numpy 2.
+_NUMPY: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
+_DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
+# Plain data that published files carry beside their tensors; the names are the ones inside the files.
+_ALLOWED: list[Any] = [
+    *((make, f"numpy.{core}.multiarray.{make.__name__}") for make in _NUMPY for core in ("core", "_core")),
+    np.ndarray,
+    np.dtype,
+    *_DTYPES,
+    argparse.Namespace,
+    list,
+    dict,
+    set,
+    collections.defaultdict,
+    collections.OrderedDict,
+    (_Inert, "mmengine.logging.history_buffer.HistoryBuffer"),
+    (_Inert, "mmengine.config.config.ConfigDict"),
+    (_Inert, "mmcv.utils.config.ConfigDict"),
+]
+
+
+def read_content(path: Path) -> Any:
+    """Return what a ``.safetensors`` file or a pickle of torch holds: tensors and plain data only.
+
+    Raises:
+        UserError: a damaged file, one that is no checkpoint, or a pickle that wants to run code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(_ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # a damaged pickle fails in any way there is
+        raise UserError(f"{path}: {_reason(path, error)}") from error
+
+
+def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
+    """Unwrap a state dict: the innermost of the known wrappers, without the prefixes that wrappers of modules add.
+
+    Raises:
+        UserError: there are no tensors in it.
+    """
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict.")
+    state = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        raise UserError(f"{path}: holds no tensors (but {', '.join(map(str, list(content)[:5])) or 'nothing'}).")
+    for prefix in _PREFIXES:
+        while all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Say in one line what is wrong with a file that could not be read, and what to do."""
+    refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+    if refused is not None:
+        return (
+            f"refused. Besides tensors and plain containers it holds {refused[1]}, and loading that could run code. "
+            "Where you trust it, save its state dict alone: torch.save(checkpoint['state_dict'], file)."
+        )
+    with path.open("rb") as handle:
+        start = handle.read(512)
+    if not start:
+        return "is empty; download it again."
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; run 'git lfs pull' where it comes from."
+    if start.lstrip()[:1] == b"<":
+        return "is a web page, not a checkpoint: the download asked for a login or failed. Download it again."
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
+        return "is a text file, not a checkpoint."
+    # What torch says of a pickle is not repeated: it recommends to run the file's code.
+    lines = [] if isinstance(error, pickle.UnpicklingError) else str(error).splitlines()[:1]
+    return f"damaged, or no checkpoint of plain tensors ({': '.join([type(error).__name__, *lines])[:160]})."

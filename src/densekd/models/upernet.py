@@ -1,0 +1,41 @@
+"""UPerNet (Xiao et al., ECCV 2018, arXiv 1807.10221) on Swin transformers and ResNets."""
+
+from densekd.models.backbones import Backbone, make_backbone
+from densekd.models.families import find_family
+from densekd.models.heads import FCNHead, UPerHead
+from densekd.models.segmentor import Segmentor
+from densekd.models.swin import SWINS, Swin
+
+
+def upernet(
+    num_classes: int,
+    backbone: str = "swin_tiny",
+    family: str = "mmseg",
+    channels: int | tuple[int, int] = 512,
+    auxiliary_channels: int | None = None,
+) -> Segmentor:
+    """Build a UPerNet with an auxiliary FCN head on the third stage.
+
+    Args:
+        num_classes: C; supplied by the build.
+        backbone: ``swin_tiny``, ``swin_small``, ``swin_base``, ``swin_large`` (``_window12`` for windows of 12), or one
+            of :data:`densekd.models.backbones.BACKBONES`.
+        family: ``mmseg`` (strides 4 to 32) or ``cirkd`` (a dilated backbone, and logits at stride 8).
+        channels: width of the head, or of its pooled levels and of all else: CIRKD's lite has 512 and 128.
+        auxiliary_channels: width of the auxiliary head; by default 256 on Swin, else a quarter of the third map; 0 for
+            none (SegDistill's students).
+
+    Raises:
+        RecipeError: an unknown backbone or family.
+    """
+    kind = find_family(family)
+    if backbone in SWINS:
+        swin = Swin(backbone)
+        body, width = Backbone(swin, swin.channels), 256
+    else:
+        body = make_backbone(backbone, kind, 8 if kind.aspp == "project" else 32)
+        width = body.channels[2] // 4
+    head = UPerHead(body.channels, channels, num_classes, kind)
+    width = width if auxiliary_channels is None else auxiliary_channels
+    auxiliary = FCNHead(body.channels[2], width, num_classes, kind) if width else None
+    return Segmentor(kind.convention, body.module, head, auxiliary, kind.align_corners)
