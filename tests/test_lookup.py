@@ -1,11 +1,12 @@
 import collections
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from densekd.errors import RecipeError
-from densekd.lookup import construct, resolve
+from densekd.errors import RecipeError, UserError
+from densekd.lookup import construct, optional_import, resolve
 
 TABLE = {"cwd": dict, "pixel": list}
 
@@ -47,6 +48,12 @@ def test_a_name_that_means_nothing(name: str, message: str) -> None:
     with pytest.raises(RecipeError) as error:
         resolve(name, TABLE, "loss")
     assert str(error.value).startswith(message)
+
+
+def test_an_optional_library() -> None:
+    assert optional_import("json", "extra") is json
+    with pytest.raises(UserError, match=r"needs no_such_library, .*: pip install 'densekd\[extra\]'"):
+        optional_import("no_such_library", "extra")
 
 
 def test_options_and_what_the_build_knows_meet_in_the_signature() -> None:

@@ -39,6 +39,20 @@ def test_exceptions_and_head_factor() -> None:
     }
 
 
+def test_a_backbone_may_have_another_name_inside() -> None:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.classifier = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+
+        @property
+        def backbone(self) -> nn.Module:
+            return self.encoder
+
+    optimiser = make_optimiser(Wrapped(), nn.ModuleDict(), Optimisation("sgd", 0.1, 10, head_lr=10))
+    assert {g["lr"]: sum(p.numel() for p in g["params"]) for g in optimiser.param_groups} == {0.1: 16, 1.0: 10}
+
+
 def test_frozen_parameters_stay_out() -> None:
     model = Small()
     model.backbone.requires_grad_(False)

@@ -143,6 +143,11 @@ def test_prediction_enlarges_as_the_model_says(align_corners: bool | None) -> No
     assert torch.equal(predicted[1], large.argmax(1)[0])
 
 
+def test_a_model_without_head_is_not_trained() -> None:
+    with pytest.raises(UserError, match="returns a list, not logits: it has no head"):
+        cross_entropy(Segmentation(3, VOID), [torch.zeros(1, 8, 2, 2)], labels(1, 4, 4))
+
+
 def test_a_model_of_other_classes_is_neither_trained_nor_scored() -> None:
     logits, target, images = torch.zeros(1, 5, 2, 2), labels(1, 4, 4), torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
     task = Segmentation(3, VOID)

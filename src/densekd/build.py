@@ -1,8 +1,10 @@
 """From a recipe to live objects: the only place where strings become things."""
 
 import copy
+import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,12 +23,12 @@ from densekd.errors import RecipeError
 from densekd.inference import Inference, Window
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
-from densekd.models import MODELS
+from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
 from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
-from densekd.models.segmentor import Segmentor
+from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
 from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
@@ -77,10 +79,11 @@ def build(recipe: Recipe) -> Built:
     distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
     scored = None
     if teacher is not None:
-        logits = probe(teacher, ["logits"], torch.rand(1, 3, *recipe.augment.crop))["logits"]
-        scored = teacher if logits.shape[1] == len(classes.names) else None
+        with _at_rest(teacher):
+            output = teacher(torch.rand(1, 3, *recipe.augment.crop))
+        scored = teacher if isinstance(output, Tensor) and output.shape[1] == len(classes.names) else None
     views = build_training_set(recipe, training)
-    return Built(distiller, views, validation, package_config(recipe, classes), scored)
+    return Built(distiller, views, validation, package_config(recipe, student, classes), scored)
 
 
 def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
@@ -123,10 +126,14 @@ def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
     """
     if spec.model is None:
         raise RecipeError(f"{where}.model is missing.")
-    builder = resolve(spec.model, MODELS, "model")
+    builder = find_model(spec.model)
     if where == "student":
         require_packable(spec.model, builder, where)
-    model = construct(builder, spec.options, {"num_classes": num_classes}, where)
+    own = names_weights(spec.model, spec.options)
+    if own and spec.pretrained is not None:
+        raise RecipeError(f"{where}.pretrained: '{spec.model}' names its weights already; remove one of the two.")
+    weights = "none" if not own or spec.checkpoint is not None else {"teacher": "all", "student": "body"}[where]
+    model = construct(builder, spec.options, {"num_classes": num_classes, "weights": weights}, where)
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{where}: {spec.model} built a {type(model).__name__}, not an nn.Module.")
     if spec.pretrained is not None:
@@ -142,13 +149,16 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
     Raises:
         UserError: no checkpoint, or one that is missing, partial or does not fit.
     """
-    if spec.checkpoint is None:
+    # A teacher without head is all backbone, and 'pretrained' fills that in full.
+    complete = spec.pretrained is not None and spec.options.get("head") == "none"
+    named = spec.model is not None and names_weights(spec.model, spec.options)
+    if spec.checkpoint is None and not (complete or named):
         raise RecipeError(
             "teacher.checkpoint is missing: a teacher without weights teaches noise. "
             f"Name a file, or write '{UNTRAINED}' for a control experiment."
         )
     if spec.model is None:
-        if spec.checkpoint == UNTRAINED:
+        if spec.checkpoint is None or spec.checkpoint == UNTRAINED:
             raise RecipeError("teacher.model is missing.")
         path = Path(spec.checkpoint).expanduser()
         return load_package(path).model if path.is_dir() else load_published(path, spec.options, spec.allow).model
@@ -202,31 +212,38 @@ def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes:
         term = _build_term(behind, levels, supplied, f"distill.{name}")
         _try_out(term, learnt, taught, target, f"distill.{name}")
         terms[name] = term
-    if isinstance(teacher, Segmentor) and not any("aux" in path for path in taught):
-        teacher.auxiliary = None
+    if hasattr(teacher, "auxiliary") and not any("aux" in path for path in taught):
+        teacher.auxiliary = None  # type: ignore[assignment]
     return terms
 
 
 def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
     """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
+    with _at_rest(model):
+        return Taps(model, dict.fromkeys(paths))(images)[1]
+
+
+@contextmanager
+def _at_rest(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode without gradients for a while."""
     mode = model.training
     model.eval()
     try:
         with torch.no_grad():
-            return Taps(model, dict.fromkeys(paths))(images)[1]
+            yield
     finally:
         model.train(mode)
 
 
-def package_config(recipe: Recipe, classes: Classes) -> PackageConfig:
+def package_config(recipe: Recipe, student: nn.Module, classes: Classes) -> PackageConfig:
     """Say what the exported student is; the auxiliary head stays behind."""
     assert recipe.student.model is not None
-    options = dict(recipe.student.options)
-    if recipe.student.model == "pspnet":
+    name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
+    if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
         options["auxiliary_channels"] = 0
     palette = [list(colour) for colour in classes.palette]
     names, void = list(classes.names), classes.ignore_index
-    return PackageConfig(recipe.student.model, options, names, palette, void, recipe.data.resize)
+    return PackageConfig(name, options, names, palette, void, recipe.data.resize)
 
 
 def _contexts(specs: Iterable[TermSpec]) -> dict[str, str]:

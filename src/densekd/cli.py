@@ -321,8 +321,9 @@ def main() -> None:
 
 def _silence_libraries() -> None:
     """Keep banners and warnings of libraries off the screen, once they are imported; ours are raised or printed."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # where it comes later
 
 
 def _escape(text: str) -> str:

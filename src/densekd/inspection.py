@@ -21,9 +21,9 @@ from densekd.data.folder import distinct_colours, folder, published_classes
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import Predictor, evaluate, scoring_of
 from densekd.files import atomic
-from densekd.lookup import construct, resolve
+from densekd.lookup import construct
 from densekd.losses import LEFT_OUT, LOSSES
-from densekd.models import MODELS
+from densekd.models import MODELS, find_model
 from densekd.models.backbones import BACKBONES
 from densekd.models.checkpoints import load_matched
 from densekd.models.checkpoints.containers import read_content
@@ -32,6 +32,7 @@ from densekd.models.mit import MITS
 from densekd.models.package import Package, PackageConfig, build_packaged, load_package, save_package
 from densekd.models.published import load_published
 from densekd.models.segmentor import Segmentor
+from densekd.models.sources import SOURCES
 from densekd.models.swin import SWINS
 from densekd.models.zoo import ZOO, Entry
 from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
@@ -196,13 +197,14 @@ def describe_model(name: str, options: Sequence[str], size: str) -> Table:
     if name in MODELS or ":" in name:
         pairs = dict(option.partition("=")[::2] for option in options)
         given = {key: yaml.safe_load(value) for key, value in pairs.items()}
-        model: nn.Module = construct(resolve(name, MODELS, "model"), given, {"num_classes": 19}, name)
+        model: nn.Module = construct(find_model(name), given, {"num_classes": 19}, name)
     else:
         model = open_model(Path(name)).model
     images = torch.rand(1, 3, height, width)
-    taps = probe(model, ["logits", *getattr(model, "taps", {})], images)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(images)
+        output = model.eval()(images)
+    # A model without head has no logits to show.
+    taps = probe(model, [*["logits"] * isinstance(output, torch.Tensor), *getattr(model, "taps", {})], images)
     table = Table("", "shape or value", title=f"{name} at {height} x {width}", title_justify="left")
     table.add_row("parameters", f"{sum(p.numel() for p in model.parameters()):,}")
     # The counter counts a multiplication and an addition as two.
@@ -235,6 +237,7 @@ def describe_models(size: str) -> tuple[Table, list[dict[str, Any]]]:
     table.add_section()
     names = ", ".join((*BACKBONES, *MITS, *SWINS))
     table.add_row("backbones", names, "")
+    table.add_row("elsewhere", ", ".join(f"{source}:NAME" for source in SOURCES), "see docs/models.md")
     rows = [_measure(entry, height, width) for entry in ZOO]
     return table, rows
 

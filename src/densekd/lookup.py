@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from densekd.errors import RecipeError, suggest
+from densekd.errors import RecipeError, UserError, suggest
 
 
 def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
@@ -62,6 +62,22 @@ def construct(factory: Callable[..., Any], options: Mapping[str, Any], supplied:
         return factory(**given)
     except (ValueError, TypeError) as error:
         raise RecipeError(f"{where}: {error}") from error
+
+
+def optional_import(module: str, extra: str) -> Any:
+    """Import a library that only some models or commands need.
+
+    Args:
+        module: its name.
+        extra: the extra of densekd that installs it.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(f"This needs {error.name}, which is not installed: pip install 'densekd[{extra}]'.") from error
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

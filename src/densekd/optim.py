@@ -131,10 +131,12 @@ def _optimiser(
     """Build one optimiser over modules, each with a factor on the learning rate outside its ``backbone``."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module, head_lr in modules.items():
+        backbone = getattr(module, "backbone", None)
+        inside = set(backbone.parameters()) if isinstance(backbone, nn.Module) else set()
         for name, parameter, owner in _parameters(module):
             if parameter in apart:
                 continue
-            factor = 1.0 if name.startswith("backbone.") else head_lr
+            factor = 1.0 if parameter in inside else head_lr
             decay = 0.0 if _excepted(name, owner, settings.no_decay) else settings.weight_decay
             groups.setdefault((settings.lr * factor, decay), []).append(parameter)
     listed = [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()]

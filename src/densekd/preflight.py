@@ -51,6 +51,8 @@ def check(recipe: Recipe, console: Console) -> Table:
         table.add_row(f"{split} images", f"{len(files)}, {_decode_sample(files)} of them decoded and verified")
     table.add_row("classes", f"{len(built.package.classes)}: {', '.join(built.package.classes)}")
     table.add_row("student", _millions(distiller.student))
+    for note in getattr(distiller.student, "notes", ()):
+        table.add_row("", note)
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))
     if built.scored_teacher is not None:

@@ -47,7 +47,8 @@ class ModelSpec(_Part):
     """A student or teacher."""
 
     model: str | None = Field(
-        None, description="name of MODELS or package.module:Name; a teacher's package knows its own"
+        None,
+        description="name of MODELS, hf:/timm:/smp:/torchvision:NAME or package.module:Name; a package has its own",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the builder")
     pretrained: str | None = Field(None, description="backbone weights: timm hub name or local file")

@@ -129,6 +129,8 @@ class Segmentation(nn.Module):
         return total / self._normaliser(target)
 
     def _checked(self, logits: Tensor) -> Tensor:
+        if not isinstance(logits, Tensor):
+            raise UserError(f"The model returns a {type(logits).__name__}, not logits: it has no head to score.")
         if logits.shape[1] != self.num_classes:
             raise UserError(
                 f"The model's logits are {list(logits.shape)}, so it tells {logits.shape[1]} classes apart, "

@@ -23,7 +23,6 @@ from densekd.evaluation import Predictor, agreement, evaluate, sample_pictures, 
 from densekd.evaluation.pictures import confusion_picture
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
-from densekd.models.segmentor import Segmentor
 from densekd.recipe import Recipe
 from densekd.recorder import Recorder
 from densekd.report import write_report
@@ -108,6 +107,8 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
     _look_at_data(built)
+    for note in getattr(built.distiller.student, "notes", ()):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     if built.scored_teacher is not None:
         _show_teacher(built.scored_teacher, built.validation, recipe, console)
     fit(recipe, built, run, launch, console)
@@ -159,8 +160,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     if recipe.training.export == "best" and run.best.is_file():
         state = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         student.load_state_dict({k.removeprefix("student."): v for k, v in state.items() if k.startswith("student.")})
-    if isinstance(student, Segmentor):
-        student.auxiliary = None
+    if hasattr(student, "auxiliary"):
+        student.auxiliary = None  # type: ignore[assignment]
     save_package(student, built.package, run.student)
     models: dict[str, nn.Module] = {"student": load_package(run.student).model}
     if built.scored_teacher is not None:

@@ -1,16 +1,21 @@
 """Student and teacher architectures: ``MODELS`` maps a name to the function that builds it.
 
 Every model takes float RGB in [0, 1], ``[B, 3, H, W]``, normalises inside, and returns logits ``[B, C, h, w]`` at its
-head's stride. ``model.align_corners`` says how its logits are enlarged; ``model.taps`` gives its short tap names.
+head's stride. ``model.align_corners`` says how its logits are enlarged; ``model.taps`` gives its short tap names. One
+without head, which can only teach features, returns the list of its maps.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
+from densekd.errors import RecipeError
+from densekd.lookup import resolve
 from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
 from densekd.models.fpn import fpn
 from densekd.models.segformer import segformer
+from densekd.models.sources import SOURCES
 from densekd.models.upernet import upernet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -22,3 +27,22 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "segformer": segformer,
     "upernet": upernet,
 }
+
+
+def find_model(name: str) -> Callable[..., nn.Module]:
+    """Find the builder that a recipe's ``model:`` names.
+
+    Args:
+        name: a key of ``MODELS``; ``source:name`` with a key of ``SOURCES``; or ``package.module:Name``.
+
+    Raises:
+        RecipeError: none of these.
+    """
+    source, _, rest = name.partition(":")
+    if rest and source in SOURCES:
+        return partial(SOURCES[source], rest)
+    try:
+        return resolve(name, MODELS, "model")
+    except RecipeError as error:
+        others = ", ".join(f"{source}:NAME" for source in SOURCES)
+        raise RecipeError(f"{error} Other libraries' models: {others}.") from error

@@ -12,9 +12,10 @@ from torch import nn
 
 from densekd.errors import RecipeError, UserError
 from densekd.files import atomic, write_text
-from densekd.lookup import construct, resolve
-from densekd.models import MODELS
+from densekd.lookup import construct
+from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
+from densekd.models.sources import SOURCES
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class PackageConfig:
     """What a package says of its model.
 
     Args:
-        model: a name of ``MODELS`` or ``package.module:Name``.
+        model: a name of ``MODELS``, ``source:name`` of ``SOURCES``, or ``package.module:Name``.
         options: the builder's arguments.
         classes: C names.
         palette: C RGB colours.
@@ -79,7 +80,7 @@ def build_packaged(config: PackageConfig, source: Path) -> nn.Module:
         UserError: an unknown name or option.
     """
     try:
-        builder = resolve(config.model, MODELS, "model")
+        builder = find_model(config.model)
         require_packable(config.model, builder, str(source))
         model: nn.Module = construct(builder, config.options, {"num_classes": len(config.classes)}, str(source))
     except RecipeError as error:
@@ -93,7 +94,8 @@ def require_packable(name: str, builder: Callable[..., Any], where: str) -> None
     Raises:
         RecipeError: ``package.module:Name`` that is no ``nn.Module`` class.
     """
-    if ":" in name and not (isinstance(builder, type) and issubclass(builder, nn.Module)):
+    source, _, own = name.partition(":")
+    if own and source not in SOURCES and not (isinstance(builder, type) and issubclass(builder, nn.Module)):
         raise RecipeError(f"{where}: '{name}' is not an nn.Module class, so its package could not be loaded again.")
 
 

@@ -1,0 +1,138 @@
+"""``hf:``: models of the transformers library, from a hub name, a local folder, or a config."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from densekd.errors import RecipeError, UserError, suggest
+from densekd.lookup import optional_import
+from densekd.models.sources.transformer import BACKBONE, MASKS, SEMANTIC, Kind, Transformer
+
+_PROCESSOR = (
+    "do_normalize", "image_mean", "image_std", "do_rescale", "rescale_factor", "do_flip_channel_order", "task_inputs",
+)  # fmt: skip
+_SHOWN = 6
+
+
+def huggingface(
+    name: str,
+    num_classes: int,
+    config: dict[str, Any] | None = None,
+    processor: dict[str, Any] | None = None,
+    weights: Literal["none", "body", "all"] = "none",
+) -> Transformer:
+    """Build a segmentation model of transformers, or of a config that is a mere backbone's, a model of features.
+
+    Only safetensors are read, and no code that comes with a model is run.
+
+    Args:
+        name: hub name or local folder; where ``config`` is given, a model type such as ``segformer``.
+        num_classes: C; supplied by the build.
+        config: entries of the library's config that differ from the model type's defaults; no file is read then.
+        processor: entries of ``preprocessor_config.json`` instead of the file's, see
+            :func:`densekd.models.sources.transformer.convention_of`.
+        weights: supplied by the build: ``all`` keeps the head and the classes of the files, which must have every
+            weight; ``body`` makes a head of C classes, and ``model.notes`` lists what the files do not have.
+
+    Raises:
+        UserError: transformers is not installed, or the files cannot be had or lack weights.
+        RecipeError: an architecture that is not supported, or a config that the library refuses.
+    """
+    library = optional_import("transformers", "hf")
+    if config is None:
+        name = str(folder) if (folder := Path(name).expanduser()).is_dir() else name
+        settings = _fetched(name, lambda: library.AutoConfig.from_pretrained(name, trust_remote_code=False))
+        processor = processor or _processor(library, name, settings)
+    else:
+        settings = _configured(library, name, config)
+    # A config may ask for more to be fetched: code of attention, weights of a backbone. Neither is.
+    settings._attn_implementation, settings.use_pretrained_backbone = None, False
+    architecture, kind = _architecture(library, settings, name)
+    if weights != "all" and kind is not BACKBONE:
+        settings.num_labels = num_classes
+    if weights == "none":
+        return Transformer(architecture(settings), processor or {}, kind)
+    module, fresh = _pretrained(architecture, name, settings)
+    model = Transformer(module, processor or {}, kind)
+    if fresh:
+        some = ", ".join(fresh[:_SHOWN]) + (", ..." if len(fresh) > _SHOWN else "")
+        note = f"hf:{name}: {len(fresh)} weights of the model are not in its files: {some}"
+        if weights == "all":
+            raise UserError(f"{note}. A teacher must be complete.")
+        model.notes = (f"{note}; they start fresh",)
+    return model
+
+
+def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
+    """Return the library's config of a model type; a copy, since the library keeps and changes what it is given."""
+    known = (*SEMANTIC, *MASKS)
+    if name not in known:
+        raise RecipeError(f"hf:{name}: with 'config', a model type stands behind the colon. {suggest(name, known)}")
+    try:
+        return library.AutoConfig.for_model(name, **copy.deepcopy(config))
+    except Exception as error:  # the library checks its configs in many ways
+        raise RecipeError(f"hf:{name}: config: {' '.join(str(error).split())}") from error
+
+
+def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, Kind]:
+    """Return the library's class for a config, and how its models are read."""
+    kind = settings.model_type
+    if kind in SEMANTIC:
+        return library.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING[type(settings)], SEMANTIC[kind]
+    if kind in MASKS:
+        return library.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING[type(settings)], MASKS[kind]
+    if type(settings) in library.MODEL_FOR_BACKBONE_MAPPING:
+        depth = len(settings.stage_names) - 1
+        settings.out_indices = [(k + 1) * depth // 4 for k in range(4)]
+        return library.MODEL_FOR_BACKBONE_MAPPING[type(settings)], BACKBONE
+    raise RecipeError(
+        f"hf:{name}: a model of type '{kind}' neither segments semantically nor is it a backbone. Known: "
+        f"{', '.join(sorted((*SEMANTIC, *MASKS)))}, and the library's backbones."
+    )
+
+
+def _pretrained(architecture: Any, name: str, settings: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the model with the weights of its files, and the names of those that it does not have from there."""
+    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    load = partial(architecture.from_pretrained, name, config=settings, dtype=torch.float32, **options)
+    module, report = _fetched(name, load)
+    fresh = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    if fresh.issuperset(key for key, _ in module.named_parameters()):
+        raise UserError(f"hf:{name}: no weight in its files fits a {type(module).__name__}.")
+    # Norms that the library puts behind a classifier's stages do without weights: they start at factor 1 and shift 0.
+    fresh = {key for key in fresh if not key.startswith("hidden_states_norms.")}
+    # The library hands out what it loads in evaluation mode.
+    return module.train(), tuple(sorted(fresh))
+
+
+def _processor(library: Any, name: str, settings: Any) -> dict[str, Any]:
+    """Return what the files say of the input; nothing where they are silent."""
+    try:
+        content = library.image_processing_utils.BaseImageProcessor.get_image_processor_dict(name)[0]
+    except OSError:
+        content = {}
+    # What a file leaves out, the class that it names decides.
+    kind = str(content.get("image_processor_type", content.get("feature_extractor_type", "")))
+    defaults = getattr(library, kind.replace("FeatureExtractor", "ImageProcessor"), None)
+    found = {key: content.get(key, getattr(defaults, key, None)) for key in _PROCESSOR}
+    if defaults is not None:
+        found["do_normalize"] = bool(found["do_normalize"])
+    found = {key: value for key, value in found.items() if value is not None}
+    if settings.model_type == "oneformer" and "task_inputs" not in found:
+        tokenizer = _fetched(name, lambda: library.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
+        tokens = tokenizer("the task is semantic", padding="max_length", max_length=settings.task_seq_len)
+        found["task_inputs"] = [k * m for k, m in zip(tokens["input_ids"], tokens["attention_mask"], strict=True)]
+    return found
+
+
+def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
+    """Run ``fetch`` and turn what the library says of missing files into one message."""
+    try:
+        return fetch()
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"hf:{name}: cannot be had from a local folder or the hub: {reason}") from error

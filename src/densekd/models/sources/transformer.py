@@ -1,0 +1,181 @@
+"""A model of the transformers library under our contract: RGB in [0, 1] in, logits and maps out."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from densekd.models.blocks import Normalise
+from densekd.models.families import IMAGENET, Convention
+from densekd.models.sources.maps import Fit, fitted, four_maps
+from densekd.models.sources.masks import mask_logits
+
+Processor = Mapping[str, Any]
+
+
+class Seen(NamedTuple):
+    """What one forward gave: logits, None of a bare backbone, and hidden states."""
+
+    logits: Tensor | None
+    states: Sequence[Tensor]
+
+
+class Kind(NamedTuple):
+    """What distinguishes the architectures of the library.
+
+    Args:
+        read: (model, images, task tokens) -> :class:`Seen`.
+        backbone: path of the backbone inside the model; empty for the whole.
+        pre_logits: path of the map in front of the classifier, or None.
+        sizes: of images: ``any``, multiples of the config's ``patch_size`` if it has one, or its ``image_size`` alone.
+    """
+
+    read: Callable[[nn.Module, Tensor, Tensor], Seen]
+    backbone: str
+    pre_logits: str | None
+    sizes: Literal["any", "patch", "own"]
+
+
+class Transformer(nn.Module):
+    """A semantic segmenter, a mask classifier or a bare backbone of transformers.
+
+    Args:
+        model: one of the library's modules.
+        processor: see :func:`convention_of`; OneFormer's also holds ``task_inputs``, the tokens of its task.
+        kind: see :class:`Kind`.
+
+    Shape:
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``; of a bare backbone, the list of its four maps.
+    """
+
+    task: Tensor
+
+    def __init__(self, model: nn.Module, processor: Processor, kind: Kind) -> None:
+        super().__init__()
+        self.normalise = Normalise(convention_of(processor))
+        # Not "model": that is what wrappers of other projects are called, and reading a checkpoint drops it.
+        self.network: Any = model
+        self.maps = nn.Identity()  # a place where taps can read the maps
+        self.align_corners = False
+        self.processor = dict(processor)
+        self.kind = kind
+        self.notes: tuple[str, ...] = ()  # what people should hear of its weights
+        self.register_buffer("task", torch.tensor([processor.get("task_inputs", [])], dtype=torch.int64), False)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """Return what ``head_lr`` leaves alone."""
+        backbone: nn.Module = self.network.get_submodule(self.kind.backbone)
+        return backbone
+
+    @property
+    def auxiliary(self) -> nn.Module | None:
+        """Return the auxiliary head, if there is one; it may be set to None."""
+        return getattr(self.network, "auxiliary_head", None)
+
+    @auxiliary.setter
+    def auxiliary(self, head: None) -> None:
+        if self.auxiliary is not None:
+            self.network.auxiliary_head = head
+
+    @property
+    def taps(self) -> dict[str, str]:
+        """Short tap names: ``features.0..3``, and where the architecture has them ``pre_logits`` and ``aux``."""
+        names = {f"features.{i}": f"maps[{i}]" for i in range(4)}
+        names |= {"pre_logits": f"network.{self.kind.pre_logits}"} if self.kind.pre_logits else {}
+        return names if self.auxiliary is None else {**names, "aux": "network.auxiliary_head"}
+
+    @property
+    def packaged(self) -> tuple[str, dict[str, Any]]:
+        """Return the name and options that rebuild this model without a file, and without auxiliary head."""
+        config = self.network.config
+        content = json.loads(config.to_json_string(use_diff=True))
+        if "use_auxiliary_head" in config.to_dict():
+            content["use_auxiliary_head"] = False
+        for key in ("model_type", "transformers_version", "architectures", "dtype", "id2label", "label2id"):
+            content.pop(key, None)
+        return f"hf:{config.model_type}", {"config": content, "processor": self.processor}
+
+    def forward(self, images: Tensor) -> Any:
+        """Return the logits, or a bare backbone's maps."""
+        patch = getattr(self.network.config, "patch_size", 1) if self.kind.sizes != "any" else 1
+        patch = patch if isinstance(patch, int) else max(patch)
+        images = fitted(self.normalise(images), self._fit(patch))
+        logits, states = self.kind.read(self.network, images, self.task.expand(len(images), -1))
+        maps = self.maps(four_maps(states, (images.shape[2] // patch, images.shape[3] // patch)))
+        return maps if logits is None else logits
+
+    def _fit(self, patch: int) -> Fit:
+        if self.kind.sizes != "own":
+            return Fit(patch)
+        size = self.network.config.image_size
+        return Fit(size=(size, size) if isinstance(size, int) else (size[0], size[1]))
+
+
+def convention_of(processor: Processor) -> Convention:
+    """Read how images are normalised.
+
+    Args:
+        processor: the entries ``do_normalize``, ``image_mean``, ``image_std``, ``do_rescale``, ``rescale_factor`` and
+            ``do_flip_channel_order`` of the library's ``preprocessor_config.json``; if empty, ImageNet's convention.
+    """
+    if not processor:
+        return IMAGENET
+    # The library multiplies images in [0, 255] by the factor; ours are in [0, 1].
+    scale = 255 * processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 255.0
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if processor.get("do_normalize", "image_mean" in processor):
+        mean, std = processor.get("image_mean", IMAGENET.mean), processor.get("image_std", IMAGENET.std)
+    order: Literal["rgb", "bgr"] = "bgr" if processor.get("do_flip_channel_order") else "rgb"
+    red, green, blue = (value / scale for value in mean)
+    return Convention(order, (red, green, blue), tuple(value / scale for value in std))  # type: ignore[arg-type]
+
+
+def _semantic(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
+    output = model(pixel_values=images, output_hidden_states=True)
+    return Seen(output.logits, output.hidden_states)
+
+
+def _upernet(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
+    # In parts, because its forward enlarges the logits to the images' size.
+    upernet: Any = model
+    maps = upernet.backbone(images).feature_maps
+    if upernet.auxiliary_head is not None:
+        upernet.auxiliary_head(maps)
+    return Seen(upernet.decode_head(maps), maps)
+
+
+def _masks(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
+    tokens = {"task_inputs": task} if task.shape[1] else {}
+    output = model(pixel_values=images, output_hidden_states=True, **tokens)
+    states = output.get("encoder_hidden_states") or output.hidden_states
+    return Seen(mask_logits(output.class_queries_logits, output.masks_queries_logits), states)
+
+
+def _maps(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
+    return Seen(None, model(images).feature_maps)
+
+
+_MASK_DECODER = "model.pixel_level_module.decoder[{}]"
+_MASK_ENCODER = "model.pixel_level_module.encoder"
+
+SEMANTIC: dict[str, Kind] = {
+    "beit": Kind(_semantic, "beit", "decode_head.fpn_bottleneck", "patch"),
+    "data2vec-vision": Kind(_semantic, "data2vec_vision", "decode_head.fpn_bottleneck", "own"),
+    "dpt": Kind(_semantic, "dpt", "head.head.2", "own"),
+    "mobilenet_v2": Kind(_semantic, "mobilenet_v2", "segmentation_head.conv_projection", "any"),
+    "mobilevit": Kind(_semantic, "mobilevit", "segmentation_head.aspp", "any"),
+    "mobilevitv2": Kind(_semantic, "mobilevitv2", "segmentation_head.aspp", "any"),
+    "segformer": Kind(_semantic, "segformer", "decode_head.activation", "any"),
+    "upernet": Kind(_upernet, "backbone", "decode_head.fpn_bottleneck", "any"),
+}
+MASKS: dict[str, Kind] = {
+    "eomt": Kind(_masks, "", None, "own"),
+    "eomt_dinov3": Kind(_masks, "", None, "own"),
+    "mask2former": Kind(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
+    "maskformer": Kind(_masks, _MASK_ENCODER, _MASK_DECODER.format("last_hidden_state"), "any"),
+    "oneformer": Kind(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
+}
+BACKBONE = Kind(_maps, "", None, "patch")
