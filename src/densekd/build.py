@@ -25,6 +25,7 @@ from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
 from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
+from densekd.models.mapped import Mapped
 from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
@@ -72,7 +73,9 @@ def build(recipe: Recipe) -> Built:
     classes = training.classes
     torch.manual_seed(recipe.training.seed)
     student = build_model(recipe.student, len(classes.names), "student")
-    teacher = None if recipe.teacher is None else build_teacher(recipe.teacher, len(classes.names))
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = map_classes(recipe.teacher, build_teacher(recipe.teacher, len(classes.names)), classes)
     task = build_task(recipe.task, training)
     task.inference = build_inference(recipe.evaluation)
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes)
@@ -163,6 +166,39 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
         path = Path(spec.checkpoint).expanduser()
         return load_package(path).model if path.is_dir() else load_published(path, spec.options, spec.allow).model
     return build_model(spec, num_classes, "teacher")
+
+
+def map_classes(spec: ModelSpec, teacher: nn.Module, classes: Classes) -> nn.Module:
+    """Bring a teacher's logits to the data's classes, as ``teacher.classes`` says; without it return the teacher.
+
+    Raises:
+        RecipeError: a class of the data that is not mapped or unknown, or one that the teacher does not have.
+    """
+    if spec.classes is None:
+        return teacher
+    if set(spec.classes) != set(classes.names):
+        wrong = sorted(set(spec.classes) ^ set(classes.names))
+        raise RecipeError(
+            f"teacher.classes must map every class of the data and no other: {', '.join(classes.names)}. "
+            f"Missing or unknown: {', '.join(wrong)}."
+        )
+    folder = Path(spec.checkpoint or "").expanduser()
+    names = load_package(folder).config.classes if spec.model is None and folder.is_dir() else []
+    with _at_rest(teacher):
+        count = teacher(torch.rand(1, 3, 64, 64)).shape[1]
+
+    def number(name: str, one: int | str) -> int:
+        index = names.index(one) if one in names else one
+        if not isinstance(index, int) or not 0 <= index < count:
+            known = f"; it knows {', '.join(names)}" if names else ""
+            raise RecipeError(f"teacher.classes.{name}: the teacher has {count} classes, and {one!r} is none{known}.")
+        return index
+
+    groups = []
+    for name in classes.names:
+        members = spec.classes[name]
+        groups.append([number(name, one) for one in (members if isinstance(members, tuple) else (members,))])
+    return Mapped(teacher, groups)
 
 
 def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
@@ -295,17 +331,20 @@ def _try_out(
 
 def _misfit(taps: Pair, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor]) -> str:
     """Say which shapes meet in a term, and what would bring them together."""
-    shapes, convolutions, sizes_differ = [], [], False
+    shapes, convolutions, sizes_differ, classes_differ = [], [], False, False
     for student_path, teacher_path in zip(paths(taps.student), paths(taps.teacher), strict=True):
         student, teacher = learnt[student_path].shape, taught[teacher_path].shape
         shapes.append(
             f"the student's {student_path} is {list(student)}, the teacher's {teacher_path} is {list(teacher)}"
         )
-        if student[1] != teacher[1]:
+        if student[1] != teacher[1] and student_path == teacher_path == "logits":
+            classes_differ = True
+        elif student[1] != teacher[1]:
             convolutions.append(f"{student[1]} -> {teacher[1]}")
         sizes_differ |= student[2:] != teacher[2:]
     adapter = f"{CONTEXT}-conv" if any(path.startswith(CONTEXT) for path in paths(taps.student)) else "conv"
     mend = [f"'adapter: {adapter}' (a 1x1 convolution {', '.join(convolutions)})"] if convolutions else []
+    mend += ["'teacher.classes', which maps the data's classes to the teacher's"] if classes_differ else []
     mend += ["'resize: teacher'"] if sizes_differ else []
     return f"{'; '.join(shapes)}. {'Mend it with ' + ' and '.join(mend) + '. ' if mend else ''}"
 

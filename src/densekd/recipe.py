@@ -56,6 +56,11 @@ class ModelSpec(_Part):
         None, description="all weights: package, run folder, .safetensors, .ckpt or .pth; a teacher may say 'untrained'"
     )
     allow: tuple[str, ...] = Field((), description="patterns of keys that the checkpoint may lack or have besides")
+    classes: dict[str, int | str | tuple[int | str, ...]] | None = Field(
+        None,
+        description="of a teacher that tells other classes apart: for each class of the data those of the teacher "
+        "that it consists of, by number, or by name where its package knows names",
+    )
 
 
 class DataSpec(_Part):

@@ -117,5 +117,5 @@ def test_unknown_names(source: str) -> None:
 
 def test_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_bytes(b"hello")
-    with pytest.raises(UserError, match=r"weights\.pth: damaged"):
+    with pytest.raises(UserError, match=r"weights\.pth: is a text file"):
         load_pretrained(backbone(), str(tmp_path / "weights.pth"))

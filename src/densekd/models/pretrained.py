@@ -6,6 +6,7 @@ import timm
 from torch import nn
 
 from densekd.errors import UserError
+from densekd.models.checkpoints.imagenet import as_backbone
 from densekd.models.checkpoints.load import match, read_state
 
 
@@ -31,8 +32,8 @@ def load_pretrained(backbone: nn.Module, source: str) -> None:
             raise UserError(
                 f"pretrained: {source} is no local file and could not be had from timm's hub ({reason})."
             ) from error
-    own = backbone.state_dict()
-    found = match(backbone, {key: value for key, value in state.items() if key in own})
+    state = as_backbone(state, backbone.state_dict())
+    found = match(backbone, state)
     if not found.complete:
         raise UserError(f"pretrained: {source} does not fit this backbone; nothing was loaded.\n{found.describe()}")
     backbone.load_state_dict(state, strict=False)

@@ -1,5 +1,6 @@
 """The transformers inside published files: which one it is, and how its parts are called."""
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -120,6 +121,6 @@ def original_merging(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return by_channel.transpose(-1, -2).flatten(-2).contiguous()
 
     return {
-        key: reordered(value) if ".downsample." in key and torch.is_floating_point(value) else value
+        key: reordered(value) if re.search(r"\.downsample\.(norm|reduction)\.", key) else value
         for key, value in state.items()
     }
