@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
 from densekd.data.transforms import RandomScaledCrop, photometric_distortion
+from densekd.data.unlabelled import has_labels
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
 from densekd.inference import Inference, Window
@@ -33,7 +34,7 @@ from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
 from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
-from densekd.tasks import Segmentation, balanced_weights
+from densekd.tasks import NoTask, Segmentation, balanced_weights
 from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
 
 UNTRAINED = "untrained"
@@ -76,9 +77,15 @@ def build(recipe: Recipe) -> Built:
     teacher = None
     if recipe.teacher is not None:
         teacher = map_classes(recipe.teacher, build_teacher(recipe.teacher, len(classes.names)), classes)
-    task = build_task(recipe.task, training)
-    task.inference = build_inference(recipe.evaluation)
-    terms = {} if teacher is None else build_terms(recipe, student, teacher, classes)
+    labels: Literal["present", "absent"] = "present" if has_labels(training) else "absent"
+    if recipe.task.kind != "none" and labels == "absent":
+        raise RecipeError(
+            "data: these images have no labels; say 'task: {kind: none}' to learn from the teacher alone."
+        )
+    segmentation = build_task(recipe.task, training)
+    segmentation.inference = build_inference(recipe.evaluation)
+    task = NoTask(segmentation) if recipe.task.kind == "none" else segmentation
+    terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
     distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
     scored = None
     if teacher is not None:
@@ -223,7 +230,13 @@ def build_inference(spec: EvaluationSpec) -> Inference:
     return Inference(window, spec.scales, spec.flip, spec.average)
 
 
-def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes: Classes) -> dict[str, Term | Context]:
+def build_terms(
+    recipe: Recipe,
+    student: nn.Module,
+    teacher: nn.Module,
+    classes: Classes,
+    labels: Literal["present", "absent"] = "present",
+) -> dict[str, Term | Context]:
     """Build the terms, and before them the contexts they share; shapes are probed with one forward of both models.
 
     Raises:
@@ -234,7 +247,8 @@ def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes:
     learnt = probe(student, [path for _, spec in specs for path in paths(spec.student)], images)
     taught = probe(teacher, [path for _, spec in specs for path in paths(spec.teacher)], images)
     facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
-    target = torch.zeros(1, *recipe.augment.crop, dtype=torch.int64)
+    label = classes.ignore_index if labels == "absent" else 0
+    target = torch.full((1, *recipe.augment.crop), label)
     contexts = _contexts(spec for _, spec in specs)
     terms: dict[str, Term | Context] = {}
     for path, context in contexts.items():
@@ -246,7 +260,9 @@ def build_terms(recipe: Recipe, student: nn.Module, teacher: nn.Module, classes:
         levels = [(learnt[s], taught[t]) for s, t in zip(paths(behind.student), paths(behind.teacher), strict=True)]
         supplied = facts | _measured(behind, levels, recipe.augment.crop)
         term = _build_term(behind, levels, supplied, f"distill.{name}")
-        _try_out(term, learnt, taught, target, f"distill.{name}")
+        value = _try_out(term, learnt, taught, target, f"distill.{name}")
+        if labels == "absent" and not value:
+            raise RecipeError(f"distill.{name}: {spec.method} learns from labels, and these images have none.")
         terms[name] = term
     if hasattr(teacher, "auxiliary") and not any("aux" in path for path in taught):
         teacher.auxiliary = None  # type: ignore[assignment]
@@ -320,11 +336,12 @@ def _build_term(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], supplied: M
 
 def _try_out(
     term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Tensor, where: str
-) -> None:
+) -> Tensor:
     """Run the term once on a copy, so that shapes that do not fit are found before the first step."""
     try:
         with torch.no_grad():
-            copy.deepcopy(term).eval()(learnt, taught, target)
+            value: Tensor = copy.deepcopy(term).eval()(learnt, taught, target)
+            return value
     except (ValueError, RuntimeError) as error:
         raise RecipeError(f"{where}: {_misfit(term.taps, learnt, taught)}({error})") from error
 

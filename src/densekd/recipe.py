@@ -114,7 +114,9 @@ class AugmentSpec(_Part):
 class TaskSpec(_Part):
     """The student's own loss."""
 
-    kind: Literal["segmentation"] = "segmentation"
+    kind: Literal["segmentation", "none"] = Field(
+        "segmentation", description="none: no loss of its own, the student learns from the terms alone"
+    )
     class_weights: Literal["none", "balanced"] | tuple[Factor, ...] = Field(
         "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
     )
@@ -295,6 +297,8 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: distill needs a teacher.")
     if recipe.teacher is not None and not recipe.distill:
         raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
+    if recipe.task.kind == "none" and not recipe.distill:
+        raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
     return recipe

@@ -153,6 +153,44 @@ class Segmentation(nn.Module):
         return count.clamp(min=torch.finfo(count.dtype).tiny)
 
 
+class NoTask(nn.Module):
+    """No loss of the student's own: it learns from the terms alone, and is predicted and scored as ever.
+
+    Args:
+        scored_as: how it is predicted and scored.
+    """
+
+    def __init__(self, scored_as: Segmentation) -> None:
+        super().__init__()
+        self.scored_as = scored_as
+
+    def student_taps(self, student: nn.Module) -> list[str]:
+        """Return nothing: no tap is read."""
+        return []
+
+    def images(self, batch: Batch) -> Tensor:
+        """Return what a model takes, as :meth:`Segmentation.images`."""
+        return self.scored_as.images(batch)
+
+    def target(self, batch: Batch) -> Tensor:
+        """Return the labels, void where there are none."""
+        return self.scored_as.target(batch)
+
+    def losses(
+        self, student: nn.Module, output: Tensor, learnt: Mapping[str, Tensor], target: Tensor
+    ) -> dict[str, Tensor]:
+        """Return nothing."""
+        return {}
+
+    def metric(self) -> ConfusionMatrix:
+        """Return a new accumulator for :meth:`evaluate`."""
+        return self.scored_as.metric()
+
+    def evaluate(self, model: nn.Module, samples: Sequence[Any], metric: ConfusionMatrix) -> None:
+        """Add samples to ``metric``."""
+        self.scored_as.evaluate(model, samples, metric)
+
+
 def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
     """Resize logits bilinearly to ``size`` in at least float32; ``align_corners`` is the model's, else False."""
     logits = logits.float() if logits.dtype.itemsize < 4 else logits

@@ -174,6 +174,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
     counts = {name: one.pop("confusion") for name, one in scores.items()}
     write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
+    if scores["student"]["miou"] is None:
+        console.print(
+            "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
+        )
     if built.scored_teacher is not None:
         pair = (models["student"], built.scored_teacher)
         scores["student"] |= agreement(*pair, files, resize, scoring.inference)
@@ -216,6 +220,8 @@ def _show_teacher(teacher: nn.Module, files: SegmentationFiles, recipe: Recipe, 
     step = max(1, len(files) // _TEACHER_SAMPLE)
     sample = SegmentationFiles(files.classes, files.items[::step], files.label_map)
     scores = evaluate(teacher, sample, recipe.data.resize)
+    if scores["miou"] is None:
+        return
     chance = 100 / len(files.classes.names)
     console.print(f"teacher: mIoU {scores['miou']:.1f} % on {len(sample)} validation images", highlight=False)
     if scores["miou"] < chance:

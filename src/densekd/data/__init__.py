@@ -12,6 +12,7 @@ from densekd.data.cocostuff import cocostuff, cocostuff10k
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
 from densekd.data.shards import shards
+from densekd.data.unlabelled import unlabelled
 from densekd.data.voc import voc
 
 DATASETS: dict[str, Callable[..., SegmentationFiles]] = {
@@ -22,5 +23,6 @@ DATASETS: dict[str, Callable[..., SegmentationFiles]] = {
     "cocostuff10k": cocostuff10k,
     "folder": folder,
     "shards": shards,
+    "unlabelled": unlabelled,
     "voc": voc,
 }

@@ -11,6 +11,7 @@ from densekd.build import build_inference
 from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader
 from densekd.data.segmentation import EvaluationSet, Resize
+from densekd.data.unlabelled import has_labels
 from densekd.inference import WHOLE, Inference
 from densekd.metrics import BoundaryScore, Calibration, ConfusionMatrix, confidence_interval, scores
 from densekd.metrics.confusion import Absent
@@ -85,7 +86,7 @@ def evaluate(
 def agreement(
     student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Resize | None, inference: Inference
 ) -> dict[str, float | None]:
-    """Compare two models pixel by pixel; labels only say which pixels are void.
+    """Compare two models pixel by pixel; labels only say which pixels are void, and without labels none is.
 
     Args:
         student, teacher: of the same classes; changed to evaluation mode.
@@ -100,7 +101,7 @@ def agreement(
     """
     device = device_of(student.eval())
     teacher.eval()
-    ignore_index = files.classes.ignore_index
+    ignore_index, labelled = files.classes.ignore_index, has_labels(files)
     task = Segmentation(len(files.classes.names), ignore_index)
     task.inference = inference
     metric, calibration = ConfusionMatrix(task.num_classes, ignore_index).to(device), Calibration(ignore_index)
@@ -108,7 +109,7 @@ def agreement(
         for samples in evaluation_loader(EvaluationSet(files, resize), batch_size=8, workers=0):
             pairs = zip(*(task.predictions(model, samples, device) for model in (student, teacher)), strict=True)
             for (ours, labels), (theirs, _) in pairs:
-                truth = theirs.label.where(labels != ignore_index, ignore_index)
+                truth = theirs.label.where(labels != ignore_index, ignore_index) if labelled else theirs.label
                 metric.update(ours.label, truth)
                 calibration.update(ours.label, ours.confidence, truth)
     found = metric.compute()

@@ -96,6 +96,11 @@ def _gap(student: float, baseline: float, teacher: float) -> str:
 
 
 def _unfinished(run: Run) -> str:
+    if run.agreement is not None:
+        return (
+            f"The distilled student gives {percent(run.agreement)} of the pixels the teacher's class; there are no "
+            "labels to score it with."
+        )
     opening = "The student has not been evaluated yet"
     validated = run.student.get("val/miou")
     if validated is None or not validated.points:

@@ -43,8 +43,8 @@ class Results:
     palette: Mapping[str, Colour]
 
 
-def read_results(path: Path) -> Results:
-    """Read and check a results file.
+def read_results(path: Path) -> Results | None:
+    """Read and check a results file; None where there were no labels to score the student with.
 
     Args:
         path: the JSON file. Unknown keys are ignored, so that older code reads newer files.
@@ -63,6 +63,8 @@ def read_results(path: Path) -> Results:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     try:
         fields = _mapping(document, "the document")
+        if (_mapping(fields.get("student"), "student") or {"miou": 0}).get("miou", 0) is None:
+            return None
         student = _scores(fields.get("student"), "student")
         if student is None:
             raise ValueError("'student' is missing")

@@ -13,7 +13,10 @@ from densekd.report.results import Results, read_results
 
 @dataclass(frozen=True)
 class Run:
-    """The content of a run folder. What is missing there is None or empty here; ``confusion`` is a data address."""
+    """The content of a run folder. What is missing there is None or empty here; ``confusion`` is a data address.
+
+    ``agreement``: percent of the pixels on which student and teacher agree, where there are no labels.
+    """
 
     name: str
     results: Results | None
@@ -21,6 +24,7 @@ class Run:
     baseline: Mapping[str, Series]
     samples: Samples
     confusion: str
+    agreement: float | None
     recipe: str
     environment: tuple[tuple[str, str], ...]
 
@@ -47,10 +51,18 @@ def read_run(folder: Path) -> Run:
         student=read_metrics(metrics) if metrics.is_file() else {},
         baseline=read_metrics(beside) if beside.is_file() else {},
         samples=read_samples(folder / "predictions"),
+        agreement=_agreement(results),
         confusion=read_drawing(folder / "confusion.svg"),
         recipe=_text(folder / "recipe.yaml"),
         environment=_environment(folder / "environment.json"),
     )
+
+
+def _agreement(path: Path) -> float | None:
+    """Return the share of pixels that the student gives the teacher's class, where there were no labels to score it."""
+    student = json.loads(_text(path) or "{}").get("student") or {}
+    value = student.get("agreement") if student.get("miou", 0) is None else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _text(path: Path) -> str:
