@@ -84,3 +84,14 @@ def test_recognised_loaded_and_equal(name: str, tmp_path: Path) -> None:
     results["out.logits_full_sub"] = enlarge(model, logits, images.shape[-2:])[:, :, 3::16, 5::16]
     for key, theirs in (expected | {"out.logits_full_sub": full}).items():
         torch.testing.assert_close(results[key], theirs, rtol=0, atol=1e-5 * theirs.abs().max().item(), msg=key)
+
+
+def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    detectors = [name for name in PRESENT if MODELS[name]["family"].startswith("mmdet")]
+    absent = len(MODELS) - len(PRESENT)
+    with capsys.disabled():
+        print(
+            f"\ngolden models: {len(PRESENT) - len(detectors)} compared, {len(detectors)} detectors skipped"
+            f"{f', {absent} listed but not in this copy' if absent else ''}"
+        )
+    assert len(PRESENT) > len(detectors)
