@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,6 +17,7 @@ from torchvision.transforms import v2
 from densekd.adapters import GraphContext
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles
+from densekd.data.huggingface import huggingface
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
 from densekd.data.transforms import RandomScaledCrop, photometric_distortion
 from densekd.data.unlabelled import has_labels
@@ -98,7 +100,8 @@ def build(recipe: Recipe) -> Built:
 
 def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
     """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split."""
-    find = resolve(spec.dataset, DATASETS, "dataset")
+    source, colon, name = spec.dataset.partition(":")
+    find = partial(huggingface, name) if source == "hf" and colon else resolve(spec.dataset, DATASETS, "dataset")
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
     parts: list[Any] = [find(root, part) for part in split.split("+")]
     for found in parts:

@@ -66,7 +66,7 @@ class ModelSpec(_Part):
 class DataSpec(_Part):
     """Where the data is and how it is loaded."""
 
-    dataset: str = Field(description="name of DATASETS or package.module:function")
+    dataset: str = Field(description="name of DATASETS, hf:NAME-OR-FOLDER, or package.module:function")
     root: str = Field(description="folder of the data")
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
