@@ -57,7 +57,7 @@ class TwoStageHead(nn.Module):
         num_classes: C.
 
     Shape:
-        levels ``[B, channels, H_l, W_l]`` -> :class:`TwoStage` with ``cls [B, 3, H_l, W_l]``, ``reg [B, 12, H_l, W_l]``.
+        levels ``[B, channels, H_l, W_l]`` -> :class:`TwoStage`; ``cls [B, 3, H_l, W_l]``, ``reg [B, 12, H_l, W_l]``.
     """
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -122,10 +122,10 @@ class TwoStageHead(nn.Module):
                 boxes.append(clip(from_deltas(around[order], deltas), size))
                 scores.append(score[:count])
                 levels.append(torch.full_like(order, level))
-            box, score, level = torch.cat(boxes), torch.cat(scores), torch.cat(levels)
+            box = torch.cat(boxes)
             real = (box[:, 2:] > box[:, :2]).all(1)
-            box, score, level = box[real], score[real], level[real]
-            images.append(box[batched_nms(box, score, level, 0.7)[:1000]])
+            box = box[real]
+            images.append(box[batched_nms(box, torch.cat(scores)[real], torch.cat(levels)[real], 0.7)[:1000]])
         return images
 
     def _first(self, output: TwoStage, target: Boxes) -> dict[str, Tensor]:
