@@ -14,6 +14,8 @@ Learns = Literal["all", "finetune"]
 class Head(Protocol):
     """What a detector asks of its head."""
 
+    num_classes: int
+
     @property
     def taps(self) -> dict[str, str]: ...  # noqa: D102
     def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]: ...  # noqa: D102
@@ -48,6 +50,11 @@ class Detector(nn.Module):
             first = [m for name, m in backbone.named_children() if name in ("conv1", "bn1", "layer1")]
             for module in first:
                 module.requires_grad_(False)
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return self._head.num_classes
 
     @property
     def taps(self) -> dict[str, str]:
