@@ -64,6 +64,8 @@ class LD(nn.Module):
         L = len(self.strides)
         if {len(student), len(teacher)} != {2 * L}:
             raise ValueError(f"ld needs {L} maps of classes, then {L} of distributions; got {len(student)} in all")
+        if student[L].shape[1] % 4:
+            raise ValueError(f"the four sides of a box need as many channels each, got {list(student[L].shape)}")
         weights = self.weights(student[:L], require_boxes(target, len(student[0])))
         values, by_level = [], torch.split(weights, [x[0, 0].numel() for x in student[:L]], 1)
         for s, t, w in zip(student[L:], teacher[L:], by_level, strict=True):
