@@ -109,7 +109,7 @@ def make_optimiser(student: nn.Module, others: nn.Module, settings: Optimisation
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, settings: Optimisation) -> LambdaLR:
-    """Build the schedule: polynomial or stepwise decay to a floor, and a linear warm-up; a group may have settings of its own."""
+    """Build the schedule: decay, polynomial or in steps, to a floor, and warm-up; a group may have its own settings."""
     factors: list[Callable[[int], float]] = [
         partial(lr_factor, settings=Optimisation(**group["own"]) if "own" in group else settings, base=group["lr"])
         for group in optimiser.param_groups
