@@ -20,7 +20,6 @@ from densekd.losses.inputs import (
 from densekd.losses.pixel import Pixel
 from densekd.losses.wsld import WSLD
 
-
 MEMORY = CIRKDMemory(4, 4, 4, 255, 40, 6)
 
 
