@@ -137,7 +137,8 @@ class Checkpoints(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Write ``best`` if it is, and ``last``."""
-        score = trainer.callback_metrics.get("val/miou")
+        metric: Any = module.metric
+        score = trainer.callback_metrics.get(f"val/{metric.headline}")
         if score is not None and score.item() > self.best_score:
             self.best_score = score.item()
             self._save(trainer, "best")
