@@ -68,16 +68,16 @@ class FGD(nn.Module):
         s, t = call(self.align, widen(student)), widen(teacher)
         alpha, beta, gamma, scale = self.weights
         (places, channels), (looks, listens) = (self.attention(x) for x in (t, s))
-        inside, outside = box_masks(labels.boxes, labels.sizes, t)
-        focal = weighted_squared_distance(s, t, (alpha * inside + beta * outside) * places, channels)
         attention = (places - looks).abs().sum() + (channels - listens).abs().sum()
         context = call(self.student_context, s) - call(self.teacher_context, t)
         related = squared_distance(s + context, t)
+        inside, outside = box_masks(labels.boxes, labels.sizes, t)
+        focal = weighted_squared_distance(s, t, (alpha * inside + beta * outside) * places, channels)
         return (focal + gamma * attention + scale * related) / len(s)
 
     def attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return where ``[B, C, H, W]`` is active: ``[B, H, W]``, of mean 1, and ``[B, C]``, of mean 1."""
         B, C, H, W = x.shape
-        energy = x.abs()
-        places = (energy.mean(1).flatten(1) / self.temperature).softmax(1).view(B, H, W) * (H * W)
-        return places, (energy.mean((2, 3)) / self.temperature).softmax(1) * C
+        # Two sums of absolute values: through means, or one map of values, the backward pass would hold a map more.
+        places = (x.abs().sum(1).flatten(1) / (C * self.temperature)).softmax(1).view(B, H, W) * (H * W)
+        return places, (x.abs().sum((2, 3)) / (H * W * self.temperature)).softmax(1) * C
