@@ -23,6 +23,7 @@ from densekd.data.transforms import RandomScaledCrop, photometric_distortion
 from densekd.data.unlabelled import has_labels
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
+from densekd.folding import fold_batch_norms
 from densekd.inference import Inference, Window
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
@@ -34,10 +35,11 @@ from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
-from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
+from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TeacherSpec, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import NoTask, Segmentation, balanced_weights
-from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
+from densekd.teacher import Frozen
+from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths, teacher_paths
 
 UNTRAINED = "untrained"
 CONTEXT = "graph-context"
@@ -84,11 +86,15 @@ def build(recipe: Recipe) -> Built:
         raise RecipeError(
             "data: these images have no labels; say 'task: {kind: none}' to learn from the teacher alone."
         )
+    crop = recipe.augment.crop
     segmentation = build_task(recipe.task, training)
     segmentation.inference = build_inference(recipe.evaluation)
     task = NoTask(segmentation) if recipe.task.kind == "none" else segmentation
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
-    distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
+    frozen = None if teacher is None or recipe.teacher is None else freeze(recipe.teacher, teacher, terms, crop)
+    distiller = Distiller(student, frozen, task, terms, _optimisation(recipe))
+    if recipe.training.compile == "inductor":
+        distiller.compile_student()
     scored = None
     if teacher is not None:
         with _at_rest(teacher):
@@ -270,6 +276,13 @@ def build_terms(
     if hasattr(teacher, "auxiliary") and not any("aux" in path for path in taught):
         teacher.auxiliary = None  # type: ignore[assignment]
     return terms
+
+
+def freeze(spec: TeacherSpec, teacher: nn.Module, terms: Mapping[str, Term | Context], crop: tuple[int, int]) -> Frozen:
+    """Make the teacher as cheap as it can be without changing what it teaches: see :mod:`densekd.folding`."""
+    read = teacher_paths(terms)
+    fold_batch_norms(teacher.eval(), read, torch.rand(1, 3, *crop))
+    return Frozen(teacher, read, spec.precision, spec.compile)
 
 
 def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
