@@ -183,9 +183,10 @@ def fit_watched(distiller: Distiller, batch: dict[str, Tensor], watch: Any, path
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     made = L.Trainer(
         accelerator=accelerator, devices=1, max_steps=8, callbacks=callbacks, gradient_clip_val=1.0,
-        precision="bf16-mixed", enable_model_summary=False, limit_val_batches=0, **quiet,
+        precision="bf16-mixed", enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1, **quiet,
     )  # fmt: skip
-    made.fit(distiller, DataLoader([batch] * 8, batch_size=None))  # type: ignore[arg-type]
+    sample = Sample(batch["images"][0], batch["target"][0])
+    made.fit(distiller, *(DataLoader(some, batch_size=None) for some in ([batch] * 8, [[sample]])))  # type: ignore[arg-type]
 
 
 def test_the_host_reads_nothing_between_two_records(
