@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class Anchors:
         return [self._level(x, stride) for x, stride in zip(maps, self.strides, strict=True)]
 
     def _level(self, x: Tensor, stride: int) -> Tensor:
-        like = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
+        like: dict[str, Any] = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
         scales, heights = torch.tensor(self.scales, **like), torch.tensor(self.ratios, **like).sqrt()
         w = (stride * (1 / heights)[:, None] * scales).reshape(-1)
         h = (stride * heights[:, None] * scales).reshape(-1)
