@@ -1,6 +1,7 @@
 """Parameter groups and learning rates, against the formulas that the source systems ship."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -88,6 +89,12 @@ def test_schedule_moves_every_group_and_never_rises_at_the_end() -> None:
     assert seen == [[pytest.approx(0.1 * f), pytest.approx(f)] for f in (1, 0.75, 0.5, 0.25, 0)]
 
 
+def test_milestones_are_mmdetections_1x_schedule() -> None:
+    settings = Optimisation("sgd", 0.01, 120, milestones=(80, 110), warmup=10, warmup_ratio=0.001)
+    factors = [lr_factor(n, settings, 0.01) for n in (0, 10, 79, 80, 109, 110, 119)]
+    assert factors == pytest.approx([0.001, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
 def test_power_zero_is_constant() -> None:
     settings = Optimisation("sgd", 0.1, 10, power=0)
     assert [lr_factor(n, settings, 0.1) for n in (0, 5, 9)] == [1, 1, 1]
@@ -100,3 +107,23 @@ def test_all_finite() -> None:
         model.head.weight[0, 0] = math.nan
     assert not all_finite(model)
     assert all_finite(nn.Identity())
+
+
+@pytest.mark.parametrize(("method", "plain"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_the_fused_step_is_the_plain_one(method: Any, plain: Any) -> None:
+    """Also where weights are channels-last, which a kernel that walks over memory has to respect."""
+    torch.manual_seed(0)
+    student = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    other = nn.Conv2d(3, 8, 3)
+    other.load_state_dict(student.state_dict())
+    optimiser = make_optimiser(student, nn.Module(), Optimisation(method, 0.1, 9, weight_decay=0.01))
+    assert optimiser.param_groups[0]["fused"]
+    options = {"momentum": 0.9} if method == "sgd" else {}
+    expected = plain(other.parameters(), lr=0.1, weight_decay=0.01, foreach=False, fused=False, **options)
+    images = torch.rand(2, 3, 9, 9)
+    for _ in range(4):
+        for model, steps in ((student, optimiser), (other, expected)):
+            steps.zero_grad()
+            model(images).square().mean().backward()
+            steps.step()
+    torch.testing.assert_close(student.weight, other.weight, rtol=1e-4, atol=1e-5)

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from densekd.errors import RecipeError, suggest
 
+_FUSED = ("cpu", "cuda")
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 
 
@@ -29,6 +30,7 @@ class Optimisation:
         head_lr: factor on the learning rate of the student's parameters outside its ``backbone``.
         steps: length of the training.
         power: of the polynomial decay ``(1 - n / steps)^power``; 0 keeps the rate constant.
+        milestones: steps at each of which the rate falls to a tenth; there is no polynomial decay then.
         floor: learning rate at the end: ``(lr - floor) (1 - n / steps)^power + floor``, in every group.
         warmup: steps of linear warm-up.
         warmup_ratio: factor at its first step.
@@ -43,6 +45,7 @@ class Optimisation:
     no_decay: tuple[str, ...] = ()
     head_lr: float = 1.0
     power: float = 0.9
+    milestones: tuple[int, ...] = ()
     floor: float = 0.0
     warmup: int = 0
     warmup_ratio: float = 1e-6
@@ -107,7 +110,7 @@ def make_optimiser(student: nn.Module, others: nn.Module, settings: Optimisation
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, settings: Optimisation) -> LambdaLR:
-    """Build the schedule: polynomial decay to a floor, after a linear warm-up; a group may have settings of its own."""
+    """Build the schedule: decay, polynomial or in steps, to a floor, and warm-up; a group may have its own settings."""
     factors: list[Callable[[int], float]] = [
         partial(lr_factor, settings=Optimisation(**group["own"]) if "own" in group else settings, base=group["lr"])
         for group in optimiser.param_groups
@@ -118,8 +121,11 @@ def make_schedule(optimiser: torch.optim.Optimizer, settings: Optimisation) -> L
 def lr_factor(n: int, settings: Optimisation, base: float) -> float:
     """Return the factor on ``base`` after ``n`` optimiser steps."""
     floor = settings.floor / base if base else 0.0
-    share = max(0.0, 1 - n / settings.steps)
-    factor = (1 - floor) * share**settings.power + floor
+    if settings.milestones:
+        left = 0.1 ** sum(n >= step for step in settings.milestones)
+    else:
+        left = max(0.0, 1 - n / settings.steps) ** settings.power
+    factor = (1 - floor) * left + floor
     if n < settings.warmup:
         factor *= 1 - (1 - n / settings.warmup) * (1 - settings.warmup_ratio)
     return float(factor)
@@ -139,10 +145,12 @@ def _optimiser(
             factor = 1.0 if parameter in inside else head_lr
             decay = 0.0 if _excepted(name, owner, settings.no_decay) else settings.weight_decay
             groups.setdefault((settings.lr * factor, decay), []).append(parameter)
+    # One kernel for all parameters, where torch has it: nothing but the pass over the memory is left of the step.
+    fused = all(p.device.type in _FUSED and p.is_floating_point() for group in groups.values() for p in group)
     listed = [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()]
     if settings.method == "sgd":
-        return torch.optim.SGD(listed, lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.AdamW(listed, lr=settings.lr, betas=settings.betas)
+        return torch.optim.SGD(listed, lr=settings.lr, momentum=settings.momentum, fused=fused)
+    return torch.optim.AdamW(listed, lr=settings.lr, betas=settings.betas, fused=fused)
 
 
 def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:

@@ -8,26 +8,6 @@ from torch import Tensor
 NOBODY = -1
 
 
-def grid_anchors(sizes: Sequence[Sequence[int]], strides: Sequence[int], scale: float, like: Tensor) -> Tensor:
-    """Return one square anchor for each position of each level, row by row, levels in their order.
-
-    Args:
-        sizes: height and width of each level's map.
-        strides: pixels between the positions of each level; the first lies at 0.
-        scale: the side of an anchor in strides.
-        like: gives device and precision.
-
-    Returns:
-        ``[A, 4]``: ``(x1, y1, x2, y2)`` in pixels.
-    """
-    levels = []
-    for (H, W), stride in zip(sizes, strides, strict=True):
-        x, y = (torch.arange(n, device=like.device, dtype=like.dtype) * stride for n in (W, H))
-        centres = torch.stack((x.repeat(H), y.repeat_interleave(W)), 1)
-        levels.append(torch.cat((centres - scale * stride / 2, centres + scale * stride / 2), 1))
-    return torch.cat(levels)
-
-
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the overlap of each pair of ``[A, 4]`` and ``[N, 4]`` over their union, ``[A, N]`` in [0, 1].
 
@@ -36,6 +16,13 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     overlap = (torch.minimum(a[:, None, 2:], b[:, 2:]) - torch.maximum(a[:, None, :2], b[:, :2])).clamp(min=0).prod(2)
     union = _area(a)[:, None] + _area(b) - overlap
     return overlap / union.clamp(min=1e-6)
+
+
+def box_diou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the IoU less the squared distance of the centres over that of the hull's corners (arXiv 1911.08287)."""
+    apart = (_centres(a)[:, None] - _centres(b)).square().sum(2)
+    hull = torch.maximum(a[:, None, 2:], b[:, 2:]) - torch.minimum(a[:, None, :2], b[:, :2])
+    return box_iou(a, b) - apart / hull.square().sum(2).clamp(min=1e-6)
 
 
 def atss(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int = 9) -> Tensor:
@@ -61,6 +48,22 @@ def atss(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int = 
     inside = torch.cat((centres - boxes[:, :2], boxes[:, 2:] - centres), 2).amin(2) > 0.01
     chosen = iou.gather(0, candidates) >= iou_threshold(iou, candidates)
     return most_overlapping(iou, torch.zeros_like(inside).scatter(0, candidates, chosen) & inside)
+
+
+def near_misses(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, share: float, top_k: int = 9) -> Tensor:
+    """Return the IoU of anchors that overlap a box somewhat, though less than those that learn it.
+
+    Those are all whose DIoU with a box is at least ``share`` of its :func:`iou_threshold` and below the threshold: the
+    valuable localisation region (arXiv 2102.12252, algorithm 1). Other arguments are those of :func:`atss`.
+
+    Returns:
+        ``[A]``: the largest IoU with such a box, 0 without one.
+    """
+    if not len(boxes):
+        return anchors.new_zeros(len(anchors))
+    iou, diou = box_iou(anchors, boxes), box_diou(anchors, boxes)
+    threshold = iou_threshold(iou, nearest_anchors(anchors, per_level, boxes, top_k))
+    return iou.where((diou >= share * threshold) & (diou < threshold), 0).amax(1)
 
 
 def nearest_anchors(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int) -> Tensor:

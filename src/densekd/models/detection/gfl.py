@@ -5,16 +5,17 @@ from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from densekd.boxes import Boxes, Detections
+from densekd.kernels.anchors import Anchors
 from densekd.kernels.atss import atss
 from densekd.kernels.integral import integral
+from densekd.kernels.processes import mean_over_processes
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.anchors import Anchors, centres, from_distances, to_distances
+from densekd.models.detection.coding import centres, from_distances, to_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
     matched,
-    mean_over_processes,
     no_boxes,
     paired_iou,
     rows,
@@ -29,6 +30,8 @@ from densekd.models.families import find_family
 
 STRIDES = (8, 16, 32, 64, 128)
 BINS = 17
+# Channels that are normalised together: 32 groups of 256.
+_GROUP = 8
 
 
 def gfl(
@@ -43,7 +46,7 @@ def gfl(
     Args:
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
-        channels: of the pyramid and the head; a multiple of 32.
+        channels: of the pyramid and the head; a multiple of 8.
         depth: convolutions of each tower of the head.
         learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
 
@@ -72,7 +75,7 @@ class GFLHead(nn.Module):
     """Class scores that are trained to be the IoU of their box, and four distributions over 17 distances.
 
     Args:
-        channels: of the levels; a multiple of 32.
+        channels: of the levels; a multiple of 8.
         depth: convolutions of each tower.
         num_classes: C.
 
@@ -83,8 +86,8 @@ class GFLHead(nn.Module):
 
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
         super().__init__()
-        if channels % 32:
-            raise ValueError(f"channels must be a multiple of 32, the groups of its norms, got {channels}")
+        if channels % _GROUP:
+            raise ValueError(f"channels must be a multiple of {_GROUP}, the size of a norm's group, got {channels}")
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,))
         self.selection = Selection(nms_iou=0.6)
@@ -152,4 +155,4 @@ class GFLHead(nn.Module):
 
 def _conv(channels: int) -> nn.Sequential:
     conv = small(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
-    return nn.Sequential(conv, nn.GroupNorm(32, channels), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, nn.GroupNorm(channels // _GROUP, channels), nn.ReLU(inplace=True))
