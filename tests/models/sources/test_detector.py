@@ -1,5 +1,6 @@
 """Detectors of transformers: the library's own outputs, losses and boxes; files, packages, taps."""
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,25 @@ def test_taps(model_type: str) -> None:
     assert taken["cls"].shape == (2, expected["cls"], 12, 1)
     assert torch.equal(taken["cls"][1, :, 5, 0], output.logits[1, 5])
     assert torch.equal(taken["reg"][0, :, 7, 0], output.boxes[0, 7])
+
+
+@pytest.mark.parametrize("model_type", DETECTORS)
+def test_what_lies_behind_the_taps_is_not_run(model_type: str) -> None:
+    """A copy's hooks are its own, and a pass that was cut short leaves nothing behind."""
+    original = tiny(model_type)
+    expected = probe(original, list(original.taps), images())
+    model = copy.deepcopy(original)
+    ran: list[str] = []
+    model.network.model.encoder.register_forward_pre_hook(lambda *unused: ran.append("encoder"))
+    model.network.model.decoder.register_forward_pre_hook(lambda *unused: ran.append("decoder"))
+    for tap, parts in (("features.0", []), ("neck.0", ["encoder"])):
+        teacher = Frozen(model, [tap])
+        teacher(images())
+        ran.clear()
+        assert torch.equal(teacher(images())[tap], expected[tap])
+        assert ran == parts
+    whole = probe(model, list(original.taps), images())
+    assert all(torch.equal(whole[name], value) for name, value in expected.items())
 
 
 @torch.no_grad()

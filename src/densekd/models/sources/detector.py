@@ -1,7 +1,6 @@
 """A detector of the transformers library under our contract: a set of queries, each with its classes and one box."""
 
 import re
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -68,8 +67,11 @@ class TransformerDetector(nn.Module):
         self.normalise = Normalise(convention_of(processor))
         self.network = model
         self.backbone.requires_grad_(True)
-        # Places where taps can read.
+        # Places where taps can read; what has been read needs nothing behind it to run.
         self.maps, self.neck, self.cls, self.reg = (nn.Identity() for _ in range(4))
+        self.network.model.backbone.register_forward_hook(self._after_backbone)
+        self.network.model.encoder.register_forward_hook(self._after_encoder)
+        self._grids: list[tuple[int, int]] = []
         self.processor = dict(processor)
         self.kind = kind
         self.notes: tuple[str, ...] = ()  # what people should hear of its weights
@@ -108,15 +110,8 @@ class TransformerDetector(nn.Module):
 
     def forward(self, images: Tensor) -> Queries:
         """Return the raw output."""
-        seen: list[Any] = []
-        hook = self.network.model.backbone.register_forward_hook(lambda module, inputs, output: seen.extend(output))
-        try:
-            # Without labels no loss is called; which ones they are plays no part yet.
-            output = self.network(pixel_values=fitted(self.normalise(images), _FIT), labels=[])
-        finally:
-            hook.remove()
-        maps = self.maps([features for features, mask in seen])
-        self.neck(self._encoded(output.encoder_last_hidden_state, maps))
+        # Without labels no loss is called; which ones they are plays no part yet.
+        output = self.network(pixel_values=fitted(self.normalise(images), _FIT), labels=[])
         self.cls(output.logits.mT.unsqueeze(3))
         self.reg(output.pred_boxes.mT.unsqueeze(3))
         return Queries(output.logits, output.pred_boxes, (images.shape[2], images.shape[3]), output.loss_dict)
@@ -168,18 +163,24 @@ class TransformerDetector(nn.Module):
         inside = (boxes[..., 2:] > boxes[..., :2]).all(2)
         return [Detections(b[i], s[i], c[i]) for b, s, c, i in zip(boxes, scores, labels, inside, strict=True)]
 
-    def _encoded(self, states: Any, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return what the encoder gave as maps, finest first."""
+    def _after_backbone(self, module: nn.Module, inputs: Any, output: list[tuple[Tensor, Tensor]]) -> None:
+        maps = [features for features, mask in output]
+        self._grids = [(x.shape[2], x.shape[3]) for x in maps]
+        self.maps(maps)
+
+    def _after_encoder(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        states = output.last_hidden_state
         if self.kind.neck == "pyramid":
-            return list(states)
-        grids = [(x.shape[2], x.shape[3]) for x in maps]
-        if self.kind.neck == "last":
-            return [to_map(states, grids[-1])]
-        # Further levels come from the last one by strided convolutions.
-        while len(grids) < self.network.config.num_feature_levels:
-            grids.append((-(-grids[-1][0] // 2), -(-grids[-1][1] // 2)))
+            self.neck(list(states))
+            return
+        grids = self._grids[-1:]
+        if self.kind.neck == "levels":
+            # Further levels come from the last one by strided convolutions.
+            grids = list(self._grids)
+            while len(grids) < self.network.config.num_feature_levels:
+                grids.append((-(-grids[-1][0] // 2), -(-grids[-1][1] // 2)))
         levels = states.split([h * w for h, w in grids], 1)
-        return [to_map(level, grid) for level, grid in zip(levels, grids, strict=True)]
+        self.neck([to_map(level, grid) for level, grid in zip(levels, grids, strict=True)])
 
     def _weight(self, name: str) -> float:
         if self.kind.weights == "inside" or name == "ce":
