@@ -9,6 +9,7 @@ from densekd.errors import UserError
 from densekd.report.metrics import Series, read_metrics
 from densekd.report.pictures import Samples, read_drawing, read_samples
 from densekd.report.results import Results, read_results
+from densekd.titles import titles_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def read_run(folder: Path) -> Run:
 def _agreement(path: Path) -> float | None:
     """Return the share of pixels that the student gives the teacher's class, where there were no labels to score it."""
     student = json.loads(_text(path) or "{}").get("student") or {}
-    value = student.get("agreement") if student.get("miou", 0) is None else None
+    value = student.get("agreement") if student.get(titles_of(student).headline, 0) is None else None
     return float(value) if isinstance(value, int | float) else None
 
 
