@@ -52,9 +52,8 @@ def certainty(results: Results) -> str:
     sentences = []
     if student.interval is not None:
         low, high = student.interval
-        sentences.append(
-            f"Over images like these its {results.titles.name} lies between {low:.1f} and {high:.1f} % (95 %, bootstrap)."
-        )
+        between = f"between {low:.1f} and {high:.1f} % (95 %, bootstrap)"
+        sentences.append(f"Over images like these its {results.titles.name} lies {between}.")
     if student.agreement is not None:
         sentences.append(f"It gives {percent(student.agreement)} of the pixels the teacher's class.")
     if student.ece is not None:

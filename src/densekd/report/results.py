@@ -35,7 +35,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Results:
-    """What ``results.json`` holds; ``baseline`` is the same student trained alone, ``titles`` what scores are called."""
+    """What ``results.json`` holds; ``baseline`` is the same student trained alone."""
 
     split: str
     titles: Titles

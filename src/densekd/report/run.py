@@ -7,9 +7,9 @@ from pathlib import Path
 
 from densekd.errors import UserError
 from densekd.report.metrics import Series, read_metrics
-from densekd.report.pictures import Samples, read_drawing, read_samples
+from densekd.report.pictures import KINDS, Samples, read_drawing, read_samples
 from densekd.report.results import Results, read_results
-from densekd.titles import titles_of
+from densekd.titles import DETECTION, titles_of
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,15 @@ def read_run(folder: Path) -> Run:
     if not results.is_file() and not metrics.is_file():
         raise UserError(f"{folder}: no report can be made, there is neither results.json nor metrics.csv.")
     beside = folder / "baseline" / "metrics.csv"
+    scored = read_results(results) if results.is_file() else None
+    # Boxes are drawn on the photograph itself.
+    photographs = KINDS if scored is not None and scored.titles is DETECTION else ("image",)
     return Run(
         name=folder.resolve().name,
-        results=read_results(results) if results.is_file() else None,
+        results=scored,
         student=read_metrics(metrics) if metrics.is_file() else {},
         baseline=read_metrics(beside) if beside.is_file() else {},
-        samples=read_samples(folder / "predictions"),
+        samples=read_samples(folder / "predictions", photographs),
         agreement=_agreement(results),
         confusion=read_drawing(folder / "confusion.svg"),
         recipe=_text(folder / "recipe.yaml"),
