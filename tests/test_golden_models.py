@@ -11,18 +11,23 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent / "models"))
 
 from golden_models import FOLDER, Rules, published_state, read_json, renamed, stored
 
+from densekd.boxes import Boxes, Detections
+from densekd.kernels.atss import atss
+from densekd.models.detection.dense import Maps, candidates
 from densekd.models.published import load_published
 from densekd.taps import Taps
 from densekd.tasks import enlarge
 
 MODELS: dict[str, dict[str, Any]] = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
 PRESENT = [name for name in MODELS if (FOLDER / name).is_dir()]
+DETECTORS = [name for name in PRESENT if MODELS[name]["family"].startswith("mmdet")]
+SEGMENTORS = [name for name in PRESENT if name not in DETECTORS]
 # Projects that wrap the state dict; the others save it bare.
 WRAPPED = ("mmsegmentation", "mmdetection", "SegDistill")
 TAPS: Rules = [
@@ -33,6 +38,11 @@ TAPS: Rules = [
     (r"feat\.backbone\.(\d)", r"features.\1"),
     (r"feat\.backbone_out", "features.3"),
     *((rf"feat\.(?:c|layer){k + 1}", f"features.{k}") for k in range(4)),
+]
+LEVELS: Rules = [
+    (r"out\.(?:rpn_)?(cls|reg)\.(\d)", r"\1.\2"),
+    (r"feat\.fpn\.(\d)", r"neck.\1"),
+    (r"feat\.backbone\.(\d)", r"features.\1"),
 ]
 # Blocks of the mobile backbones, counted through their stages.
 STAGES = {
@@ -60,10 +70,8 @@ def publish(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", PRESENT)
+@pytest.mark.parametrize("name", SEGMENTORS)
 def test_recognised_loaded_and_equal(name: str, tmp_path: Path) -> None:
-    if MODELS[name]["family"].startswith("mmdet"):
-        pytest.skip("a detector")
     path = publish(name, tmp_path)
     model, found, _ = load_published(path)
     facts, expected = read_json(name, "facts.json"), stored(name)
@@ -86,12 +94,98 @@ def test_recognised_loaded_and_equal(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(results[key], theirs, rtol=0, atol=1e-5 * theirs.abs().max().item(), msg=key)
 
 
+def assert_close(ours: Tensor, theirs: Tensor, what: str) -> None:
+    """Compare within 1e-5 of the largest entry."""
+    largest = theirs.abs().max().item() if theirs.numel() else 0.0
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * largest, msg=lambda text: f"{what}: {text}")
+
+
+def load_detector(name: str, folder: Path) -> Any:
+    """Recognise and load a detector and take its normalisation off."""
+    model, found, _ = load_published(publish(name, folder))
+    facts = read_json(name, "facts.json")
+    assert found.options["num_classes"] == facts["num_classes"]
+    assert sum(p.numel() for p in model.parameters()) == facts["params"]
+    model.normalise = nn.Identity()
+    return model
+
+
+def is_map(key: str) -> bool:
+    return any(re.fullmatch(pattern, key) for pattern, _ in LEVELS)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detector_maps_and_anchors(name: str, tmp_path: Path) -> None:
+    model, expected = load_detector(name, tmp_path), stored(name)
+    channel_stride = read_json(name, "facts.json")["channel_stride"]
+    paths = {key: renamed(key, LEVELS) for key in expected if is_map(key)}
+    assert len(paths) >= 17  # five levels of three kinds, and backbone maps
+    with torch.no_grad():
+        output, read = Taps(model, paths.values())(expected["input"])
+    for key, path in paths.items():
+        assert_close(read[path][:, :: channel_stride.get(key, 1)], expected[key], key)
+    assert_close(torch.cat(model.head.anchors(output.cls)), expected["anchors"], "anchors")
+    if "roi_feats" in expected:
+        with torch.no_grad():
+            scores, deltas = model.head.box(expected["roi_feats"])
+        assert_close(scores, expected["out.roi_cls"], "out.roi_cls")
+        assert_close(deltas.flatten(1), expected["out.roi_reg"], "out.roi_reg")
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if "_gfl_" in name])
+def test_detections(name: str, tmp_path: Path) -> None:
+    model, expected = load_detector(name, tmp_path), stored(name)
+    sizes = torch.tensor([meta["img_shape"] for meta in read_json(name, "facts.json")["img_metas"]])
+    with torch.no_grad():
+        output = model(expected["input"])
+        boxes = model.head.boxes(output)
+    assert_close(torch.cat(boxes, 1), expected["out.boxes_all"], "out.boxes_all")
+    before = candidates(output, model.head.num_classes, boxes, sizes, model.head.selection)
+    for image, (found, kept) in enumerate(zip(before, model.detect(output, sizes), strict=True)):
+        assert len(found.scores) == expected[f"det.prenms.count.{image}"].item()
+        order = found.scores.sort(descending=True, stable=True).indices[: len(expected[f"det.prenms.scores.{image}"])]
+        for stage, detections in (("det.prenms", Detections(*(x[order] for x in found))), ("det", kept)):
+            assert_close(detections.boxes, expected[f"{stage}.boxes.{image}"], f"{stage}.boxes")
+            assert_close(detections.scores, expected[f"{stage}.scores.{image}"], f"{stage}.scores")
+            assert torch.equal(detections.labels, expected[f"{stage}.labels.{image}"])
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if "_gfl_" in name])
+def test_detector_losses_targets_and_gradients(name: str, tmp_path: Path) -> None:
+    model, expected = load_detector(name, tmp_path), stored(name)
+    levels = range(len(model.head.scales))
+    with torch.no_grad():
+        output = model(expected["input"])
+    maps = Maps(*(tuple(x.requires_grad_() for x in kind) for kind in output))
+    images = range(len(expected["input"]))
+    boxes, labels = ([expected[f"gt.{what}.{k}"] for k in images] for what in ("boxes", "labels"))
+    losses = model.losses(maps, Boxes(boxes, labels, torch.zeros(len(images), 2)))
+    for ours, theirs in (("cls", "loss_cls"), ("bbox", "loss_bbox"), ("dfl", "loss_dfl")):
+        assert_close(losses[ours], expected[f"loss.{theirs}"].sum(), theirs)
+    total = torch.stack(list(losses.values())).sum()
+    assert_close(total[None], expected["loss.total"], "loss.total")
+    total.backward()
+    for kind, tensors in zip(("cls", "reg"), maps, strict=True):
+        for k in levels:
+            gradient = tensors[k].grad
+            assert_close(gradient.norm()[None], expected[f"grad.{kind}_norm.{k}"], f"grad.{kind}_norm.{k}")
+            if f"grad.{kind}.{k}" in expected:
+                assert_close(gradient, expected[f"grad.{kind}.{k}"], f"grad.{kind}.{k}")
+    anchors = model.head.anchors(maps.cls)
+    for image, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+        assigned = atss(torch.cat(anchors), [len(x) for x in anchors], box)
+        positive = assigned >= 0
+        background = torch.full_like(assigned, model.head.num_classes)
+        assert torch.equal(label[assigned].where(positive, background), expected["target.labels"][image])
+        assert torch.equal(box[assigned] * positive[:, None], expected["target.boxes"][image])
+    assert expected["target.label_weights"].eq(1).all()
+
+
 def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    detectors = [name for name in PRESENT if MODELS[name]["family"].startswith("mmdet")]
     absent = len(MODELS) - len(PRESENT)
     with capsys.disabled():
         print(
-            f"\ngolden models: {len(PRESENT) - len(detectors)} compared, {len(detectors)} detectors skipped"
+            f"\ngolden models: {len(SEGMENTORS)} segmentation models and {len(DETECTORS)} detectors compared"
             f"{f', {absent} listed but not in this copy' if absent else ''}"
         )
-    assert len(PRESENT) > len(detectors)
+    assert PRESENT

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from densekd.adapters import GraphContext
+from densekd.boxes import Boxes
 from densekd.data import DATASETS
+from densekd.data.detection import DetectionFiles, DetectionTrainingSet, joined
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.huggingface import huggingface
 from densekd.data.segmentation import TrainingSet, cache_budget, class_frequency
-from densekd.data.transforms import RandomScaledCrop, photometric_distortion
+from densekd.data.transforms import RandomScaledCrop, ResizeKeepRatio, photometric_distortion
 from densekd.data.unlabelled import has_labels
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
@@ -36,10 +38,15 @@ from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
 from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
 from densekd.taps import Taps
-from densekd.tasks import NoTask, Segmentation, balanced_weights
+from densekd.tasks import Detection, NoTask, Segmentation, balanced_weights
 from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
 
+Files = SegmentationFiles | DetectionFiles
+Views = TrainingSet | DetectionTrainingSet
+
 UNTRAINED = "untrained"
+# Images on which shapes are measured where no crop says how large they will be.
+_PROBE = (128, 128)
 CONTEXT = "graph-context"
 
 
@@ -57,8 +64,8 @@ class Built:
     """
 
     distiller: Distiller
-    training: TrainingSet
-    validation: SegmentationFiles
+    training: Views
+    validation: Files
     package: PackageConfig
     scored_teacher: nn.Module | None
 
@@ -80,50 +87,53 @@ def build(recipe: Recipe) -> Built:
     if recipe.teacher is not None:
         teacher = map_classes(recipe.teacher, build_teacher(recipe.teacher, len(classes.names)), classes)
     labels: Literal["present", "absent"] = "present" if has_labels(training) else "absent"
-    if recipe.task.kind != "none" and labels == "absent":
-        raise RecipeError(
-            "data: these images have no labels; say 'task: {kind: none}' to learn from the teacher alone."
-        )
-    segmentation = build_task(recipe.task, training)
-    segmentation.inference = build_inference(recipe.evaluation)
-    task = NoTask(segmentation) if recipe.task.kind == "none" else segmentation
+    scored_as = build_task(recipe, training)
+    task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
     distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
     scored = None
     if teacher is not None:
         with _at_rest(teacher):
-            output = teacher(torch.rand(1, 3, *recipe.augment.crop))
-        scored = teacher if isinstance(output, Tensor) and output.shape[1] == len(classes.names) else None
+            scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *(recipe.augment.crop or _PROBE))) else None
     views = build_training_set(recipe, training)
     return Built(distiller, views, validation, package_config(recipe, student, classes), scored)
 
 
-def build_files(spec: DataSpec, split: str) -> SegmentationFiles:
+def build_files(spec: DataSpec, split: str) -> Files:
     """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split."""
     source, colon, name = spec.dataset.partition(":")
     find = partial(huggingface, name) if source == "hf" and colon else resolve(spec.dataset, DATASETS, "dataset")
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
     parts: list[Any] = [find(root, part) for part in split.split("+")]
     for found in parts:
-        if not isinstance(found, SegmentationFiles):
-            raise RecipeError(f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles.")
+        if not isinstance(found, SegmentationFiles | DetectionFiles):
+            raise RecipeError(
+                f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles or DetectionFiles."
+            )
+    if isinstance(parts[0], DetectionFiles):
+        return joined(parts)
     if any(found.label_map != parts[0].label_map for found in parts):
         raise RecipeError(f"data: the parts of '{split}' write their labels differently and cannot be joined.")
-    joined: SegmentationFiles = replace(parts[0], items=tuple(item for found in parts for item in found.items))
-    return joined
+    together: SegmentationFiles = replace(parts[0], items=tuple(item for found in parts for item in found.items))
+    return together
 
 
-def build_training_set(recipe: Recipe, files: SegmentationFiles) -> TrainingSet:
+def build_training_set(recipe: Recipe, files: Files) -> Views:
     """Put the augmentation together."""
-    spec, data = recipe.augment, recipe.data
-    steps: list[v2.Transform] = [
-        RandomScaledCrop(spec.crop, spec.max_class_share, files.classes.ignore_index, spec.scale),
-        v2.RandomHorizontalFlip(spec.flip),
-    ]
-    if spec.photometric:
-        steps.append(photometric_distortion())
+    spec, data, seed = recipe.augment, recipe.data, recipe.training.seed
     budget = cache_budget(data.cache, data.workers)
-    return TrainingSet(files, data.resize, v2.Compose(steps), recipe.training.seed, budget)
+    after = [v2.RandomHorizontalFlip(spec.flip), *([photometric_distortion()] if spec.photometric else [])]
+    if isinstance(files, DetectionFiles):
+        if spec.crop is not None:
+            raise RecipeError("augment.crop cuts images for segmentation; detection has augment.short_side.")
+        if spec.short_side is None:
+            return DetectionTrainingSet(files, data.resize, v2.Compose(after), seed, budget)
+        longer = data.resize[1] if data.resize is not None and len(data.resize) == 2 else None
+        resized = v2.Compose([ResizeKeepRatio(spec.short_side, longer), *after])
+        return DetectionTrainingSet(files, None, resized, seed, budget)
+    assert spec.crop is not None
+    crop = RandomScaledCrop(spec.crop, spec.max_class_share, files.classes.ignore_index, spec.scale)
+    return TrainingSet(files, data.resize, v2.Compose([crop, *after]), seed, budget)
 
 
 def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
@@ -211,9 +221,23 @@ def map_classes(spec: ModelSpec, teacher: nn.Module, classes: Classes) -> nn.Mod
     return Mapped(teacher, groups)
 
 
-def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
-    """Build the task; balanced class weights are counted on the training labels."""
-    C = len(files.classes.names)
+def build_task(recipe: Recipe, files: Files) -> Segmentation | Detection:
+    """Build the task that scores the student; balanced class weights are counted on the training labels.
+
+    Raises:
+        RecipeError: a task that is not that of the data.
+    """
+    spec, C = recipe.task, len(files.classes.names)
+    if isinstance(files, DetectionFiles):
+        if spec.kind == "segmentation":
+            raise RecipeError(f"data.dataset: {recipe.data.dataset} has boxes; say 'task: {{kind: detection}}'.")
+        return Detection(C)
+    if spec.kind == "detection":
+        raise RecipeError(f"task.kind is detection, but {recipe.data.dataset} has label maps, not boxes.")
+    if spec.kind != "none" and not has_labels(files):
+        raise RecipeError(
+            "data: these images have no labels; say 'task: {kind: none}' to learn from the teacher alone."
+        )
     weights: Tensor | None = None
     if spec.class_weights == "balanced":
         weights = balanced_weights(class_frequency(files))
@@ -221,7 +245,9 @@ def build_task(spec: TaskSpec, files: SegmentationFiles) -> Segmentation:
         if len(spec.class_weights) != C:
             raise RecipeError(f"task.class_weights: {len(spec.class_weights)} values for {C} classes.")
         weights = torch.tensor(spec.class_weights)
-    return Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight, spec.normalise)
+    task = Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight, spec.normalise)
+    task.inference = build_inference(recipe.evaluation)
+    return task
 
 
 def build_inference(spec: EvaluationSpec) -> Inference:
@@ -246,12 +272,16 @@ def build_terms(
         RecipeError: an unknown tap or loss, or tensors that do not fit each other; the message says what would mend it.
     """
     specs = [(name, one) for name, spec in _named(recipe.distill) for name, one in _fanned(name, spec)]
-    images = torch.rand(1, 3, *recipe.augment.crop)
+    size = recipe.augment.crop or _PROBE
+    images = torch.rand(1, 3, *size)
     learnt = probe(student, [path for _, spec in specs for path in paths(spec.student)], images)
     taught = probe(teacher, [path for _, spec in specs for path in paths(spec.teacher)], images)
     facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
-    label = classes.ignore_index if labels == "absent" else 0
-    target = torch.full((1, *recipe.augment.crop), label)
+    target: Any = torch.full((1, *size), classes.ignore_index if labels == "absent" else 0)
+    if recipe.task.kind == "detection":
+        height, width = size
+        middle = torch.tensor([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]])
+        target = Boxes([middle], [torch.zeros(1, dtype=torch.int64)], torch.tensor([size]))
     contexts = _contexts(spec for _, spec in specs)
     terms: dict[str, Term | Context] = {}
     for path, context in contexts.items():
@@ -261,7 +291,7 @@ def build_terms(
     for name, spec in specs:
         behind = _behind(spec, contexts)
         levels = [(learnt[s], taught[t]) for s, t in zip(paths(behind.student), paths(behind.teacher), strict=True)]
-        supplied = facts | _measured(behind, levels, recipe.augment.crop)
+        supplied = facts | _measured(behind, levels, size)
         term = _build_term(behind, levels, supplied, f"distill.{name}")
         value = _try_out(term, learnt, taught, target, f"distill.{name}")
         if labels == "absent" and not value:
@@ -338,7 +368,7 @@ def _build_term(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], supplied: M
 
 
 def _try_out(
-    term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Tensor, where: str
+    term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Any, where: str
 ) -> Tensor:
     """Run the term once on a copy, so that shapes that do not fit are found before the first step."""
     try:

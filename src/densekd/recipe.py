@@ -72,8 +72,8 @@ class DataSpec(_Part):
     val: str = Field("val", description="split to validate on")
     resize: Size | tuple[PositiveInt] | None = Field(
         None,
-        description="what every image is first brought to, also at evaluation: height and width, or one number, "
-        "its shorter side",
+        description="what every image is first brought to, also at evaluation: height and width (detection: the "
+        "limits of its shorter and longer side), or one number, its shorter side",
     )
     batch_size: int = Field(
         8, ge=1, description="images of one optimiser step, over all processes and accumulated parts"
@@ -95,7 +95,10 @@ class DataSpec(_Part):
 class AugmentSpec(_Part):
     """Random views of the training images."""
 
-    crop: Size = Field(description="height, width")
+    crop: Size | None = Field(None, description="height, width (segmentation)")
+    short_side: Size | None = Field(
+        None, description="range that the limit of the shorter side is drawn from (detection); default: data.resize's"
+    )
     scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     photometric: bool = Field(False, description="random brightness, contrast, saturation, hue")
@@ -103,19 +106,19 @@ class AugmentSpec(_Part):
         0.75, gt=0, le=1, description="crops are redrawn while one class covers more; 1: never"
     )
 
-    @field_validator("scale")
+    @field_validator("scale", "short_side")
     @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] > value[1]:
-            raise ValueError("the smallest factor comes first")
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError("the smallest comes first")
         return value
 
 
 class TaskSpec(_Part):
     """The student's own loss."""
 
-    kind: Literal["segmentation", "none"] = Field(
-        "segmentation", description="none: no loss of its own, the student learns from the terms alone"
+    kind: Literal["segmentation", "detection", "none"] = Field(
+        "segmentation", description="detection: boxes, the model brings its loss; none: no loss of its own, the student learns from the terms alone"
     )
     class_weights: Literal["none", "balanced"] | tuple[Factor, ...] = Field(
         "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
@@ -244,7 +247,7 @@ class Recipe(_Part):
 
     name: str = Field(pattern=r"^\w[\w.\-]*$", description="of the run folder")
     data: DataSpec
-    augment: AugmentSpec
+    augment: AugmentSpec = AugmentSpec()
     student: ModelSpec
     teacher: ModelSpec | None = None
     distill: tuple[TermSpec, ...] = ()
@@ -301,6 +304,8 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
+    if recipe.task.kind == "segmentation" and recipe.augment.crop is None:
+        raise RecipeError(f"{where}: augment.crop is missing.")
     return recipe
 
 

@@ -180,7 +180,7 @@ def test_cocostuff10k_from_its_mat_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"folder", "camvid"}))
 def test_an_empty_root_says_what_was_looked_for(tmp_path: Path, name: str) -> None:
     (tmp_path / "classes.json").write_text('{"names": ["road", "car"]}')
-    with pytest.raises(UserError, match="looked for|no images"):
+    with pytest.raises(UserError, match=r"looked for|no images"):
         DATASETS[name](tmp_path, "train")
 
 

@@ -81,8 +81,8 @@ def test_augmentation_does_not_touch_the_cache(files: SegmentationFiles) -> None
     for number in range(8):
         one[Draw(0, number)]
     image, label = files.pair(0)
-    assert torch.equal(one.cache[0].image, torch.from_numpy(image).permute(2, 0, 1))
-    assert torch.equal(one.cache[0].label, torch.from_numpy(label))
+    assert torch.equal(one.cache.samples[0].image, torch.from_numpy(image).permute(2, 0, 1))
+    assert torch.equal(one.cache.samples[0].label, torch.from_numpy(label))
 
 
 @pytest.mark.parametrize(("budget", "kept"), [(0, 0), (ONE - 1, 0), (ONE, 1), (2 * ONE + ONE // 2, 2), (100 * ONE, 6)])
@@ -91,8 +91,8 @@ def test_the_cache_keeps_to_its_budget(files: SegmentationFiles, budget: int, ke
     for _ in range(2):
         for index in range(6):
             one[Draw(index, index)]
-    assert list(one.cache) == list(range(kept))
-    assert one.free_bytes == budget - kept * ONE
+    assert list(one.cache.samples) == list(range(kept))
+    assert one.cache.free_bytes == budget - kept * ONE
 
 
 def test_cached_files_are_not_read_again(files: SegmentationFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_images_are_brought_to_a_size_before_they_are_cached(files: Segmentation
     image, label = one[Draw(0, 0)]
     assert image.shape == (3, 16, 24)
     assert torch.equal(label, torch.from_numpy(files.label(0))[::2, ::2])
-    assert one.free_bytes == 100 * ONE - ONE // 4
+    assert one.cache.free_bytes == 100 * ONE - ONE // 4
 
 
 @pytest.mark.parametrize(

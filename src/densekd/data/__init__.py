@@ -1,6 +1,7 @@
 """Datasets: ``DATASETS`` maps a name to the function that finds the files of one split.
 
-``function(root, split) -> SegmentationFiles``. Your own: ``package.module:function`` with the same signature.
+``function(root, split)`` returns SegmentationFiles, or DetectionFiles where boxes are labelled. Your own:
+``package.module:function`` with the same signature.
 """
 
 from collections.abc import Callable
@@ -8,21 +9,28 @@ from collections.abc import Callable
 from densekd.data.ade20k import ade20k
 from densekd.data.camvid import camvid
 from densekd.data.cityscapes import cityscapes
+from densekd.data.coco import coco
 from densekd.data.cocostuff import cocostuff, cocostuff10k
+from densekd.data.detection import DetectionFiles
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
 from densekd.data.shards import shards
 from densekd.data.unlabelled import unlabelled
 from densekd.data.voc import voc
+from densekd.data.voc_boxes import voc_boxes
+from densekd.data.yolo import yolo
 
-DATASETS: dict[str, Callable[..., SegmentationFiles]] = {
+DATASETS: dict[str, Callable[..., SegmentationFiles | DetectionFiles]] = {
     "ade20k": ade20k,
     "camvid": camvid,
     "cityscapes": cityscapes,
+    "coco": coco,
     "cocostuff": cocostuff,
     "cocostuff10k": cocostuff10k,
     "folder": folder,
     "shards": shards,
     "unlabelled": unlabelled,
     "voc": voc,
+    "voc-boxes": voc_boxes,
+    "yolo": yolo,
 }

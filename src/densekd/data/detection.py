@@ -1,26 +1,28 @@
 """Images and their boxes: what dataset functions return, and what the loaders read."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
+from densekd.data.annotations import Annotations, learnt
+from densekd.data.cache import SampleCache
 from densekd.data.files import Classes, Source, read_image
+from densekd.data.sampler import Draw
+from densekd.data.segmentation import mix
+from densekd.data.transforms import MEAN_COLOUR, Limits, limited_size
+from densekd.errors import UserError
 
-
-class Annotations(NamedTuple):
-    """The boxes of one image at its original size.
-
-    Shape:
-        boxes: float32 ``[N, 4]``, corners x1, y1, x2, y2 in pixels; labels: int64 ``[N]``; crowd: bool ``[N]``, groups
-        that are neither learned nor count as missed; area: float64 ``[N]`` in pixels, by which scorers tell sizes
-        apart (COCO's is that of the mask).
-    """
-
-    boxes: np.ndarray
-    labels: np.ndarray
-    crowd: np.ndarray
-    area: np.ndarray
+# Batches are padded to multiples of it, the coarsest stride of the backbones.
+STRIDE = 32
 
 
 class DetectionItem(NamedTuple):
@@ -55,6 +57,169 @@ class DetectionFiles:
         """Decode an image: uint8 RGB ``[H, W, 3]``.
 
         Raises:
-            UserError: a damaged or unreadable file.
+            UserError: a damaged or unreadable file, or one of another size than the annotations say.
         """
-        return read_image(self.items[index].image)
+        item = self.items[index]
+        image = read_image(item.image)
+        if image.shape[:2] != item.size:
+            (height, width), (H, W) = item.size, image.shape[:2]
+            raise UserError(
+                f"{item.image} is {W} x {H} pixels, but its annotations say {width} x {height}. Boxes are measured in "
+                "pixels: annotate the image as it is, or bring the annotated one back."
+            )
+        return image
+
+
+class DetectionSample(NamedTuple):
+    """One augmented image with what is learnt of it.
+
+    Shape:
+        image: uint8 RGB ``[3, H, W]``; boxes: float32 ``[N, 4]`` in pixels of the image; labels: int64 ``[N]``.
+    """
+
+    image: Tensor
+    boxes: Tensor
+    labels: Tensor
+
+
+class EvaluationSample(NamedTuple):
+    """One whole image, uint8 RGB ``[3, H, W]`` at the size a model sees, and what it is."""
+
+    image: Tensor
+    item: DetectionItem
+
+
+class DetectionTrainingSet(Dataset[DetectionSample]):
+    """Augmented samples; everything random in sample n comes from (seed, n), whoever draws it and whenever.
+
+    Images without boxes stay: a detector learns background from them.
+
+    Args:
+        files: the images and boxes.
+        resize: limits that every image is first brought to, or None, as where the augmentation draws them.
+        augment: from (Image, {"boxes": BoundingBoxes, "labels": Tensor}) to the same.
+        seed: of the augmentation.
+        cache_bytes: decoded (and resized) samples are kept in this process up to this size.
+    """
+
+    def __init__(
+        self, files: DetectionFiles, resize: Limits | None, augment: v2.Transform, seed: int, cache_bytes: int
+    ) -> None:
+        self.files = files
+        self.resize = resize
+        self.augment = augment
+        self.seed = seed
+        self.cache: SampleCache[DetectionSample] = SampleCache(cache_bytes)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def __getitem__(self, draw: Draw) -> DetectionSample:
+        """Return the augmented sample for one draw."""
+        image, boxes, labels = self.cache.get(draw.image, self._decode)
+        size = (image.shape[-2], image.shape[-1])
+        framed = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(self.seed, draw.number))
+            image, truth = self.augment(tv_tensors.Image(image), {"boxes": framed, "labels": labels})
+        boxes, labels = truth["boxes"].as_subclass(Tensor), truth["labels"]
+        return DetectionSample(image.as_subclass(Tensor).contiguous(), boxes.contiguous(), labels)
+
+    def _decode(self, index: int) -> DetectionSample:
+        item = self.files.items[index]
+        image = to_detector_input(self.files.image(index), self.resize)
+        boxes, labels = (torch.from_numpy(x) for x in learnt(item.truth, item.size))
+        (height, width), (H, W) = item.size, image.shape[-2:]
+        return DetectionSample(image, boxes * torch.tensor([W / width, H / height] * 2), labels)
+
+    @staticmethod
+    def collate(samples: list[DetectionSample]) -> dict[str, Any]:
+        """Make a batch; see :func:`detection_batch`."""
+        return detection_batch(samples)
+
+
+class DetectionEvaluationSet(Dataset[EvaluationSample]):
+    """Whole images within the limits a model is used at, with their annotations at the original size.
+
+    Args:
+        files: the images and boxes.
+        resize: limits that the images are brought to, or None.
+    """
+
+    def __init__(self, files: DetectionFiles, resize: Limits | None) -> None:
+        self.files = files
+        self.resize = resize
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> EvaluationSample:
+        """Return one image and what it is."""
+        return EvaluationSample(to_detector_input(self.files.image(index), self.resize), self.files.items[index])
+
+    @staticmethod
+    def collate(samples: list[EvaluationSample]) -> list[EvaluationSample]:
+        """Do nothing: images of one evaluation batch may differ in size."""
+        return samples
+
+
+def joined(parts: Sequence[DetectionFiles]) -> DetectionFiles:
+    """Join splits; where two of them use the same image number, all images are numbered anew from 1.
+
+    Raises:
+        UserError: parts that do not share their classes.
+    """
+    first = parts[0]
+    for part in parts:
+        if (part.classes.names, part.categories) != (first.classes.names, first.categories):
+            raise UserError(
+                f"the parts have different classes ({', '.join(first.classes.names)}; "
+                f"{', '.join(part.classes.names)}) and cannot be joined."
+            )
+    items = [item for part in parts for item in part.items]
+    if len({item.number for item in items}) < len(items):
+        items = [item._replace(number=k) for k, item in enumerate(items, 1)]
+    return replace(first, items=tuple(sorted(items, key=lambda item: item.number)))
+
+
+def to_detector_input(image: np.ndarray, resize: Limits | None) -> Tensor:
+    """Turn a decoded image ``[H, W, 3]`` into uint8 ``[3, H', W']`` within the limits a model is used at."""
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    if resize is None:
+        return tensor
+    height, width = image.shape[:2]
+    resized: Tensor = functional.resize(tensor, list(limited_size((height, width), resize)), antialias=True)
+    return resized
+
+
+def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Pad images ``[3, H, W]`` at the bottom and right with the mean colour to one size, a multiple of 32.
+
+    Returns:
+        uint8 ``[B, 3, H, W]``, and the sizes before: int64 ``[B, 2]``.
+    """
+    images = list(images)
+    sizes = torch.tensor([image.shape[-2:] for image in images])
+    height, width = (math.ceil(side / STRIDE) * STRIDE for side in sizes.amax(0).tolist())
+    batch = torch.tensor(MEAN_COLOUR, dtype=torch.uint8)[:, None, None].repeat(len(images), 1, height, width)
+    for padded, image in zip(batch, images, strict=True):
+        padded[:, : image.shape[-2], : image.shape[-1]] = image
+    return batch, sizes
+
+
+def detection_batch(samples: list[DetectionSample]) -> dict[str, Any]:
+    """Collate samples of any sizes.
+
+    Returns:
+        ``images`` uint8 ``[B, 3, H, W]``, padded; ``boxes``, a list of float32 ``[N, 4]``; ``labels``, a list of int64
+        ``[N]``; ``sizes`` int64 ``[B, 2]``, height and width before padding.
+    """
+    images, sizes = pad_to_batch(sample.image for sample in samples)
+    return {
+        "images": images,
+        "boxes": [sample.boxes for sample in samples],
+        "labels": [sample.labels for sample in samples],
+        "sizes": sizes,
+    }

@@ -223,3 +223,16 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
         if path.is_dir():
             return path
     raise UserError(f"{what} not found; looked for {' and '.join(str(path) for path in candidates)}.")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Read (height, width) from the header of an image file.
+
+    Raises:
+        UserError: a missing or unreadable file.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error

@@ -2,6 +2,7 @@
 
 import colorsys
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ def _parse_classes(content: dict[str, Any]) -> Classes:
     if len(submission) not in (0, len(names)):
         raise ValueError(f"there are {len(names)} names but {len(submission)} submission values")
     return Classes(names, palette, ignore_index, submission)
+
+
+def distinct_classes(names: Sequence[str], source: Path) -> Classes:
+    """Return classes of these names, each in a colour of its own.
+
+    Args:
+        names: of the C classes.
+        source: the file they are from, for the message.
+
+    Raises:
+        UserError: two classes of one name.
+    """
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{source}: two classes are named '{twice}'; rename one, or remove the one that is not used.")
+    return Classes(tuple(names), tuple(distinct_colours(len(names))))
 
 
 def distinct_colours(count: int) -> list[tuple[int, int, int]]:

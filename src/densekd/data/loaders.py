@@ -3,25 +3,28 @@
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from densekd.data.detection import DetectionEvaluationSet, DetectionTrainingSet
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
-from densekd.data.segmentation import EvaluationSet, Sample, TrainingSet, as_batch, evaluation_batch
+from densekd.data.segmentation import EvaluationSet, TrainingSet
 
 
-def training_loader(dataset: TrainingSet, sampler: StepSampler, workers: int) -> "StatefulDataLoader[Sample]":
+def training_loader(
+    dataset: TrainingSet | DetectionTrainingSet, sampler: StepSampler, workers: int
+) -> "StatefulDataLoader[Any]":
     """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers."""
-    return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=as_batch, **_workers(workers))
+    return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate, **_workers(workers))
 
 
 def evaluation_loader(
-    dataset: EvaluationSet, batch_size: int, workers: int, shard: Shard = ONE_PROCESS
-) -> "DataLoader[Sample]":
+    dataset: EvaluationSet | DetectionEvaluationSet, batch_size: int, workers: int, shard: Shard = ONE_PROCESS
+) -> "DataLoader[Any]":
     """Load every image once over all processes, none twice."""
     part = range(shard.rank, len(dataset), shard.world)
-    subset = torch.utils.data.Subset(dataset, list(part))
-    return DataLoader(subset, batch_size=batch_size, collate_fn=evaluation_batch, **_workers(workers))
+    subset: Subset[Any] = Subset(dataset, list(part))
+    return DataLoader(subset, batch_size=batch_size, collate_fn=dataset.collate, **_workers(workers))
 
 
 def _workers(count: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from densekd.data.cache import SampleCache
 from densekd.data.files import SegmentationFiles
 from densekd.data.sampler import Draw
 
@@ -47,8 +48,7 @@ class TrainingSet(Dataset[Sample]):
         self.resize = resize
         self.augment = augment
         self.seed = seed
-        self.free_bytes = cache_bytes
-        self.cache: dict[int, Sample] = {}
+        self.cache: SampleCache[Sample] = SampleCache(cache_bytes)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -56,27 +56,25 @@ class TrainingSet(Dataset[Sample]):
 
     def __getitem__(self, draw: Draw) -> Sample:
         """Return the augmented sample for one draw."""
-        image, label = self._decoded(draw.image)
+        image, label = self.cache.get(draw.image, self._decode)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, draw.number))
             image, label = self.augment(tv_tensors.Image(image), tv_tensors.Mask(label))
         return Sample(image.as_subclass(Tensor).contiguous(), label.as_subclass(Tensor).contiguous())
 
-    def _decoded(self, index: int) -> Sample:
-        if index in self.cache:
-            return self.cache[index]
+    def _decode(self, index: int) -> Sample:
         image, label = (torch.from_numpy(x) for x in self.files.pair(index))
         image = image.permute(2, 0, 1)
         if self.resize is not None:
             image = functional.resize(image, list(self.resize), antialias=True)
             nearest = functional.InterpolationMode.NEAREST
             label = functional.resize(label[None], list(self.resize), interpolation=nearest)[0]
-        sample = Sample(image, label)
-        size = sum(x.nbytes for x in sample)
-        if size <= self.free_bytes:
-            self.free_bytes -= size
-            self.cache[index] = sample
-        return sample
+        return Sample(image, label)
+
+    @staticmethod
+    def collate(samples: list[Sample]) -> dict[str, Any]:
+        """Make a batch; see :func:`as_batch`."""
+        return as_batch(samples)
 
 
 class EvaluationSet(Dataset[Sample]):
@@ -99,6 +97,11 @@ class EvaluationSet(Dataset[Sample]):
         """Return one image and its label."""
         image, label = self.files.pair(index)
         return Sample(to_model_input(image, self.resize), torch.from_numpy(label))
+
+    @staticmethod
+    def collate(samples: list[Sample]) -> list[Sample]:
+        """Do nothing: images of one evaluation batch may differ in size."""
+        return samples
 
 
 def to_model_input(image: np.ndarray, resize: Resize | None) -> Tensor:
@@ -134,11 +137,6 @@ def class_frequency(files: SegmentationFiles) -> Tensor:
     for index in range(len(files)):
         counts += np.bincount(files.label(index).ravel(), minlength=256)[:C]
     return torch.from_numpy(counts / max(1, counts.sum()))
-
-
-def evaluation_batch(samples: list[Sample]) -> list[Sample]:
-    """Collate by doing nothing: images of one evaluation batch may differ in size."""
-    return samples
 
 
 def as_batch(samples: list[Sample]) -> dict[str, Any]:

@@ -105,6 +105,49 @@ class RandomBrightness(v2.Transform):  # type: ignore[misc]
         return tv_tensors.wrap(shifted.to(torch.uint8), like=inpt)
 
 
+class ResizeKeepRatio(v2.Transform):  # type: ignore[misc]
+    """Resize an image and its boxes, with the aspect ratio kept, to the largest size within limits that are drawn.
+
+    Args:
+        shorter: range of the shorter side's limit, which is drawn uniformly, both ends included.
+        longer: limit of the longer side; None: none.
+    """
+
+    def __init__(self, shorter: tuple[int, int], longer: int | None = None) -> None:
+        super().__init__()
+        self.shorter = shorter
+        self.longer = longer
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the limit."""
+        low, high = self.shorter
+        side = int(torch.randint(low, high + 1, ()))
+        limits = (side,) if self.longer is None else (side, self.longer)
+        return {"size": limited_size(_size(flat_inputs), limits)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resize an image or boxes; leave everything else."""
+        if not isinstance(inpt, (tv_tensors.Image, tv_tensors.BoundingBoxes)):
+            return inpt
+        return functional.resize(inpt, list(params["size"]), antialias=True)
+
+
+# What images with boxes are brought to: limits of the shorter and of the longer side, the aspect ratio kept.
+Limits = tuple[int, int] | tuple[int]
+
+
+def limits_factor(size: tuple[int, int], limits: Limits) -> float:
+    """Return the largest factor at which an image (height, width) stays within the limits of its sides."""
+    return min(limit / side for limit, side in zip(limits, sorted(size), strict=False))
+
+
+def limited_size(size: tuple[int, int], limits: Limits) -> tuple[int, int]:
+    """Return the size of an image within limits, rounded as mmdetection's ``Resize(keep_ratio=True)`` does."""
+    factor = limits_factor(size, limits)
+    height, width = (max(1, int(side * factor + 0.5)) for side in size)
+    return height, width
+
+
 def photometric_distortion() -> v2.Transform:
     """Distort uint8 images as mmsegmentation does.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from densekd.data.detection import DetectionFiles
 from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, Source, find, first_folder
 from densekd.data.folder import read_classes
 from densekd.errors import UserError
@@ -63,6 +64,6 @@ def unlabelled(root: Path, split: str) -> SegmentationFiles:
     return SegmentationFiles(classes, tuple(items))
 
 
-def has_labels(files: SegmentationFiles) -> bool:
-    """Say whether any image has a label."""
-    return not all(isinstance(item.label, VoidLabel) for item in files.items)
+def has_labels(files: SegmentationFiles | DetectionFiles) -> bool:
+    """Say whether any image has a label; boxes are labels even where there is none."""
+    return isinstance(files, DetectionFiles) or not all(isinstance(item.label, VoidLabel) for item in files.items)

@@ -2,7 +2,8 @@
 
 Every model takes float RGB in [0, 1], ``[B, 3, H, W]``, normalises inside, and returns logits ``[B, C, h, w]`` at its
 head's stride. ``model.align_corners`` says how its logits are enlarged; ``model.taps`` gives its short tap names. One
-without head, which can only teach features, returns the list of its maps.
+without head, which can only teach features, returns the list of its maps. Detectors return raw maps, and have
+``losses(output, target)`` and ``detect(output, sizes)``, see :mod:`densekd.models.detection`.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from torch import nn
 
 from densekd.errors import RecipeError
 from densekd.lookup import resolve
+from densekd.models.detection import faster_rcnn, gfl, retinanet
 from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
 from densekd.models.fpn import fpn
 from densekd.models.segformer import segformer
@@ -21,9 +23,12 @@ from densekd.models.upernet import upernet
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3": deeplabv3,
     "deeplabv3plus": deeplabv3plus,
+    "faster_rcnn": faster_rcnn,
     "fcn": fcn,
     "fpn": fpn,
+    "gfl": gfl,
     "pspnet": pspnet,
+    "retinanet": retinanet,
     "segformer": segformer,
     "upernet": upernet,
 }

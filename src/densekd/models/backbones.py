@@ -11,6 +11,7 @@ from densekd.models.families import Dilation, Family
 
 _RESNETS: dict[str, float] = {
     "resnet18": 1, "resnet18_050": 0.5, "resnet18_025": 0.25, "resnet34": 1, "resnet50": 1, "resnet101": 1,
+    "resnext50_32x4d": 1, "resnext101_32x4d": 1, "resnext101_64x4d": 1,
 }  # fmt: skip
 _MOBILENETS = (
     "mobilenetv2_100",
@@ -54,7 +55,7 @@ def make_backbone(name: str, family: Family, output_stride: int) -> Backbone:
             options["channels"] = tuple(int(factor * c) for c in (64, 128, 256, 512))
         if family.stem_width is not None:
             options |= {"stem_type": "deep", "stem_width": int(factor * family.stem_width)}
-        module = timm.create_model(name.partition("_")[0], **options)
+        module = timm.create_model(name if factor == 1 else name.partition("_")[0], **options)
         module.maxpool.ceil_mode = family.ceil_pool
         _set_dilation(module, family.dilation)
     return Backbone(module, module.feature_info.channels())

@@ -38,8 +38,8 @@ def load_published(path: Path, overrides: Mapping[str, Any] | None = None, allow
     if found is None:
         keys = ", ".join(list(state)[:4])
         raise UserError(
-            f"{path}: not recognised; no known format has {len(state)} entries like {keys}. Known are the segmentation "
-            f"models of {', '.join(FORMATS)}. Name the model and its options, or convert the keys."
+            f"{path}: not recognised; no known format has {len(state)} entries like {keys}. Known are models "
+            f"of {', '.join(FORMATS)}. Name the model and its options, or convert the keys."
         )
     model: nn.Module = construct(MODELS[found.model], {**found.options, **(overrides or {})}, {}, str(path))
     matched = match(model, found.state, allowed)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from densekd.models.checkpoints import cirkd, mmseg, segformer, torchdistiller, upernet
+from densekd.models.checkpoints import cirkd, mmdet, mmseg, segformer, torchdistiller, upernet
 from densekd.models.checkpoints.layout import Found
 
 FORMATS: dict[str, Callable[[Mapping[str, Tensor]], Found | None]] = {
     "cirkd": cirkd.recognise,
     "cirkd-segformer": segformer.recognise_cirkd,
     "cirkd-upernet": upernet.recognise_cirkd,
+    "mmdetection": mmdet.recognise,
     "mmsegmentation": mmseg.recognise,
     "mmsegmentation-segformer": segformer.recognise_mmseg,
     "mmsegmentation-upernet": upernet.recognise_mmseg,

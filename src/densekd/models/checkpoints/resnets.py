@@ -1,24 +1,43 @@
 """The ResNets inside published files: which one it is, and how its stem is called."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from densekd.models.checkpoints.layout import Rules, count
 
-# Blocks per stage, and whether a block has three convolutions.
-_DEPTHS = {
-    (2, 2, 2, 2, False): "resnet18",
-    (3, 4, 6, 3, False): "resnet34",
-    (3, 4, 6, 3, True): "resnet50",
-    (3, 4, 23, 3, True): "resnet101",
+# Blocks per stage, and the shape of the second convolution of the first (output channels, input channels of a group).
+_KINDS = {
+    (2, 2, 2, 2, 64, 64): "resnet18",
+    (3, 4, 6, 3, 64, 64): "resnet50",
+    (3, 4, 23, 3, 64, 64): "resnet101",
+    (3, 4, 6, 3, 128, 4): "resnext50_32x4d",
+    (3, 4, 23, 3, 128, 4): "resnext101_32x4d",
+    (3, 4, 23, 3, 256, 4): "resnext101_64x4d",
 }
 
 
-def which_resnet(keys: Iterable[str], prefix: str) -> str | None:
-    """Return the backbone's name, or None where the keys are no ResNet's that we know."""
-    keys = list(keys)
-    blocks = [count(keys, rf"{prefix}layer{k}\.(\d+)\..*") for k in (1, 2, 3, 4)]
-    bottleneck = count(keys, rf"{prefix}layer1\.(0)\.conv3\.weight") == 1
-    return _DEPTHS.get((*blocks, bottleneck))  # type: ignore[arg-type]
+def which_resnet(state: Mapping[str, Tensor], prefix: str) -> str | None:
+    """Return the backbone's name, or None where the file holds no ResNet that we know.
+
+    Args:
+        state: the entries.
+        prefix: a pattern of what stands before the stages' names, such as ``backbone\\.``.
+    """
+    blocks = [count(state, rf"{prefix}layer{k}\.(\d+)\..*") for k in (1, 2, 3, 4)]
+    first = {
+        number: next(
+            (x.shape for key, x in state.items() if re.fullmatch(rf"{prefix}layer1\.0\.conv{number}\.weight", key)),
+            None,
+        )
+        for number in (2, 3)
+    }
+    if first[2] is None:
+        return None
+    found = _KINDS.get((*blocks, *first[2][:2]))
+    # Depths 34 and 50 have as many blocks; a block of 34 has two convolutions.
+    return "resnet34" if found == "resnet50" and first[3] is None else found
 
 
 def stages(prefix: str) -> Rules:

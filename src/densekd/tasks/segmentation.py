@@ -1,4 +1,4 @@
-"""A task: what "run the model, its own loss, its metrics" means. The distiller is blind to which one it serves."""
+"""Semantic segmentation as a task: cross-entropy, whole images predicted, mean IoU."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -80,6 +80,11 @@ class Segmentation(nn.Module):
             losses["aux"] = self.auxiliary_weight * self._cross_entropy(student, learnt["aux"], target)
         return losses
 
+    def fits(self, model: nn.Module, images: Tensor) -> bool:
+        """Say whether a model's output for float images ``[B, 3, H, W]`` can be scored: logits of C classes."""
+        output = model(images)
+        return isinstance(output, Tensor) and output.shape[1] == self.num_classes
+
     def metric(self) -> ConfusionMatrix:
         """Return a new accumulator for :meth:`evaluate`."""
         return ConfusionMatrix(self.num_classes, self.ignore_index)
@@ -151,44 +156,6 @@ class Segmentation(nn.Module):
             dist.all_reduce(count)
             count = count / dist.get_world_size()
         return count.clamp(min=torch.finfo(count.dtype).tiny)
-
-
-class NoTask(nn.Module):
-    """No loss of the student's own: it learns from the terms alone, and is predicted and scored as ever.
-
-    Args:
-        scored_as: how it is predicted and scored.
-    """
-
-    def __init__(self, scored_as: Segmentation) -> None:
-        super().__init__()
-        self.scored_as = scored_as
-
-    def student_taps(self, student: nn.Module) -> list[str]:
-        """Return nothing: no tap is read."""
-        return []
-
-    def images(self, batch: Batch) -> Tensor:
-        """Return what a model takes, as :meth:`Segmentation.images`."""
-        return self.scored_as.images(batch)
-
-    def target(self, batch: Batch) -> Tensor:
-        """Return the labels, void where there are none."""
-        return self.scored_as.target(batch)
-
-    def losses(
-        self, student: nn.Module, output: Tensor, learnt: Mapping[str, Tensor], target: Tensor
-    ) -> dict[str, Tensor]:
-        """Return nothing."""
-        return {}
-
-    def metric(self) -> ConfusionMatrix:
-        """Return a new accumulator for :meth:`evaluate`."""
-        return self.scored_as.metric()
-
-    def evaluate(self, model: nn.Module, samples: Sequence[Any], metric: ConfusionMatrix) -> None:
-        """Add samples to ``metric``."""
-        self.scored_as.evaluate(model, samples, metric)
 
 
 def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:

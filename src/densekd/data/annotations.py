@@ -1,0 +1,65 @@
+"""The boxes of one image as its file has them, and what of them is learnt."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Annotations(NamedTuple):
+    """The boxes of one image at its original size: all of them, as scorers want; what is learnt :func:`learnt` says.
+
+    Shape:
+        boxes: float32 ``[N, 4]``, corners x1, y1, x2, y2 in pixels; labels: int64 ``[N]``; crowd: bool ``[N]``, groups
+        that are neither learned nor count as missed; area: float64 ``[N]`` in pixels, by which scorers tell sizes
+        apart (COCO's is that of the mask).
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    area: np.ndarray
+
+
+class Annotation(NamedTuple):
+    """One box as a file has it: corners, class, whether it is a crowd, and its area in pixels."""
+
+    box: tuple[float, float, float, float]
+    label: int
+    crowd: bool
+    area: float
+
+
+def stacked(found: Sequence[Annotation]) -> Annotations:
+    """Put the boxes of one image, of which there may be none, into arrays."""
+    return Annotations(
+        np.array([one.box for one in found], np.float32).reshape(-1, 4),
+        np.array([one.label for one in found], np.int64),
+        np.array([one.crowd for one in found], np.bool_),
+        np.array([one.area for one in found], np.float64),
+    )
+
+
+def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Clip boxes ``[N, 4]`` to an image (height, width)."""
+    height, width = size
+    return boxes.clip(0, np.array([width, height, width, height], boxes.dtype))
+
+
+def learnable(truth: Annotations, size: tuple[int, int]) -> np.ndarray:
+    """Say of each box of an image (height, width) whether it is learnt: bool ``[N]``.
+
+    Not learnt is, as in mmdetection's datasets, a crowd, a box less than a pixel wide or high or without area, and a
+    box without a part inside the image.
+    """
+    sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    inside = clipped(truth.boxes, size)
+    visible = inside[:, 2:] > inside[:, :2]
+    keep: np.ndarray = ~truth.crowd & (truth.area > 0) & (sides >= 1).all(1) & visible.all(1)
+    return keep
+
+
+def learnt(truth: Annotations, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is learnt of an image: boxes float32 ``[N, 4]``, clipped to it, and labels int64 ``[N]``."""
+    keep = learnable(truth, size)
+    return clipped(truth.boxes[keep], size), truth.labels[keep]

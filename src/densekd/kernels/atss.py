@@ -1,0 +1,93 @@
+"""Adaptive training sample selection: which anchors learn which box (Zhang et al., CVPR 2020, arXiv 1912.02424)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+NOBODY = -1
+
+
+def grid_anchors(sizes: Sequence[Sequence[int]], strides: Sequence[int], scale: float, like: Tensor) -> Tensor:
+    """Return one square anchor for each position of each level, row by row, levels in their order.
+
+    Args:
+        sizes: height and width of each level's map.
+        strides: pixels between the positions of each level; the first lies at 0.
+        scale: the side of an anchor in strides.
+        like: gives device and precision.
+
+    Returns:
+        ``[A, 4]``: ``(x1, y1, x2, y2)`` in pixels.
+    """
+    levels = []
+    for (H, W), stride in zip(sizes, strides, strict=True):
+        x, y = (torch.arange(n, device=like.device, dtype=like.dtype) * stride for n in (W, H))
+        centres = torch.stack((x.repeat(H), y.repeat_interleave(W)), 1)
+        levels.append(torch.cat((centres - scale * stride / 2, centres + scale * stride / 2), 1))
+    return torch.cat(levels)
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the overlap of each pair of ``[A, 4]`` and ``[N, 4]`` over their union, ``[A, N]`` in [0, 1].
+
+    A union below 1e-6 counts as 1e-6, as in mmdetection: boxes without area overlap nothing.
+    """
+    overlap = (torch.minimum(a[:, None, 2:], b[:, 2:]) - torch.maximum(a[:, None, :2], b[:, :2])).clamp(min=0).prod(2)
+    union = _area(a)[:, None] + _area(b) - overlap
+    return overlap / union.clamp(min=1e-6)
+
+
+def atss(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int = 9) -> Tensor:
+    """Assign each anchor to a box or to none.
+
+    Candidates of a box are, on each level, the ``top_k`` anchors nearest by their centres. Of these it takes the ones
+    whose IoU with it reaches :func:`iou_threshold` and whose centres lie inside it by more than 0.01 pixels. An anchor
+    that several boxes take goes to the one it overlaps most.
+
+    Args:
+        anchors: ``[A, 4]`` in pixels, levels in their order.
+        per_level: how many anchors each level has; sums to A.
+        boxes: ``[N, 4]`` in pixels; N may be 0.
+        top_k: candidates per level and box.
+
+    Returns:
+        int64 ``[A]``: index of the box, -1 for none.
+    """
+    if not len(boxes):
+        return anchors.new_full((len(anchors),), NOBODY, dtype=torch.int64)
+    iou, candidates = box_iou(anchors, boxes), nearest_anchors(anchors, per_level, boxes, top_k)
+    centres = _centres(anchors)[:, None]
+    inside = torch.cat((centres - boxes[:, :2], boxes[:, 2:] - centres), 2).amin(2) > 0.01
+    chosen = iou.gather(0, candidates) >= iou_threshold(iou, candidates)
+    return most_overlapping(iou, torch.zeros_like(inside).scatter(0, candidates, chosen) & inside)
+
+
+def nearest_anchors(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int) -> Tensor:
+    """Return the indices of the ``top_k`` anchors of each level (all, if fewer) nearest to each box, ``[K, N]``."""
+    distances = (_centres(anchors)[:, None] - _centres(boxes)).square().sum(2).sqrt()
+    found, start = [], 0
+    for level in torch.split(distances, list(per_level)):
+        found.append(level.topk(min(top_k, len(level)), 0, largest=False).indices + start)
+        start += len(level)
+    return torch.cat(found)
+
+
+def iou_threshold(iou: Tensor, candidates: Tensor) -> Tensor:
+    """Return mean plus unbiased standard deviation of the IoU ``[A, N]`` over candidates ``[K, N]``, for each box."""
+    overlaps = iou.gather(0, candidates)
+    return overlaps.mean(0) + overlaps.std(0)
+
+
+def most_overlapping(iou: Tensor, taken: Tensor) -> Tensor:
+    """Return, of the boxes that take an anchor, the one it overlaps most, -1 for none: both ``[A, N]`` -> ``[A]``."""
+    best, index = iou.where(taken, -1.0).max(1)
+    return index.where(best >= 0, NOBODY)
+
+
+def _centres(boxes: Tensor) -> Tensor:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(1)

@@ -1,0 +1,155 @@
+"""GFL: boxes as distributions, scores that mean quality (Li et al., NeurIPS 2020, arXiv 2006.04388)."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import generalized_box_iou_loss
+
+from densekd.boxes import Boxes, Detections
+from densekd.kernels.atss import atss
+from densekd.kernels.integral import integral
+from densekd.models.backbones import make_backbone
+from densekd.models.detection.anchors import Anchors, centres, from_distances, to_distances
+from densekd.models.detection.dense import (
+    Maps,
+    classifier,
+    detections,
+    matched,
+    mean_over_processes,
+    no_boxes,
+    paired_iou,
+    rows,
+    small,
+    tower,
+)
+from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.losses import distribution_focal, quality_focal
+from densekd.models.detection.neck import FPN
+from densekd.models.detection.selection import Selection
+from densekd.models.families import find_family
+
+STRIDES = (8, 16, 32, 64, 128)
+BINS = 17
+
+
+def gfl(
+    num_classes: int,
+    backbone: str = "resnet50",
+    channels: int = 256,
+    depth: int = 4,
+    learns: Learns = "all",
+) -> Detector:
+    """Build a GFL detector on levels P3..P7.
+
+    Args:
+        num_classes: C; supplied by the build.
+        backbone: see :data:`densekd.models.backbones.BACKBONES`.
+        channels: of the pyramid and the head; a multiple of 32.
+        depth: convolutions of each tower of the head.
+        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+
+    Raises:
+        RecipeError: an unknown backbone.
+    """
+    family = find_family("mmseg_b")
+    body = make_backbone(backbone, family, output_stride=32)
+    neck = FPN(body.channels[1:], channels, len(STRIDES), "on_output")
+    return Detector(family.convention, body.module, neck, GFLHead(channels, depth, num_classes), learns)
+
+
+class Scale(nn.Module):
+    """One learnt factor that begins at 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the product."""
+        return x * self.scale
+
+
+class GFLHead(nn.Module):
+    """Class scores that are trained to be the IoU of their box, and four distributions over 17 distances.
+
+    Args:
+        channels: of the levels; a multiple of 32.
+        depth: convolutions of each tower.
+        num_classes: C.
+
+    Shape:
+        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, C, H_l, W_l]`` and ``reg [B, 4 * 17, H_l,
+        W_l]``: left, top, right, bottom, each a distribution's logits over 0..16 strides.
+    """
+
+    def __init__(self, channels: int, depth: int, num_classes: int) -> None:
+        super().__init__()
+        if channels % 32:
+            raise ValueError(f"channels must be a multiple of 32, the groups of its norms, got {channels}")
+        self.num_classes = num_classes
+        self.anchors = Anchors(STRIDES, (8.0,))
+        self.selection = Selection(nms_iou=0.6)
+        self.cls_tower = tower(channels, depth, _conv)
+        self.reg_tower = tower(channels, depth, _conv)
+        self.cls = classifier(channels, num_classes)
+        self.reg = small(nn.Conv2d(channels, 4 * BINS, 3, padding=1))
+        self.scales = nn.ModuleList(Scale() for _ in STRIDES)
+
+    @property
+    def taps(self) -> dict[str, str]:
+        """Short tap names: logits (``cls.0..4``) and distributions' logits (``reg.0..4``) of each level."""
+        levels = range(len(STRIDES))
+        return {f"cls.{k}": f"cls@{k}" for k in levels} | {f"reg.{k}": f"scales.{k}" for k in levels}
+
+    def forward(self, levels: list[Tensor]) -> Maps:
+        """Return the raw output."""
+        cls = [self.cls(self.cls_tower(x)) for x in levels]
+        reg = [scale(self.reg(self.reg_tower(x))) for scale, x in zip(self.scales, levels, strict=True)]
+        return Maps(tuple(cls), tuple(reg))
+
+    def losses(self, output: Maps, target: Boxes) -> dict[str, Tensor]:
+        """Return quality focal loss (eq. 4), twice the GIoU loss, and a quarter of the distribution focal loss (eq. 6).
+
+        The first is divided by the number of positives, the others weigh each positive by its highest score and are
+        divided by the sum of these weights; both divisors are means over processes.
+        """
+        anchors = self.anchors(output.cls)
+        strides = torch.cat([x.new_full((len(x),), stride) for x, stride in zip(anchors, STRIDES, strict=True)])
+        per_level, joined = [len(x) for x in anchors], torch.cat(anchors)
+        cls = torch.cat([rows(x, self.num_classes) for x in output.cls], 1).float()
+        reg = torch.cat([rows(x, 4 * BINS) for x in output.reg], 1).float()
+        assigned = torch.stack([atss(joined, per_level, boxes) for boxes in target.boxes])
+        image, place = (assigned >= 0).nonzero(as_tuple=True)
+        positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
+        quality = torch.zeros_like(cls)
+        boxes, labels = matched(target, assigned)
+        stride = strides[place, None]
+        points, wanted = centres(joined[place]) / stride, boxes / stride
+        logits = reg[image, place]
+        found = from_distances(points, integral(logits))
+        weight = cls.detach()[image, place].sigmoid().amax(1) if len(place) else logits.new_zeros(0)
+        quality[image, place, labels] = paired_iou(found.detach(), wanted)
+        giou = (weight * generalized_box_iou_loss(found, wanted)).sum()
+        distances = to_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
+        dfl = (weight[:, None] * distribution_focal(logits.reshape(-1, 4, BINS), distances)).sum() / 4
+        divisor = mean_over_processes(weight.sum()).clamp(min=1)
+        return {
+            "cls": quality_focal(cls, quality) / mean_over_processes(positives).clamp(min=1),
+            "bbox": 2 * giou / divisor + no_boxes(output),
+            "dfl": 0.25 * dfl / divisor,
+        }
+
+    def boxes(self, output: Maps) -> list[Tensor]:
+        """Decode every position of every level: ``[B, P_l, 4]``, not clipped."""
+        return [
+            from_distances(centres(anchors), integral(rows(reg, 4 * BINS).float()) * stride)
+            for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True)
+        ]
+
+    def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:
+        """Return what is found in each image."""
+        return detections(output, self.num_classes, self.boxes(output), sizes, self.selection)
+
+
+def _conv(channels: int) -> nn.Sequential:
+    conv = small(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
+    return nn.Sequential(conv, nn.GroupNorm(32, channels), nn.ReLU(inplace=True))

@@ -1,0 +1,104 @@
+"""Object detection as a task: the detector's own losses, boxes at original size, COCO's average precision."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from densekd.boxes import Boxes, Detections
+from densekd.data.detection import DetectionItem, EvaluationSample, pad_to_batch
+from densekd.errors import UserError
+from densekd.metrics import BoxMetric
+
+
+class Detects(Protocol):
+    """What the task asks of a model besides its raw output; :mod:`densekd.models.detection` says what each does."""
+
+    def __call__(self, images: Tensor) -> Any: ...  # noqa: D102
+    def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]: ...  # noqa: D102
+    def detect(self, output: Any, sizes: Tensor) -> list[Detections]: ...  # noqa: D102
+
+
+class Detection(nn.Module):
+    """Detect objects: the model brings its loss and its decoding.
+
+    Args:
+        num_classes: C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+
+    def student_taps(self, student: nn.Module) -> list[str]:
+        """Return nothing: the loss reads the output alone."""
+        return []
+
+    def images(self, batch: Mapping[str, Any]) -> Tensor:
+        """Return what a model takes: float in [0, 1], ``[B, 3, H, W]``, from the uint8 images that travelled."""
+        images: Tensor = batch["images"]
+        return images.float().div_(255)
+
+    def target(self, batch: Mapping[str, Any]) -> Boxes:
+        """Return the boxes of the batch."""
+        return Boxes(batch["boxes"], batch["labels"], batch["sizes"])
+
+    def losses(
+        self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Boxes
+    ) -> dict[str, Tensor]:
+        """Return the weighted summands of the student's own loss, in float32."""
+        with torch.autocast(target.sizes.device.type, enabled=False):
+            return _detector(student).losses(output, target)
+
+    def fits(self, model: nn.Module, images: Tensor) -> bool:
+        """Say whether a model can be scored: it detects, and as many classes."""
+        return hasattr(model, "detect") and getattr(model, "num_classes", self.num_classes) == self.num_classes
+
+    def metric(self) -> BoxMetric:
+        """Return a new accumulator for :meth:`evaluate`."""
+        return BoxMetric(self.num_classes)
+
+    def evaluate(self, model: nn.Module, samples: Sequence[EvaluationSample], metric: BoxMetric) -> None:
+        """Add samples of any size to ``metric``."""
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        for item, found in self.predictions(model, samples, device):
+            metric.update(item, found)
+
+    def predictions(
+        self, model: nn.Module, samples: Sequence[EvaluationSample], device: torch.device
+    ) -> Iterator[tuple[DetectionItem, Detections]]:
+        """Detect in samples, those of one size together; yield them with their boxes in pixels of the originals."""
+        for _, group in groupby(samples, key=lambda sample: sample.image.shape):
+            alike = list(group)
+            found = self.predict(model, [sample.image for sample in alike], device)
+            height, width = alike[0].image.shape[1:]
+            for sample, one in zip(alike, found, strict=True):
+                factors = one.boxes.new_tensor([sample.item.size[1] / width, sample.item.size[0] / height] * 2)
+                yield sample.item, one._replace(boxes=one.boxes * factors)
+
+    def predict(self, model: nn.Module, images: Sequence[Tensor], device: torch.device) -> list[Detections]:
+        """Detect in images.
+
+        Args:
+            model: any detector.
+            images: uint8 RGB ``[3, h, w]`` each, at the size the model wants.
+            device: where the model is.
+
+        Returns:
+            for each image what was found, boxes in its pixels.
+        """
+        detector = _detector(model)
+        batch, sizes = pad_to_batch(images)
+        output = detector(self.images({"images": batch.to(device)}))
+        return detector.detect(output, sizes.to(device))
+
+
+def _detector(model: nn.Module) -> Detects:
+    if not (hasattr(model, "losses") and hasattr(model, "detect")):
+        raise UserError(
+            f"{type(model).__name__} is no detector: detection needs losses(output, target) and detect(output, sizes); "
+            "see densekd.models.detection."
+        )
+    return cast(Detects, model)
