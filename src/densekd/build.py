@@ -36,7 +36,7 @@ from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
-from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TaskSpec, TermSpec
+from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import Detection, NoTask, Segmentation, balanced_weights
 from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
@@ -108,7 +108,7 @@ def build_files(spec: DataSpec, split: str) -> Files:
     for found in parts:
         if not isinstance(found, SegmentationFiles | DetectionFiles):
             raise RecipeError(
-                f"data.dataset: {spec.dataset} returned {type(found).__name__}, not SegmentationFiles or DetectionFiles."
+                f"data.dataset: {spec.dataset} returned {type(found).__name__}, no files with labels or boxes."
             )
     if isinstance(parts[0], DetectionFiles):
         return joined(parts)
@@ -367,9 +367,7 @@ def _build_term(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], supplied: M
     )
 
 
-def _try_out(
-    term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Any, where: str
-) -> Tensor:
+def _try_out(term: Term, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Any, where: str) -> Tensor:
     """Run the term once on a copy, so that shapes that do not fit are found before the first step."""
     try:
         with torch.no_grad():

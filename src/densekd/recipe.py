@@ -118,7 +118,9 @@ class TaskSpec(_Part):
     """The student's own loss."""
 
     kind: Literal["segmentation", "detection", "none"] = Field(
-        "segmentation", description="detection: boxes, the model brings its loss; none: no loss of its own, the student learns from the terms alone"
+        "segmentation",
+        description="detection: boxes, the model brings its loss; none: no loss of its own, the student learns from "
+        "the terms alone",
     )
     class_weights: Literal["none", "balanced"] | tuple[Factor, ...] = Field(
         "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"

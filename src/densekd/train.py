@@ -15,9 +15,8 @@ from torch import nn
 from densekd.build import Built, build
 from densekd.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.data.files import SegmentationFiles
-from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.loaders import evaluation_loader, evaluation_set, training_loader
 from densekd.data.sampler import Shard, StepSampler
-from densekd.data.segmentation import EvaluationSet
 from densekd.errors import RecipeError
 from densekd.evaluation import Predictor, agreement, evaluate, sample_pictures, scoring_of
 from densekd.evaluation.pictures import confusion_picture
@@ -78,7 +77,7 @@ class Loaders(L.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
-        dataset = EvaluationSet(self.built.validation, self.recipe.data.resize)
+        dataset = evaluation_set(self.built.validation, self.recipe.data.resize)
         return evaluation_loader(dataset, 8, self.recipe.data.workers, self._shard())
 
     def _shard(self) -> Shard:

@@ -6,9 +6,10 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from densekd.data.detection import DetectionEvaluationSet, DetectionTrainingSet
+from densekd.data.detection import DetectionEvaluationSet, DetectionFiles, DetectionTrainingSet
+from densekd.data.files import SegmentationFiles
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
-from densekd.data.segmentation import EvaluationSet, TrainingSet
+from densekd.data.segmentation import EvaluationSet, Resize, TrainingSet
 
 
 def training_loader(
@@ -16,6 +17,15 @@ def training_loader(
 ) -> "StatefulDataLoader[Any]":
     """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers."""
     return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate, **_workers(workers))
+
+
+def evaluation_set(
+    files: SegmentationFiles | DetectionFiles, resize: Resize | None
+) -> EvaluationSet | DetectionEvaluationSet:
+    """Return the whole images of a split as a model sees them, with what they are scored against."""
+    if isinstance(files, DetectionFiles):
+        return DetectionEvaluationSet(files, resize)
+    return EvaluationSet(files, resize)
 
 
 def evaluation_loader(

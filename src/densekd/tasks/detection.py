@@ -45,9 +45,7 @@ class Detection(nn.Module):
         """Return the boxes of the batch."""
         return Boxes(batch["boxes"], batch["labels"], batch["sizes"])
 
-    def losses(
-        self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Boxes
-    ) -> dict[str, Tensor]:
+    def losses(self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Boxes) -> dict[str, Tensor]:
         """Return the weighted summands of the student's own loss, in float32."""
         with torch.autocast(target.sizes.device.type, enabled=False):
             return _detector(student).losses(output, target)
