@@ -57,8 +57,11 @@ def check(recipe: Recipe, console: Console) -> Table:
         table.add_row("teacher", _millions(distiller.teacher))
     if built.scored_teacher is not None:
         sample = _sample(built.validation, _SAMPLE)
-        score = evaluate(built.scored_teacher, sample, recipe.data.resize)["miou"]
-        table.add_row("teacher's mIoU", f"{score:.1f} % on {len(sample)} validation images")
+        scores = evaluate(built.scored_teacher, sample, recipe.data.resize)
+        titles = titles_of(scores)
+        score = scores[titles.headline]
+        found = "no labels" if score is None else f"{score:.1f} %"
+        table.add_row(f"teacher's {titles.name}", f"{found} on {len(sample)} validation images")
     for name, term in distiller.terms.items():
         assert isinstance(term, Term | Context)
         taps = " <- ".join(", ".join(paths(tap)) for tap in term.taps if tap)
