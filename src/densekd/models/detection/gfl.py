@@ -29,6 +29,8 @@ from densekd.models.families import find_family
 
 STRIDES = (8, 16, 32, 64, 128)
 BINS = 17
+# Channels that are normalised together: 32 groups of 256.
+_GROUP = 8
 
 
 def gfl(
@@ -43,7 +45,7 @@ def gfl(
     Args:
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
-        channels: of the pyramid and the head; a multiple of 32.
+        channels: of the pyramid and the head; a multiple of 8.
         depth: convolutions of each tower of the head.
         learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
 
@@ -72,7 +74,7 @@ class GFLHead(nn.Module):
     """Class scores that are trained to be the IoU of their box, and four distributions over 17 distances.
 
     Args:
-        channels: of the levels; a multiple of 32.
+        channels: of the levels; a multiple of 8.
         depth: convolutions of each tower.
         num_classes: C.
 
@@ -83,8 +85,8 @@ class GFLHead(nn.Module):
 
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
         super().__init__()
-        if channels % 32:
-            raise ValueError(f"channels must be a multiple of 32, the groups of its norms, got {channels}")
+        if channels % _GROUP:
+            raise ValueError(f"channels must be a multiple of {_GROUP}, the size of a norm's group, got {channels}")
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,))
         self.selection = Selection(nms_iou=0.6)
@@ -152,4 +154,4 @@ class GFLHead(nn.Module):
 
 def _conv(channels: int) -> nn.Sequential:
     conv = small(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
-    return nn.Sequential(conv, nn.GroupNorm(32, channels), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, nn.GroupNorm(channels // _GROUP, channels), nn.ReLU(inplace=True))
