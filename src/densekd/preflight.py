@@ -16,14 +16,16 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from densekd.build import Built, build, build_files
+from densekd.build import Built, Files, build, build_files
 from densekd.data.check import DataReport, Problem, look_at_all, summarise
-from densekd.data.files import Classes, SegmentationFiles
+from densekd.data.files import Classes
+from densekd.data.loaders import evaluation_set
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate
 from densekd.recipe import Recipe
 from densekd.runs import RunFolder
 from densekd.terms import Context, Term, paths
+from densekd.titles import titles_of
 from densekd.train import Launch, fit
 
 _STEPS = 4
@@ -127,15 +129,15 @@ def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, flo
     return losses, statistics.median(float(row["seconds_per_step"]) for row in rows[1:])
 
 
-def _decode_sample(files: SegmentationFiles) -> int:
-    sample = _sample(files, _SAMPLE)
+def _decode_sample(files: Files) -> int:
+    sample = evaluation_set(_sample(files, _SAMPLE), None)
     for index in range(len(sample)):
-        sample.pair(index)
+        sample[index]
     return len(sample)
 
 
-def _sample(files: SegmentationFiles, count: int) -> SegmentationFiles:
-    return replace(files, items=files.items[:: max(1, len(files) // count)][:count])
+def _sample(files: Files, count: int) -> Files:
+    return replace(files, items=files.items[:: max(1, len(files) // count)][:count])  # type: ignore[arg-type]
 
 
 def _millions(model: nn.Module) -> str:
