@@ -31,6 +31,7 @@ from measuring import Forecast, Speed, forecast, free_bytes, machine, peak_bytes
 from published import PUBLISHED, Published
 from torch import Tensor, nn
 
+from densekd.boxes import Boxes
 from densekd.files import write_text
 from densekd.losses import LOSSES
 
@@ -42,8 +43,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cwd": {"temperature": 4.0},
     "hwd": {"shift": 1.0},
     "cirkd_memory": {"pixel_memory_size": 1000, "region_memory_size": 200},
+    "ld": {"strides": (8,)},
 }
 LEVELS = {"dsd": 3, "dsd.psd": 3}  # taps that the method compares at once
+OF_BOXES = {"fgd", "ld"}
 REMEMBER = {"cirkd_memory", "cirkd_channel"}  # measured in evaluation mode: the formula has no queue to fill
 MOST = 2.0  # times the two maps: what a loss may hold
 EXEMPT = {
@@ -87,13 +90,13 @@ class Bench:
     module: nn.Module
     student: Any
     teacher: Any
-    labels: Tensor
+    target: Tensor | Boxes
 
     def step(self) -> Tensor:
         """Run forward and backward once; gradients are left behind."""
         torch.manual_seed(0)
         self.forget()
-        value: Tensor = self.module(self.student, self.teacher, self.labels)
+        value: Tensor = self.module(self.student, self.teacher, self.target)
         value.backward()  # type: ignore[no-untyped-call]
         return value.detach()
 
@@ -110,12 +113,12 @@ class Bench:
     def peak_bytes(self) -> int:
         """Return what one step needs beyond its inputs."""
         self.forget()
-        return peak_bytes(self.step, self.labels.device.type)
+        return peak_bytes(self.step, leaves(self.student)[0].device.type)
 
     def forecast(self, speed: Speed) -> Forecast:
         """Return what a step would take; this one's tensors are on ``meta``."""
         weights = (*self.module.parameters(), *self.module.buffers())
-        return forecast(self.step, (self.student, self.teacher, self.labels, weights), speed)
+        return forecast(self.step, (self.student, self.teacher, self.target, weights), speed)
 
 
 def leaves(maps: Any) -> tuple[Tensor, ...]:
@@ -140,17 +143,34 @@ def make_benches(name: str, shape: Shape, device: str) -> tuple[Bench, Bench]:
     """Return our loss and the published formula, with the same weights, on the same maps."""
     torch.manual_seed(0)
     loss = make_loss(name, shape).to(device)
-    n = LEVELS.get(name, 1)
+    # The head of a detector: classes, and 17 distances for each of 4 sides.
+    widths = (shape.C, 68) if name == "ld" else (shape.C,) * LEVELS.get(name, 1)
     students, teachers = (
-        tuple(3 * torch.randn(shape.B, shape.C, shape.H, shape.W, device=device) for _ in range(n)) for _ in range(2)
+        tuple(3 * torch.randn(shape.B, C, shape.H, shape.W, device=device) for C in widths) for _ in range(2)
     )
     for leaf in students:
         leaf.requires_grad_()
+    target = make_boxes(shape, device) if name in OF_BOXES else make_labels(shape, device)
+    student, teacher = (students, teachers) if len(widths) > 1 else (students[0], teachers[0])
+    formula = Published(copy.deepcopy(loss), PUBLISHED[name]).train(loss.training)
+    return Bench(loss, student, teacher, target), Bench(formula, student, teacher, target)
+
+
+def make_labels(shape: Shape, device: str) -> Tensor:
+    """Return labels at 8 times the size of the maps, an eighth of them void."""
     labels = torch.randint(shape.classes, (shape.B, 8 * shape.H, 8 * shape.W), device=device)
     labels[:, : shape.H] = VOID
-    student, teacher = (students, teachers) if n > 1 else (students[0], teachers[0])
-    formula = Published(copy.deepcopy(loss), PUBLISHED[name]).train(loss.training)
-    return Bench(loss, student, teacher, labels), Bench(formula, student, teacher, labels)
+    return labels
+
+
+def make_boxes(shape: Shape, device: str) -> Boxes:
+    """Return 7 boxes in each image (COCO's mean) of 8 times the size of the maps."""
+    height, width = 8 * shape.H, 8 * shape.W
+    extent = torch.tensor([width, height], device=device)
+    corners = torch.rand(shape.B, 7, 2, 2, device=device).sort(2).values * extent
+    labels = torch.zeros(shape.B, 7, dtype=torch.int64, device=device)
+    sizes = torch.tensor([[height, width]], device=device).expand(shape.B, 2)
+    return Boxes(list(corners.flatten(2)), list(labels), sizes)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Formula = Callable[[Any, Any, Any, Tensor], Tensor]
+from densekd.boxes import Boxes
+from densekd.kernels.box_masks import box_masks
+
+Formula = Callable[[Any, Any, Any, Any], Tensor]
 
 
 def divergence(student: Tensor, teacher: Tensor, dim: int) -> Tensor:
@@ -261,6 +264,29 @@ def l2(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     return (s - t).square().sum() / len(s)
 
 
+def ld(loss: Any, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], target: Boxes) -> Tensor:
+    weight, T = loss.weights(student[:1], target), loss.temperature
+    s, t = (x[1].permute(0, 2, 3, 1).reshape(*weight.shape, 4, -1) / T for x in (student, teacher))
+    return (divergence(s, t, 3).mean(3).sum(2) * weight).sum() * T**2 / 4
+
+
+def fgd(loss: Any, student: Tensor, teacher: Tensor, target: Boxes) -> Tensor:
+    B, C, H, W = student.shape
+    T, (alpha, beta, gamma, scale) = loss.temperature, loss.weights
+
+    def attention(x: Tensor) -> tuple[Tensor, Tensor]:
+        places = H * W * (x.abs().mean(1).flatten(1) / T).softmax(1)
+        return places.view(B, 1, H, W), C * (x.abs().mean((2, 3)) / T).softmax(1)[:, :, None, None]
+
+    (places_t, channels_t), (places_s, channels_s) = attention(teacher), attention(student)
+    total = gamma * ((places_s - places_t).abs().sum() + (channels_s - channels_t).abs().sum())
+    for weight, mask in zip((alpha, beta), box_masks(target.boxes, target.sizes, teacher), strict=True):
+        s, t = (x * places_t.sqrt() * channels_t.sqrt() * mask[:, None].sqrt() for x in (student, teacher))
+        total = total + weight * F.mse_loss(s, t, reduction="sum")
+    s, t = student + loss.student_context(student), teacher + loss.teacher_context(teacher)
+    return (total + scale * F.mse_loss(s, t, reduction="sum")) / B
+
+
 PUBLISHED: dict[str, Formula] = {
     "cwd": cwd,
     "pixel": pixel,
@@ -285,6 +311,8 @@ PUBLISHED: dict[str, Formula] = {
     "wsld": wsld,
     "l1": l1,
     "l2": l2,
+    "ld": ld,
+    "fgd": fgd,
 }
 
 
@@ -296,6 +324,6 @@ class Published(nn.Module):
         self.loss = loss
         self.formula = formula
 
-    def forward(self, student: Any, teacher: Any, target: Tensor) -> Tensor:
+    def forward(self, student: Any, teacher: Any, target: Any) -> Tensor:
         """Return the loss."""
         return self.formula(self.loss, student, teacher, target)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from trees import make_coco
 
 VOID = 255
 COLOURS = np.array([(60, 60, 60), (220, 40, 40), (40, 200, 60), (50, 80, 220), (230, 210, 40), (200, 60, 210)])
@@ -56,6 +57,29 @@ def tiny_recipe(root: Path) -> dict[str, Any]:
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of 6 training and 3 validation images of 32 x 48 pixels with 3 classes; nobody changes it."""
     return make_folder(tmp_path_factory.mktemp("data"), {"train": 6, "val": 3})
+
+
+@pytest.fixture(scope="session")
+def boxes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of 64 x 128 pixels in both splits, with boxes of 2 classes in COCO's JSON; nobody changes it."""
+    root = tmp_path_factory.mktemp("boxes")
+    for split in ("train", "val"):
+        make_coco(root / f"instances_{split}.json", root / split)
+    return root
+
+
+@pytest.fixture
+def detection_recipe(boxes_root: Path) -> dict[str, Any]:
+    """The content of a recipe that trains a detector in seconds: a student alone, on ``boxes_root``."""
+    return {
+        "name": "tiny",
+        "data": {"dataset": "coco", "root": str(boxes_root), "batch_size": 2, "cache": 0.01},
+        "augment": {"short_side": [32, 64]},
+        "student": {"model": "gfl", "options": {"backbone": "resnet18_025", "channels": 16, "depth": 1}},
+        "task": {"kind": "detection"},
+        "optimiser": {"method": "adamw", "lr": 0.003, "weight_decay": 0.02},
+        "training": {"steps": 6, "log_every": 2, "checkpoint_every": 2},
+    }
 
 
 @pytest.fixture

@@ -88,6 +88,12 @@ def test_schedule_moves_every_group_and_never_rises_at_the_end() -> None:
     assert seen == [[pytest.approx(0.1 * f), pytest.approx(f)] for f in (1, 0.75, 0.5, 0.25, 0)]
 
 
+def test_milestones_are_mmdetections_1x_schedule() -> None:
+    settings = Optimisation("sgd", 0.01, 120, milestones=(80, 110), warmup=10, warmup_ratio=0.001)
+    factors = [lr_factor(n, settings, 0.01) for n in (0, 10, 79, 80, 109, 110, 119)]
+    assert factors == pytest.approx([0.001, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
 def test_power_zero_is_constant() -> None:
     settings = Optimisation("sgd", 0.1, 10, power=0)
     assert [lr_factor(n, settings, 0.1) for n in (0, 5, 9)] == [1, 1, 1]

@@ -12,7 +12,6 @@ import yaml
 from densekd.build import build
 from densekd.data import DATASETS
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import as_batch
 from densekd.lookup import construct
 from densekd.models import MODELS
 from densekd.recipe import Recipe, load_recipe, parse_recipe
@@ -30,9 +29,27 @@ SMALL = {
 }
 
 
-def on_tiny_data(path: Path, data_root: Path) -> dict[str, Any]:
+# The same for detectors; strides and levels are those of the published ones.
+DETECTOR = {"backbone": "resnet18_025", "channels": 16, "depth": 1}
+
+
+def on_tiny_boxes(content: dict[str, Any], boxes_root: Path) -> dict[str, Any]:
+    """Return a recipe of detection with data, models and checkpoints that every machine has."""
+    content["data"] |= {"dataset": "coco", "root": str(boxes_root), "batch_size": 2, "workers": 0, "resize": 64}
+    content["data"] |= {"train": "train", "val": "val"}
+    content["augment"].pop("short_side", None)
+    tiny = {"model": content["student"]["model"], "options": DETECTOR, "pretrained": None, "checkpoint": None}
+    content["student"] = tiny
+    if content.get("teacher"):
+        content["teacher"] = tiny | {"checkpoint": "untrained"}
+    return content
+
+
+def on_tiny_data(path: Path, data_root: Path, boxes_root: Path) -> dict[str, Any]:
     """Return the recipe with data, crop, models and checkpoints that every machine has; terms and weights stay."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if content.get("task", {}).get("kind") == "detection":
+        return on_tiny_boxes(content, boxes_root)
     content["data"] |= {"dataset": "folder", "root": str(data_root), "batch_size": 2, "workers": 0}
     content["data"].pop("resize", None)
     content["augment"]["crop"] = [32, 32]
@@ -57,11 +74,11 @@ def test_models_and_data_are_known(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_recipe_is_built_and_steps(path: Path, data_root: Path) -> None:
+def test_recipe_is_built_and_steps(path: Path, data_root: Path, boxes_root: Path) -> None:
     assert load_recipe(path).name == path.stem
-    built = build(parse_recipe(on_tiny_data(path, data_root), str(path)))
+    built = build(parse_recipe(on_tiny_data(path, data_root, boxes_root), str(path)))
     built.distiller._trainer = None
-    batch = as_batch([built.training[Draw(k, k)] for k in range(2)])
+    batch = built.training.collate([built.training[Draw(k, k)] for k in range(2)])
     result = built.distiller.training_step(batch, 0)
     result["loss"].backward()
     assert torch.isfinite(result["loss"])

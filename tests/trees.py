@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -97,4 +98,66 @@ def make_cocostuff(root: Path) -> Path:
         for k in range(2):
             Image.fromarray(picture(k)).save(root / "images" / part / f"{k:012}.jpg")
             write(blocks(k, (0, 181, 10, 12, 255)), root / "annotations" / part / f"{k:012}.png")
+    return root
+
+
+def coco_content() -> dict[str, Any]:
+    """Return COCO annotations of three pictures of 64 x 128: a car, a crowd and a speck; nothing; a person.
+
+    The categories are neither sorted nor without gaps.
+    """
+    categories = [{"id": 7, "name": "person"}, {"id": 3, "name": "car"}]
+    images = [{"id": k, "file_name": f"{k:03}.png", "height": SIZE[0], "width": SIZE[1]} for k in (30, 10, 20)]
+    boxes = [
+        {"id": 1, "image_id": 30, "category_id": 7, "bbox": [1.5, 2, 10, 20], "area": 150.5, "iscrowd": 0},
+        {"id": 2, "image_id": 10, "category_id": 3, "bbox": [100, 10, 40, 30], "area": 900, "iscrowd": 0},
+        {"id": 5, "image_id": 10, "category_id": 7, "bbox": [0, 0, 50, 60], "area": 2000, "iscrowd": 1},
+        {"id": 9, "image_id": 10, "category_id": 7, "bbox": [40.3, 5, 1, 1]},
+    ]
+    return {"images": images, "annotations": boxes, "categories": categories}
+
+
+def make_coco(file: Path, images: Path, content: dict[str, Any] | None = None) -> Path:
+    """Write annotations, :func:`coco_content` unless others are given, and a picture for each image."""
+    content = coco_content() if content is None else content
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+    for k, image in enumerate(content["images"]):
+        write(picture(k), images / image["file_name"])
+    return file
+
+
+def voc_xml(boxes: Sequence[tuple[str, Sequence[float], int]], size: tuple[int, int] = SIZE) -> str:
+    """Return one annotation of Pascal VOC; a box is name, corners and whether it is difficult."""
+    objects = (
+        f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>"
+        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for name, (x1, y1, x2, y2), difficult in boxes
+    )
+    height, width = size
+    head = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+    return f"<annotation>{head}{''.join(objects)}</annotation>"
+
+
+def make_voc_boxes(home: Path) -> Path:
+    """Write one year of Pascal VOC: two pictures to learn from, the second without objects, and one to test on."""
+    (home / "ImageSets" / "Main").mkdir(parents=True)
+    (home / "Annotations").mkdir()
+    for name, stems in {"trainval": ["000012", "000005"], "test": ["000001"]}.items():
+        (home / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(stems) + "\n")
+        for k, stem in enumerate(stems):
+            write(picture(k), home / "JPEGImages" / f"{stem}.jpg")
+            boxes = [("dog", (1, 1, 128, 64), 0), ("person", (9, 5, 9, 5), 0), ("dog", (3, 4, 10, 20), 1)]
+            (home / "Annotations" / f"{stem}.xml").write_text(voc_xml(boxes if stem != "000005" else []))
+    return home
+
+
+def make_yolo(root: Path) -> Path:
+    """Write ``data.yaml``, ``images`` and ``labels``: of the two training images the second has no boxes."""
+    (root / "labels" / "train").mkdir(parents=True)
+    for split, stems in {"train": ["a", "b"], "val": ["c"]}.items():
+        for k, stem in enumerate(stems):
+            write(picture(k), root / "images" / split / f"{stem}.png")
+    (root / "labels" / "train" / "a.txt").write_text("1 0.5 0.5 0.25 0.5\n\n0 0.125 0.25 0.0625 0.125\n")
+    (root / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: {0: cell, 1: dust}\n")
     return root

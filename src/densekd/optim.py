@@ -29,6 +29,7 @@ class Optimisation:
         head_lr: factor on the learning rate of the student's parameters outside its ``backbone``.
         steps: length of the training.
         power: of the polynomial decay ``(1 - n / steps)^power``; 0 keeps the rate constant.
+        milestones: steps at each of which the rate falls to a tenth; there is no polynomial decay then.
         floor: learning rate at the end: ``(lr - floor) (1 - n / steps)^power + floor``, in every group.
         warmup: steps of linear warm-up.
         warmup_ratio: factor at its first step.
@@ -43,6 +44,7 @@ class Optimisation:
     no_decay: tuple[str, ...] = ()
     head_lr: float = 1.0
     power: float = 0.9
+    milestones: tuple[int, ...] = ()
     floor: float = 0.0
     warmup: int = 0
     warmup_ratio: float = 1e-6
@@ -107,7 +109,7 @@ def make_optimiser(student: nn.Module, others: nn.Module, settings: Optimisation
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, settings: Optimisation) -> LambdaLR:
-    """Build the schedule: polynomial decay to a floor, after a linear warm-up; a group may have settings of its own."""
+    """Build the schedule: decay, polynomial or in steps, to a floor, and warm-up; a group may have its own settings."""
     factors: list[Callable[[int], float]] = [
         partial(lr_factor, settings=Optimisation(**group["own"]) if "own" in group else settings, base=group["lr"])
         for group in optimiser.param_groups
@@ -118,8 +120,11 @@ def make_schedule(optimiser: torch.optim.Optimizer, settings: Optimisation) -> L
 def lr_factor(n: int, settings: Optimisation, base: float) -> float:
     """Return the factor on ``base`` after ``n`` optimiser steps."""
     floor = settings.floor / base if base else 0.0
-    share = max(0.0, 1 - n / settings.steps)
-    factor = (1 - floor) * share**settings.power + floor
+    if settings.milestones:
+        left = 0.1 ** sum(n >= step for step in settings.milestones)
+    else:
+        left = max(0.0, 1 - n / settings.steps) ** settings.power
+    factor = (1 - floor) * left + floor
     if n < settings.warmup:
         factor *= 1 - (1 - n / settings.warmup) * (1 - settings.warmup_ratio)
     return float(factor)

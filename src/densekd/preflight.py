@@ -5,6 +5,7 @@ import resource
 import statistics
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,6 @@ from torch import nn
 
 from densekd.build import Built, Files, build, build_files
 from densekd.data.check import DataReport, Problem, look_at_all, summarise
-from densekd.data.files import Classes
 from densekd.data.loaders import evaluation_set
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate
@@ -93,8 +93,7 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
             continue
         facts = look_at_all(files, workers)
         splits.append((split, files, list(track(facts, f"reading {split}", total=len(files), transient=True))))
-    classes = splits[0][1].classes if splits else Classes((), ())
-    return summarise(classes.names, classes.ignore_index, splits, missing)
+    return summarise(splits, missing)
 
 
 def data_table(report: DataReport) -> Table:
@@ -104,9 +103,8 @@ def data_table(report: DataReport) -> Table:
         sizes = ", ".join(f"{n} of {height} x {width}" for (height, width), n in list(part.sizes.items())[:4])
         more = f", and {len(part.sizes) - 4} more sizes" if len(part.sizes) > 4 else ""
         table.add_row(part.split, "images", f"{part.images}: {sizes}{more}")
-        total = max(1, sum(part.histogram))
-        shares = zip((*report.names, "void"), part.histogram, strict=True)
-        table.add_row("", "classes", ", ".join(f"{name} {100 * pixels / total:.2f} %" for name, pixels in shares))
+        for kind, counts in part.counts.items():
+            table.add_row("", kind.replace("_", " "), ", ".join(_amounts(kind, counts)))
         table.add_section()
     for problem in report.problems[:_SHOWN]:
         colour = "red" if problem.level == "error" else "yellow"
@@ -114,6 +112,12 @@ def data_table(report: DataReport) -> Table:
     if len(report.problems) > _SHOWN:
         table.add_row("", "", f"and {len(report.problems) - _SHOWN} more; --json FILE has them all")
     return table
+
+
+def _amounts(kind: str, counts: Mapping[str, int]) -> list[str]:
+    """Say how much there is of each thing; of pixels, the shares."""
+    total = max(1, sum(counts.values()))
+    return [f"{name} {100 * n / total:.2f} %" if kind == "pixels" else f"{n} {name}" for name, n in counts.items()]
 
 
 def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, float]:

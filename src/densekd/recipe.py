@@ -220,6 +220,9 @@ class OptimiserSpec(_Part):
     no_decay: tuple[str, ...] = Field((), description="norm, bias, or parts of parameter names")
     head_lr: float = Field(1.0, gt=0, description="factor outside the backbone")
     power: float = Field(0.9, ge=0, description="of the polynomial decay; 0: constant")
+    milestones: tuple[PositiveInt, ...] = Field(
+        (), description="steps at each of which the rate falls to a tenth, instead of the polynomial decay"
+    )
     floor: float = Field(0.0, ge=0, description="learning rate at the end")
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
     warmup_ratio: float = Field(1e-6, ge=0, le=1)

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou as torchvision_iou
+from torchvision.ops import distance_box_iou
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
 from golden_models import FOLDER, stored
 
-from densekd.kernels.atss import atss, box_iou, grid_anchors
+from densekd.kernels.atss import atss, box_diou, box_iou, grid_anchors, near_misses
 
 GOLDEN = "mmdet_gfl_r50_fpn"
 SIZES, STRIDES = ((16, 20), (8, 10), (4, 5), (2, 3), (1, 2)), (8, 16, 32, 64, 128)
@@ -44,22 +45,27 @@ def test_equals_mmdetection() -> None:
         assert torch.equal(boxes[index].where(learnt[:, None], 0), golden["target.boxes"][i])
 
 
+def nearest(anchors: Tensor, box: Tensor, top_k: int) -> list[int]:
+    """Return the candidates of one box by sorting each level."""
+    away = ((anchors[:, :2] + anchors[:, 2:] - box[:2] - box[2:]) / 2).square().sum(1).tolist()
+    candidates, start = [], 0
+    for size in PER_LEVEL:
+        candidates += sorted(range(start, start + size), key=lambda a: away[a])[:top_k]
+        start += size
+    return candidates
+
+
 def literal(anchors: Tensor, boxes: Tensor, top_k: int) -> list[int]:
-    """Assign by loops over boxes, levels and anchors."""
+    """Assign by loops over boxes and candidates."""
     best = [(-1.0, -1)] * len(anchors)
     iou = torchvision_iou(anchors, boxes)
-    for n, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
-        candidates, start = [], 0
-        for size in PER_LEVEL:
-            level = range(start, start + size)
-            x, y = ((anchors[:, k] + anchors[:, k + 2]) / 2 for k in (0, 1))
-            away = ((x - (x1 + x2) / 2) ** 2 + (y - (y1 + y2) / 2) ** 2).tolist()
-            candidates += sorted(level, key=lambda a, away=away: away[a])[:top_k]
-            start += size
-        overlaps = iou[candidates, n]
+    x, y = ((anchors[:, k] + anchors[:, k + 2]) / 2 for k in (0, 1))
+    for n, box in enumerate(boxes):
+        candidates = nearest(anchors, box, top_k)
+        threshold = iou[candidates, n].mean() + iou[candidates, n].std()
         for a in candidates:
-            inside = min(x[a] - x1, y[a] - y1, x2 - x[a], y2 - y[a]) > 0.01
-            if iou[a, n] >= overlaps.mean() + overlaps.std() and inside and iou[a, n] > best[a][0]:
+            inside = min(x[a] - box[0], y[a] - box[1], box[2] - x[a], box[3] - y[a]) > 0.01
+            if iou[a, n] >= threshold and inside and iou[a, n] > best[a][0]:
                 best[a] = (iou[a, n].item(), n)
     return [n for _, n in best]
 
@@ -106,3 +112,25 @@ def test_iou_equals_torchvision() -> None:
     a, b = random_boxes(7, 1), random_boxes(5, 2)
     torch.testing.assert_close(box_iou(a, b), torchvision_iou(a, b))
     assert box_iou(torch.zeros(1, 4), torch.zeros(2, 4)).tolist() == [[0.0, 0.0]]
+
+
+def test_diou_equals_torchvision() -> None:
+    a, b = random_boxes(7, 1), random_boxes(5, 2)
+    torch.testing.assert_close(box_diou(a, b), distance_box_iou(a, b), rtol=1e-7, atol=1e-9)
+
+
+def test_near_misses_equal_the_loop() -> None:
+    """An anchor in the region of two boxes has the larger IoU."""
+    anchors, boxes = anchors_of(torch.float64), random_boxes(6, 6)
+    iou, diou = torchvision_iou(anchors, boxes), distance_box_iou(anchors, boxes)
+    expected = [0.0] * len(anchors)
+    for n, box in enumerate(boxes):
+        overlaps = iou[nearest(anchors, box, 9), n]
+        threshold = overlaps.mean() + overlaps.std()
+        for a in range(len(anchors)):
+            if threshold / 4 <= diou[a, n] < threshold:
+                expected[a] = max(expected[a], iou[a, n].item())
+    found = near_misses(anchors, PER_LEVEL, boxes, 0.25)
+    assert 20 < (found > 0).sum() < 400
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+    assert not near_misses(anchors, PER_LEVEL, boxes[:0], 0.25).any()

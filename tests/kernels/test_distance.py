@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from densekd.kernels.distance import absolute_distance, euclidean_distance, squared_distance
+from densekd.kernels.distance import (
+    absolute_distance,
+    euclidean_distance,
+    squared_distance,
+    weighted_squared_distance,
+)
 
 ALL = pytest.mark.parametrize("distance", [absolute_distance, squared_distance, euclidean_distance])
 
@@ -34,3 +39,16 @@ def test_gradcheck_and_the_teacher_gets_nothing(distance: type) -> None:
     student, teacher = (torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
     assert torch.autograd.gradcheck(lambda s: distance(s, teacher.detach()), student)
     assert torch.autograd.grad(distance(student, teacher), teacher, allow_unused=True) == (None,)
+
+
+def test_weights_of_places_and_channels() -> None:
+    student, teacher = (torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    places, channels = torch.rand(2, 4, 5, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    value = weighted_squared_distance(student, teacher.detach(), places, channels)
+    wanted = (places[:, None] * channels[..., None, None] * (student - teacher).square()).sum()
+    assert value.item() == pytest.approx(wanted.item(), rel=1e-12)
+    assert torch.autograd.gradcheck(lambda s: weighted_squared_distance(s, teacher.detach(), places, channels), student)
+    torch.testing.assert_close(
+        weighted_squared_distance(student, teacher.detach(), torch.ones_like(places), torch.ones_like(channels)),
+        squared_distance(student, teacher.detach()),
+    )

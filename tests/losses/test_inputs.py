@@ -4,7 +4,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densekd.losses.inputs import average_windows, labels_at, require_one_map, require_one_shape, widen
+from densekd.boxes import Boxes
+from densekd.losses.cirkd_memory import CIRKDMemory
+from densekd.losses.dkd import DKD
+from densekd.losses.hwd import HWD
+from densekd.losses.ifvd import IFVD
+from densekd.losses.inputs import (
+    average_windows,
+    labels_at,
+    require_boxes,
+    require_one_map,
+    require_one_shape,
+    widen,
+)
+from densekd.losses.pixel import Pixel
+from densekd.losses.wsld import WSLD
+
+MEMORY = CIRKDMemory(4, 4, 4, 255, 40, 6)
 
 
 @pytest.mark.parametrize("size", [(3, 5), (7, 9), (1, 1), (14, 4)])
@@ -19,6 +35,27 @@ def test_labels_come_by_nearest_neighbour(size: tuple[int, int]) -> None:
 def test_labels_of_the_right_size_are_not_touched() -> None:
     labels = torch.zeros(2, 7, 9, dtype=torch.int64)
     assert labels_at(labels, torch.Size((7, 9))) is labels
+
+
+def test_boxes_are_no_map_of_labels() -> None:
+    boxes = Boxes([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2, torch.full((2, 2), 8))
+    with pytest.raises(ValueError, match="learns from a map of labels, which a segmentation has"):
+        labels_at(boxes, (3, 5))
+    for loss in (Pixel(255, void="masked"), DKD(255), WSLD(255), IFVD(4, 255), HWD(pixel_division="N"), MEMORY):
+        with pytest.raises(ValueError, match=r"labels.* boxes$"):
+            loss(torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), boxes)
+
+
+def test_boxes_are_asked_for_each_image() -> None:
+    boxes = Boxes([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2, torch.full((2, 2), 8))
+    assert require_boxes(boxes, 2) is boxes
+    for target, images, message in (
+        (boxes, 3, "boxes for 2 images meet maps of 3"),
+        (None, 2, "learns from boxes, the labels of a detector, got none"),
+        (torch.zeros(2, 4, 4), 2, r"got labels \[2, 4, 4\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            require_boxes(target, images)
 
 
 @pytest.mark.parametrize("side", [2, 4])

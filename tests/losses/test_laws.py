@@ -10,6 +10,7 @@ import laws_b
 import laws_c
 import laws_d
 import laws_e
+import laws_f
 import pytest
 import torch
 from torch import Tensor, nn
@@ -39,9 +40,10 @@ MAKE: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-for group in (laws_a, laws_b, laws_c, laws_d, laws_e):
+GROUPS = (laws_a, laws_b, laws_c, laws_d, laws_e, laws_f)
+for group in GROUPS:
     MAKE |= group.MAKE
-EXCEPTIONS = {key: laws for group in (laws_a, laws_b, laws_c, laws_d, laws_e) for key, laws in group.EXCEPTIONS.items()}
+EXCEPTIONS = {key: laws for group in GROUPS for key, laws in group.EXCEPTIONS.items()}
 ALIASES = {"zero_when_equal": "zero_for_equal_tensors"}
 
 
@@ -71,8 +73,15 @@ def maps(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tenso
     return student.requires_grad_(), teacher, labels
 
 
-def value_and_gradient(loss: nn.Module, student: Tensor, teacher: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    value = loss(student, teacher, target)
+def value_of(loss: nn.Module, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    """Call a loss with the target it learns from: the labels, or boxes where a detector has them."""
+    target = laws_f.boxes_for(student, labels) if laws_f.learns_boxes(loss) else labels
+    value: Tensor = loss(student, teacher, target)
+    return value
+
+
+def value_and_gradient(loss: nn.Module, student: Tensor, teacher: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    value = value_of(loss, student, teacher, labels)
     (gradient,) = torch.autograd.grad(value, student)
     return value.detach(), gradient
 
@@ -104,7 +113,7 @@ def test_zero_for_equal_tensors(loss: nn.Module) -> None:
 
 def test_gradient_reaches_the_student_alone(loss: nn.Module) -> None:
     student, teacher, labels = maps(2, 5, 6, 7)
-    loss(student, teacher, labels).backward()
+    value_of(loss, student, teacher, labels).backward()
     assert student.grad is not None
     assert student.grad.abs().sum().item() > 1e-4
     assert teacher.grad is None
@@ -115,7 +124,8 @@ def test_a_step_against_the_gradient_lowers_it(loss: nn.Module) -> None:
     student, teacher, labels = maps(2, 5, 6, 7, dtype=torch.float64)
     value, gradient = value_and_gradient(loss, student, teacher, labels)
     step = 1e-4 * value / gradient.square().sum()
-    assert loss(student - step * gradient, teacher, labels).item() == pytest.approx((1 - 1e-4) * value.item(), rel=1e-6)
+    after = value_of(loss, student - step * gradient, teacher, labels)
+    assert after.item() == pytest.approx((1 - 1e-4) * value.item(), rel=1e-6)
 
 
 def test_unchanged_under_channels_last(loss: nn.Module) -> None:
@@ -164,9 +174,10 @@ def test_underflow_costs_what_it_should() -> None:
 def test_state_round_trip(make: Callable[[], nn.Module]) -> None:
     student, teacher, labels = maps(2, 5, 6, 7)
     loss, other = make(), make()
-    loss(student, teacher, labels)
+    value_of(loss, student, teacher, labels)
     other.load_state_dict(loss.state_dict(), strict=True)
-    torch.testing.assert_close(other(student, teacher, labels), loss(student, teacher, labels), rtol=0, atol=0)
+    values = [value_of(x, student, teacher, labels) for x in (loss, other)]
+    torch.testing.assert_close(*values, rtol=0, atol=0)
 
 
 def in_evaluation(loss: nn.Module) -> nn.Module:
@@ -174,7 +185,7 @@ def in_evaluation(loss: nn.Module) -> nn.Module:
     try:
         loss(*maps(2, 5, 6, 7)[:2], None)
     except ValueError as error:
-        assert "labels" in str(error)  # noqa: PT017
+        assert ("boxes" if laws_f.learns_boxes(loss) else "labels") in str(error)  # noqa: PT017
         return loss.eval()
     pytest.skip("needs no labels")
 
@@ -232,7 +243,7 @@ def test_compiled_by_inductor_equals_eager(name: str) -> None:
 def test_other_shapes_are_refused(loss: nn.Module, shape: tuple[int, ...]) -> None:
     student, teacher, labels = torch.randn(2, 5, 6, 7), torch.randn(shape), torch.zeros(2, 6, 7, dtype=torch.int64)
     with pytest.raises(ValueError, match="one shape") as caught:
-        loss(student, teacher, labels)
+        value_of(loss, student, teacher, labels)
     assert "[2, 5, 6, 7]" in str(caught.value)
     assert str(list(shape)) in str(caught.value)
 

@@ -1,22 +1,16 @@
 """Every file of a data set before the first GPU hour: read, measured, compared; all problems, not only the first."""
 
-import hashlib
-import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from densekd.data.detection import DetectionFiles
+from densekd.data.facts import Facts, counted, look
 from densekd.data.files import SegmentationFiles
-from densekd.errors import UserError
-
-_EXIF_ORIENTATION = 0x0112
 
 
 class Problem(NamedTuple):
@@ -35,24 +29,6 @@ class Problem(NamedTuple):
     what: str
 
 
-class Facts(NamedTuple):
-    """What is known of one image and its label.
-
-    Args:
-        size: (height, width), or None where the pair cannot be read.
-        pixels: 256 counts of the mapped label's values.
-        digest: of the image file's bytes.
-        error: why the pair cannot be read, or None.
-        warning: what is odd about it, or None.
-    """
-
-    size: tuple[int, int] | None
-    pixels: np.ndarray
-    digest: str
-    error: str | None
-    warning: str | None
-
-
 @dataclass(frozen=True)
 class SplitReport:
     """What was found in one split.
@@ -61,20 +37,19 @@ class SplitReport:
         split: its name.
         images: how many.
         sizes: (height, width) -> how many images, the most frequent first.
-        histogram: pixels of each class, then void.
+        counts: of what there is how much, the classes first; see :func:`densekd.data.facts.counted`.
     """
 
     split: str
     images: int
     sizes: Mapping[tuple[int, int], int]
-    histogram: Sequence[int]
+    counts: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
 class DataReport:
     """What was found in all splits."""
 
-    names: tuple[str, ...]
     splits: tuple[SplitReport, ...]
     problems: tuple[Problem, ...]
 
@@ -89,79 +64,59 @@ class DataReport:
             report.split: {
                 "images": report.images,
                 "sizes": {f"{height}x{width}": count for (height, width), count in report.sizes.items()},
-                "pixels": dict(zip((*self.names, "void"), report.histogram, strict=True)),
+                **report.counts,
             }
             for report in self.splits
         }
         return {"fails": self.fails, "splits": splits, "problems": [problem._asdict() for problem in self.problems]}
 
 
-def look(files: SegmentationFiles, index: int) -> Facts:
-    """Read one image and its label and note everything about them."""
-    item = files.items[index]
-    none = np.zeros(256, dtype=np.int64)
-    try:
-        image, label = files.pair(index)
-        content = item.image.read_bytes()
-        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-        with Image.open(io.BytesIO(content)) as picture:
-            turned = picture.getexif().get(_EXIF_ORIENTATION, 1)
-    except UserError as error:
-        return Facts(None, none, "", str(error), None)
-    except OSError as error:
-        return Facts(None, none, "", f"{item.image}: cannot be read ({error}).", None)
-    odd = [source for source in (item.image, item.label) if source.suffix != source.suffix.lower()]
-    warnings = [
-        f"the suffix of {Path(str(source)).name} is not in lower case; other tools will not find it" for source in odd
-    ]
-    if turned != 1:
-        warnings.append(f"EXIF orientation {turned} is ignored; turn the pixels if the label is meant turned")
-    pixels = np.bincount(label.ravel(), minlength=256)
-    height, width = image.shape[:2]
-    return Facts((height, width), pixels, digest, None, "; ".join(warnings) or None)
-
-
-def look_at_all(files: SegmentationFiles, workers: int) -> Iterator[Facts]:
+def look_at_all(files: SegmentationFiles | DetectionFiles, workers: int) -> Iterator[Facts]:
     """Yield the facts of every image, in order, read by some processes (0: this one)."""
+    # One by one, so that a process is sent what it reads and not the whole list.
+    kind: Any = files  # of which replace() makes the same kind again
+    alone = (replace(kind, items=(item,)) for item in files.items)
     if workers == 0:
-        yield from map(partial(look, files), range(len(files)))
+        yield from map(look, alone)
         return
     with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(partial(look, files), range(len(files)), chunksize=16)
+        yield from pool.map(look, alone, chunksize=16)
 
 
 def summarise(
-    names: tuple[str, ...],
-    ignore_index: int,
-    splits: Iterable[tuple[str, SegmentationFiles, Sequence[Facts]]],
-    missing: Sequence[Problem] = (),
+    splits: Iterable[tuple[str, SegmentationFiles | DetectionFiles, Sequence[Facts]]], missing: Sequence[Problem] = ()
 ) -> DataReport:
     """Put facts together: counts per split, classes never seen, images that occur twice.
 
     Args:
-        names: of the C classes.
-        ignore_index: of void pixels.
         splits: name, files and their facts.
         missing: problems of splits that could not even be listed.
     """
     reports, problems, seen = [], list(missing), defaultdict(list)
     for split, files, facts in splits:
-        for item, fact in zip(files.items, facts, strict=True):
-            problems += [Problem("error", split, str(item.image), fact.error)] if fact.error else []
-            problems += [Problem("warning", split, str(item.image), fact.warning)] if fact.warning else []
+        for image, fact in zip([str(item.image) for item in files.items], facts, strict=True):
+            problems += [Problem("error", split, image, fact.error)] if fact.error else []
+            problems += [Problem("warning", split, image, fact.warning)] if fact.warning else []
             if fact.digest:
-                seen[fact.digest].append((split, str(item.image)))
-        total = sum((fact.pixels for fact in facts), np.zeros(256, dtype=np.int64))
-        histogram = [int(n) for n in (*total[: len(names)], total[ignore_index])]
-        sizes = [fact.size for fact in facts if fact.size is not None]
-        reports.append(
-            SplitReport(split, len(files), {size: sizes.count(size) for size in sorted(set(sizes))}, histogram)
-        )
-        absent = [name for name, pixels in zip(names, histogram, strict=False) if not pixels]
+                seen[fact.digest].append((split, image))
+        counts = _add(counted(files), [fact.counts for fact in facts if fact.counts])
+        sizes = Counter(fact.size for fact in facts if fact.size is not None)
+        reports.append(SplitReport(split, len(files), dict(sizes.most_common()), counts))
+        occur = next(iter(counts.values()))
+        absent = [name for name in files.classes.names if not occur[name]]
         if absent and sizes:
             problems.append(Problem("warning", split, "", f"{len(absent)} classes never occur: {', '.join(absent)}"))
     problems += [_twice(places) for places in seen.values() if len(places) > 1]
-    return DataReport(names, tuple(reports), tuple(problems))
+    return DataReport(tuple(reports), tuple(problems))
+
+
+def _add(kinds: Mapping[str, Sequence[str]], counts: Sequence[tuple[np.ndarray, ...]]) -> dict[str, dict[str, int]]:
+    """Add the counts of all images, kind by kind."""
+    totals = [sum(one, np.zeros(len(names), np.int64)) for names, *one in zip(kinds.values(), *counts, strict=True)]
+    return {
+        kind: dict(zip(names, total.tolist(), strict=True))
+        for (kind, names), total in zip(kinds.items(), totals, strict=True)
+    }
 
 
 def _twice(places: Sequence[tuple[str, str]]) -> Problem:

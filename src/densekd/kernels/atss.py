@@ -38,6 +38,13 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     return overlap / union.clamp(min=1e-6)
 
 
+def box_diou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the IoU less the squared distance of the centres over that of the hull's corners (arXiv 1911.08287)."""
+    apart = (_centres(a)[:, None] - _centres(b)).square().sum(2)
+    hull = torch.maximum(a[:, None, 2:], b[:, 2:]) - torch.minimum(a[:, None, :2], b[:, :2])
+    return box_iou(a, b) - apart / hull.square().sum(2).clamp(min=1e-6)
+
+
 def atss(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int = 9) -> Tensor:
     """Assign each anchor to a box or to none.
 
@@ -61,6 +68,22 @@ def atss(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int = 
     inside = torch.cat((centres - boxes[:, :2], boxes[:, 2:] - centres), 2).amin(2) > 0.01
     chosen = iou.gather(0, candidates) >= iou_threshold(iou, candidates)
     return most_overlapping(iou, torch.zeros_like(inside).scatter(0, candidates, chosen) & inside)
+
+
+def near_misses(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, share: float, top_k: int = 9) -> Tensor:
+    """Return the IoU of anchors that overlap a box somewhat, though less than those that learn it.
+
+    Those are all whose DIoU with a box is at least ``share`` of its :func:`iou_threshold` and below the threshold: the
+    valuable localisation region (arXiv 2102.12252, algorithm 1). Other arguments are those of :func:`atss`.
+
+    Returns:
+        ``[A]``: the largest IoU with such a box, 0 without one.
+    """
+    if not len(boxes):
+        return anchors.new_zeros(len(anchors))
+    iou, diou = box_iou(anchors, boxes), box_diou(anchors, boxes)
+    threshold = iou_threshold(iou, nearest_anchors(anchors, per_level, boxes, top_k))
+    return iou.where((diou >= share * threshold) & (diou < threshold), 0).amax(1)
 
 
 def nearest_anchors(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int) -> Tensor:

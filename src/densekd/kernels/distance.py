@@ -21,6 +21,23 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return with_slope(half, student, difference) * 2
 
 
+def weighted_squared_distance(student: Tensor, teacher: Tensor, places: Tensor, channels: Tensor) -> Tensor:
+    """Return ``sum places channels (student - teacher)^2``; memory is that of :func:`squared_distance`.
+
+    Args:
+        student: ``[B, C, H, W]``, floating point; gets a gradient.
+        teacher: the same shape; gets none.
+        places: ``[B, H, W]``, without gradient.
+        channels: ``[B, C]``, without gradient.
+    """
+    with torch.no_grad():
+        difference = student - teacher
+        slope = difference * places[:, None]
+        slope.mul_(channels[:, :, None, None])
+        half = (slope.flatten() @ difference.flatten()) / 2
+    return with_slope(half, student, slope) * 2
+
+
 def euclidean_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the root of that, with no gradient where both are equal; memory and arguments are the same."""
     with torch.no_grad():

@@ -23,11 +23,13 @@ from densekd.losses.dist import DIST
 from densekd.losses.dkd import DKD
 from densekd.losses.dsd import CSD, DSD, PSD
 from densekd.losses.fbkd import FBKD
+from densekd.losses.fgd import FGD
 from densekd.losses.fitnet import FitNet
 from densekd.losses.hwd import HWD
 from densekd.losses.ifvd import IFVD
 from densekd.losses.l1 import L1
 from densekd.losses.l2 import L2
+from densekd.losses.ld import LD
 from densekd.losses.mgd import MGD
 from densekd.losses.pairwise import Pairwise
 from densekd.losses.pixel import Pixel
@@ -48,11 +50,13 @@ LOSSES: dict[str, type[nn.Module]] = {
     "dsd.csd": CSD,
     "dsd.psd": PSD,
     "fbkd": FBKD,
+    "fgd": FGD,
     "fitnet": FitNet,
     "hwd": HWD,
     "ifvd": IFVD,
     "l1": L1,
     "l2": L2,
+    "ld": LD,
     "mgd": MGD,
     "pairwise": Pairwise,
     "pixel": Pixel,

@@ -73,7 +73,7 @@ class CIRKDMemory(nn.Module):
         if teacher.shape[1] != self.width:
             raise ValueError(f"the queues hold {self.width} teacher channels, got {list(teacher.shape)}")
         if target is None or len(target) != len(student):
-            got = "none" if target is None else list(target.shape)
+            got = list(target.shape) if isinstance(target, Tensor) else "boxes" if target else "none"
             raise ValueError(f"cirkd_memory needs labels [{len(student)}, H, W], got {got}")
         labels = labels_at(target, student.shape[2:]).flatten(1)
         valid = (labels != self.ignore_index) & (labels >= 0) & (labels < self.num_classes)

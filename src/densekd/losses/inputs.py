@@ -1,8 +1,40 @@
 """What losses do to their inputs first: check shapes, widen half precision, bring labels to the maps' size."""
 
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class Boxes(Protocol):
+    """The target of a detector, whatever holds it.
+
+    Shape:
+        boxes: of each image, ``[N, 4]``: corners ``(x1, y1, x2, y2)`` in pixels of the batch; N may be 0. sizes: int64
+        ``[B, 2]``: height and width of each image before it was padded to the batch's size.
+    """
+
+    @property
+    def boxes(self) -> Sequence[Tensor]: ...  # noqa: D102
+    @property
+    def sizes(self) -> Tensor: ...  # noqa: D102
+
+
+def require_boxes(target: Any, images: int) -> Boxes:
+    """Return the target, which must have boxes for as many images.
+
+    Raises:
+        ValueError: there are none, as without labels or where a segmentation learns; or for another number of images.
+    """
+    if not (hasattr(target, "boxes") and hasattr(target, "sizes")):
+        got = f"labels {list(target.shape)}" if isinstance(target, Tensor) else "none"
+        raise ValueError(f"this loss learns from boxes, the labels of a detector, got {got}")
+    if len(target.boxes) != images:
+        raise ValueError(f"boxes for {len(target.boxes)} images meet maps of {images}")
+    boxes: Boxes = target
+    return boxes
 
 
 def require_one_shape(student: Tensor, teacher: Tensor) -> None:
@@ -78,7 +110,13 @@ def average_windows(x: Tensor, side: int) -> Tensor:
 
 
 def labels_at(target: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Return labels ``[B, H', W']`` at another size by nearest neighbour, still int64."""
+    """Return labels ``[B, H', W']`` at another size by nearest neighbour, still int64.
+
+    Raises:
+        ValueError: the target is no map, as that of a detector.
+    """
+    if not isinstance(target, Tensor):
+        raise ValueError("this loss learns from a map of labels, which a segmentation has; the target here is boxes")
     if target.shape[1:] == size:
         return target
     rows, columns = (_nearest(n, m, target.device) for n, m in zip(target.shape[1:], size, strict=True))

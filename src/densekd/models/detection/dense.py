@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from densekd.boxes import Boxes, Detections
@@ -99,15 +98,6 @@ def paired_iou(first: Tensor, second: Tensor) -> Tensor:
     overlap = inside.clamp(min=0).prod(1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
     return overlap / (areas[0] + areas[1] - overlap).clamp(min=1e-6)
-
-
-def mean_over_processes(count: Tensor) -> Tensor:
-    """Return the mean of a normaliser over all processes: their shards add up to one batch."""
-    if dist.is_available() and dist.is_initialized():
-        count = count.clone()
-        dist.all_reduce(count)
-        count = count / dist.get_world_size()
-    return count
 
 
 def no_boxes(maps: Maps) -> Tensor:

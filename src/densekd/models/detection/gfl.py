@@ -7,6 +7,7 @@ from torchvision.ops import generalized_box_iou_loss
 from densekd.boxes import Boxes, Detections
 from densekd.kernels.atss import atss
 from densekd.kernels.integral import integral
+from densekd.kernels.processes import mean_over_processes
 from densekd.models.backbones import make_backbone
 from densekd.models.detection.anchors import Anchors, centres, from_distances, to_distances
 from densekd.models.detection.dense import (
@@ -14,7 +15,6 @@ from densekd.models.detection.dense import (
     classifier,
     detections,
     matched,
-    mean_over_processes,
     no_boxes,
     paired_iou,
     rows,

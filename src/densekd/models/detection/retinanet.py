@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
 from densekd.boxes import Boxes, Detections
+from densekd.kernels.processes import mean_over_processes
 from densekd.models.backbones import make_backbone
 from densekd.models.detection.anchors import Anchors, from_deltas, to_deltas
 from densekd.models.detection.assignment import IGNORED, BestOverlap
@@ -13,7 +14,6 @@ from densekd.models.detection.dense import (
     classifier,
     detections,
     matched,
-    mean_over_processes,
     no_boxes,
     rows,
     small,

@@ -1,0 +1,83 @@
+"""FGD: focal and global distillation of detectors (Yang et al., CVPR 2022, arXiv 2111.11837, eqs. 5 to 14)."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from densekd.kernels.box_masks import box_masks
+from densekd.kernels.distance import squared_distance, weighted_squared_distance
+from densekd.kernels.precision import call_in_precision as call
+from densekd.losses.global_context import GlobalContext
+from densekd.losses.inputs import Boxes, require_boxes, require_channels, require_positive, widen
+
+
+class FGD(nn.Module):
+    """Match a feature inside and outside of boxes where the teacher looks, how both attend, and global relations.
+
+    ``1 / B * (sum (alpha M + beta N) a_T c_T (F_T - F_S)^2 + gamma (sum |a_T - a_S| + sum |c_T - c_S|)
+    + lambda sum (F_T + G_T - F_S - G_S)^2)``. Attention: ``a = H W softmax_HW(mean_C |F| / T)``, ``c = C
+    softmax_C(mean_HW |F| / T)``; M: one over the positions of the box, the smallest where boxes overlap; N: one over
+    the number of positions outside of boxes; G: a global context block for each network, which learns.
+
+    Boxes are brought to the map by the image's own size, as if the map were not padded (as published): in an image that
+    is smaller than its batch they lie too far right and down.
+
+    Tap: each level of a feature pyramid, ``neck.{0,1,2,3,4}``, one term per level. Weight: 1, and those within.
+    Cost: three weighted passes over the maps; two small blocks that learn.
+
+    Args:
+        student_channels, teacher_channels: of the taps; supplied by the build. Where they differ a 1x1 convolution
+            ``align`` goes first.
+        temperature: T > 0.
+        weights: alpha, beta, gamma, lambda; the defaults are those for anchor-free detectors, the GFL configuration
+            has gamma 0.0005.
+
+    Shape:
+        student ``[B, student_channels, H, W]``, teacher ``[B, teacher_channels, H, W]``, any range; target:
+        :class:`Boxes`. Returns a scalar >= 0. Without boxes all positions are outside.
+
+    Raises:
+        ValueError: weights that are not four, a temperature that is not positive, or tensors it was not built for.
+    """
+
+    def __init__(
+        self,
+        student_channels: int,
+        teacher_channels: int,
+        temperature: float = 0.5,
+        weights: Sequence[float] = (1e-3, 5e-4, 1e-3, 5e-6),
+    ) -> None:
+        super().__init__()
+        require_positive(temperature)
+        if len(weights) != 4:
+            raise ValueError(f"weights must be four, got {weights}")
+        self.channels, self.temperature, self.weights = (
+            (student_channels, teacher_channels),
+            temperature,
+            tuple(weights),
+        )
+        self.align: nn.Module = nn.Identity()
+        if student_channels != teacher_channels:
+            self.align = nn.Conv2d(student_channels, teacher_channels, 1)
+        self.student_context, self.teacher_context = (GlobalContext(teacher_channels) for _ in range(2))
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Boxes | None) -> Tensor:
+        """Return the loss as a scalar in at least float32."""
+        require_channels(student, teacher, self.channels)
+        labels = require_boxes(target, len(student))
+        s, t = call(self.align, widen(student)), widen(teacher)
+        alpha, beta, gamma, scale = self.weights
+        (places, channels), (looks, listens) = (self.attention(x) for x in (t, s))
+        attention = (places - looks).abs().sum() + (channels - listens).abs().sum()
+        context = call(self.student_context, s) - call(self.teacher_context, t)
+        related = squared_distance(s + context, t)
+        inside, outside = box_masks(labels.boxes, labels.sizes, t)
+        focal = weighted_squared_distance(s, t, (alpha * inside + beta * outside) * places, channels)
+        return (focal + gamma * attention + scale * related) / len(s)
+
+    def attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where ``[B, C, H, W]`` is active: ``[B, H, W]``, of mean 1, and ``[B, C]``, of mean 1."""
+        B, C, H, W = x.shape
+        # Two sums of absolute values: through means, or one map of values, the backward pass would hold a map more.
+        places = (x.abs().sum(1).flatten(1) / (C * self.temperature)).softmax(1).view(B, H, W) * (H * W)
+        return places, (x.abs().sum((2, 3)) / (H * W * self.temperature)).softmax(1) * C

@@ -1,0 +1,33 @@
+"""Global context block (Cao et al., ICCV Workshops 2019, arXiv 1904.11492)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class GlobalContext(nn.Module):
+    """What a map's positions have in common: ``out(relu(norm(inner(sum_p softmax_HW(mask(x))_p x_p))))``.
+
+    The last convolution begins at zero, and so does the result.
+
+    Args:
+        channels: of the input; inside there are half as many.
+
+    Shape: ``[B, C, H, W]`` -> ``[B, C, 1, 1]``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = max(channels // 2, 1)
+        self.mask, out = nn.Conv2d(channels, 1, 1), nn.Conv2d(inner, channels, 1)
+        norm = nn.LayerNorm([inner, 1, 1])
+        self.add = nn.Sequential(nn.Conv2d(channels, inner, 1), norm, nn.ReLU(inplace=True), out)
+        nn.init.kaiming_normal_(self.mask.weight, nonlinearity="relu")
+        for zero in (self.mask.bias, out.weight, out.bias):
+            assert zero is not None
+            nn.init.zeros_(zero)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's sum before it is added to the input."""
+        share = self.mask(x).flatten(2).softmax(2)
+        context: Tensor = self.add(torch.bmm(x.flatten(2), share.mT)[..., None])
+        return context
