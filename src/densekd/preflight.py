@@ -21,7 +21,7 @@ from densekd.build import Built, Files, build, build_files
 from densekd.data.check import DataReport, Problem, look_at_all, summarise
 from densekd.data.loaders import evaluation_set
 from densekd.errors import RecipeError, UserError
-from densekd.evaluation import evaluate
+from densekd.evaluation import evaluate, thinned
 from densekd.recipe import Recipe
 from densekd.runs import RunFolder
 from densekd.terms import Context, Term, paths
@@ -58,7 +58,7 @@ def check(recipe: Recipe, console: Console) -> Table:
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))
     if built.scored_teacher is not None:
-        sample = _sample(built.validation, _SAMPLE)
+        sample = thinned(built.validation, _SAMPLE)
         scores = evaluate(built.scored_teacher, sample, recipe.data.resize)
         titles = titles_of(scores)
         score = scores[titles.headline]
@@ -124,7 +124,7 @@ def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, flo
     """Train a few steps in a temporary folder; return the first losses and the median seconds of the later steps."""
     training = recipe.training.model_copy(update={"steps": _STEPS, "log_every": 1, "validate_every": 0})
     short = recipe.model_copy(update={"training": training})
-    little = replace(built, validation=_sample(built.validation, 2))
+    little = replace(built, validation=thinned(built.validation, 2))
     with tempfile.TemporaryDirectory() as folder:
         fit(short, little, RunFolder(Path(folder)), Launch(devices="1"), Console(quiet=True))
         with (Path(folder) / "metrics.csv").open(newline="", encoding="utf-8") as handle:
@@ -134,14 +134,10 @@ def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, flo
 
 
 def _decode_sample(files: Files) -> int:
-    sample = evaluation_set(_sample(files, _SAMPLE), None)
+    sample = evaluation_set(thinned(files, _SAMPLE), None)
     for index in range(len(sample)):
         sample[index]
     return len(sample)
-
-
-def _sample(files: Files, count: int) -> Files:
-    return replace(files, items=files.items[:: max(1, len(files) // count)][:count])  # type: ignore[arg-type]
 
 
 def _millions(model: nn.Module) -> str:

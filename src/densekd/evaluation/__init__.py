@@ -1,6 +1,6 @@
 """Scores and pictures of finished models."""
 
-from densekd.evaluation.by_task import agreement, evaluate, predict_folder, predictor, sample_pictures
+from densekd.evaluation.by_task import agreement, evaluate, predict_folder, predictor, sample_pictures, thinned
 from densekd.evaluation.predict import Predictor
 from densekd.evaluation.predict_boxes import BoxPredictor
 from densekd.evaluation.segmentation import Scoring, scoring_of
@@ -16,5 +16,6 @@ __all__ = [
     "predictor",
     "sample_pictures",
     "scoring_of",
+    "thinned",
     "write_submission",
 ]

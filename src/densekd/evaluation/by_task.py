@@ -1,6 +1,7 @@
 """One door for every task: what the files hold says which functions score, predict and draw."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ def evaluate(model: nn.Module, files: Files, resize: Resize | None, scoring: Sco
     if isinstance(files, DetectionFiles):
         return evaluate_boxes(model, files, resize, scoring.workers if scoring else 0)
     return evaluate_labels(model, files, resize, scoring)
+
+
+def thinned(files: Files, count: int) -> Files:
+    """Return ``files`` with at most ``count`` images, evenly chosen."""
+    items = files.items[:: max(1, len(files) // count)][:count]
+    return replace(files, items=items)  # type: ignore[arg-type]
 
 
 def agreement(
