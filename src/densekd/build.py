@@ -102,7 +102,7 @@ def build(recipe: Recipe) -> Built:
         with _at_rest(teacher):
             scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
     views = build_training_set(recipe, training)
-    return Built(distiller, views, validation, package_config(recipe, student, classes), scored)
+    return Built(distiller, views, validation, package_config(recipe, student, training), scored)
 
 
 def build_files(spec: DataSpec, split: str) -> Files:
@@ -333,15 +333,16 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
         model.train(mode)
 
 
-def package_config(recipe: Recipe, student: nn.Module, classes: Classes) -> PackageConfig:
+def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageConfig:
     """Say what the exported student is; the auxiliary head stays behind."""
     assert recipe.student.model is not None
     name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
     if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
         options["auxiliary_channels"] = 0
-    palette = [list(colour) for colour in classes.palette]
-    names, void = list(classes.names), classes.ignore_index
-    return PackageConfig(name, options, names, palette, void, recipe.data.resize)
+    palette = [list(colour) for colour in files.classes.palette]
+    names, void = list(files.classes.names), files.classes.ignore_index
+    categories = files.categories if isinstance(files, DetectionFiles) else ()
+    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories)
 
 
 def _contexts(specs: Iterable[TermSpec]) -> dict[str, str]:
