@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
@@ -24,13 +23,13 @@ class Queries(NamedTuple):
         logits: ``[B, Q, C]``, or ``[B, Q, C + 1]`` with "no object" last.
         boxes: ``[B, Q, 4]``: centre x, centre y, width, height in units of the batch's width and height.
         size: (height, width) of the batch.
-        rest: what else the library's loss wants: positional and named arguments.
+        called: positional and named arguments of the library's call of its loss.
     """
 
     logits: Tensor
     boxes: Tensor
     size: tuple[int, int]
-    rest: tuple[tuple[Any, ...], dict[str, Any]]
+    called: tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class DetectorKind(NamedTuple):
@@ -51,8 +50,9 @@ class TransformerDetector(nn.Module):
     """DETR or one of its descendants.
 
     The images of a batch are padded and the forward is not told how: there is no mask, queries see the padding, and
-    :meth:`detect` clips to each image's own size. All of the backbone learns (the library freezes what its names
-    match, of its own ResNets everything), its batch norms apart where the config freezes them.
+    :meth:`detect` clips to each image's own size. All of the backbone learns (in DETR's family the library freezes the
+    first stages of timm's ResNets, and of its own by mistake all) but its batch norms, which the library replaces by
+    fixed factors; RT-DETR and D-FINE keep them where the config says ``freeze_backbone_batch_norms: false``.
 
     Args:
         model: one of the library's detectors.
@@ -63,10 +63,10 @@ class TransformerDetector(nn.Module):
         float RGB in [0, 1], ``[B, 3, H, W]`` -> :class:`Queries`.
     """
 
-    def __init__(self, model: nn.Module, processor: Processor, kind: DetectorKind) -> None:
+    def __init__(self, model: Any, processor: Processor, kind: DetectorKind) -> None:
         super().__init__()
         self.normalise = Normalise(convention_of(processor))
-        self.network: Any = model
+        self.network = model
         self.backbone.requires_grad_(True)
         # Places where taps can read.
         self.maps, self.neck, self.cls, self.reg = (nn.Identity() for _ in range(4))
@@ -111,7 +111,7 @@ class TransformerDetector(nn.Module):
         seen: list[Any] = []
         hook = self.network.model.backbone.register_forward_hook(lambda module, inputs, output: seen.extend(output))
         try:
-            # Labels must be there, or some detectors leave out what their loss wants; which ones plays no part yet.
+            # Without labels no loss is called; which ones they are plays no part yet.
             output = self.network(pixel_values=fitted(self.normalise(images), _FIT), labels=[])
         finally:
             hook.remove()
@@ -132,12 +132,10 @@ class TransformerDetector(nn.Module):
         for boxes, classes in zip(target.boxes, target.labels, strict=True):
             unit = boxes.new_tensor([width, height, width, height])
             labels.append({"class_labels": classes, "boxes": box_convert(boxes, "xyxy", "cxcywh") / unit})
-        positional, named = output.rest
-        others, options = [_full(x) for x in positional], {name: _full(x) for name, x in named.items()}
-        device = output.logits.device
-        _, parts, _ = self.criterion(
-            output.logits.float(), labels, device, output.boxes.float(), self.network.config, *others, **options
-        )
+        positional, named = output.called
+        logits, _, device, predicted, config, *others = map(_full, positional)
+        options = {name: _full(value) for name, value in named.items()}
+        _, parts, _ = self.criterion(logits, labels, device, predicted, config, *others, **options)
         summed: dict[str, Tensor] = {}
         for name, value in parts.items():
             # "loss_ce", "loss_ce_0", "loss_vfl_aux_1"; what is only logged has another beginning.
@@ -190,10 +188,9 @@ class TransformerDetector(nn.Module):
         return weight
 
 
-def _postponed(logits: Tensor, labels: Any, device: torch.device, pred_boxes: Tensor, config: Any, *rest: Any,
-               **named: Any) -> tuple[None, Any, None]:  # fmt: skip
-    """Stand where the library calls its loss; hand out, in place of the summands, what it was called with besides."""
-    return None, (rest, named), None
+def _postponed(*positional: Any, **named: Any) -> tuple[None, Any, None]:
+    """Stand where the library calls its loss, and hand out, in place of the summands, what it was called with."""
+    return None, (positional, named), None
 
 
 def _full(value: Any) -> Any:

@@ -75,8 +75,8 @@ def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
         raise RecipeError(f"hf:{name}: with 'config', a model type stands behind the colon. {suggest(name, known)}")
     if config.get("backbone") and not config.get("backbone_config"):
         raise RecipeError(
-            f"hf:{name}: config: a backbone's name may mean a look-up on the hub; describe it in 'backbone_config', "
-            "for instance {model_type: timm_backbone, backbone: resnet50, out_indices: [1, 2, 3, 4]}."
+            f"hf:{name}: config: a backbone's name may have to be looked up on the hub; describe it in "
+            "'backbone_config', for instance {model_type: timm_backbone, backbone: resnet50, out_indices: [2, 3, 4]}."
         )
     try:
         return library.AutoConfig.for_model(name, **copy.deepcopy(config))
