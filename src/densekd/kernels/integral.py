@@ -13,6 +13,6 @@ def integral(distribution: Tensor) -> Tensor:
     Returns:
         ``[..., 4]``, each in [0, n]: distances in units of the bins.
     """
-    logits = distribution.unflatten(-1, (4, distribution.shape[-1] // 4))
+    logits = distribution.reshape(*distribution.shape[:-1], 4, distribution.shape[-1] // 4)
     distances: Tensor = logits.softmax(-1) @ torch.arange(logits.shape[-1], device=logits.device, dtype=logits.dtype)
     return distances
