@@ -9,15 +9,20 @@ import lightning as L
 import pytest
 import torch
 import torch.distributed as dist
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
+from densekd.callbacks import FiniteGuard, StepSeeds
 from densekd.data.segmentation import Sample
 from densekd.distiller import Distiller
 from densekd.losses.cirkd_channel import CIRKDChannel
 from densekd.losses.cwd import CWD
 from densekd.optim import Optimisation
+from densekd.recorder import Recorder
 from densekd.tasks import Segmentation
 from densekd.terms import Pair, Term, WeightSchedule
 
@@ -120,6 +125,92 @@ def test_processes_exchange_the_buffers_of_the_student_alone(tmp_path: Path) -> 
     finally:
         dist.destroy_process_group()
     assert set(sent) == {f"student.1.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
+
+
+# torch's own, on first use
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+def test_a_compiled_student_learns_the_same(distiller: Distiller, batch: dict[str, Tensor]) -> None:
+    def step() -> tuple[Tensor, dict[str, Tensor]]:
+        distiller.zero_grad()
+        result = distiller.training_step(batch, 0)
+        result["loss"].backward()
+        return result["loss"], {n: p.grad.clone() for n, p in distiller.named_parameters() if p.grad is not None}
+
+    distiller._trainer = None
+    loss, gradients = step()
+    distiller.compile_student()
+    for _ in range(2):
+        compiled = step()
+        torch.testing.assert_close(compiled[0], loss)
+        assert compiled[1].keys() == gradients.keys()
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(compiled[1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+    assert not [m for m in distiller.student.modules() if m._forward_hooks]
+
+
+class Waits(TorchDispatchMode):
+    """Note every operation whose result the host reads: on a GPU it waits for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.equal):
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+class Between(L.Callback):
+    """Watch every step but the first ones, which fill buffers, from its beginning until all others are done with it."""
+
+    def __init__(self, watch: Any) -> None:
+        self.watch = watch
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 2:
+            self.watch.__enter__()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *unused: Any) -> None:
+        if unused[-1] == 5:
+            self.watch.__exit__(None, None, None)
+
+
+def fit_watched(distiller: Distiller, batch: dict[str, Tensor], watch: Any, path: Path, accelerator: str) -> None:
+    """Train eight steps, of which none is recorded, and watch the third to the sixth."""
+    console = Console(quiet=True)
+    callbacks = [FiniteGuard(100), Recorder(path / "metrics.csv", 100, console), StepSeeds(0), Between(watch)]
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    made = L.Trainer(
+        accelerator=accelerator, devices=1, max_steps=8, callbacks=callbacks, gradient_clip_val=1.0,
+        precision="bf16-mixed", enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1, **quiet,
+    )  # fmt: skip
+    sample = Sample(batch["images"][0], batch["target"][0])
+    made.fit(distiller, *(DataLoader(some, batch_size=None) for some in ([batch] * 8, [[sample]])))  # type: ignore[arg-type]
+
+
+def test_the_host_reads_nothing_between_two_records(
+    distiller: Distiller, batch: dict[str, Tensor], tmp_path: Path
+) -> None:
+    watch = Waits()
+    with Waits() as control:
+        torch.ones(1).item()
+    assert control.seen == ["aten._local_scalar_dense.default"]
+    fit_watched(distiller, batch, watch, tmp_path, "cpu")
+    assert watch.seen == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="counts what waits for a GPU")
+def test_the_host_never_waits_for_the_device(distiller: Distiller, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    record = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
+    pinned = {name: value.pin_memory() for name, value in batch.items()}
+    fit_watched(distiller, pinned, record, tmp_path, "gpu")
+    names = [event.name for event in record.events()]
+    assert any("LaunchKernel" in name for name in names)
+    # Leaving the profiler synchronises the device once; the steps never do.
+    assert names.count("cudaStreamSynchronize") == 0
+    assert names.count("cudaDeviceSynchronize") <= 1
+    assert not [name for name in names if name.startswith("Memcpy DtoH") or "_local_scalar_dense" in name]
 
 
 def test_no_recipe_is_imported() -> None:

@@ -1,6 +1,7 @@
 """Parameter groups and learning rates, against the formulas that the source systems ship."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -106,3 +107,23 @@ def test_all_finite() -> None:
         model.head.weight[0, 0] = math.nan
     assert not all_finite(model)
     assert all_finite(nn.Identity())
+
+
+@pytest.mark.parametrize(("method", "plain"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_the_fused_step_is_the_plain_one(method: Any, plain: Any) -> None:
+    """Also where weights are channels-last, which a kernel that walks over memory has to respect."""
+    torch.manual_seed(0)
+    student = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    other = nn.Conv2d(3, 8, 3)
+    other.load_state_dict(student.state_dict())
+    optimiser = make_optimiser(student, nn.Module(), Optimisation(method, 0.1, 9, weight_decay=0.01))
+    assert optimiser.param_groups[0]["fused"]
+    options = {"momentum": 0.9} if method == "sgd" else {}
+    expected = plain(other.parameters(), lr=0.1, weight_decay=0.01, foreach=False, fused=False, **options)
+    images = torch.rand(2, 3, 9, 9)
+    for _ in range(4):
+        for model, steps in ((student, optimiser), (other, expected)):
+            steps.zero_grad()
+            model(images).square().mean().backward()
+            steps.step()
+    torch.testing.assert_close(student.weight, other.weight, rtol=1e-4, atol=1e-5)

@@ -57,7 +57,7 @@ def complaint(load: Load, *overrides: str) -> str:
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
         ("task.class_wights", "class_weights", "auxiliary_weight, class_weights, kind, normalise"),
         ("optimiser.beta", "betas", "betas, floor, head_lr, lr, method, momentum, no_decay, power, warmup, "),
-        ("training.step", "steps", "accumulate, checkpoint_every, clip, export, log_every, precision, seed, "),
+        ("training.step", "steps", "accumulate, checkpoint_every, clip, compile, export, log_every, precision, seed, "),
     ],
 )
 def test_an_unknown_key_names_the_nearest_and_the_known_ones(load: Load, wrong: str, near: str, known: str) -> None:

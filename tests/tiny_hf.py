@@ -51,6 +51,31 @@ MASKS: dict[str, dict[str, Any]] = {
     "maskformer": {"backbone_config": SWIN, "decoder_config": DETR, "fpn_feature_size": 32, "mask_feature_size": 32},
     "oneformer": {**DECODER, **TEXT, "conv_dim": 32, "mask_dim": 32, "query_dec_layers": 1},
 }
+RESNET = {"embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4, "layer_type": "basic"}
+HGNET = {
+    "model_type": "hgnet_v2", "embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4,
+    "stem_channels": [3, 8, 8], "stage_in_channels": [8, 8, 8, 16], "stage_mid_channels": [8] * 4,
+    "stage_out_channels": [8, 8, 16, 16], "stage_num_blocks": [1] * 4, "stage_numb_of_layers": [1] * 4,
+    "out_indices": [2, 3, 4],
+}  # fmt: skip
+QUERIES = {
+    "d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "num_queries": 12, "dropout": 0.0,
+    "auxiliary_loss": True,
+}  # fmt: skip
+HYBRID = {
+    **QUERIES, "encoder_hidden_dim": 16, "encoder_in_channels": [8, 16, 16], "decoder_in_channels": [16] * 3,
+    "hidden_expansion": 0.5, "backbone_config": {**RESNET, "model_type": "rt_detr_resnet", "out_indices": [2, 3, 4]},
+}  # fmt: skip
+
+DETECTORS: dict[str, dict[str, Any]] = {
+    "conditional_detr": {**QUERIES, "backbone_config": {**RESNET, "model_type": "resnet", "out_indices": [4]}},
+    "d_fine": {**HYBRID, "backbone_config": HGNET},
+    "deformable_detr": {**QUERIES, "backbone_config": {**RESNET, "model_type": "resnet", "out_indices": [2, 3, 4]}},
+    "detr": {**QUERIES, "backbone_config": {**RESNET, "model_type": "resnet", "out_indices": [1, 2, 3, 4]}},
+    "rt_detr": HYBRID,
+    "rt_detr_v2": HYBRID,
+}
 TASK = {"task_inputs": [7, 3, 1, 0, 0, 0, 0, 0]}
 """What OneFormer's processor adds: tokens, as many as ``task_seq_len``."""
 
@@ -69,9 +94,10 @@ def save(model_type: str, classes: int, folder: Path, dtype: torch.dtype = torch
     """Save a tiny model with varied weights, as a hub folder would be, and return it in evaluation mode."""
     import transformers
 
-    config = {**SEMANTIC, **MASKS}[model_type]
+    config = {**SEMANTIC, **MASKS, **DETECTORS}[model_type]
     settings = transformers.AutoConfig.for_model(model_type, num_labels=classes, **config)
-    kind = "Universal" if model_type in MASKS else "Semantic"
-    model = stir(getattr(transformers, f"AutoModelFor{kind}Segmentation").from_config(settings)).to(dtype)
+    kind = {**dict.fromkeys(MASKS, "UniversalSegmentation"), **dict.fromkeys(DETECTORS, "ObjectDetection")}
+    architecture = getattr(transformers, f"AutoModelFor{kind.get(model_type, 'SemanticSegmentation')}")
+    model = stir(architecture.from_config(settings)).to(dtype)
     model.save_pretrained(folder)
     return model.eval()

@@ -25,6 +25,7 @@ from densekd.data.transforms import RandomScaledCrop, ResizeKeepRatio, photometr
 from densekd.data.unlabelled import has_labels
 from densekd.distiller import Distiller
 from densekd.errors import RecipeError
+from densekd.folding import fold_batch_norms
 from densekd.inference import Inference, Window
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
@@ -36,10 +37,11 @@ from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
-from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TermSpec
+from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TeacherSpec, TermSpec
 from densekd.taps import Taps
 from densekd.tasks import Detection, NoTask, Segmentation, balanced_weights
-from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
+from densekd.teacher import Frozen
+from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths, teacher_paths
 
 Files = SegmentationFiles | DetectionFiles
 Views = TrainingSet | DetectionTrainingSet
@@ -87,16 +89,20 @@ def build(recipe: Recipe) -> Built:
     if recipe.teacher is not None:
         teacher = map_classes(recipe.teacher, build_teacher(recipe.teacher, len(classes.names)), classes)
     labels: Literal["present", "absent"] = "present" if has_labels(training) else "absent"
+    size = recipe.augment.crop or _PROBE
     scored_as = build_task(recipe, training)
     task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
-    distiller = Distiller(student, teacher, task, terms, _optimisation(recipe))
+    frozen = None if teacher is None or recipe.teacher is None else freeze(recipe.teacher, teacher, terms, size)
+    distiller = Distiller(student, frozen, task, terms, _optimisation(recipe))
+    if recipe.training.compile == "inductor":
+        distiller.compile_student()
     scored = None
     if teacher is not None:
         with _at_rest(teacher):
-            scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *(recipe.augment.crop or _PROBE))) else None
+            scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
     views = build_training_set(recipe, training)
-    return Built(distiller, views, validation, package_config(recipe, student, classes), scored)
+    return Built(distiller, views, validation, package_config(recipe, student, training), scored)
 
 
 def build_files(spec: DataSpec, split: str) -> Files:
@@ -305,6 +311,13 @@ def build_terms(
     return terms
 
 
+def freeze(spec: TeacherSpec, teacher: nn.Module, terms: Mapping[str, Term | Context], crop: tuple[int, int]) -> Frozen:
+    """Make the teacher as cheap as it can be without changing what it teaches: see :mod:`densekd.folding`."""
+    read = teacher_paths(terms)
+    fold_batch_norms(teacher.eval(), read, torch.rand(1, 3, *crop))
+    return Frozen(teacher, read, spec.precision, spec.compile)
+
+
 def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
     """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
     with _at_rest(model):
@@ -323,15 +336,16 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
         model.train(mode)
 
 
-def package_config(recipe: Recipe, student: nn.Module, classes: Classes) -> PackageConfig:
+def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageConfig:
     """Say what the exported student is; the auxiliary head stays behind."""
     assert recipe.student.model is not None
     name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
     if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
         options["auxiliary_channels"] = 0
-    palette = [list(colour) for colour in classes.palette]
-    names, void = list(classes.names), classes.ignore_index
-    return PackageConfig(name, options, names, palette, void, recipe.data.resize)
+    palette = [list(colour) for colour in files.classes.palette]
+    names, void = list(files.classes.names), files.classes.ignore_index
+    categories = files.categories if isinstance(files, DetectionFiles) else ()
+    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories)
 
 
 def _contexts(specs: Iterable[TermSpec]) -> dict[str, str]:

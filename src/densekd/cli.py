@@ -13,7 +13,7 @@ from rich.console import Console
 from densekd.errors import UserError
 
 app = typer.Typer(
-    help="Distil big segmentation models into small ones that ship.",
+    help="Distil big segmentation and detection models into small ones that ship.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -114,7 +114,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
     submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
-    """Write label PNGs and colour overlays, or the files of a benchmark's submission."""
+    """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
     from densekd.evaluation import predict_folder, write_submission
     from densekd.inspection import open_predictor
 
@@ -125,7 +125,8 @@ def predict(
         console.print(f"{count} images: {out}", highlight=False, soft_wrap=True)
         return
     count = predict_folder(predict, images, out)
-    console.print(f"{count} images: {out / 'labels'}, {out / 'overlays'}", highlight=False, soft_wrap=True)
+    written = ", ".join(str(out / name) for name in predict.writes)
+    console.print(f"{count} images: {written}", highlight=False, soft_wrap=True)
 
 
 @app.command()

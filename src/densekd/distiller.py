@@ -9,8 +9,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from densekd.optim import Joint, Optimisation, make_optimiser, make_schedule
-from densekd.taps import Frozen, Taps
-from densekd.terms import Context, Term, paths
+from densekd.taps import Taps
+from densekd.teacher import Frozen
+from densekd.terms import Context, Term, paths, teacher_paths
 
 
 class Task(Protocol):
@@ -33,7 +34,8 @@ class Distiller(L.LightningModule):
 
     Args:
         student: takes float RGB in [0, 1], ``[B, 3, H, W]``.
-        teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints.
+        teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints. One that is
+            :class:`densekd.teacher.Frozen` already stays as it is.
         task: see :mod:`densekd.tasks`.
         terms: name -> term, or context that the terms after it name as a student tap.
         optimisation: see :class:`densekd.optim.Optimisation`.
@@ -59,12 +61,16 @@ class Distiller(L.LightningModule):
         self._taps = Taps(student, dict.fromkeys(taps))
         self.teacher: Frozen | None = None
         if teacher is not None:
-            frozen: nn.Module = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.teacher = Frozen(frozen, dict.fromkeys(p for term in terms.values() for p in paths(term.taps.teacher)))
+            teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.teacher = teacher if isinstance(teacher, Frozen) else Frozen(teacher, teacher_paths(terms))
         # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
         # remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
         self._ddp_params_and_buffers_to_ignore = others
+
+    def compile_student(self) -> None:
+        """Run the student by ``torch.compile`` from now on, in training alone."""
+        self._taps = Taps(self.student, self._taps.specs, "inductor")
 
     def on_fit_start(self) -> None:
         """Let what losses remember begin equal on all processes."""
@@ -111,7 +117,9 @@ class Distiller(L.LightningModule):
     ) -> None:
         """Clip each part of a joint optimiser by its own norm: a critic does not shorten the student's step."""
         for part in optimizer.parts if isinstance(optimizer, Joint) else [optimizer]:
-            self.clip_gradients(part, gradient_clip_val, gradient_clip_algorithm)
+            if gradient_clip_val:
+                # Lightning's own door refuses fused optimisers under bf16 for the sake of fp16, which scales gradients.
+                self.trainer.precision_plugin.clip_grad_by_norm(part, gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and the per-step schedule."""

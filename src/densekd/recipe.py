@@ -44,7 +44,7 @@ class _Part(BaseModel):
 
 
 class ModelSpec(_Part):
-    """A student or teacher."""
+    """A student, or what a teacher is."""
 
     model: str | None = Field(
         None,
@@ -61,6 +61,18 @@ class ModelSpec(_Part):
         description="of a teacher that tells other classes apart: for each class of the data those of the teacher "
         "that it consists of, by number, or by name where its package knows names",
     )
+
+
+class TeacherSpec(ModelSpec):
+    """A teacher, and how it is run."""
+
+    precision: Literal["training", "32", "bf16"] = Field("training", description="training: the student's")
+    compile: Literal["none", "inductor"] = Field("none", description="inductor: run by torch.compile")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
 
 
 class DataSpec(_Part):
@@ -233,6 +245,7 @@ class TrainingSpec(_Part):
 
     steps: int = Field(ge=1, description="optimiser steps")
     precision: Literal["32", "bf16"] = "32"
+    compile: Literal["none", "inductor"] = Field("none", description="inductor: the student runs by torch.compile")
     accumulate: int = Field(1, ge=1, description="parts that a batch is split into")
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
     seed: int = Field(0, ge=0, le=2**32 - 1)
@@ -254,7 +267,7 @@ class Recipe(_Part):
     data: DataSpec
     augment: AugmentSpec = AugmentSpec()
     student: ModelSpec
-    teacher: ModelSpec | None = None
+    teacher: TeacherSpec | None = None
     distill: tuple[TermSpec, ...] = ()
     task: TaskSpec = TaskSpec()
     evaluation: EvaluationSpec = EvaluationSpec()

@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the best validation mIoU."""
+        """The checkpoint with the best validation score."""
         return self.path / "checkpoints" / "best.ckpt"
 
     @property

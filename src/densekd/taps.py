@@ -1,15 +1,17 @@
-"""Taps: read tensors inside a model by path, without touching the model; and a teacher that stays as it is."""
+"""Taps: read tensors inside a model by path, without touching the model."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
+
+Compile = Literal["none", "inductor"]
 
 _PATH = re.compile(r"^(?P<module>[\w.\-]*)(@(?P<call>\d+))?(\[(?P<item>\w+)\])?$")
 
@@ -27,6 +29,10 @@ class _Record(NamedTuple):
     versions: dict[int, int]
 
 
+class _Enough(BaseException):
+    """The deepest tap was read."""
+
+
 class Taps:
     """Run a model and collect tensors on the way: ``Taps(model, paths)(images) -> (output, {path: tensor})``.
 
@@ -38,15 +44,24 @@ class Taps:
     Args:
         model: any module.
         paths: the paths to read; each is a key of the result.
+        compile: ``inductor``: run the model by ``torch.compile``.
 
     Raises:
         RecipeError: a path that is malformed or names no module of the model.
     """
 
-    def __init__(self, model: nn.Module, paths: Iterable[str]) -> None:
+    def __init__(self, model: nn.Module, paths: Iterable[str], compile: Compile = "none") -> None:
         self.model = model
         self.short = {"logits": "", **getattr(model, "taps", {})}
         self.specs = {path: self._parse(path) for path in paths}
+        self._needed: dict[str, int] = {}
+        for name, call, _ in self.specs.values():
+            self._needed[name] = max(self._needed.get(name, 0), (call or 0) + 1)
+        self._records: dict[str, list[_Record]] = {}
+        self._stop: Literal["never", "deepest"] = "never"
+        self._compiled = compile == "inductor"
+        self._run = torch.compile(self._forward) if self._compiled else self._forward
+        self._reach = torch.compile(self._look) if self._compiled else self._look
 
     def __call__(self, *inputs: Any) -> tuple[Any, dict[str, Tensor]]:
         """Run the model once on ``inputs``.
@@ -55,17 +70,57 @@ class Taps:
             RecipeError: a module that did not run, or ran several times without ``@call``, or an output that is no
                 tensor or was changed in place later in the pass; the message lists the choices.
         """
-        records: defaultdict[str, list[_Record]] = defaultdict(list)
-        handles = [
-            self.model.get_submodule(name).register_forward_hook(_recorder(records[name]))
-            for name in {spec.module for spec in self.specs.values()}
-        ]
+        with self._hooks():
+            output, records = self._run(*inputs)
+        return output, self._picked(records)
+
+    def look(self, *inputs: Any) -> dict[str, Tensor]:
+        """Return the taps alone; nothing behind the deepest one is run.
+
+        A module without ``@call`` is taken to run once: whoever looks has called before.
+
+        Raises:
+            RecipeError: as a call.
+        """
+        # A compiled graph returns nothing else, so what lies behind the taps is dead code.
+        self._stop = "never" if self._compiled else "deepest"
         try:
-            output = self.model(*inputs)
+            with self._hooks():
+                records = self._reach(*inputs)
         finally:
+            self._stop = "never"
+        return self._picked(records)
+
+    def _forward(self, *inputs: Any) -> tuple[Any, dict[str, list[_Record]]]:
+        self._records = {name: [] for name in self._needed}
+        return self.model(*inputs), self._records
+
+    def _look(self, *inputs: Any) -> dict[str, list[_Record]]:
+        with suppress(_Enough):
+            self._forward(*inputs)
+        return self._records
+
+    @contextmanager
+    def _hooks(self) -> Iterator[None]:
+        hooks = {name: self._recorder(name) for name in self._needed}
+        handles = [self.model.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()]
+        try:
+            yield
+        finally:
+            self._records = {}
             for handle in handles:
                 handle.remove()
-        return output, {path: _pick(path, spec, records[spec.module]) for path, spec in self.specs.items()}
+
+    def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def record(module: nn.Module, inputs: Any, output: Any) -> None:
+            self._records[name].append(_record(output))
+            if self._stop == "deepest" and all(len(self._records[n]) >= k for n, k in self._needed.items()):
+                raise _Enough
+
+        return record
+
+    def _picked(self, records: Mapping[str, list[_Record]]) -> dict[str, Tensor]:
+        return {path: _pick(path, spec, records[spec.module]) for path, spec in self.specs.items()}
 
     def _parse(self, path: str) -> _Spec:
         match = _PATH.match(self.short.get(path, path))
@@ -81,39 +136,10 @@ class Taps:
         return _Spec(name, int(match["call"]) if match["call"] else None, match["item"])
 
 
-class Frozen(nn.Module):
-    """A teacher frozen for good: evaluation mode whatever calls ``.train()``, no gradient, absent from checkpoints.
-
-    Args:
-        model: the teacher; its parameters stop requiring gradients.
-        paths: the taps that are read.
-    """
-
-    def __init__(self, model: nn.Module, paths: Iterable[str]) -> None:
-        super().__init__()
-        self.model = model.requires_grad_(False)
-        self._taps = Taps(model, paths)
-        self.train(False)
-        self.register_state_dict_post_hook(_drop_own_state)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_supply_own_state)  # type: ignore[no-untyped-call]
-
-    def train(self, mode: bool = True) -> "Frozen":
-        """Stay in evaluation mode."""
-        del mode
-        return super().train(False)
-
-    # Not inference mode: its tensors may not be saved for the backward pass of a loss they enter.
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return ``{path: tensor}`` for ``images [B, 3, H, W]`` in [0, 1]."""
-        return self._taps(images)[1]
-
-
-def _recorder(records: list[_Record]) -> Callable[[nn.Module, Any, Any], None]:
-    def record(module: nn.Module, inputs: Any, output: Any) -> None:
-        records.append(_Record(output, {id(tensor): _version(tensor) for tensor in _tensors(output)}))
-
-    return record
+def _record(output: Any) -> _Record:
+    # A compiled graph has no versions: it keeps what a module returned, whatever happens to it in place.
+    tensors = [] if torch.compiler.is_compiling() else _tensors(output)
+    return _Record(output, {id(tensor): _version(tensor) for tensor in tensors})
 
 
 def _pick(path: str, spec: _Spec, records: list[_Record]) -> Tensor:
@@ -133,7 +159,7 @@ def _pick(path: str, spec: _Spec, records: list[_Record]) -> Tensor:
     value = output if spec.item is None else _item(path, spec.item, output)
     if not isinstance(value, Tensor):
         raise RecipeError(f"Tap '{path}' gives {_describe(value)}, not a tensor; choose an item.")
-    if versions.get(id(value)) != _version(value):
+    if versions and versions.get(id(value)) != _version(value):
         raise RecipeError(
             f"Tap '{path}': what '{spec.module or 'the model'}' returned was changed in place later in the pass, so "
             "its values are lost. Tap the module that changes it instead: the activation or the block that follows."
@@ -179,14 +205,3 @@ def _nearest_modules(name: str, modules: Mapping[str, nn.Module]) -> str:
     children = ", ".join(child for child, _ in modules[parent].named_children())
     near = get_close_matches(name, modules, n=1)
     return f"Modules in '{parent or 'the model'}': {children or 'none'}{f'; nearest: {near[0]!r}' if near else ''}."
-
-
-def _drop_own_state(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-    for key in [key for key in state if key.startswith(prefix)]:
-        del state[key]
-
-
-def _supply_own_state(module: nn.Module, state: dict[str, Any], prefix: str, *unused: Any) -> None:
-    """Answer a strict load with what is here already, since no checkpoint holds it."""
-    own = module.get_submodule("model").state_dict()
-    state.update({f"{prefix}model.{key}": value for key, value in own.items()})

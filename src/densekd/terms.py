@@ -153,6 +153,11 @@ def paths(tap: Tap) -> tuple[str, ...]:
     return (tap,) if isinstance(tap, str) else tap
 
 
+def teacher_paths(terms: Mapping[str, Term | Context]) -> list[str]:
+    """Return the paths that are read in the teacher, each once."""
+    return list(dict.fromkeys(path for term in terms.values() for path in paths(term.taps.teacher)))
+
+
 def make_adapter(kind: Adapter, student_channels: int, teacher_channels: int) -> nn.Module:
     """Build what turns ``[B, student_channels, H, W]`` into ``[B, teacher_channels, H, W]``.
 

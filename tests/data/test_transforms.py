@@ -5,7 +5,15 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from densekd.data.transforms import RandomBrightness, RandomScaledCrop, photometric_distortion
+from densekd.data.transforms import (
+    Limits,
+    RandomBrightness,
+    RandomScaledCrop,
+    ResizeKeepRatio,
+    limited_size,
+    limits_factor,
+    photometric_distortion,
+)
 
 VOID = 255
 
@@ -178,3 +186,42 @@ def test_brightness_adds_and_clips() -> None:
         assert torch.equal(same, label)
         shifts.add(shift)
     assert min(shifts) < -20 < 20 < max(shifts)
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "factor", "expected"),
+    [
+        ((480, 640), (800, 1333), 800 / 480, (800, 1067)),  # COCO's usual picture in mmdetection
+        ((427, 640), (800, 1333), 800 / 427, (800, 1199)),
+        ((640, 360), (800, 1333), 1333 / 640, (1333, 750)),
+        ((300, 1000), (800, 1333), 1.333, (400, 1333)),
+        ((1200, 1600), (800, 1333), 800 / 1200, (800, 1067)),
+        ((480, 640), (240,), 0.5, (240, 320)),
+        ((1, 4000), (800, 1000), 0.25, (1, 1000)),
+    ],
+)
+def test_sizes_within_limits_are_mmdetection_s(
+    size: tuple[int, int], limits: Limits, factor: float, expected: tuple[int, int]
+) -> None:
+    assert limits_factor(size, limits) == pytest.approx(factor, rel=1e-12)
+    assert limited_size(size, limits) == expected
+
+
+def test_boxes_are_resized_by_the_ratio_of_the_sizes() -> None:
+    image = tv_tensors.Image(torch.randint(256, (3, 427, 640), dtype=torch.uint8))
+    corners = torch.tensor([[10.0, 20, 30, 40], [0, 0, 640, 427]])
+    boxes = tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=(427, 640))
+    resized, moved, other = ResizeKeepRatio((200, 200), 1333)(image, boxes, torch.tensor([5]))
+    assert resized.shape == (3, 200, 300)
+    assert moved.canvas_size == (200, 300)
+    factor = torch.tensor([300 / 640, 200 / 427] * 2)
+    torch.testing.assert_close(moved.as_subclass(Tensor), corners * factor, rtol=1e-6, atol=0)
+    assert torch.equal(other, torch.tensor([5]))
+
+
+def test_the_shorter_side_s_limit_is_drawn_evenly_with_both_ends() -> None:
+    image = tv_tensors.Image(torch.zeros(3, 10, 12, dtype=torch.uint8))
+    resize = ResizeKeepRatio((10, 13))
+    counts = torch.bincount(torch.tensor([resize(image).shape[-2] for _ in range(1200)]), minlength=14)
+    assert counts[:10].sum() == 0
+    assert counts[10:].tolist() == pytest.approx([300] * 4, abs=60)  # four standard deviations

@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
 from golden_models import FOLDER, stored
 
-from densekd.kernels.atss import atss, box_diou, box_iou, grid_anchors, near_misses
+from densekd.kernels.anchors import Anchors
+from densekd.kernels.atss import atss, box_diou, box_iou, near_misses
 
 GOLDEN = "mmdet_gfl_r50_fpn"
 SIZES, STRIDES = ((16, 20), (8, 10), (4, 5), (2, 3), (1, 2)), (8, 16, 32, 64, 128)
@@ -22,7 +23,7 @@ BACKGROUND = 80
 
 
 def anchors_of(dtype: torch.dtype = torch.float32) -> Tensor:
-    return grid_anchors(SIZES, STRIDES, 8, torch.zeros((), dtype=dtype))
+    return torch.cat(Anchors(STRIDES, (8.0,))([torch.zeros(1, 1, *size, dtype=dtype) for size in SIZES]))
 
 
 def random_boxes(count: int, seed: int) -> Tensor:

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# The width of a box that is one pixel wide, but for the rounding of its float32 corners.
+_PIXEL = 1 - 1e-3
+
 
 class Annotations(NamedTuple):
     """The boxes of one image at its original size: all of them, as scorers want; what is learnt :func:`learnt` says.
@@ -55,7 +58,7 @@ def learnable(truth: Annotations, size: tuple[int, int]) -> np.ndarray:
     sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
     inside = clipped(truth.boxes, size)
     visible = inside[:, 2:] > inside[:, :2]
-    keep: np.ndarray = ~truth.crowd & (truth.area > 0) & (sides >= 1).all(1) & visible.all(1)
+    keep: np.ndarray = ~truth.crowd & (truth.area > 0) & (sides >= _PIXEL).all(1) & visible.all(1)
     return keep
 
 

@@ -54,7 +54,7 @@ def _description(root: Path) -> Path:
     found = [root / "data.yaml"] if (root / "data.yaml").is_file() else sorted(root.glob("*.yaml"))
     if len(found) != 1:
         there = f"there are {', '.join(path.name for path in found)}" if found else "there is none"
-        raise UserError(f"{root}: one data.yaml with 'names', 'train' and 'val' is needed; {there}.")
+        raise UserError(f"{root}: looked for one data.yaml with 'names', 'train' and 'val'; {there}.")
     return found[0]
 
 

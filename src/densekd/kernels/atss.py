@@ -8,26 +8,6 @@ from torch import Tensor
 NOBODY = -1
 
 
-def grid_anchors(sizes: Sequence[Sequence[int]], strides: Sequence[int], scale: float, like: Tensor) -> Tensor:
-    """Return one square anchor for each position of each level, row by row, levels in their order.
-
-    Args:
-        sizes: height and width of each level's map.
-        strides: pixels between the positions of each level; the first lies at 0.
-        scale: the side of an anchor in strides.
-        like: gives device and precision.
-
-    Returns:
-        ``[A, 4]``: ``(x1, y1, x2, y2)`` in pixels.
-    """
-    levels = []
-    for (H, W), stride in zip(sizes, strides, strict=True):
-        x, y = (torch.arange(n, device=like.device, dtype=like.dtype) * stride for n in (W, H))
-        centres = torch.stack((x.repeat(H), y.repeat_interleave(W)), 1)
-        levels.append(torch.cat((centres - scale * stride / 2, centres + scale * stride / 2), 1))
-    return torch.cat(levels)
-
-
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the overlap of each pair of ``[A, 4]`` and ``[N, 4]`` over their union, ``[A, N]`` in [0, 1].
 

@@ -6,7 +6,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from densekd.kernels.atss import atss, grid_anchors, near_misses
+from densekd.kernels.anchors import Anchors
+from densekd.kernels.atss import atss, near_misses
 from densekd.kernels.processes import mean_over_processes
 from densekd.kernels.softmax_kl import softmax_kl
 from densekd.losses.inputs import Boxes, require_boxes, require_one_shape, require_positive, widen
@@ -56,11 +57,11 @@ class LD(nn.Module):
             if value not in choices:
                 raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
         self.temperature, self.region, self.divisor = temperature, region, divisor
-        self.strides, self.anchor_scale = tuple(strides), anchor_scale
+        self.anchors = Anchors(tuple(strides), (anchor_scale,))
 
     def forward(self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], target: Boxes | None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
-        L = len(self.strides)
+        L = len(self.anchors.strides)
         if {len(student), len(teacher)} != {2 * L}:
             raise ValueError(f"ld needs {L} maps of classes, then {L} of distributions; got {len(student)} in all")
         weights = self.weights(student[:L], require_boxes(target, len(student[0])))
@@ -77,9 +78,8 @@ class LD(nn.Module):
     @torch.no_grad()
     def weights(self, cls: tuple[Tensor, ...], target: Boxes) -> Tensor:
         """Return w of every position of the levels, ``[B, A]``, 0 outside of the region."""
-        sizes = [x.shape[2:] for x in cls]
-        per_level = [H * W for H, W in sizes]
-        anchors = grid_anchors(sizes, self.strides, self.anchor_scale, widen(cls[0]))
+        levels = self.anchors(cls)
+        per_level, anchors = [len(level) for level in levels], torch.cat(levels)
         images = [boxes.to(anchors) for boxes in target.boxes]
         if self.region == "valuable":
             return torch.stack([near_misses(anchors, per_level, boxes, SHARE) for boxes in images]) / 4

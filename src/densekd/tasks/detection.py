@@ -33,7 +33,12 @@ class Detection(nn.Module):
         self.num_classes = num_classes
 
     def student_taps(self, student: nn.Module) -> list[str]:
-        """Return nothing: the loss reads the output alone."""
+        """Return nothing: the loss reads the output alone.
+
+        Raises:
+            UserError: a student that is no detector.
+        """
+        _detector(student)
         return []
 
     def images(self, batch: Mapping[str, Any]) -> Tensor:

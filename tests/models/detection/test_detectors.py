@@ -13,7 +13,7 @@ from densekd.boxes import Boxes, Detections
 from densekd.errors import RecipeError
 from densekd.lookup import construct
 from densekd.models import find_model
-from densekd.models.detection.anchors import from_deltas
+from densekd.models.detection.coding import from_deltas
 from densekd.models.detection.dense import Maps, matched, paired_iou
 from densekd.models.detection.faster_rcnn import regions
 from densekd.models.detection.gfl import gfl

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.boxes import Boxes, Detections
-from densekd.models.detection.anchors import clip
+from densekd.models.detection.coding import clip
 from densekd.models.detection.selection import Selection, best_of_level, joined, suppress
 
 

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, roi_align
 
 from densekd.boxes import Boxes, Detections
+from densekd.kernels.anchors import Anchors
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.anchors import Anchors, clip, from_deltas, to_deltas
 from densekd.models.detection.assignment import BestOverlap, draw
+from densekd.models.detection.coding import clip, from_deltas, to_deltas
 from densekd.models.detection.dense import rows, small
 from densekd.models.detection.detector import Detector, Learns
 from densekd.models.detection.neck import FPN

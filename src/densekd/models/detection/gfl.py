@@ -5,11 +5,12 @@ from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from densekd.boxes import Boxes, Detections
+from densekd.kernels.anchors import Anchors
 from densekd.kernels.atss import atss
 from densekd.kernels.integral import integral
 from densekd.kernels.processes import mean_over_processes
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.anchors import Anchors, centres, from_distances, to_distances
+from densekd.models.detection.coding import centres, from_distances, to_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,

@@ -5,10 +5,11 @@ from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
 from densekd.boxes import Boxes, Detections
+from densekd.kernels.anchors import Anchors
 from densekd.kernels.processes import mean_over_processes
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.anchors import Anchors, from_deltas, to_deltas
 from densekd.models.detection.assignment import IGNORED, BestOverlap
+from densekd.models.detection.coding import from_deltas, to_deltas
 from densekd.models.detection.dense import (
     Maps,
     classifier,

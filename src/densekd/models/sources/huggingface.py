@@ -10,6 +10,7 @@ import torch
 
 from densekd.errors import RecipeError, UserError, suggest
 from densekd.lookup import optional_import
+from densekd.models.sources.detector import DETECTORS, DetectorKind, TransformerDetector
 from densekd.models.sources.transformer import BACKBONE, MASKS, SEMANTIC, Kind, Transformer
 
 _PROCESSOR = (
@@ -24,8 +25,8 @@ def huggingface(
     config: dict[str, Any] | None = None,
     processor: dict[str, Any] | None = None,
     weights: Literal["none", "body", "all"] = "none",
-) -> Transformer:
-    """Build a segmentation model of transformers, or of a config that is a mere backbone's, a model of features.
+) -> Transformer | TransformerDetector:
+    """Build a segmenter or detector of transformers, or of a config that is a mere backbone's, a model of features.
 
     Only safetensors are read, and no code that comes with a model is run.
 
@@ -55,9 +56,9 @@ def huggingface(
     if weights != "all" and kind is not BACKBONE:
         settings.num_labels = num_classes
     if weights == "none":
-        return Transformer(architecture(settings), processor or {}, kind)
+        return _wrapped(architecture(settings), processor or {}, kind)
     module, fresh = _pretrained(architecture, name, settings)
-    model = Transformer(module, processor or {}, kind)
+    model = _wrapped(module, processor or {}, kind)
     if fresh:
         some = ", ".join(fresh[:_SHOWN]) + (", ..." if len(fresh) > _SHOWN else "")
         note = f"hf:{name}: {len(fresh)} weights of the model are not in its files: {some}"
@@ -69,30 +70,47 @@ def huggingface(
 
 def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
     """Return the library's config of a model type; a copy, since the library keeps and changes what it is given."""
-    known = (*SEMANTIC, *MASKS)
+    known = (*SEMANTIC, *MASKS, *DETECTORS)
     if name not in known:
         raise RecipeError(f"hf:{name}: with 'config', a model type stands behind the colon. {suggest(name, known)}")
+    if config.get("backbone") and not config.get("backbone_config"):
+        raise RecipeError(
+            f"hf:{name}: config: a backbone's name may have to be looked up on the hub; describe it in "
+            "'backbone_config', for instance {model_type: timm_backbone, backbone: resnet50, out_indices: [2, 3, 4]}."
+        )
     try:
         return library.AutoConfig.for_model(name, **copy.deepcopy(config))
     except Exception as error:  # the library checks its configs in many ways
         raise RecipeError(f"hf:{name}: config: {' '.join(str(error).split())}") from error
 
 
-def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, Kind]:
+def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, Kind | DetectorKind]:
     """Return the library's class for a config, and how its models are read."""
     kind = settings.model_type
     if kind in SEMANTIC:
         return library.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING[type(settings)], SEMANTIC[kind]
     if kind in MASKS:
         return library.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING[type(settings)], MASKS[kind]
+    if kind in DETECTORS:
+        # Denoising queries want labels in the forward; anchors and positions are those of whatever size comes.
+        for entry, value in (("num_denoising", 0), ("eval_size", None), ("anchor_image_size", None)):
+            if hasattr(settings, entry):
+                setattr(settings, entry, value)
+        return library.MODEL_FOR_OBJECT_DETECTION_MAPPING[type(settings)], DETECTORS[kind]
     if type(settings) in library.MODEL_FOR_BACKBONE_MAPPING:
         depth = len(settings.stage_names) - 1
         settings.out_indices = [(k + 1) * depth // 4 for k in range(4)]
         return library.MODEL_FOR_BACKBONE_MAPPING[type(settings)], BACKBONE
     raise RecipeError(
-        f"hf:{name}: a model of type '{kind}' neither segments semantically nor is it a backbone. Known: "
-        f"{', '.join(sorted((*SEMANTIC, *MASKS)))}, and the library's backbones."
+        f"hf:{name}: a model of type '{kind}' neither segments semantically nor detects, nor is it a backbone. Known: "
+        f"{', '.join(sorted((*SEMANTIC, *MASKS, *DETECTORS)))}, and the library's backbones."
     )
+
+
+def _wrapped(module: Any, processor: dict[str, Any], kind: Kind | DetectorKind) -> Transformer | TransformerDetector:
+    if isinstance(kind, DetectorKind):
+        return TransformerDetector(module, processor, kind)
+    return Transformer(module, processor, kind)
 
 
 def _pretrained(architecture: Any, name: str, settings: Any) -> tuple[Any, tuple[str, ...]]:

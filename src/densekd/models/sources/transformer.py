@@ -91,11 +91,9 @@ class Transformer(nn.Module):
     def packaged(self) -> tuple[str, dict[str, Any]]:
         """Return the name and options that rebuild this model without a file, and without auxiliary head."""
         config = self.network.config
-        content = json.loads(config.to_json_string(use_diff=True))
+        content = entries(config)
         if "use_auxiliary_head" in config.to_dict():
             content["use_auxiliary_head"] = False
-        for key in ("model_type", "transformers_version", "architectures", "dtype", "id2label", "label2id"):
-            content.pop(key, None)
         return f"hf:{config.model_type}", {"config": content, "processor": self.processor}
 
     def forward(self, images: Tensor) -> Any:
@@ -112,6 +110,14 @@ class Transformer(nn.Module):
             return Fit(patch)
         size = self.network.config.image_size
         return Fit(size=(size, size) if isinstance(size, int) else (size[0], size[1]))
+
+
+def entries(config: Any) -> dict[str, Any]:
+    """Return the entries of a library's config that differ from its type's defaults, classes and versions left out."""
+    content: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
+    for key in ("model_type", "transformers_version", "architectures", "dtype", "id2label", "label2id"):
+        content.pop(key, None)
+    return content
 
 
 def convention_of(processor: Processor) -> Convention:

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from densekd.models.detection.anchors import (
-    Anchors,
+from densekd.kernels.anchors import Anchors
+from densekd.models.detection.coding import (
     centres,
     clip,
     from_deltas,

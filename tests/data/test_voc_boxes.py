@@ -1,0 +1,120 @@
+"""Pascal VOC's boxes are found and read; whatever is wrong is named with its file."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from trees import make_voc_boxes, picture, voc_xml, write
+
+from densekd.data import DATASETS
+from densekd.data.detection import DetectionFiles, joined
+from densekd.data.voc_boxes import voc_boxes
+from densekd.errors import UserError
+
+
+@pytest.mark.parametrize("home", [".", "VOCdevkit/VOC2007", "VOCdevkit/VOC2012", "VOC2007", "VOC2012"])
+def test_a_layout_is_found(tmp_path: Path, home: str) -> None:
+    make_voc_boxes(tmp_path / home)
+    files = DATASETS["voc-boxes"](tmp_path, "trainval")
+    assert isinstance(files, DetectionFiles)
+    assert [(item.stem, item.number, item.size) for item in files.items] == [
+        ("000005", 1, (64, 128)),
+        ("000012", 2, (64, 128)),
+    ]
+    assert [item.stem for item in voc_boxes(tmp_path, "test").items] == ["000001"]
+
+
+def test_corners_are_counted_from_one_and_include_the_last_pixel(tmp_path: Path) -> None:
+    files = voc_boxes(make_voc_boxes(tmp_path / "VOC2007").parent, "trainval")
+    boxes, labels, crowd, area = files.items[1].truth
+    assert boxes.tolist() == [[0, 0, 128, 64], [8, 4, 9, 5], [2, 3, 10, 20]]
+    assert [files.classes.names[label] for label in labels] == ["dog", "person", "dog"]
+    assert crowd.tolist() == [False, False, True]
+    assert area.tolist() == [128 * 64, 1, 8 * 17]
+    assert files.items[0].truth.boxes.shape == (0, 4)
+    assert files.image(1).shape == (64, 128, 3)
+
+
+def test_both_years_want_a_choice_and_join(tmp_path: Path) -> None:
+    for year in ("VOC2007", "VOC2012"):
+        make_voc_boxes(tmp_path / "VOCdevkit" / year)
+    with pytest.raises(UserError, match=r"holds VOC2007 and VOC2012; say which: a split is written 'VOC2007/trainval'"):
+        voc_boxes(tmp_path, "trainval")
+    parts = [voc_boxes(tmp_path, f"{year}/trainval") for year in ("VOC2007", "VOC2012")]
+    assert [str(item.image).count("VOC2012") for item in joined(parts).items] == [0, 0, 1, 1]
+
+
+def test_classes_are_the_twenty_the_files_or_said(tmp_path: Path) -> None:
+    home = make_voc_boxes(tmp_path)
+    files = voc_boxes(tmp_path, "test")
+    assert len(files.classes.names) == 20
+    assert files.classes.names[0] == "aeroplane"
+    assert len(files.classes.palette) == 20
+    assert files.categories == tuple(range(20))
+    # A class that only another split has counts as well.
+    (home / "Annotations/000012.xml").write_text(voc_xml([("zebra", (1, 1, 5, 5), 0)]))
+    assert voc_boxes(tmp_path, "test").classes.names == ("dog", "person", "zebra")
+    (tmp_path / "classes.json").write_text(json.dumps({"names": ["person", "dog"]}))
+    assert voc_boxes(tmp_path, "test").items[0].truth.labels.tolist() == [1, 0, 1]
+    with pytest.raises(UserError, match=r"000012\.xml: 'zebra' is no class; known are person, dog\. Add it to classes"):
+        voc_boxes(tmp_path, "trainval")
+
+
+@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>", "<size><width/></size>"])
+def test_a_size_that_is_not_said_is_the_file_s(tmp_path: Path, size: str) -> None:
+    home = make_voc_boxes(tmp_path)
+    (home / "Annotations/000001.xml").write_text(f"<annotation>{size}</annotation>")
+    write(picture(0, (30, 50)), home / "JPEGImages/000001.jpg")
+    assert voc_boxes(tmp_path, "test").items[0].size == (30, 50)
+
+
+def test_other_suffixes_are_found(tmp_path: Path) -> None:
+    home = make_voc_boxes(tmp_path)
+    (home / "JPEGImages/000001.jpg").unlink()
+    write(picture(0), home / "JPEGImages/000001.png")
+    assert voc_boxes(tmp_path, "test").items[0].image == home / "JPEGImages/000001.png"
+
+
+BOX = "<xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax>"
+
+
+@pytest.mark.parametrize(
+    ("breaks", "message"),
+    [
+        (lambda home: (home / "Annotations/000001.xml").write_text("<annotation>"), "000001.xml: not readable as XML"),
+        (lambda home: (home / "Annotations/000001.xml").unlink(), "000001.xml: missing, though a list of"),
+        (lambda home: (home / "JPEGImages/000001.jpg").unlink(), "000001.jpg: missing, though a list of"),
+        (
+            lambda home: (home / "ImageSets/Main/test.txt").unlink(),
+            "test.txt: no such list of images",
+        ),
+        (lambda home: (home / "ImageSets/Main/test.txt").write_text("\n"), "test.txt: the list is empty"),
+        (lambda home: shutil.rmtree(home / "Annotations"), "Pascal VOC annotations not found; looked for"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path: Path, breaks: Callable[[Path], None], message: str) -> None:
+    home = make_voc_boxes(tmp_path)
+    breaks(home)
+    with pytest.raises(UserError) as caught:
+        voc_boxes(tmp_path, "test")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"<name/><bndbox>{BOX}</bndbox>",
+        f"<bndbox>{BOX}</bndbox>",
+        "<name>dog</name>",
+        f"<name>dog</name><bndbox>{BOX.replace('<xmin>1', '<xmin>one')}</bndbox>",
+        f"<name>dog</name><bndbox>{BOX.replace('<xmin>1', '<xmin>nan')}</bndbox>",
+        f"<name>dog</name><difficult>maybe</difficult><bndbox>{BOX}</bndbox>",
+    ],
+)
+def test_a_malformed_object_is_named(tmp_path: Path, content: str) -> None:
+    home = make_voc_boxes(tmp_path)
+    (home / "Annotations/000001.xml").write_text(f"<annotation><object>{content}</object></annotation>")
+    with pytest.raises(UserError, match=r"000001\.xml: object 1 \('(dog)?'\) needs a 'name' and a 'bndbox'"):
+        voc_boxes(tmp_path, "test")
