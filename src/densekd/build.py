@@ -298,6 +298,9 @@ def build_terms(
         behind = _behind(spec, contexts)
         levels = [(learnt[s], taught[t]) for s, t in zip(paths(behind.student), paths(behind.teacher), strict=True)]
         supplied = facts | _measured(behind, levels, size)
+        loss = resolve(spec.method, LOSSES, "loss")
+        if recipe.augment.crop is None and "teacher_size" in inspect.signature(loss).parameters:
+            raise RecipeError(f"distill.{name}: {spec.method} is made for maps of one size; these images have many.")
         term = _build_term(behind, levels, supplied, f"distill.{name}")
         value = _try_out(term, learnt, taught, target, f"distill.{name}")
         if labels == "absent" and not value:
