@@ -3,16 +3,20 @@
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
-from densekd.data.segmentation import EvaluationSet, Sample, TrainingSet, as_batch, evaluation_batch
+from densekd.data.segmentation import EvaluationSet, Sample, as_batch, evaluation_batch
 
 
-def training_loader(dataset: TrainingSet, sampler: StepSampler, workers: int) -> "StatefulDataLoader[Sample]":
-    """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers."""
-    return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=as_batch, **_workers(workers))
+def training_loader(dataset: Dataset[Any], sampler: StepSampler, workers: int) -> "StatefulDataLoader[Sample]":
+    """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers.
+
+    Samples are put together by the dataset's own ``collate``, if it has one.
+    """
+    collate = getattr(dataset, "collate", as_batch)
+    return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=collate, **_workers(workers))
 
 
 def evaluation_loader(
