@@ -239,12 +239,15 @@ def data_shard(
     from rich.progress import track
 
     from densekd.build import build_files
+    from densekd.data.files import SegmentationFiles
     from densekd.data.shards import write_shards
     from densekd.recipe import load_recipe
 
     data = load_recipe(_recipe_file(recipe), overrides or ()).data
     for split in dict.fromkeys((data.train, data.val)):
         files = build_files(data, split)
+        if not isinstance(files, SegmentationFiles):
+            raise UserError(f"{data.dataset}: shards hold label maps, and this data has boxes; train from it as it is.")
         for _ in track(
             write_shards(files, split, out, megabytes, images), f"packing {split}", len(files), transient=True
         ):

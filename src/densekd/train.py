@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from densekd.build import Built, Cache, build
+from densekd.build import Built, Cache, Files, build
 from densekd.callbacks import Checkpoints, FiniteGuard, StepSeeds
-from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader, evaluation_set, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.errors import RecipeError, UserError
-from densekd.evaluation import Predictor, agreement, evaluate, sample_pictures, scoring_of
+from densekd.evaluation import agreement, evaluate, predictor, sample_pictures, scoring_of, thinned
 from densekd.evaluation.pictures import confusion_picture
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
@@ -29,6 +28,7 @@ from densekd.replay import fill, gigabytes
 from densekd.report import write_report
 from densekd.runs import Existing, RunFolder, is_first_process, prepare_run
 from densekd.tasks import as_float
+from densekd.titles import SEGMENTATION, titles_of
 
 _SAMPLES = 6
 _TEACHER_SAMPLE = 32
@@ -206,9 +206,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scoring = scoring_of(recipe.evaluation, recipe.data.workers)
     scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
-    counts = {name: one.pop("confusion") for name, one in scores.items()}
-    write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
-    if scores["student"]["miou"] is None:
+    counts = {name: one.pop("confusion", None) for name, one in scores.items()}
+    if counts["student"] is not None:
+        write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
+    if scores["student"][titles_of(scores["student"]).headline] is None:
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
@@ -219,7 +220,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": palette}
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     chosen = sorted({round(k * (len(files) - 1) / max(1, _SAMPLES - 1)) for k in range(_SAMPLES)})
-    predictors = {name: Predictor(model, files.classes, resize, scoring.inference) for name, model in models.items()}
+    predictors = {name: predictor(model, files, resize, scoring.inference) for name, model in models.items()}
     sample_pictures(predictors, files, run.path / "predictions", chosen)
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
@@ -245,18 +246,20 @@ def _baseline(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing
 def _look_at_data(built: Built) -> None:
     """Read a sample of both splits, so that a broken set stops a training before its first step."""
     for files in (built.training.files, built.validation):
-        for index in range(0, len(files), max(1, len(files) // _DATA_SAMPLE)):
-            files.pair(index)
+        samples = evaluation_set(thinned(files, _DATA_SAMPLE), None)
+        for index in range(len(samples)):
+            samples[index]
 
 
-def _show_teacher(teacher: nn.Module, files: SegmentationFiles, recipe: Recipe, console: Console) -> None:
+def _show_teacher(teacher: nn.Module, files: Files, recipe: Recipe, console: Console) -> None:
     """Score the teacher on a sample before the first step, so that a broken one is seen at once."""
-    step = max(1, len(files) // _TEACHER_SAMPLE)
-    sample = SegmentationFiles(files.classes, files.items[::step], files.label_map)
+    sample = thinned(files, _TEACHER_SAMPLE)
     scores = evaluate(teacher, sample, recipe.data.resize)
-    if scores["miou"] is None:
+    titles = titles_of(scores)
+    score = scores[titles.headline]
+    if score is None:
         return
-    chance = 100 / len(files.classes.names)
-    console.print(f"teacher: mIoU {scores['miou']:.1f} % on {len(sample)} validation images", highlight=False)
-    if scores["miou"] < chance:
+    chance = 100 / len(files.classes.names) if titles is SEGMENTATION else 1.0
+    console.print(f"teacher: {titles.name} {score:.1f} % on {len(sample)} validation images", highlight=False)
+    if score < chance:
         console.print(f"[yellow]warning:[/] the teacher is below chance level ({chance:.1f} %); is it the right one?")

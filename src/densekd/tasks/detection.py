@@ -51,9 +51,8 @@ class Detection(nn.Module):
         return Boxes(batch["boxes"], batch["labels"], batch["sizes"])
 
     def losses(self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Boxes) -> dict[str, Tensor]:
-        """Return the weighted summands of the student's own loss, in float32."""
-        with torch.autocast(target.sizes.device.type, enabled=False):
-            return _detector(student).losses(output, target)
+        """Return the weighted summands of the student's own loss."""
+        return _detector(student).losses(output, target)
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
         """Say whether a model can be scored: it detects, and as many classes."""

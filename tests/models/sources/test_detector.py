@@ -16,8 +16,8 @@ from densekd.models import find_model
 from densekd.models.package import PackageConfig, load_package, save_package
 from densekd.models.sources.detector import Queries
 from densekd.recipe import ModelSpec, parse_recipe
-from densekd.taps import Frozen
 from densekd.tasks import Detection
+from densekd.teacher import Frozen
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")
