@@ -47,9 +47,9 @@ def test_scores_of_boxes() -> None:
         ["class", "AP %"],
         *(["cell", "42.25"], ["ghost", "–"]),
         *(["AP", "38.25"], ["AP50", "58.75"], ["AP75", "39.25"]),
-        *(["AP small", "–"], ["AP medium", "35.25"], ["AP large", "47.25"]),
-        *(["AR, 1 box", "30.00"], ["AR, 10 boxes", "45.00"], ["AR, 100 boxes", "50.00"]),
-        *(["AR small", "–"], ["AR medium", "44.00"], ["AR large", "60.00"]),
+        *(["APs", "–"], ["APm", "35.25"], ["APl", "47.25"]),
+        *(["AR 1", "30.00"], ["AR 10", "45.00"], ["AR 100", "50.00"]),
+        *(["ARs", "–"], ["ARm", "44.00"], ["ARl", "60.00"]),
     ]
 
 
@@ -62,7 +62,7 @@ def test_comparisons() -> None:
     ]
     boxes = {"split": "val", "student": BOXES, "teacher": None, "baseline": BOXES}
     assert rows(comparison_table(boxes)) == [
-        ["model", "AP %", "AP50 %", "AP75 %", "AP small %", "AP medium %", "AP large %", "parameters"],
+        ["model", "AP %", "AP50 %", "AP75 %", "APs %", "APm %", "APl %", "parameters"],
         ["student alone", "38.25", "58.75", "39.25", "–", "35.25", "47.25", "2.00 M"],
         ["student", "38.25", "58.75", "39.25", "–", "35.25", "47.25", "2.00 M"],
     ]

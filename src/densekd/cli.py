@@ -172,6 +172,23 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     console.print(run_check(loaded, console))
 
 
+@app.command()
+def cache(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Write a recipe's teacher cache, so that trainings that share it never run the teacher."""
+    from densekd.recipe import load_recipe
+
+    loaded = load_recipe(_recipe_file(recipe), overrides or ())
+    from densekd.build import build
+    from densekd.errors import RecipeError
+    from densekd.train import fill_cache
+
+    _silence_libraries()
+    found = build(loaded).cache
+    if found is None:
+        raise RecipeError("teacher.cache is missing; add for instance teacher.cache.folder=... teacher.cache.views=4.")
+    fill_cache(found, console)
+
+
 @data_app.command("check")
 def data_check(
     recipe: RecipePath,

@@ -23,6 +23,7 @@ from densekd.data.loaders import evaluation_set
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate, thinned
 from densekd.recipe import Recipe
+from densekd.replay import gigabytes
 from densekd.runs import RunFolder
 from densekd.terms import Context, Term, paths
 from densekd.titles import titles_of
@@ -46,6 +47,12 @@ def check(recipe: Recipe, console: Console) -> Table:
     Raises:
         UserError: whatever would stop the training.
     """
+    size = None
+    if recipe.teacher is not None and recipe.teacher.cache is not None:
+        cached = build(recipe).cache
+        assert cached is not None
+        size = gigabytes(cached.store.layout.bytes)
+        recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"cache": None})})
     built = build(recipe)
     distiller = built.distiller
     table = Table("what", "found", title=f"{recipe.name}: ready to train", title_justify="left")
@@ -57,6 +64,8 @@ def check(recipe: Recipe, console: Console) -> Table:
         table.add_row("", note)
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))
+    if size is not None:
+        table.add_row("teacher cache", f"{size}; the steps below run the teacher")
     if built.scored_teacher is not None:
         sample = thinned(built.validation, _SAMPLE)
         scores = evaluate(built.scored_teacher, sample, recipe.data.resize)

@@ -16,10 +16,22 @@ from densekd.data.annotations import Annotations
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import Classes
 from densekd.errors import UserError
-from densekd.evaluation import BoxPredictor, Predictor, Scoring, evaluate, predict_folder, predictor, sample_pictures
+from densekd.evaluation import (
+    BoxPredictor,
+    Predictor,
+    Scoring,
+    evaluate,
+    predict_folder,
+    predictor,
+    sample_pictures,
+    write_submission,
+)
 from densekd.evaluation.boxes_picture import FALSE, MISSED, RIGHT, box_picture, error_picture, mistakes, truth_marks
 from densekd.evaluation.detection import confident
 from densekd.evaluation.predict_boxes import image_numbers
+from densekd.inspection import open_predictor
+from densekd.models import find_model
+from densekd.models.package import PackageConfig, save_package
 
 CLASSES = Classes(("red", "green"), ((200, 0, 0), (0, 200, 0)))
 CATEGORIES = (3, 17)
@@ -249,6 +261,19 @@ def test_a_threshold_keeps_what_has_it() -> None:
     kept = confident(found, 0.5)
     assert kept.labels.tolist() == [0, 1]
     assert kept.boxes[:, 2].tolist() == [1, 2]
+
+
+def test_a_detector_is_opened_from_its_package(files: DetectionFiles, tmp_path: Path) -> None:
+    options = {"backbone": "resnet18_025", "channels": 16, "depth": 1}
+    palette = [list(colour) for colour in CLASSES.palette]
+    config = PackageConfig("gfl", options, list(CLASSES.names), palette, resize=(32, 64), categories=CATEGORIES)
+    save_package(find_model("gfl")(num_classes=2, **options), config, tmp_path / "student")
+    predict = open_predictor(tmp_path / "student", [])
+    assert isinstance(predict, BoxPredictor)
+    assert (predict.classes.names, predict.categories, predict.resize) == (CLASSES.names, CATEGORIES, (32, 64))
+    assert predict_folder(predict, tmp_path / "in", tmp_path / "out") == 3
+    with pytest.raises(UserError, match="voc wants labelled pixels, and the model is a detector"):
+        write_submission(predict, tmp_path / "in", tmp_path / "out", "voc")
 
 
 def test_predictors_say_what_they_write(files: DetectionFiles, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_headline_and_tables(tmp_path: Path) -> None:
     head, teacher, alone, distilled = table(html, "scores")
     assert head == [
         *("Model", "AP, %", "Δ", "AP50, %", "Δ", "AP75, %", "Δ"),
-        *("AP small, %", "Δ", "AP medium, %", "Δ", "AP large, %", "Δ", "Parameters"),
+        *("APs, %", "Δ", "APm, %", "Δ", "APl, %", "Δ", "Parameters"),
     ]
     assert teacher[:5] == ["teacher", "41.5", "+11.5", "62.0", "+11.5"]
     assert alone[7:] == [DASH, "", "27.0", "", "39.0", "", DASH]

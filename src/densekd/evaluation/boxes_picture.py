@@ -30,7 +30,7 @@ def box_picture(image: np.ndarray, marks: Sequence[Mark]) -> Image.Image:
     picture = Image.fromarray(image)
     pencil = ImageDraw.Draw(picture)
     longest = max(picture.size)
-    font, width = ImageFont.load_default(max(10, longest // 60)), max(1, longest // 400)
+    font, width = ImageFont.load_default(max(10, longest // 60)), max(2, longest // 320)
     for box, text, colour in reversed(marks):
         left, top, *end = (round(value) for value in box)
         right, bottom = (max(near, far - 1) for near, far in zip((left, top), end, strict=True))

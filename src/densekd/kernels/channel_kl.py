@@ -56,9 +56,7 @@ class Groups:
 SINGLE = Groups()
 
 
-def channel_kl_reference(
-    student: Tensor, teacher: Tensor, temperature: float = 1.0, groups: Groups = SINGLE
-) -> Tensor:
+def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.0, groups: Groups = SINGLE) -> Tensor:
     """Compute :func:`channel_kl` in plain operations."""
     require_one_shape(student, teacher)
     dtype = computed_in(student, teacher)
@@ -110,9 +108,7 @@ def _fused(
 
 
 @_fused.register_fake
-def _(
-    student: Tensor, teacher: Tensor, temperature: float, size: int, order: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _(student: Tensor, teacher: Tensor, temperature: float, size: int, order: Tensor | None) -> tuple[Tensor, Tensor]:
     return student.new_empty(student.shape[:2], dtype=computed_in(student, teacher)), slope_like(student)
 
 

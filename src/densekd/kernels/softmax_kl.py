@@ -52,6 +52,7 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: 
 
 
 def require_one_shape(student: Tensor, teacher: Tensor) -> None:
+    """Refuse tensors that differ in shape; as :func:`densekd.losses.inputs.require_one_shape`."""
     if student.shape != teacher.shape:
         raise ValueError(
             f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
