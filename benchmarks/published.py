@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.boxes import Boxes
-from densekd.kernels.box_masks import box_masks
+from densekd.kernels.box_masks import box_masks, padded_extent
 
 Formula = Callable[[Any, Any, Any, Any], Tensor]
 
@@ -267,7 +267,7 @@ def l2(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
 def ld(loss: Any, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], target: Boxes) -> Tensor:
     weight, T = loss.weights(student[:1], target), loss.temperature
     s, t = (x[1].permute(0, 2, 3, 1).reshape(*weight.shape, 4, -1) / T for x in (student, teacher))
-    return (divergence(s, t, 3).mean(3).sum(2) * weight).sum() * T**2 / 4
+    return (divergence(s, t, 3).mean(3).sum(2) * weight).sum() * T**2 / 4 / len(weight)
 
 
 def fgd(loss: Any, student: Tensor, teacher: Tensor, target: Boxes) -> Tensor:
@@ -280,7 +280,7 @@ def fgd(loss: Any, student: Tensor, teacher: Tensor, target: Boxes) -> Tensor:
 
     (places_t, channels_t), (places_s, channels_s) = attention(teacher), attention(student)
     total = gamma * ((places_s - places_t).abs().sum() + (channels_s - channels_t).abs().sum())
-    for weight, mask in zip((alpha, beta), box_masks(target.boxes, target.sizes, teacher), strict=True):
+    for weight, mask in zip((alpha, beta), box_masks(target.boxes, padded_extent(target.sizes), teacher), strict=True):
         s, t = (x * places_t.sqrt() * channels_t.sqrt() * mask[:, None].sqrt() for x in (student, teacher))
         total = total + weight * F.mse_loss(s, t, reduction="sum")
     s, t = student + loss.student_context(student), teacher + loss.teacher_context(teacher)

@@ -10,9 +10,9 @@ import densekd
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
     0: ["errors"],
-    1: ["boxes", "files", "lookup", "kernels", "inference"],
+    1: ["boxes", "files", "lookup", "titles", "kernels", "inference"],
     2: ["losses", "taps", "models", "data", "recipe", "metrics", "adapters"],
-    3: ["terms", "tasks", "optim", "teacher", "folding"],
+    3: ["terms", "tasks", "optim", "teacher", "folding", "replay"],
     4: ["distiller"],
     5: ["build"],
     6: ["callbacks", "recorder", "evaluation", "report", "runs", "tables"],

@@ -1,6 +1,7 @@
 """From a recipe to live objects: the only place where strings become things."""
 
 import copy
+import hashlib
 import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,14 +38,15 @@ from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.optim import Optimisation
-from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TeacherSpec, TermSpec
+from densekd.recipe import DataSpec, EvaluationSpec, ModelSpec, Recipe, TermSpec
+from densekd.replay import Filling, Layout, Packing, Replay, Replayed, Store, Views, describe_files, example_of
 from densekd.taps import Taps
 from densekd.tasks import Detection, NoTask, Segmentation, balanced_weights
 from densekd.teacher import Frozen
 from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths, teacher_paths
 
 Files = SegmentationFiles | DetectionFiles
-Views = TrainingSet | DetectionTrainingSet
+Augmented = TrainingSet | DetectionTrainingSet
 
 UNTRAINED = "untrained"
 # Images on which shapes are measured where no crop says how large they will be.
@@ -63,13 +65,37 @@ class Built:
         package: what the exported student says of itself.
         scored_teacher: the teacher, when it predicts the data's classes and can be scored; None when there is none or
             when it only teaches features.
+        cache: of the teacher's tensors, if the recipe wants one.
     """
 
     distiller: Distiller
-    training: Views
+    training: Augmented
     validation: Files
     package: PackageConfig
     scored_teacher: nn.Module | None
+    cache: "Cache | None" = None
+
+    @property
+    def samples(self) -> Augmented | Replayed:
+        """What the training reads: the augmented set, or its replayed views with what the teacher said of them."""
+        return self.training if self.cache is None else Replayed(self.cache.filling.views, self.cache.store)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A teacher cache, and all that is needed to fill it.
+
+    Args:
+        store: on disk, complete or not.
+        filling: which views, and how they are packed.
+        teacher: says what is stored.
+        replay: stands in for it.
+    """
+
+    store: Store
+    filling: Filling
+    teacher: Frozen
+    replay: Replay
 
 
 def build(recipe: Recipe) -> Built:
@@ -93,16 +119,20 @@ def build(recipe: Recipe) -> Built:
     scored_as = build_task(recipe, training)
     task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
-    frozen = None if teacher is None or recipe.teacher is None else freeze(recipe.teacher, teacher, terms, size)
-    distiller = Distiller(student, frozen, task, terms, _optimisation(recipe))
+    views = build_training_set(recipe, training)
+    frozen, cache = None, None
+    if teacher is not None:
+        digest = describe_model(teacher)
+        frozen = freeze(recipe, teacher, terms)
+        cache = build_cache(recipe, frozen, digest, views)
+    distiller = Distiller(student, frozen if cache is None else cache.replay, task, terms, _optimisation(recipe))
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None
     if teacher is not None:
         with _at_rest(teacher):
             scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
-    views = build_training_set(recipe, training)
-    return Built(distiller, views, validation, package_config(recipe, student, classes), scored)
+    return Built(distiller, views, validation, package_config(recipe, student, training), scored, cache)
 
 
 def build_files(spec: DataSpec, split: str) -> Files:
@@ -124,10 +154,12 @@ def build_files(spec: DataSpec, split: str) -> Files:
     return together
 
 
-def build_training_set(recipe: Recipe, files: Files) -> Views:
+def build_training_set(recipe: Recipe, files: Files) -> Augmented:
     """Put the augmentation together."""
-    spec, data, seed = recipe.augment, recipe.data, recipe.training.seed
+    spec, data = recipe.augment, recipe.data
     budget = cache_budget(data.cache, data.workers)
+    cache = None if recipe.teacher is None else recipe.teacher.cache
+    seed = recipe.training.seed if cache is None else cache.seed
     after = [v2.RandomHorizontalFlip(spec.flip), *([photometric_distortion()] if spec.photometric else [])]
     if isinstance(files, DetectionFiles):
         if spec.crop is not None:
@@ -298,6 +330,9 @@ def build_terms(
         behind = _behind(spec, contexts)
         levels = [(learnt[s], taught[t]) for s, t in zip(paths(behind.student), paths(behind.teacher), strict=True)]
         supplied = facts | _measured(behind, levels, size)
+        loss = resolve(spec.method, LOSSES, "loss")
+        if recipe.augment.crop is None and "teacher_size" in inspect.signature(loss).parameters:
+            raise RecipeError(f"distill.{name}: {spec.method} is made for maps of one size; these images have many.")
         term = _build_term(behind, levels, supplied, f"distill.{name}")
         value = _try_out(term, learnt, taught, target, f"distill.{name}")
         if labels == "absent" and not value:
@@ -308,11 +343,64 @@ def build_terms(
     return terms
 
 
-def freeze(spec: TeacherSpec, teacher: nn.Module, terms: Mapping[str, Term | Context], crop: tuple[int, int]) -> Frozen:
+def freeze(recipe: Recipe, teacher: nn.Module, terms: Mapping[str, Term | Context]) -> Frozen:
     """Make the teacher as cheap as it can be without changing what it teaches: see :mod:`densekd.folding`."""
-    read = teacher_paths(terms)
-    fold_batch_norms(teacher.eval(), read, torch.rand(1, 3, *crop))
-    return Frozen(teacher, read, spec.precision, spec.compile)
+    spec, read = recipe.teacher, teacher_paths(terms)
+    assert spec is not None
+    teacher = teacher.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fold_batch_norms(teacher, read, torch.rand(1, 3, *(recipe.augment.crop or _PROBE)))
+    return Frozen(teacher, read, _precision(recipe), spec.compile)
+
+
+def build_cache(recipe: Recipe, teacher: Frozen, digest: str, samples: Augmented) -> Cache | None:
+    """Find the teacher cache that a recipe wants, or say what it will hold; nothing is written here.
+
+    Args:
+        recipe: with or without a ``teacher.cache``.
+        teacher: what will fill it.
+        digest: of the teacher before it was folded.
+        samples: the augmented training set.
+
+    Raises:
+        UserError: ``top_k`` without logits that have more classes, or a folder that holds something else.
+    """
+    spec = None if recipe.teacher is None else recipe.teacher.cache
+    if recipe.teacher is None or spec is None:
+        return None
+    if not isinstance(samples, TrainingSet):
+        raise RecipeError("teacher.cache: replays views of one size; batches of detection are padded to their largest.")
+    taught = teacher(torch.rand(1, 3, *(recipe.augment.crop or _PROBE)).contiguous(memory_format=torch.channels_last))
+    logits = [path for path in taught if path in ("logits", "aux") and taught[path].shape[1] > spec.top_k]
+    if spec.top_k and not logits:
+        raise RecipeError(f"teacher.cache.top_k: no tapped logits have more than {spec.top_k} classes; leave it out.")
+    packings = {path: Packing(spec.dtype, spec.top_k if path in logits else 0) for path in taught}
+    views = Views(samples, spec.views)
+    together = max(1, recipe.data.batch_size // recipe.training.accumulate)
+    filling = Filling(views, packings, together, recipe.data.workers)
+    facts = {
+        "teacher": {"digest": digest, "precision": _precision(recipe), "classes": str(recipe.teacher.classes)},
+        "taps": {path: "x".join(map(str, x.shape[1:])) for path, x in taught.items()},
+        "views": {"count": spec.views, "seed": spec.seed} | recipe.augment.model_dump(mode="json"),
+        "data": {"files": describe_files(samples.files), "images": len(samples), "resize": str(recipe.data.resize)},
+        "stored": {"dtype": spec.dtype, "top_k": spec.top_k},
+    }
+    layout = Layout(facts, len(views), example_of(filling.pack(taught)))
+    store = Store(Path(spec.folder).expanduser(), layout)
+    return Cache(store, filling, teacher, Replay({path: x.shape[1] for path, x in taught.items()}))
+
+
+def describe_model(model: nn.Module) -> str:
+    """Return a digest of what a model is made of and of its weights."""
+    digest = hashlib.sha256(repr(model).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _precision(recipe: Recipe) -> Literal["32", "bf16"]:
+    """Return the teacher's precision."""
+    own = "training" if recipe.teacher is None else recipe.teacher.precision
+    return recipe.training.precision if own == "training" else own
 
 
 def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
@@ -333,15 +421,16 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
         model.train(mode)
 
 
-def package_config(recipe: Recipe, student: nn.Module, classes: Classes) -> PackageConfig:
+def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageConfig:
     """Say what the exported student is; the auxiliary head stays behind."""
     assert recipe.student.model is not None
     name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
     if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
         options["auxiliary_channels"] = 0
-    palette = [list(colour) for colour in classes.palette]
-    names, void = list(classes.names), classes.ignore_index
-    return PackageConfig(name, options, names, palette, void, recipe.data.resize)
+    palette = [list(colour) for colour in files.classes.palette]
+    names, void = list(files.classes.names), files.classes.ignore_index
+    categories = files.categories if isinstance(files, DetectionFiles) else ()
+    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories)
 
 
 def _contexts(specs: Iterable[TermSpec]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from densekd.errors import UserError
 
 app = typer.Typer(
-    help="Distil big segmentation models into small ones that ship.",
+    help="Distil big segmentation and detection models into small ones that ship.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -114,7 +114,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
     submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
-    """Write label PNGs and colour overlays, or the files of a benchmark's submission."""
+    """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
     from densekd.evaluation import predict_folder, write_submission
     from densekd.inspection import open_predictor
 
@@ -125,7 +125,8 @@ def predict(
         console.print(f"{count} images: {out}", highlight=False, soft_wrap=True)
         return
     count = predict_folder(predict, images, out)
-    console.print(f"{count} images: {out / 'labels'}, {out / 'overlays'}", highlight=False, soft_wrap=True)
+    written = ", ".join(str(out / name) for name in predict.writes)
+    console.print(f"{count} images: {written}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -169,6 +170,23 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
 
     _silence_libraries()
     console.print(run_check(loaded, console))
+
+
+@app.command()
+def cache(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Write a recipe's teacher cache, so that trainings that share it never run the teacher."""
+    from densekd.recipe import load_recipe
+
+    loaded = load_recipe(_recipe_file(recipe), overrides or ())
+    from densekd.build import build
+    from densekd.errors import RecipeError
+    from densekd.train import fill_cache
+
+    _silence_libraries()
+    found = build(loaded).cache
+    if found is None:
+        raise RecipeError("teacher.cache is missing; add for instance teacher.cache.folder=... teacher.cache.views=4.")
+    fill_cache(found, console)
 
 
 @data_app.command("check")
@@ -221,12 +239,15 @@ def data_shard(
     from rich.progress import track
 
     from densekd.build import build_files
+    from densekd.data.files import SegmentationFiles
     from densekd.data.shards import write_shards
     from densekd.recipe import load_recipe
 
     data = load_recipe(_recipe_file(recipe), overrides or ()).data
     for split in dict.fromkeys((data.train, data.val)):
         files = build_files(data, split)
+        if not isinstance(files, SegmentationFiles):
+            raise UserError(f"{data.dataset}: shards hold label maps, and this data has boxes; train from it as it is.")
         for _ in track(
             write_shards(files, split, out, megabytes, images), f"packing {split}", len(files), transient=True
         ):

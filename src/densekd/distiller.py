@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from densekd.optim import Joint, Optimisation, make_optimiser, make_schedule
+from densekd.replay import Replay
 from densekd.taps import Taps
 from densekd.teacher import Frozen
 from densekd.terms import Context, Term, paths, teacher_paths
@@ -35,7 +36,8 @@ class Distiller(L.LightningModule):
     Args:
         student: takes float RGB in [0, 1], ``[B, 3, H, W]``.
         teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints. One that is
-            :class:`densekd.teacher.Frozen` already stays as it is.
+            :class:`densekd.teacher.Frozen` already stays as it is; :class:`densekd.replay.Replay` stands in for one
+            whose tensors travel with the batches.
         task: see :mod:`densekd.tasks`.
         terms: name -> term, or context that the terms after it name as a student tap.
         optimisation: see :class:`densekd.optim.Optimisation`.
@@ -59,8 +61,10 @@ class Distiller(L.LightningModule):
         read = [path for term in terms.values() for path in paths(term.taps.student) if path not in contexts]
         taps = [*read, *task.student_taps(student)]
         self._taps = Taps(student, dict.fromkeys(taps))
-        self.teacher: Frozen | None = None
-        if teacher is not None:
+        self.teacher: Frozen | Replay | None = None
+        if isinstance(teacher, Replay):
+            self.teacher = teacher
+        elif teacher is not None:
             teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.teacher = teacher if isinstance(teacher, Frozen) else Frozen(teacher, teacher_paths(terms))
         # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
@@ -83,7 +87,7 @@ class Distiller(L.LightningModule):
         n = self.global_step + 1
         images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
         target = self.task.target(batch)
-        taught = {} if self.teacher is None else self.teacher(images)
+        taught = self._look(batch, images)
         output, learnt = self._taps(images)
         losses = {f"task/{name}": v for name, v in self.task.losses(self.student, output, learnt, target).items()}
         for name, term in self.terms.items():
@@ -95,6 +99,12 @@ class Distiller(L.LightningModule):
             losses[f"distill/{name}"] = weight * term(learnt, taught, target) if weight else images.new_zeros(())
         total = torch.stack(list(losses.values())).sum()
         return {"loss": total, "losses": {name: value.detach() for name, value in losses.items()}}
+
+    def _look(self, batch: Any, images: Tensor) -> dict[str, Tensor]:
+        if self.teacher is None:
+            return {}
+        taught: dict[str, Tensor] = self.teacher(batch["taught"] if isinstance(self.teacher, Replay) else images)
+        return taught
 
     def validation_step(self, samples: Any, batch_idx: int) -> None:
         """Count one batch of the validation data."""

@@ -14,12 +14,12 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from densekd.build import build_files, build_inference, probe
+from densekd.build import Files, build_files, build_inference, probe
 from densekd.data import DATASETS
 from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
 from densekd.data.folder import distinct_colours, folder, published_classes
 from densekd.errors import RecipeError, UserError
-from densekd.evaluation import Predictor, evaluate, scoring_of
+from densekd.evaluation import BoxPredictor, Predictor, evaluate, scoring_of
 from densekd.files import atomic
 from densekd.lookup import construct
 from densekd.losses import LEFT_OUT, LOSSES
@@ -139,14 +139,17 @@ def classes_of(config: PackageConfig) -> Classes:
     return Classes(tuple(config.classes), palette, config.ignore_index)
 
 
-def open_predictor(path: Path, changes: Sequence[str]) -> Predictor:
-    """Open a model to label pictures with, in the mode its recipe names, changed by ``key=value``.
+def open_predictor(path: Path, changes: Sequence[str]) -> Predictor | BoxPredictor:
+    """Open a model to label pictures with, in the mode its recipe names, changed by ``key=value``, or a detector.
 
     Raises:
         UserError: as :func:`open_model`; an unknown key or a wrong value.
     """
     model, config = open_model(path)
     inference = build_inference(evaluation_of(path, changes))
+    if hasattr(model, "detect"):
+        categories = tuple(config.categories or range(1, len(config.classes) + 1))
+        return BoxPredictor(model, classes_of(config), categories, config.resize)
     return Predictor(model, classes_of(config), config.resize, inference)
 
 
@@ -292,7 +295,7 @@ def _recipe_of(model: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _files(model: Path, package: Package, data: Path | None, split: str | None) -> tuple[SegmentationFiles, str]:
+def _files(model: Path, package: Package, data: Path | None, split: str | None) -> tuple[Files, str]:
     if data is None:
         data = _recipe_of(model)
         if data is None:

@@ -17,14 +17,16 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from densekd.build import Built, build, build_files
+from densekd.build import Built, Files, build, build_files
 from densekd.data.check import DataReport, Problem, look_at_all, summarise
-from densekd.data.files import SegmentationFiles
+from densekd.data.loaders import evaluation_set
 from densekd.errors import RecipeError, UserError
-from densekd.evaluation import evaluate
+from densekd.evaluation import evaluate, thinned
 from densekd.recipe import Recipe
+from densekd.replay import gigabytes
 from densekd.runs import RunFolder
 from densekd.terms import Context, Term, paths
+from densekd.titles import titles_of
 from densekd.train import Launch, fit
 
 _STEPS = 4
@@ -45,6 +47,12 @@ def check(recipe: Recipe, console: Console) -> Table:
     Raises:
         UserError: whatever would stop the training.
     """
+    size = None
+    if recipe.teacher is not None and recipe.teacher.cache is not None:
+        cached = build(recipe).cache
+        assert cached is not None
+        size = gigabytes(cached.store.layout.bytes)
+        recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"cache": None})})
     built = build(recipe)
     distiller = built.distiller
     table = Table("what", "found", title=f"{recipe.name}: ready to train", title_justify="left")
@@ -56,10 +64,15 @@ def check(recipe: Recipe, console: Console) -> Table:
         table.add_row("", note)
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))
+    if size is not None:
+        table.add_row("teacher cache", f"{size}; the steps below run the teacher")
     if built.scored_teacher is not None:
-        sample = _sample(built.validation, _SAMPLE)
-        score = evaluate(built.scored_teacher, sample, recipe.data.resize)["miou"]
-        table.add_row("teacher's mIoU", f"{score:.1f} % on {len(sample)} validation images")
+        sample = thinned(built.validation, _SAMPLE)
+        scores = evaluate(built.scored_teacher, sample, recipe.data.resize)
+        titles = titles_of(scores)
+        score = scores[titles.headline]
+        found = "no labels" if score is None else f"{score:.1f} %"
+        table.add_row(f"teacher's {titles.name}", f"{found} on {len(sample)} validation images")
     for name, term in distiller.terms.items():
         assert isinstance(term, Term | Context)
         taps = " <- ".join(", ".join(paths(tap)) for tap in term.taps if tap)
@@ -120,7 +133,7 @@ def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, flo
     """Train a few steps in a temporary folder; return the first losses and the median seconds of the later steps."""
     training = recipe.training.model_copy(update={"steps": _STEPS, "log_every": 1, "validate_every": 0})
     short = recipe.model_copy(update={"training": training})
-    little = replace(built, validation=_sample(built.validation, 2))
+    little = replace(built, validation=thinned(built.validation, 2))
     with tempfile.TemporaryDirectory() as folder:
         fit(short, little, RunFolder(Path(folder)), Launch(devices="1"), Console(quiet=True))
         with (Path(folder) / "metrics.csv").open(newline="", encoding="utf-8") as handle:
@@ -129,15 +142,11 @@ def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, flo
     return losses, statistics.median(float(row["seconds_per_step"]) for row in rows[1:])
 
 
-def _decode_sample(files: SegmentationFiles) -> int:
-    sample = _sample(files, _SAMPLE)
+def _decode_sample(files: Files) -> int:
+    sample = evaluation_set(thinned(files, _SAMPLE), None)
     for index in range(len(sample)):
-        sample.pair(index)
+        sample[index]
     return len(sample)
-
-
-def _sample(files: SegmentationFiles, count: int) -> SegmentationFiles:
-    return replace(files, items=files.items[:: max(1, len(files) // count)][:count])
 
 
 def _millions(model: nn.Module) -> str:

@@ -63,11 +63,22 @@ class ModelSpec(_Part):
     )
 
 
+class TeacherCacheSpec(_Part):
+    """What the teacher says of a fixed number of views, written once and replayed."""
+
+    folder: str = Field(description="for this data, teacher and views; made where it is missing")
+    views: int = Field(ge=1, description="random views of each image; passes over the images take them in turn")
+    dtype: Literal["fp8", "bf16", "fp32"] = Field("bf16", description="of the stored maps")
+    top_k: int = Field(0, ge=0, description="classes of the logits kept at each position; 0: all")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the views, whatever training.seed is")
+
+
 class TeacherSpec(ModelSpec):
     """A teacher, and how it is run."""
 
     precision: Literal["training", "32", "bf16"] = Field("training", description="training: the student's")
     compile: Literal["none", "inductor"] = Field("none", description="inductor: run by torch.compile")
+    cache: TeacherCacheSpec | None = Field(None, description="replay the teacher instead of running it at every step")
 
     @field_validator("precision", mode="before")
     @classmethod

@@ -21,7 +21,14 @@ from densekd.recipe import Recipe, dump_recipe, load_recipe
 
 Existing = Literal["refuse", "resume", "overwrite"]
 # What may change between an interruption and its resumption without changing the result.
-_HARMLESS = ("data.root", "data.workers", "data.cache", "training.log_every", "training.checkpoint_every")
+_HARMLESS = (
+    "data.root",
+    "data.workers",
+    "data.cache",
+    "teacher.cache.folder",
+    "training.log_every",
+    "training.checkpoint_every",
+)
 _LIBRARIES = ("torch", "torchvision", "timm", "lightning", "torchdata", "numpy", "pydantic", "safetensors")
 
 
@@ -43,7 +50,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the best validation mIoU."""
+        """The checkpoint with the best validation score."""
         return self.path / "checkpoints" / "best.ckpt"
 
     @property

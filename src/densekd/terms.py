@@ -83,13 +83,13 @@ class Term(nn.Module):
         self.weight = weight
         self.resize = resize
 
-    def forward(self, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Tensor | None) -> Tensor:
+    def forward(self, learnt: Mapping[str, Tensor], taught: Mapping[str, Tensor], target: Any) -> Tensor:
         """Return the unweighted loss.
 
         Args:
             learnt: the student's taps, each ``[B, C, H, W]``.
             taught: the teacher's taps, without gradient.
-            target: labels ``[B, H, W]`` or None.
+            target: what the loss learns from: labels ``[B, H, W]``, boxes, or None.
         """
         student, teacher = self.adapter(_read(learnt, self.taps.student)), _read(taught, self.taps.teacher)
         if isinstance(student, tuple):
@@ -103,18 +103,18 @@ class Term(nn.Module):
             value: Tensor = self.loss(student, teacher, target)
         return value
 
-    def _fitted(self, student: Tensor, teacher: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _fitted(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
         student, teacher = self._resized(student, teacher.detach(), target)
         return _widen(student), _widen(teacher)
 
-    def _resized(self, student: Tensor, teacher: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _resized(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
         if self.resize == "teacher":
             return _to(student, teacher.shape[-2:]), teacher
         if self.resize == "student":
             return student, _to(teacher, student.shape[-2:])
         if self.resize == "label":
-            if target is None:
-                raise RecipeError("resize: label needs labels; this batch has none.")
+            if not isinstance(target, Tensor):
+                raise RecipeError("resize: label needs a map of labels; this batch has none.")
             return _to(student, target.shape[-2:]), _to(teacher, target.shape[-2:])
         return student, teacher
 

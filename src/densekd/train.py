@@ -10,22 +10,25 @@ import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from torch import nn
+from rich.progress import Progress
+from torch import Tensor, nn
 
-from densekd.build import Built, build
+from densekd.build import Built, Cache, Files, build
 from densekd.callbacks import Checkpoints, FiniteGuard, StepSeeds
-from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader, evaluation_set, training_loader
 from densekd.data.sampler import Shard, StepSampler
-from densekd.errors import RecipeError
-from densekd.evaluation import Predictor, agreement, evaluate, sample_pictures, scoring_of
+from densekd.errors import RecipeError, UserError
+from densekd.evaluation import agreement, evaluate, predictor, sample_pictures, scoring_of, thinned
 from densekd.evaluation.pictures import confusion_picture
 from densekd.files import write_text
 from densekd.models.package import load_package, save_package
 from densekd.recipe import Recipe
 from densekd.recorder import Recorder
+from densekd.replay import fill, gigabytes
 from densekd.report import write_report
 from densekd.runs import Existing, RunFolder, is_first_process, prepare_run
+from densekd.tasks import as_float
+from densekd.titles import SEGMENTATION, titles_of
 
 _SAMPLES = 6
 _TEACHER_SAMPLE = 32
@@ -70,10 +73,10 @@ class Loaders(L.LightningDataModule):
                 raise ValueError(f"a batch of {batch} does not divide into {training.accumulate} parts")
             part = batch // training.accumulate
             parts = training.steps * training.accumulate
-            sampler = StepSampler(len(self.built.training), part, parts, training.seed, self._shard())
+            sampler = StepSampler(len(self.built.samples), part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
-        return training_loader(self.built.training, sampler, self.recipe.data.workers)
+        return training_loader(self.built.samples, sampler, self.recipe.data.workers)
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
@@ -110,10 +113,42 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if built.scored_teacher is not None:
         _show_teacher(built.scored_teacher, built.validation, recipe, console)
+    if built.cache is not None:
+        fill_cache(built.cache, console)
     fit(recipe, built, run, launch, console)
     if not is_first_process():
         return {}
     return finish(recipe, built, run, baseline, console)
+
+
+def fill_cache(cache: Cache, console: Console) -> None:
+    """Say how large the teacher cache is, and write what is missing of it.
+
+    Raises:
+        UserError: the disk is too small, or another process than the first finds the cache incomplete.
+    """
+    store, layout = cache.store, cache.store.layout
+    views = cache.filling.views
+    console.print(
+        f"teacher cache: {len(views.training)} images x {views.count} views, {layout.entry_bytes / 1e3:.4g} kB each: "
+        f"{gigabytes(layout.bytes)} in {store.folder}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not store.missing():
+        return
+    if not is_first_process():
+        raise UserError(f"The teacher cache {store.folder} is not complete; write it with 'densekd cache' first.")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher = cache.teacher.to(device)
+
+    def look(images: Tensor) -> dict[str, Tensor]:
+        return teacher(as_float(images.to(device)).contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        row = progress.add_task("the teacher looks", total=sum(len(layout.shards[k]) for k in store.missing()))
+        for count in fill(store, cache.filling, look):
+            progress.update(row, advance=count)
 
 
 def fit(recipe: Recipe, built: Built, run: RunFolder, launch: Launch, console: Console) -> L.Trainer:
@@ -171,9 +206,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scoring = scoring_of(recipe.evaluation, recipe.data.workers)
     scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
-    counts = {name: one.pop("confusion") for name, one in scores.items()}
-    write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
-    if scores["student"]["miou"] is None:
+    counts = {name: one.pop("confusion", None) for name, one in scores.items()}
+    if counts["student"] is not None:
+        write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
+    if scores["student"][titles_of(scores["student"]).headline] is None:
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
@@ -184,7 +220,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": palette}
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     chosen = sorted({round(k * (len(files) - 1) / max(1, _SAMPLES - 1)) for k in range(_SAMPLES)})
-    predictors = {name: Predictor(model, files.classes, resize, scoring.inference) for name, model in models.items()}
+    predictors = {name: predictor(model, files, resize, scoring.inference) for name, model in models.items()}
     sample_pictures(predictors, files, run.path / "predictions", chosen)
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
@@ -210,18 +246,20 @@ def _baseline(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing
 def _look_at_data(built: Built) -> None:
     """Read a sample of both splits, so that a broken set stops a training before its first step."""
     for files in (built.training.files, built.validation):
-        for index in range(0, len(files), max(1, len(files) // _DATA_SAMPLE)):
-            files.pair(index)
+        samples = evaluation_set(thinned(files, _DATA_SAMPLE), None)
+        for index in range(len(samples)):
+            samples[index]
 
 
-def _show_teacher(teacher: nn.Module, files: SegmentationFiles, recipe: Recipe, console: Console) -> None:
+def _show_teacher(teacher: nn.Module, files: Files, recipe: Recipe, console: Console) -> None:
     """Score the teacher on a sample before the first step, so that a broken one is seen at once."""
-    step = max(1, len(files) // _TEACHER_SAMPLE)
-    sample = SegmentationFiles(files.classes, files.items[::step], files.label_map)
+    sample = thinned(files, _TEACHER_SAMPLE)
     scores = evaluate(teacher, sample, recipe.data.resize)
-    if scores["miou"] is None:
+    titles = titles_of(scores)
+    score = scores[titles.headline]
+    if score is None:
         return
-    chance = 100 / len(files.classes.names)
-    console.print(f"teacher: mIoU {scores['miou']:.1f} % on {len(sample)} validation images", highlight=False)
-    if scores["miou"] < chance:
+    chance = 100 / len(files.classes.names) if titles is SEGMENTATION else 1.0
+    console.print(f"teacher: {titles.name} {score:.1f} % on {len(sample)} validation images", highlight=False)
+    if score < chance:
         console.print(f"[yellow]warning:[/] the teacher is below chance level ({chance:.1f} %); is it the right one?")

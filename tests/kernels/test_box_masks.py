@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from densekd.kernels.box_masks import box_masks
+from densekd.kernels.box_masks import box_masks, padded_extent
 
 
 def painted(boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,3 +42,9 @@ def test_each_image_is_measured_by_its_own_size() -> None:
     box = torch.tensor([[0.0, 0.0, 9.0, 9.0]])
     inside, _ = box_masks([box, box], torch.tensor([[40, 40], [20, 20]]), torch.zeros(2, 1, 4, 4))
     assert [(mask > 0).sum().item() for mask in inside] == [4, 9]
+
+
+def test_all_images_are_padded_to_the_largest() -> None:
+    """Each axis by itself, to the next multiple of 32; 64 is one."""
+    assert padded_extent(torch.tensor([[33, 50], [10, 64]])).tolist() == [[64, 64]] * 2
+    assert padded_extent(torch.tensor([[65, 1]])).tolist() == [[96, 32]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from densekd.kernels.softmax_kl import group_softmax_kl, soft_cross_entropy, softmax_kl
+from densekd.kernels.softmax_kl import soft_cross_entropy, softmax_kl
 
 PRECISIONS = pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 # While it traces an autograd function, torch.compile makes an instance of the base class, against torch's own advice.
@@ -134,21 +134,6 @@ def test_cross_entropy_is_the_divergence_plus_the_entropy() -> None:
     p = (teacher / 2).softmax(1)
     ours = soft_cross_entropy(student, teacher, 1, 2.0)
     torch.testing.assert_close(ours, softmax_kl(student, teacher, 1, 2.0) - (p * p.log()).sum(1))
-
-
-@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5, 6], [3, 0, 6, 5, 1, 4, 2]], ids=["as they are", "permuted"])
-@pytest.mark.parametrize("size", [1, 2, 3, 6, 7, 20])
-def test_groups_are_joint_distributions(size: int, order: list[int]) -> None:
-    """Gathered into groups, the channels' parts are the divergence of all values of the group."""
-    student, teacher = pair(torch.float64, 2, 7, 5)
-    student.requires_grad_()
-    parts = group_softmax_kl(student, teacher, torch.tensor(order), size, 2.0)
-    ours = torch.stack([group.sum(1) for group in parts[:, order].split(size, 1)], 1)
-    groups = zip(*((x[:, order] / 2).split(size, 1) for x in (student, teacher)), strict=True)
-    wanted = torch.stack([literal(s.flatten(1), t.flatten(1), 1) for s, t in groups], 1)
-    torch.testing.assert_close(ours, wanted, rtol=1e-11, atol=1e-14)
-    gradients = (torch.autograd.grad(x.sum(), student)[0] for x in (ours, wanted))
-    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)

@@ -49,7 +49,7 @@ def boxes_for(student: Tensor, labels: Tensor) -> Boxes:
 
 MAKE: dict[str, Callable[[], nn.Module]] = {
     "fgd": lambda: FGD(5, 5),
-    "fgd T1": lambda: FGD(5, 5, 1.0, (1.0, 1.0, 1.0, 1.0)),
+    "fgd T1": lambda: FGD(5, 5, 1.0, (1.0, 1.0, 1.0, 1.0), "image"),
     "ld main": lambda: Heads(LD(strides=(8, 16))),
     "ld main weights": lambda: Heads(LD(1.0, divisor="weights", strides=(8, 16), anchor_scale=4.0)),
     "ld valuable": lambda: Heads(LD(region="valuable", strides=(8, 16))),

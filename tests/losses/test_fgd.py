@@ -34,7 +34,10 @@ def stirred(loss: FGD) -> FGD:
 
 
 def literal(loss: FGD, student: Tensor, teacher: Tensor, target: Boxes) -> Tensor:
-    """``FeatureLoss.forward`` of yzd-v/FGD: masks by loops over boxes and positions, roots before squares."""
+    """``FeatureLoss.forward`` of yzd-v/FGD: masks by loops over boxes and positions, roots before squares.
+
+    ``extent: batch`` differs in the size that boxes are divided by alone: 64 x 64, which holds both images.
+    """
     s, t = loss.align(student), teacher
     alpha, beta, gamma, scale = loss.weights
 
@@ -45,7 +48,7 @@ def literal(loss: FGD, student: Tensor, teacher: Tensor, target: Boxes) -> Tenso
     (places_t, channels_t), (places_s, channels_s) = attention(t), attention(s)
     inside, outside = torch.zeros(B, H, W, dtype=t.dtype), torch.zeros(B, H, W, dtype=t.dtype)
     for i in range(B):
-        height, width = target.sizes[i].tolist()
+        height, width = target.sizes[i].tolist() if loss.extent == "image" else (64, 64)
         for x1, y1, x2, y2 in target.boxes[i].tolist():
             left, right = int(x1 / width * W // 1), -int(-x2 / width * W // 1)
             top, bottom = int(y1 / height * H // 1), -int(-y2 / height * H // 1)
@@ -73,7 +76,11 @@ def literal(loss: FGD, student: Tensor, teacher: Tensor, target: Boxes) -> Tenso
 
 
 @pytest.mark.parametrize("target", [TARGET, NOTHING], ids=["boxes", "none"])
-@pytest.mark.parametrize("options", [{}, {"temperature": 2.0, "weights": (0.5, 1.0, 2.0, 0.25)}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"extent": "image"}, {"temperature": 2.0, "weights": (0.5, 1.0, 2.0, 0.25), "extent": "image"}],
+    ids=str,
+)
 @pytest.mark.parametrize("width", [C, 4])
 def test_equals_the_authors_code(width: int, options: dict[str, Any], target: Boxes) -> None:
     """Value, and gradients of student and weights: the teacher's block learns too."""
@@ -105,10 +112,18 @@ def test_each_summand_by_its_weight() -> None:
 
 def test_the_mean_over_images_is_that_over_processes() -> None:
     """Nothing is taken over the batch: processes with one image each have the joined batch's value for a mean."""
-    loss, (student, teacher) = stirred(FGD(C, C)), maps()
+    loss, (student, teacher) = stirred(FGD(C, C, extent="image")), maps()
     parts = [slice(k, k + 1) for k in range(B)]
     alone = [loss(student[k], teacher[k], Boxes(*(x[k] for x in TARGET))).item() for k in parts]
     assert sum(alone) / B == pytest.approx(loss(student, teacher, TARGET).item(), rel=1e-12)
+
+
+def test_both_extents_agree_where_nothing_is_padded() -> None:
+    full = TARGET._replace(sizes=torch.tensor([[32, 64]] * 2))
+    values = [FGD(C, C, extent=extent).double()(*maps(), full).item() for extent in ("batch", "image")]
+    assert values[0] == values[1]
+    others = [FGD(C, C, extent=extent).double()(*maps(), TARGET).item() for extent in ("batch", "image")]
+    assert others[0] != pytest.approx(others[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2)])
@@ -125,9 +140,15 @@ def test_what_does_not_fit_is_refused() -> None:
     student, teacher = maps()
     with pytest.raises(ValueError, match=r"must be positive, got 0\.0"):
         FGD(C, C, 0.0)
+    with pytest.raises(ValueError, match="'boxes' is not one of batch, image"):
+        FGD(C, C, extent=_any("boxes"))
     with pytest.raises(ValueError, match=r"weights must be four, got \(1\.0,\)"):
         FGD(C, C, weights=(1.0,))
     with pytest.raises(ValueError, match="6 and 6 channels"):
         FGD(C, C)(student[:, :4], teacher, TARGET)
     with pytest.raises(ValueError, match="learns from boxes, the labels of a detector, got none"):
         FGD(C, C)(student, teacher, None)
+
+
+def _any(value: Any) -> Any:
+    return value

@@ -120,6 +120,15 @@ def test_gradient_reaches_the_student_alone(loss: nn.Module) -> None:
     assert not teacher.requires_grad
 
 
+def test_the_maps_are_left_as_they_are(loss: nn.Module) -> None:
+    """Forward and backward: the same maps belong to the network and to other losses."""
+    student, teacher, labels = maps(2, 5, 6, 7)
+    before = [x.detach().clone() for x in (student, teacher, labels)]
+    value_of(loss, student, teacher, labels).backward()
+    for x, unchanged in zip((student, teacher, labels), before, strict=True):
+        assert torch.equal(x, unchanged)
+
+
 def test_a_step_against_the_gradient_lowers_it(loss: nn.Module) -> None:
     student, teacher, labels = maps(2, 5, 6, 7, dtype=torch.float64)
     value, gradient = value_and_gradient(loss, student, teacher, labels)

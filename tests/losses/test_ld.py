@@ -73,7 +73,7 @@ def weight_of(position: tuple[int, int, int], boxes: Tensor, scores: Tensor, reg
 def literal(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], boxes: Boxes, options: dict[str, Any]) -> float:
     """``LDHead.loss_single`` of HikariTJU/LD before its loss weight: ``mean`` over bins, T squared, divided by 4.
 
-    There the sum over the valuable region is divided by 16.
+    There the sum over the valuable region is divided by 16, and none by the images.
     """
     T, total, weights = options["temperature"], 0.0, 0.0
     for b in range(len(student[0])):
@@ -87,10 +87,10 @@ def literal(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], boxes: Box
                         p = (teacher[2 + k][b, bins, i, j] / T).softmax(0)
                         q = (student[2 + k][b, bins, i, j] / T).softmax(0)
                         total += (p * (p.log() - q.log())).mean().item() * T * T * w / 4
-    return total / max(weights, 1) if options["divisor"] == "weights" else total
+    return total / (max(weights, 1) if options["divisor"] == "weights" else len(student[0]))
 
 
-@pytest.mark.parametrize("divisor", ["none", "weights"])
+@pytest.mark.parametrize("divisor", ["images", "weights"])
 @pytest.mark.parametrize(("region", "temperature"), [("main", 10.0), ("main", 1.0), ("valuable", 10.0)])
 def test_equals_the_loops(region: str, temperature: float, divisor: str) -> None:
     options: dict[str, Any] = {"temperature": temperature, "region": region, "divisor": divisor}
@@ -123,7 +123,7 @@ def test_the_class_logits_and_the_teacher_get_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("region", ["main", "valuable"])
-@pytest.mark.parametrize("divisor", ["none", "weights"])
+@pytest.mark.parametrize("divisor", ["images", "weights"])
 def test_without_boxes_it_is_zero_with_a_graph(region: Any, divisor: Any) -> None:
     student = tuple(x.requires_grad_() for x in heads(0))
     loss = LD(region=region, divisor=divisor, **LEVELS)
@@ -132,9 +132,10 @@ def test_without_boxes_it_is_zero_with_a_graph(region: Any, divisor: Any) -> Non
     assert value.item() == 0
     assert all(x.grad is not None and not x.grad.any() for x in student[2:])
     # An image without boxes adds nothing to one that has some.
+    count = 2 if divisor == "images" else 1
     alone = loss(tuple(x[:1] for x in student), tuple(x[:1] for x in heads(1)), BOXES._replace(boxes=BOXES.boxes[:1]))
     mixed = loss(student, heads(1), BOXES._replace(boxes=[BOXES.boxes[0], BOXES.boxes[1][:0]]))
-    assert mixed.item() == pytest.approx(alone.item(), rel=1e-12)
+    assert mixed.item() == pytest.approx(alone.item() / count, rel=1e-12)
     assert alone.item() > 0
 
 
@@ -175,7 +176,7 @@ def test_what_does_not_fit_is_refused(student: tuple[Tensor, ...], boxes: Any, m
         ({"temperature": 0.0}, "must be positive, got 0.0"),
         ({"strides": (8, 0)}, "must be positive"),
         ({"region": "all"}, "'all' is not one of main, valuable"),
-        ({"divisor": "sum"}, "'sum' is not one of none, weights"),
+        ({"divisor": "sum"}, "'sum' is not one of images, weights"),
     ],
 )
 def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
@@ -188,15 +189,14 @@ def of_one_process(rank: int, folder: str) -> None:
     own = slice(rank, rank + 1)
     maps = [tuple(x[own] for x in heads(seed)) for seed in (0, 1)]
     boxes = BOXES._replace(boxes=BOXES.boxes[own])
-    values = [LD(divisor=divisor, **LEVELS)(*maps, boxes) for divisor in ("weights", "none")]
+    values = [LD(divisor=divisor, **LEVELS)(*maps, boxes) for divisor in ("weights", "images")]
     torch.save(torch.stack(values), f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.timeout(300)
 def test_the_mean_over_processes_is_the_value_of_the_joined_batch(tmp_path: Path) -> None:
-    """The undivided sum is that of each process' own images, as in the authors' code: the mean is half of the whole."""
     mp.spawn(of_one_process, args=(str(tmp_path),), nprocs=2)
     mean = torch.stack([torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2)]).mean(0)
-    joined = [LD(divisor=divisor, **LEVELS)(heads(0), heads(1), BOXES) for divisor in ("weights", "none")]
-    torch.testing.assert_close(mean * torch.tensor([1.0, 2.0]), torch.stack(joined), rtol=1e-12, atol=0)
+    joined = [LD(divisor=divisor, **LEVELS)(heads(0), heads(1), BOXES) for divisor in ("weights", "images")]
+    torch.testing.assert_close(mean, torch.stack(joined), rtol=1e-12, atol=0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def test_config_on_disk(package: Path) -> None:
     assert json.loads((package / "config.json").read_text()) == {
         "format": 1, "model": "fpn", "options": {"backbone": "resnet18_025", "channels": 16}, "classes": CLASSES,
         "palette": PALETTE, "ignore_index": 255, "resize": [64, 96],
+        "categories": [],
     }  # fmt: skip
     assert read_config(package) == config()
 
@@ -115,6 +117,15 @@ def test_malformed_configs(package: Path, text: bytes, part: str) -> None:
     with pytest.raises(UserError, match=r"config\.json: not the config of a student package") as caught:
         load_package(package)
     assert part in str(caught.value)
+
+
+def test_categories_come_back_and_older_packages_have_none(package: Path, tmp_path: Path) -> None:
+    save_package(fpn(3, "resnet18_025", 16), replace(config(), categories=(1, 3, 90)), tmp_path / "numbered")
+    assert read_config(tmp_path / "numbered").categories == (1, 3, 90)
+    content = json.loads((package / "config.json").read_text())
+    del content["categories"]
+    (package / "config.json").write_text(json.dumps(content))
+    assert read_config(package).categories == ()
 
 
 def test_missing_files(package: Path) -> None:

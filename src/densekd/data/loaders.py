@@ -6,16 +6,17 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from densekd.data.detection import DetectionEvaluationSet, DetectionFiles, DetectionTrainingSet
+from densekd.data.detection import DetectionEvaluationSet, DetectionFiles
 from densekd.data.files import SegmentationFiles
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
-from densekd.data.segmentation import EvaluationSet, Resize, TrainingSet
+from densekd.data.segmentation import EvaluationSet, Resize
 
 
-def training_loader(
-    dataset: TrainingSet | DetectionTrainingSet, sampler: StepSampler, workers: int
-) -> "StatefulDataLoader[Any]":
-    """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers."""
+def training_loader(dataset: Any, sampler: StepSampler, workers: int) -> "StatefulDataLoader[Any]":
+    """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers.
+
+    Samples are put together by the dataset's own ``collate``.
+    """
     return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate, **_workers(workers))
 
 

@@ -1,16 +1,21 @@
 """Scores and pictures of finished models."""
 
-from densekd.evaluation.predict import Predictor, predict_folder, sample_pictures
-from densekd.evaluation.segmentation import Scoring, agreement, evaluate, scoring_of
+from densekd.evaluation.by_task import agreement, evaluate, predict_folder, predictor, sample_pictures, thinned
+from densekd.evaluation.predict import Predictor
+from densekd.evaluation.predict_boxes import BoxPredictor
+from densekd.evaluation.segmentation import Scoring, scoring_of
 from densekd.evaluation.submission import write_submission
 
 __all__ = [
+    "BoxPredictor",
     "Predictor",
     "Scoring",
     "agreement",
     "evaluate",
     "predict_folder",
+    "predictor",
     "sample_pictures",
     "scoring_of",
+    "thinned",
     "write_submission",
 ]

@@ -36,6 +36,8 @@ class Predictor:
     resize: Resize | None = None
     inference: Inference = WHOLE
 
+    writes = ("labels", "overlays")
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Predict the class numbers ``[H, W]`` (uint8) of a decoded image ``[H, W, 3]`` at its own size."""
         task = Segmentation(len(self.classes.names), self.classes.ignore_index)
@@ -47,7 +49,7 @@ class Predictor:
         return array
 
 
-def predict_folder(predict: Predictor, images: Path, out: Path) -> int:
+def predict_labels(predict: Predictor, images: Path, out: Path) -> int:
     """Write ``labels/<stem>.png`` and ``overlays/<stem>.png`` for one image or all images below a folder.
 
     Returns:
@@ -56,9 +58,7 @@ def predict_folder(predict: Predictor, images: Path, out: Path) -> int:
     Raises:
         UserError: no image there, or a damaged one.
     """
-    found = {images.stem: images} if images.is_file() else find(images, IMAGE_SUFFIXES)
-    if not found:
-        raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
+    found = images_at(images)
     for stem, path in track(found.items(), "predicting", transient=True):
         image = read_image(path)
         label = predict(image)
@@ -67,7 +67,7 @@ def predict_folder(predict: Predictor, images: Path, out: Path) -> int:
     return len(found)
 
 
-def sample_pictures(
+def label_samples(
     predictors: Mapping[str, Predictor], files: SegmentationFiles, out: Path, indices: Sequence[int]
 ) -> None:
     """Write pictures of some images of a split.
@@ -83,6 +83,18 @@ def sample_pictures(
             label = predict(image)
             save(colour_picture(label, files.classes), out / f"{stem}.{name}.png")
             save(error_picture(image, label, truth, files.classes), out / f"{stem}.{name}-errors.png")
+
+
+def images_at(path: Path) -> dict[str, Path]:
+    """List one image, or all images below a folder, by stem.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = {path.stem: path} if path.is_file() else find(path, IMAGE_SUFFIXES)
+    if not found:
+        raise UserError(f"{path}: no images ({', '.join(IMAGE_SUFFIXES)}).")
+    return found
 
 
 def save(picture: Image.Image, path: Path) -> None:

@@ -37,11 +37,11 @@ class Scoring:
 
 
 def scoring_of(spec: EvaluationSpec, workers: int = 0) -> Scoring:
-    """Turn the evaluation part of a recipe into what :func:`evaluate` takes."""
+    """Turn the evaluation part of a recipe into what :func:`evaluate_labels` takes."""
     return Scoring(build_inference(spec), spec.absent, spec.boundary, workers)
 
 
-def evaluate(
+def evaluate_labels(
     model: nn.Module, files: SegmentationFiles, resize: Resize | None, scoring: Scoring | None = None
 ) -> dict[str, Any]:
     """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
@@ -83,7 +83,7 @@ def evaluate(
     return {**found, "images": len(files), "parameters": sum(p.numel() for p in model.parameters())}
 
 
-def agreement(
+def label_agreement(
     student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Resize | None, inference: Inference
 ) -> dict[str, float | None]:
     """Compare two models pixel by pixel; labels only say which pixels are void, and without labels none is.
@@ -91,7 +91,7 @@ def agreement(
     Args:
         student, teacher: of the same classes; changed to evaluation mode.
         files: the images and labels.
-        resize: as in :func:`evaluate`.
+        resize: as in :func:`evaluate_labels`.
         inference: for both.
 
     Returns:

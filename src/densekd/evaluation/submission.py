@@ -11,11 +11,12 @@ from densekd.data.folder import published_classes
 from densekd.errors import UserError, suggest
 from densekd.evaluation.pictures import colour_picture
 from densekd.evaluation.predict import Predictor, save
+from densekd.evaluation.predict_boxes import BoxPredictor
 
 BENCHMARKS = ("ade20k", "cityscapes", "voc")
 
 
-def write_submission(predict: Predictor, images: Path, out: Path, benchmark: str) -> int:
+def write_submission(predict: Predictor | BoxPredictor, images: Path, out: Path, benchmark: str) -> int:
     """Predict all images below a folder into one flat folder of PNGs named after them.
 
     ``cityscapes``: label ids (road 7), ``<city>_<sequence>_<frame>_leftImg8bit.png``. ``ade20k``: 1..150. ``voc``:
@@ -31,10 +32,12 @@ def write_submission(predict: Predictor, images: Path, out: Path, benchmark: str
         How many images were predicted.
 
     Raises:
-        UserError: an unknown benchmark, a model of other classes, no image, or two of one name.
+        UserError: an unknown benchmark, a detector, a model of other classes, no image, or two of one name.
     """
     if benchmark not in BENCHMARKS:
         raise UserError(f"Unknown benchmark '{benchmark}'. {suggest(benchmark, BENCHMARKS)}")
+    if isinstance(predict, BoxPredictor):
+        raise UserError(f"{benchmark} wants labelled pixels, and the model is a detector: see its detections.json.")
     classes = published_classes(benchmark)
     if len(predict.classes.names) != len(classes.names):
         raise UserError(f"The model has {len(predict.classes.names)} classes, {benchmark} {len(classes.names)}.")

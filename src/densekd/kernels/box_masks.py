@@ -37,3 +37,8 @@ def box_masks(boxes: Sequence[Tensor], sizes: Tensor, like: Tensor) -> tuple[Ten
     foreground = torch.stack(masks)
     outside = (foreground == 0).to(foreground)
     return foreground, outside / outside.sum((1, 2), keepdim=True).clamp(min=1)
+
+
+def padded_extent(sizes: Tensor) -> Tensor:
+    """Return what each image ``[B, 2]`` has been padded to: the largest of all, up to the next multiple of 32."""
+    return (sizes.amax(0, keepdim=True) + 31).div(32, rounding_mode="floor").mul(32).expand_as(sizes)

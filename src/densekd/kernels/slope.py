@@ -12,12 +12,13 @@ def with_slope(value: Tensor, x: Tensor, slope: Tensor) -> Tensor:
     """Return ``value``, which now depends on ``x`` too, with ``slope`` for a derivative.
 
     Autograd keeps ``slope`` alone and multiplies once, whatever led to it; in plain operations it keeps several maps of
-    the same size and makes as many again on the way back. There is no second derivative.
+    the same size and makes as many again on the way back. The slope itself becomes the gradient where the graph is not
+    kept. There is no second derivative.
 
     Args:
         value: each element belongs to those of ``slope`` that it broadcasts to; what it depends on already remains.
         x: the shape of ``slope``, any floating point precision, which its gradient has as well.
-        slope: without gradient.
+        slope: without gradient; nobody else's, for it is scaled in place.
     """
     result: Tensor = _WithSlope.apply(value, x, slope)  # type: ignore[no-untyped-call]
     return result
@@ -34,4 +35,12 @@ class _WithSlope(torch.autograd.Function):
     @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         (slope,) = ctx.saved_tensors
-        return gradient, (slope * gradient).to(ctx.dtype), None
+        own = slope.mul_(gradient) if _is_last() else slope * gradient
+        return gradient, own.to(ctx.dtype), None
+
+
+def _is_last() -> bool:
+    """Say whether nothing will ask for what is saved again: a plain backward pass, without ``retain_graph``."""
+    if torch.compiler.is_compiling():
+        return False  # the compiler decides by itself what it may overwrite
+    return not torch._C._autograd._get_current_graph_task_keep_graph()  # type: ignore[attr-defined]

@@ -2,17 +2,13 @@
 
 With p the teacher's distribution and q the student's, each has the derivative ``(q - p) / T`` by the student's logits.
 It is taken in the forward pass and nothing else is kept. Peak memory beyond the inputs, in units of both of them in
-float32: 1.5 in the forward pass, 0.5 between the two, 1 in the backward pass with the gradient.
+float32: 1.5 in the forward pass, 0.5 between the two and, with the gradient, in the backward pass.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.slope import with_slope
-
-# Stands for minus infinity behind the last channel: its probability is 0, and 0 times a finite number stays 0.
-_ABSENT = -1e30
 
 
 def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
@@ -33,7 +29,7 @@ def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 
     Raises:
         ValueError: shapes that differ; broadcasting one map over many would be a silent mistake.
     """
-    _require_one_shape(student, teacher)
+    require_one_shape(student, teacher)
     with torch.no_grad():
         log_student, log_teacher = (_log_softmax(x, dim, temperature) for x in (student, teacher))
         value, slope = _divergence(log_student, log_teacher, dim)
@@ -46,7 +42,7 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: 
 
     Arguments, result and errors are those of :func:`softmax_kl`, and so is the gradient.
     """
-    _require_one_shape(student, teacher)
+    require_one_shape(student, teacher)
     with torch.no_grad():
         log_student = _log_softmax(student, dim, temperature)
         probability = _log_softmax(teacher, dim, temperature).exp_()
@@ -55,28 +51,8 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: 
     return with_slope(value * temperature, student, slope).squeeze(dim) / temperature
 
 
-def group_softmax_kl(student: Tensor, teacher: Tensor, order: Tensor, size: int, temperature: float) -> Tensor:
-    """KL between softmax distributions over all values of a group of channels, taken apart by channel.
-
-    Args:
-        student: logits ``[B, C, N]``, finite, floating point; gets a gradient.
-        teacher: the same shape; gets none.
-        order: a permutation of the channels, int64 ``[C]``; each ``size`` that follow each other make a group, and what
-            is left makes the last.
-        size: channels of a group.
-        temperature: T > 0.
-
-    Returns:
-        ``[B, C]`` in nats: the sum over the channels of a group is its divergence. Precision as in :func:`softmax_kl`.
-    """
-    _require_one_shape(student, teacher)
-    with torch.no_grad():
-        log_student, log_teacher = (_log_softmax_in_groups(x, order, size, temperature) for x in (student, teacher))
-        value, slope = _divergence(log_student, log_teacher, 2)
-    return with_slope(value * temperature, student, slope).squeeze(2) / temperature
-
-
-def _require_one_shape(student: Tensor, teacher: Tensor) -> None:
+def require_one_shape(student: Tensor, teacher: Tensor) -> None:
+    """Refuse tensors that differ in shape; as :func:`densekd.losses.inputs.require_one_shape`."""
     if student.shape != teacher.shape:
         raise ValueError(
             f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
@@ -86,15 +62,6 @@ def _require_one_shape(student: Tensor, teacher: Tensor) -> None:
 def _log_softmax(x: Tensor, dim: int, temperature: float) -> Tensor:
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     return (x if temperature == 1 else x / temperature).log_softmax(dim)
-
-
-def _log_softmax_in_groups(x: Tensor, order: Tensor, size: int, temperature: float) -> Tensor:
-    """Return the logarithm of each value's share in its group: its share in the channel, and the channel's share."""
-    inside = _log_softmax(x, 2, temperature)
-    # The largest value less its log-softmax is the channel's log-sum-exp. Only numbers per channel are permuted.
-    columns = (x.amax(2).to(inside.dtype) / temperature - inside.amax(2))[:, order]
-    columns = F.pad(columns, (0, -len(order) % size), value=_ABSENT).view(len(x), -1, size)
-    return inside.add_(columns.log_softmax(2).flatten(1)[:, order.argsort(), None])
 
 
 def _divergence(log_student: Tensor, log_teacher: Tensor, dim: int) -> tuple[Tensor, Tensor]:

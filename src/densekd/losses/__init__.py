@@ -3,7 +3,8 @@
 A loss is an ``nn.Module`` with ``forward(student, teacher, target) -> scalar``; it is unweighted, the teacher arrives
 detached, and whatever it learns or remembers is its own child. What it cannot know (``student_channels``,
 ``teacher_channels``, ``teacher_size``, ``num_classes``, ``ignore_index``) it names in its constructor and the build
-supplies it, for the tensors as the loss receives them: behind the adapter, resized.
+supplies it, for the tensors as the loss receives them: behind the adapter, resized. The target is a map of labels, the
+boxes of a detector (:class:`densekd.losses.inputs.Boxes`) or None.
 
 Forward and backward together never hold more than twice the bytes of both float32 maps beyond these, the gradient
 included. Those with convolutions or similarities of all pairs, ``adversarial``, ``cirkd_*``, ``fbkd`` and ``mgd``, hold

@@ -1,12 +1,11 @@
 """Channel group distillation (SegDistill, github.com/wzpscott/SegDistill; the authors name no paper)."""
 
-from math import ceil
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from densekd.kernels.softmax_kl import group_softmax_kl, softmax_kl
+from densekd.kernels import Groups, channel_kl, pixel_kl, softmax_kl
 from densekd.losses.inputs import require_one_shape
 
 Transform = Literal["channel", "pixel", "none"]
@@ -63,13 +62,12 @@ class CGD(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
-        if self.transform != "channel":
-            dim = 1 if self.transform == "pixel" else 3
-            return softmax_kl(student, teacher, dim, self.temperature).mean() * self.factor
-        B, C, _, _ = student.shape
-        s, t = student.flatten(2), teacher.flatten(2)
-        divergence = group_softmax_kl(s, t, self._order(C), self.group_size, self.temperature)
-        return divergence.sum() * (self.factor / (B * ceil(C / self.group_size)))
+        if self.transform == "pixel":
+            return pixel_kl(student, teacher, self.temperature).mean() * self.factor
+        if self.transform == "none":
+            return softmax_kl(student, teacher, 3, self.temperature).mean() * self.factor
+        groups = Groups(self.group_size, self._order(student.shape[1]))
+        return channel_kl(student, teacher, self.temperature, groups).mean() * self.factor
 
     def _order(self, channels: int) -> Tensor:
         """Count the call and return the order of the channels; the host never waits for the count."""

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from densekd.kernels import softmax_kl
+from densekd.kernels import channel_kl, pixel_kl
 from densekd.kernels.distance import squared_distance
 from densekd.losses.inputs import require_one_shape, widen
 
@@ -57,11 +57,11 @@ class CWD(nn.Module):
         """
         require_one_shape(student, teacher)
         B, C, H, W = student.shape
-        s, t = student.flatten(2), teacher.flatten(2)
         distributions = B * C if self.normalise in ("channel", "channel_mean") else B * H * W
         if self.divergence == "kl":
-            dim = 2 if self.normalise == "channel" else 1
-            return softmax_kl(s, t, dim, self.temperature).sum() * (self.temperature**2 / distributions)
+            divergence = channel_kl if self.normalise == "channel" else pixel_kl
+            return divergence(student, teacher, self.temperature).sum() * (self.temperature**2 / distributions)
+        s, t = student.flatten(2), teacher.flatten(2)
         return squared_distance(self._normalised(s), self._normalised(t)) / distributions
 
     def _normalised(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels import softmax_kl
+from densekd.kernels import channel_kl
 from densekd.kernels.weights import class_counts, growth, standardise
 from densekd.losses.inputs import labels_at, require_one_shape, widen
 
@@ -72,7 +72,7 @@ class HWD(nn.Module):
         B, C, H, W = student.shape
         s, t = (widen(x).flatten(2) for x in (student, teacher))
         apart = None if self.distance == "kl" else self._distances(s, t)  # first: the divergence keeps a map
-        divergence = softmax_kl(s, t, 2, self.temperature)
+        divergence = channel_kl(s, t, self.temperature)
         w = divergence.detach() if apart is None else apart
         if self.power:
             if target is None:

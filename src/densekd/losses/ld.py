@@ -13,26 +13,25 @@ from densekd.kernels.softmax_kl import softmax_kl
 from densekd.losses.inputs import Boxes, require_boxes, require_one_shape, require_positive, widen
 
 Region = Literal["main", "valuable"]
-Divisor = Literal["none", "weights"]
+Divisor = Literal["images", "weights"]
 SHARE = 0.25  # gamma of algorithm 1
 
 
 class LD(nn.Module):
     """Match where each side of a box may lie: KL between the distributions over distances, at positions of a region.
 
-    ``T^2 / 4 * sum_p w_p mean_n sum_sides p_T (log p_T - log p_S)`` with ``p = softmax_n(logits / T)``. ``main``: the
-    positions that learn a box (ATSS), w the student's highest class score there, without gradient. ``valuable``: those
-    whose DIoU with a box lies between a quarter of its ATSS threshold and the threshold, w a quarter of their IoU.
+    ``T^2 / (4 B) * sum_p w_p mean_n sum_sides p_T (log p_T - log p_S)`` with ``p = softmax_n(logits / T)``. ``main``:
+    the positions that learn a box (ATSS), w the student's highest class score there, without gradient. ``valuable``:
+    those whose DIoU with a box lies between a quarter of its ATSS threshold and that threshold, w a quarter of the IoU.
 
-    Tap: a list, class logits before distributions: ``[cls.0, ..., cls.4, reg.0, ..., reg.4]``, of GFL. Weight: 0.25 in
-    each region, two terms, with 2 or 3 images in a process (the authors); the sum grows with the images. Cost: one pass
-    over the distributions.
+    Tap: a list, class logits before distributions: ``[cls.0, ..., cls.4, reg.0, ..., reg.4]``, of GFL. Weight: 0.5 for
+    each region, two terms: the authors' 0.25 of a sum over 2 images. Cost: one pass over the distributions.
 
     Args:
         temperature: T > 0.
         region: ``main`` or ``valuable``.
-        divisor: ``none`` sums over all images of the process (authors, mmdetection); ``weights`` divides by the sum of
-            all w, its mean over processes and at least 1, as GFL does with its own losses, and wants a larger weight.
+        divisor: ``images`` is B, the formula. ``weights`` is the sum of all w, its mean over processes and at least 1,
+            by which GFL divides its own losses; the result is smaller by as much, and wants a larger weight.
         strides: pixels between the positions of each level.
         anchor_scale: the side of an anchor in strides.
 
@@ -48,7 +47,7 @@ class LD(nn.Module):
         self,
         temperature: float = 10.0,
         region: Region = "main",
-        divisor: Divisor = "none",
+        divisor: Divisor = "images",
         strides: Sequence[int] = (8, 16, 32, 64, 128),
         anchor_scale: float = 8.0,
     ) -> None:
@@ -65,16 +64,16 @@ class LD(nn.Module):
         L = len(self.anchors.strides)
         if {len(student), len(teacher)} != {2 * L}:
             raise ValueError(f"ld needs {L} maps of classes, then {L} of distributions; got {len(student)} in all")
+        weights = self.weights(student[:L], require_boxes(target, len(student[0])))
         if student[L].shape[1] % 4:
             raise ValueError(f"the four sides of a box need as many channels each, got {list(student[L].shape)}")
-        weights = self.weights(student[:L], require_boxes(target, len(student[0])))
         values, by_level = [], torch.split(weights, [x[0, 0].numel() for x in student[:L]], 1)
         for s, t, w in zip(student[L:], teacher[L:], by_level, strict=True):
             require_one_shape(s, t)
             s, t = (x.reshape(len(x), 4, -1, w.shape[1]) for x in (s, t))
             values.append((softmax_kl(s, t, 2, self.temperature).sum(1) * w).sum())
         value = torch.stack(values).sum() * (self.temperature**2 / student[L].shape[1])
-        return value if self.divisor == "none" else value / mean_over_processes(weights.sum()).clamp(min=1)
+        return value / (len(weights) if self.divisor == "images" else mean_over_processes(weights.sum()).clamp(min=1))
 
     @torch.no_grad()
     def weights(self, cls: tuple[Tensor, ...], target: Boxes) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels.softmax_kl import soft_cross_entropy, softmax_kl
+from densekd.kernels import pixel_kl, soft_cross_entropy
 from densekd.losses.inputs import labels_at, require_one_shape, widen
 
 Divergence = Literal["kl", "soft_ce", "hard_ce"]
@@ -82,7 +82,7 @@ class Pixel(nn.Module):
     def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """``[B, C, H, W]`` -> ``[B, H, W]``."""
         if self.divergence == "kl":
-            return softmax_kl(student, teacher, 1, self.temperature)
+            return pixel_kl(student, teacher, self.temperature)
         if self.divergence == "soft_ce":
             return soft_cross_entropy(student, teacher, 1, self.temperature)
         require_one_shape(student, teacher)

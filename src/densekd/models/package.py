@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,9 @@ class PackageConfig:
         classes: C names.
         palette: C RGB colours.
         ignore_index: label of void pixels.
-        resize: (height, width) or (shorter side,) that images are brought to before the model; None: their own size.
+        resize: (height, width) or (shorter side,) that images are brought to before the model, detectors: the limits of
+            their shorter and longer side; None: their own size.
+        categories: of a detector: the number of each class in results files (COCO's category id); none: 1..C.
     """
 
     model: str
@@ -37,10 +39,12 @@ class PackageConfig:
     palette: list[list[int]]
     ignore_index: int = 255
     resize: tuple[int, int] | tuple[int] | None = None
+    categories: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.resize is not None:
-            object.__setattr__(self, "resize", tuple(self.resize))  # a list, where it comes from a file
+        for name in ("resize", "categories"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))  # a list, where it comes from a file
 
 
 class Package(NamedTuple):
@@ -108,7 +112,8 @@ def read_config(folder: Path) -> PackageConfig:
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        config = PackageConfig(**{f.name: content[f.name] for f in fields(PackageConfig)})
+        known = (f.name for f in fields(PackageConfig) if f.name in content or f.default is MISSING)
+        config = PackageConfig(**{name: content[name] for name in known})
         for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
             if not isinstance(value, kind):
                 raise TypeError(f"{value!r} is no {kind.__name__}")

@@ -9,7 +9,7 @@ from densekd.report.text import LEVEL, signed
 
 @dataclass(frozen=True)
 class ClassRow:
-    """The IoU of one class in percent, for each model; None where the class is not in the data."""
+    """The score of one class in percent, for each model; None where the class is not in the data."""
 
     name: str
     colour: Colour | None
@@ -26,18 +26,18 @@ class ClassRow:
 def class_rows(results: Results) -> list[ClassRow]:
     """List the classes in the order of the file, the student's first."""
 
-    def iou(scores: Scores | None, name: str) -> float | None:
-        return None if scores is None else scores.iou.get(name)
+    def score(scores: Scores | None, name: str) -> float | None:
+        return None if scores is None else scores.by_class.get(name)
 
     models = (results.student, results.baseline, results.teacher)
-    names = dict.fromkeys(name for scores in models if scores for name in scores.iou)
+    names = dict.fromkeys(name for scores in models if scores for name in scores.by_class)
     return [
         ClassRow(
             name=name,
             colour=results.palette.get(name),
-            student=iou(results.student, name),
-            baseline=iou(results.baseline, name),
-            teacher=iou(results.teacher, name),
+            student=score(results.student, name),
+            baseline=score(results.baseline, name),
+            teacher=score(results.teacher, name),
         )
         for name in names
     ]

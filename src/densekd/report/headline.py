@@ -3,6 +3,7 @@
 from densekd.report.results import Results, Scores
 from densekd.report.run import Run
 from densekd.report.text import LEVEL, count, percent, points, share, whole
+from densekd.titles import DETECTION, SEGMENTATION
 
 ALONE = "the same student trained alone"
 
@@ -22,15 +23,15 @@ def headline(run: Run) -> str:
     if run.results is None:
         return _unfinished(run)
     student, baseline, teacher = run.results.student, run.results.baseline, run.results.teacher
-    opening = f"The distilled student scores {percent(student.miou)} mIoU"
+    opening = f"The distilled student scores {percent(student.score)} {run.results.titles.name}"
     if baseline is None and teacher is None:
         return f"{opening}. There is neither a baseline nor a teacher to compare it with."
     if baseline is None and teacher is not None:
-        distance = _distance(student.miou - teacher.miou, "the teacher")
+        distance = _distance(student.score - teacher.score, "the teacher")
         return f"{opening}: {distance}. Without {ALONE}, what distillation added is unknown."
     assert baseline is not None
-    opening = f"{opening}: {_distance(student.miou - baseline.miou, ALONE)}"
-    return f"{opening}." if teacher is None else opening + _gap(student.miou, baseline.miou, teacher.miou)
+    opening = f"{opening}: {_distance(student.score - baseline.score, ALONE)}"
+    return f"{opening}." if teacher is None else opening + _gap(student.score, baseline.score, teacher.score)
 
 
 def size(results: Results) -> str:
@@ -51,7 +52,8 @@ def certainty(results: Results) -> str:
     sentences = []
     if student.interval is not None:
         low, high = student.interval
-        sentences.append(f"Over images like these its mIoU lies between {low:.1f} and {high:.1f} % (95 %, bootstrap).")
+        between = f"between {low:.1f} and {high:.1f} % (95 %, bootstrap)"
+        sentences.append(f"Over images like these its {results.titles.name} lies {between}.")
     if student.agreement is not None:
         sentences.append(f"It gives {percent(student.agreement)} of the pixels the teacher's class.")
     if student.ece is not None:
@@ -102,8 +104,9 @@ def _unfinished(run: Run) -> str:
             "labels to score it with."
         )
     opening = "The student has not been evaluated yet"
-    validated = run.student.get("val/miou")
-    if validated is None or not validated.points:
-        return f"{opening}."
-    step, miou = validated.points[-1]
-    return f"{opening}. Its last validation gave {percent(miou)} mIoU at step {whole(step)}."
+    for titles in (SEGMENTATION, DETECTION):
+        validated = run.student.get(f"val/{titles.headline}")
+        if validated is not None and validated.points:
+            step, score = validated.points[-1]
+            return f"{opening}. Its last validation gave {percent(score)} {titles.name} at step {whole(step)}."
+    return f"{opening}."

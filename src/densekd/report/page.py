@@ -11,19 +11,16 @@ from densekd.report.headline import certainty, headline, scored_on, size
 from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
 from densekd.report.run import Run
+from densekd.titles import DETECTION, SEGMENTATION
 
 ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
 CAPTIONS = dict(
     zip(KINDS, ("image", "ground truth", "teacher", "alone", "distilled", "distilled: errors"), strict=True)
 )
-TITLES = {
-    "loss": "Total loss",
-    "lr": "Learning rate",
-    "seconds_per_step": "Time per step",
-    "val/miou": "Validation mIoU",
-}
+HEADLINES = {f"val/{titles.headline}": f"Validation {titles.name}" for titles in (SEGMENTATION, DETECTION)}
+TITLES = {"loss": "Total loss", "lr": "Learning rate", "seconds_per_step": "Time per step", **HEADLINES}
 FAMILIES = {"task/": "Task loss", "distill/": "Distillation term", "val/": "Validation"}
-UNITS = {"val/miou": "%", "seconds_per_step": "s"}
+UNITS = {**dict.fromkeys(HEADLINES, "%"), "seconds_per_step": "s"}
 SMOOTHED_SHARE = 25  # the bold line takes the median of one 25th of the run
 
 
@@ -76,11 +73,11 @@ def title(name: str) -> str:
 
 
 def draw_charts(run: Run) -> tuple[list[Chart], list[str]]:
-    """Lay out one chart per metric: validation mIoU, then the losses, then the rest.
+    """Lay out one chart per metric: the validations' headline, then the losses, then the rest.
 
     Args:
         run: the run. The baseline is drawn beside the student in validation and loss charts, the teacher's score as a
-            level in the chart of validation mIoU.
+            level in the chart of the headline.
 
     Returns:
         The charts, and the names of the metrics that were logged but hold no finite value.
@@ -98,7 +95,7 @@ def draw_charts(run: Run) -> tuple[list[Chart], list[str]]:
 
 def _rank(name: str) -> int:
     families = ("loss", "task/", "distill/", "val/")
-    if name == "val/miou":
+    if name in HEADLINES:
         return -1
     return next((rank for rank, family in enumerate(families) if name.startswith(family)), len(families))
 
@@ -113,11 +110,11 @@ def _series(run: Run, name: str) -> dict[str, Series]:
 
 
 def _with_teacher(run: Run, name: str, series: dict[str, Series]) -> dict[str, Series]:
-    if name != "val/miou" or run.results is None or run.results.teacher is None:
+    if name not in HEADLINES or run.results is None or run.results.teacher is None:
         return series
     steps = [step for one in series.values() for step, _ in one.points]
-    miou = run.results.teacher.miou
-    return {"teacher": Series(((first_step(steps), miou), (max(steps), miou)), 0), **series}
+    level = run.results.teacher.score
+    return {"teacher": Series(((first_step(steps), level), (max(steps), level)), 0), **series}
 
 
 def _window(name: str, series: Sequence[Series]) -> int:

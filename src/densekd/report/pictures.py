@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +39,12 @@ class Samples:
     found: int
 
 
-def read_samples(folder: Path) -> Samples:
+def read_samples(folder: Path, photographs: Collection[str]) -> Samples:
     """Read the first pictures of a folder of ``<stem>.<kind>.png`` files, kind being one of ``KINDS``.
 
     Args:
         folder: the folder; it need not exist.
+        photographs: kinds that may be interpolated and compressed with losses; of the others every pixel is kept.
 
     Returns:
         At most ``MOST_SAMPLES`` samples. A picture that is absent or damaged keeps its place, without a source.
@@ -55,7 +56,7 @@ def read_samples(folder: Path) -> Samples:
             found.setdefault(stem, set()).add(kind)
     stems = sorted(found)[:MOST_SAMPLES]
     kinds = [kind for kind in KINDS if any(kind in found[stem] for stem in stems)]
-    return Samples(tuple(_sample(folder, stem, kinds) for stem in stems), len(found))
+    return Samples(tuple(_sample(folder, stem, kinds, photographs) for stem in stems), len(found))
 
 
 def read_drawing(path: Path) -> str:
@@ -63,11 +64,11 @@ def read_drawing(path: Path) -> str:
     return _address("image/svg+xml", io.BytesIO(path.read_bytes())) if path.is_file() else ""
 
 
-def _sample(folder: Path, stem: str, kinds: Sequence[str]) -> Sample:
-    return Sample(stem, tuple(_picture(folder / f"{stem}.{kind}.png", kind) for kind in kinds))
+def _sample(folder: Path, stem: str, kinds: Sequence[str], photographs: Collection[str]) -> Sample:
+    return Sample(stem, tuple(_picture(folder / f"{stem}.{kind}.png", kind, photographs) for kind in kinds))
 
 
-def _picture(path: Path, kind: str) -> Picture:
+def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
     if not path.is_file():
         return Picture(kind, None, (0, 0), "no picture")
     try:
@@ -75,7 +76,7 @@ def _picture(path: Path, kind: str) -> Picture:
             image = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError):  # Pillow reports a broken PNG as any of these
         return Picture(kind, None, (0, 0), "unreadable file")
-    photo = kind == "image"
+    photo = kind in photographs
     # Between two labels there is no third: only photographs may be interpolated.
     image = _shrink(image, Image.Resampling.LANCZOS if photo else Image.Resampling.NEAREST)
     return Picture(kind, _jpeg(image) if photo else _png(image), image.size, "")

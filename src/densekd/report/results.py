@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from densekd.errors import UserError
+from densekd.titles import Titles, titles_of
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one model. Percent lie in [0, 100]; None means not measured, in ``iou`` class not in the data.
+    """The scores of one model. Percent lie in [0, 100]; None means not measured, in ``by_class`` not in the data.
 
-    ``interval`` is that of the mIoU over images (95 %), ``agreement`` the share of pixels on which the model says what
-    the teacher says, ``ece`` the calibration error.
+    ``score`` is the headline, ``means`` all that models are compared by, by key. ``interval`` is that of the mIoU over
+    images (95 %), ``agreement`` the share of pixels on which the model says what the teacher says, ``ece`` the
+    calibration error.
     """
 
-    miou: float
-    macc: float | None
-    aacc: float | None
-    iou: Mapping[str, float | None]
+    score: float
+    means: Mapping[str, float | None]
+    by_class: Mapping[str, float | None]
     images: int | None
     parameters: float | None
     flops: float | None
@@ -37,6 +38,7 @@ class Results:
     """What ``results.json`` holds; ``baseline`` is the same student trained alone."""
 
     split: str
+    titles: Titles
     student: Scores
     baseline: Scores | None
     teacher: Scores | None
@@ -63,36 +65,40 @@ def read_results(path: Path) -> Results | None:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     try:
         fields = _mapping(document, "the document")
-        if (_mapping(fields.get("student"), "student") or {"miou": 0}).get("miou", 0) is None:
+        scored = _mapping(fields.get("student"), "student")
+        titles = titles_of(scored)
+        if scored.get(titles.headline, 0) is None:
             return None
-        student = _scores(fields.get("student"), "student")
+        student = _scores(fields.get("student"), "student", titles)
         if student is None:
             raise ValueError("'student' is missing")
         return Results(
             split=str(fields.get("split") or ""),
+            titles=titles,
             student=student,
-            baseline=_scores(fields.get("baseline"), "baseline"),
-            teacher=_scores(fields.get("teacher"), "teacher"),
+            baseline=_scores(fields.get("baseline"), "baseline", titles),
+            teacher=_scores(fields.get("teacher"), "teacher", titles),
             palette={name: _colour(value, name) for name, value in _mapping(fields.get("palette"), "palette").items()},
         )
     except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error}.") from error
 
 
-def _scores(value: object, name: str) -> Scores | None:
+def _scores(value: object, name: str, titles: Titles) -> Scores | None:
     if value is None:
         return None
     fields = _mapping(value, name)
-    miou = _percent(fields.get("miou"), f"{name}.miou")
-    if miou is None:
-        raise ValueError(f"'{name}.miou' is missing")
+    means = {key: _percent(fields.get(key), f"{name}.{key}") for key in titles.compared}
+    score = means[titles.headline]
+    if score is None:
+        raise ValueError(f"'{name}.{titles.headline}' is missing")
     images = _amount(fields.get("images"), f"{name}.images")
-    iou = _mapping(fields.get("iou"), f"{name}.iou")
+    key, _ = titles.by_class
+    by_class = _mapping(fields.get(key), f"{name}.{key}")
     return Scores(
-        miou=miou,
-        macc=_percent(fields.get("macc"), f"{name}.macc"),
-        aacc=_percent(fields.get("aacc"), f"{name}.aacc"),
-        iou={label: _percent(score, f"{name}.iou.{label}") for label, score in iou.items()},
+        score=score,
+        means=means,
+        by_class={label: _percent(one, f"{name}.{key}.{label}") for label, one in by_class.items()},
         images=None if images is None else int(images),
         parameters=_amount(fields.get("parameters"), f"{name}.parameters"),
         flops=_amount(fields.get("flops"), f"{name}.flops"),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from densekd.errors import UserError
 from densekd.report.metrics import Series, read_metrics
-from densekd.report.pictures import Samples, read_drawing, read_samples
+from densekd.report.pictures import KINDS, Samples, read_drawing, read_samples
 from densekd.report.results import Results, read_results
+from densekd.titles import DETECTION, titles_of
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ def read_run(folder: Path) -> Run:
     if not results.is_file() and not metrics.is_file():
         raise UserError(f"{folder}: no report can be made, there is neither results.json nor metrics.csv.")
     beside = folder / "baseline" / "metrics.csv"
+    scored = read_results(results) if results.is_file() else None
+    # Boxes are drawn on the photograph itself.
+    photographs = KINDS if scored is not None and scored.titles is DETECTION else ("image",)
     return Run(
         name=folder.resolve().name,
-        results=read_results(results) if results.is_file() else None,
+        results=scored,
         student=read_metrics(metrics) if metrics.is_file() else {},
         baseline=read_metrics(beside) if beside.is_file() else {},
-        samples=read_samples(folder / "predictions"),
+        samples=read_samples(folder / "predictions", photographs),
         agreement=_agreement(results),
         confusion=read_drawing(folder / "confusion.svg"),
         recipe=_text(folder / "recipe.yaml"),
@@ -61,7 +65,7 @@ def read_run(folder: Path) -> Run:
 def _agreement(path: Path) -> float | None:
     """Return the share of pixels that the student gives the teacher's class, where there were no labels to score it."""
     student = json.loads(_text(path) or "{}").get("student") or {}
-    value = student.get("agreement") if student.get("miou", 0) is None else None
+    value = student.get("agreement") if student.get(titles_of(student).headline, 0) is None else None
     return float(value) if isinstance(value, int | float) else None
 
 

@@ -2,6 +2,24 @@
 
 from densekd.tasks.detection import Detection
 from densekd.tasks.none import NoTask
-from densekd.tasks.segmentation import Batch, Normalise, Segmentation, align_corners, balanced_weights, enlarge
+from densekd.tasks.segmentation import (
+    Batch,
+    Normalise,
+    Segmentation,
+    align_corners,
+    as_float,
+    balanced_weights,
+    enlarge,
+)
 
-__all__ = ["Batch", "Detection", "NoTask", "Normalise", "Segmentation", "align_corners", "balanced_weights", "enlarge"]
+__all__ = [
+    "Batch",
+    "Detection",
+    "NoTask",
+    "Normalise",
+    "Segmentation",
+    "align_corners",
+    "as_float",
+    "balanced_weights",
+    "enlarge",
+]

@@ -11,6 +11,7 @@ from densekd.boxes import Boxes, Detections
 from densekd.data.detection import DetectionItem, EvaluationSample, pad_to_batch
 from densekd.errors import UserError
 from densekd.metrics import BoxMetric
+from densekd.tasks.segmentation import as_float
 
 
 class Detects(Protocol):
@@ -43,17 +44,15 @@ class Detection(nn.Module):
 
     def images(self, batch: Mapping[str, Any]) -> Tensor:
         """Return what a model takes: float in [0, 1], ``[B, 3, H, W]``, from the uint8 images that travelled."""
-        images: Tensor = batch["images"]
-        return images.float().div_(255)
+        return as_float(batch["images"])
 
     def target(self, batch: Mapping[str, Any]) -> Boxes:
         """Return the boxes of the batch."""
         return Boxes(batch["boxes"], batch["labels"], batch["sizes"])
 
     def losses(self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Boxes) -> dict[str, Tensor]:
-        """Return the weighted summands of the student's own loss, in float32."""
-        with torch.autocast(target.sizes.device.type, enabled=False):
-            return _detector(student).losses(output, target)
+        """Return the weighted summands of the student's own loss."""
+        return _detector(student).losses(output, target)
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
         """Say whether a model can be scored: it detects, and as many classes."""

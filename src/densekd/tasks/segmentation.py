@@ -58,7 +58,7 @@ class Segmentation(nn.Module):
 
     def images(self, batch: Batch) -> Tensor:
         """Return what a model takes: float in [0, 1], ``[B, 3, H, W]``, from the uint8 images that travelled."""
-        return batch["images"].float().div_(255)
+        return as_float(batch["images"])
 
     def target(self, batch: Batch) -> Tensor:
         """Return the labels ``[B, H, W]`` as int64."""
@@ -156,6 +156,11 @@ class Segmentation(nn.Module):
             dist.all_reduce(count)
             count = count / dist.get_world_size()
         return count.clamp(min=torch.finfo(count.dtype).tiny)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Turn the uint8 images that travelled into what a model takes: float in [0, 1]."""
+    return images.float().div_(255)
 
 
 def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:

@@ -3,6 +3,7 @@
 import re
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
@@ -130,7 +131,8 @@ class TransformerDetector(nn.Module):
         positional, named = output.called
         logits, _, device, predicted, config, *others = map(_full, positional)
         options = {name: _full(value) for name, value in named.items()}
-        _, parts, _ = self.criterion(logits, labels, device, predicted, config, *others, **options)
+        with torch.autocast(logits.device.type, enabled=False):
+            _, parts, _ = self.criterion(logits, labels, device, predicted, config, *others, **options)
         summed: dict[str, Tensor] = {}
         for name, value in parts.items():
             # "loss_ce", "loss_ce_0", "loss_vfl_aux_1"; what is only logged has another beginning.

@@ -1,0 +1,116 @@
+"""Comparisons of trainings: each row a recipe with overrides, run by ``densekd train`` in a process with one thread."""
+
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: a recipe, what is changed in it, whether it needs the teacher, seeds (None: all)."""
+
+    title: str
+    recipe: str
+    overrides: tuple[str, ...] = ()
+    taught: bool = False
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where data and runs are, and the key of ``results.json`` that is compared."""
+
+    data: Path
+    runs: Path
+    score: str
+
+    def train(self, name: str, row: Row, *more: str) -> Path:
+        """Train one run unless it is finished; return its folder."""
+        folder = self.runs / name
+        if not (folder / "results.json").is_file():
+            command = [sys.executable, "-m", "densekd", "train", str(RECIPES / f"{row.recipe}.yaml"), "--resume"]
+            changes = [f"name={name}", f"data.root={self.data}", *row.overrides, *more]
+            folder.mkdir(parents=True, exist_ok=True)
+            with (self.runs / f"{name}.log").open("w", encoding="utf-8") as log:
+                subprocess.run(
+                    [*command, *changes, "--run", str(folder)],
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    check=True,
+                )
+        print(f"{name}: {scores(folder)[self.score]:.2f}", flush=True)
+        return folder
+
+    def students(
+        self, rows: Mapping[str, Row], prefix: str, seeds: int, pool: ThreadPoolExecutor, teacher: "Future[Path]"
+    ) -> dict[str, dict[str, Any]]:
+        """Train every row with every seed and return what the table shows; what is taught waits for the teacher."""
+
+        def one(key: str, seed: int) -> Path:
+            row = rows[key]
+            more = [f"training.seed={seed}", *([f"teacher.checkpoint={teacher.result()}"] if row.taught else [])]
+            return self.train(f"{prefix}-{key}-seed{seed}", row, *more)
+
+        numbers = {key: range(row.seeds or seeds) for key, row in rows.items()}
+        # Those that need the teacher come last, so that nobody waits while there is other work.
+        order = sorted(((k, s) for k in rows for s in numbers[k]), key=lambda ks: (rows[ks[0]].taught, ks[1]))
+        futures = {(key, seed): pool.submit(one, key, seed) for key, seed in order}
+        folders = {ks: future.result() for ks, future in futures.items()}
+        return {key: self.row(row.title, [folders[key, s] for s in numbers[key]]) for key, row in rows.items()}
+
+    def row(self, title: str, folders: Sequence[Path]) -> dict[str, Any]:
+        """Return what the table shows of some seeds."""
+        values = [scores(folder)[self.score] for folder in folders]
+        return {
+            "title": title,
+            self.score: values,
+            "mean": statistics.mean(values),
+            "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "seconds_per_step": statistics.median(_seconds(folder) for folder in folders),
+            "runs": [folder.name for folder in folders],
+        }
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """Return the student's scores."""
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))["student"]
+    return found
+
+
+def described(teacher: Path, metric: str, jobs: int, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole result: when and where, what was measured, the rows."""
+    environment = json.loads((teacher / "environment.json").read_text(encoding="utf-8"))
+    return {
+        "date": environment["started"],
+        "machine": environment["machine"] | {"threads_per_run": 1, "runs_side_by_side": jobs},
+        "versions": environment["versions"],
+        "metric": metric,
+        "rows": rows,
+    }
+
+
+def table(results: dict[str, Any], score: str, name: str) -> str:
+    """Return the rows as Markdown."""
+    lines = [f"| run | {name} % (mean) | std | seeds | s / step |", "|---|---|---|---|---|"]
+    for row in results["rows"].values():
+        seeds = " / ".join(f"{value:.2f}" for value in row[score])
+        std = f"{row['std']:.2f}" if len(row[score]) > 1 else "–"
+        lines.append(f"| {row['title']} | **{row['mean']:.2f}** | {std} | {seeds} | {row['seconds_per_step']:.3f} |")
+    return "\n".join(lines)
+
+
+def _seconds(folder: Path) -> float:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as handle:
+        return statistics.median(float(r["seconds_per_step"]) for r in csv.DictReader(handle) if r["seconds_per_step"])
