@@ -63,15 +63,18 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_and_import_are_quick() -> None:
+    """Meant are 1 s and 0.3 s beyond Python's own start; the limits leave room for a machine that does other things."""
+
     def seconds(*command: str) -> float:
         best = float("inf")
         for _ in range(3):
-            started = time.process_time(), time.perf_counter()
+            started = time.perf_counter()
             subprocess.run([sys.executable, *command], check=True, capture_output=True)
-            best = min(best, time.perf_counter() - started[1])
+            best = min(best, time.perf_counter() - started)
         return best
 
     assert seconds("-m", "densekd", "--help") < 2.0
+    assert seconds("-c", "import densekd") - seconds("-c", "pass") < 0.6
     code = "import sys, densekd, densekd.cli; assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -221,3 +224,22 @@ def test_lists(run: Any, command: str, words: list[str]) -> None:
     assert status == 0
     for word in words[:1] if command == "schema" else words:
         assert word in printed
+
+
+def test_a_teacher_cache_is_written_once(run: Any, recipe: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "cached.yaml"
+    recipe["teacher"] = {**recipe["student"], "checkpoint": "untrained"}
+    recipe["distill"] = [{"method": "cwd", "weight": 1}]
+    path.write_text(yaml.safe_dump(recipe))
+    status, printed = run("cache", path)
+    assert (status, "teacher.cache is missing" in printed) == (2, True), printed
+    options = (f"teacher.cache.folder={tmp_path / 'cache'}", "teacher.cache.views=2", "teacher.cache.top_k=1")
+    for _ in range(2):
+        status, printed = run("cache", path, *options)
+        assert status == 0, printed
+        # Two of 3 x 8 x 8 values in bf16, an index of one byte, a checksum.
+        assert "teacher cache: 6 images x 2 views, 0.328 kB each: 3.94e-06 GB in" in printed
+        written = (tmp_path / "cache" / "000000.safetensors").stat().st_mtime_ns
+    assert (tmp_path / "cache" / "000000.safetensors").stat().st_mtime_ns == written
+    status, printed = run("cache", path, *options, "teacher.cache.views=3")
+    assert (status, "views.count is 2 there and 3 here" in printed) == (1, True), printed

@@ -1,0 +1,274 @@
+"""What does a whole training step cost? The original systems' step against ours: same models, batch and weights.
+
+    python benchmarks/step.py                          # both pairs; sizes for a GPU where there is one, else for a CPU
+    python benchmarks/step.py --only pspnet-cwd --batch 2 --size 256x256 --threads 1
+    python benchmarks/step.py --table                  # print what was measured last as Markdown
+
+The literal step is that of the originals: float32, NCHW, the teacher as it was trained and run to its end, logits
+enlarged to the size of the labels, the published formula as it stands, torch's default optimiser. Ours is what
+``densekd train`` runs, here in float32, in bf16 (``training.precision``), in float32 with a bf16 teacher
+(``teacher.precision``), and with replayed tensors instead of a teacher (``teacher.cache``). All variants stand side by
+side in one process and take steps in turn, so that what else the machine does falls on all of them; times are medians.
+Memory is what is allocated at the highest moment of a step beyond weights, optimiser and batch.
+
+Writes ``benchmarks/results/step-<machine>.json`` after every pair.
+"""
+
+import argparse
+import copy
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from measuring import machine, peak_bytes, synchronise
+from published import PUBLISHED
+from torch import Tensor, nn
+
+from densekd.distiller import Distiller
+from densekd.files import write_text
+from densekd.folding import fold_batch_norms
+from densekd.losses import LOSSES
+from densekd.models import find_model
+from densekd.optim import Optimisation
+from densekd.replay import Packing, Replay
+from densekd.tasks import Segmentation, enlarge
+from densekd.teacher import Frozen, Precision
+from densekd.terms import Pair as Taps
+from densekd.terms import Resize, Term, WeightSchedule
+
+RESULTS = Path(__file__).parent / "results"
+VOID = 255
+VARIANTS = ("literal", "float32", "bf16 teacher", "bf16", "replayed")
+Step = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A teacher, a student and what the one learns from the other.
+
+    Args:
+        teacher: architecture and its options.
+        student: the same.
+        method: name of a loss and its options.
+        weight: of the method.
+        resize: see :class:`densekd.terms.Term`.
+        classes: C.
+        size: height, width.
+        batch: B.
+    """
+
+    teacher: tuple[str, Mapping[str, Any]]
+    student: tuple[str, Mapping[str, Any]]
+    method: tuple[str, Mapping[str, Any]]
+    weight: float
+    resize: Resize
+    classes: int
+    size: tuple[int, int]
+    batch: int
+
+
+def psp(depth: int, auxiliary: int) -> tuple[str, Mapping[str, Any]]:
+    return "pspnet", {"backbone": f"resnet{depth}", "family": "torchdistiller", "auxiliary_channels": auxiliary}
+
+
+def mit(size: int) -> tuple[str, Mapping[str, Any]]:
+    return "segformer", {"backbone": f"mit_b{size}", "family": "nvlabs"}
+
+
+# As TorchDistiller and SegDistill train them.
+PAIRS = {
+    "pspnet-cwd": Pair(psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 512), 8),
+    "segformer-cgd": Pair(
+        mit(3), mit(0), ("cgd", {"temperature": 2.0, "group_size": 10}), 3.0, "label", 150, (512, 512), 4
+    ),
+}
+# What a CPU does in minutes.
+ON_CPU = {
+    "pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), batch=2),
+    "segformer-cgd": replace(PAIRS["segformer-cgd"], batch=1),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Models from random weights on the device, and one batch of noise."""
+
+    pair: Pair
+    teacher: nn.Module
+    student: nn.Module
+    batch: dict[str, Tensor]
+
+    @staticmethod
+    def of(pair: Pair, device: str) -> "Scene":
+        """Build models and batch."""
+        torch.manual_seed(0)
+        teacher, student = (find_model(n)(pair.classes, **o).to(device) for n, o in (pair.teacher, pair.student))
+        batch = {
+            "images": torch.randint(256, (pair.batch, 3, *pair.size), dtype=torch.uint8, device=device),
+            "target": torch.randint(pair.classes, (pair.batch, *pair.size), dtype=torch.uint8, device=device),
+        }
+        return Scene(pair, teacher.eval(), student.train(), batch)
+
+    def step(self, variant: str) -> Step:
+        """Return one whole step of a variant, on a student of its own."""
+        if variant == "literal":
+            return self._literal()
+        return self._ours(variant)
+
+    def _loss(self) -> nn.Module:
+        name, options = self.pair.method
+        return LOSSES[name](**options).to(self.batch["images"].device)
+
+    def _literal(self) -> Step:
+        pair, loss = self.pair, self._loss()
+        formula = PUBLISHED[pair.method[0]]
+        student = copy.deepcopy(self.student)
+        teacher = copy.deepcopy(self.teacher).requires_grad_(False)
+        auxiliary: list[Tensor] = []
+        if getattr(student, "auxiliary", None) is not None:
+            student.auxiliary.register_forward_hook(lambda m, i, o: auxiliary.append(o))  # type: ignore[union-attr]
+        optimiser = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
+
+        def step() -> Tensor:
+            auxiliary.clear()
+            images, labels = self.batch["images"].float() / 255, self.batch["target"].long()
+            with torch.no_grad():
+                taught = teacher(images)
+            logits = student(images)
+            total = F.cross_entropy(enlarge(student, logits, labels.shape[1:]), labels, ignore_index=VOID)
+            for other in auxiliary:
+                enlarged = enlarge(student, other, labels.shape[1:])
+                total = total + 0.4 * F.cross_entropy(enlarged, labels, ignore_index=VOID)
+            if pair.resize == "label":
+                logits, taught = (
+                    F.interpolate(x, labels.shape[1:], mode="bilinear", align_corners=False) for x in (logits, taught)
+                )
+            total = total + pair.weight * formula(loss, logits, taught, labels)
+            total.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            optimiser.zero_grad()
+            return total.detach()
+
+        return step
+
+    def _ours(self, variant: str) -> Step:
+        distiller, batch = self.distiller("bf16" if variant.startswith("bf16") else "32"), self.batch
+        device = batch["images"].device.type
+        if variant == "replayed":
+            batch, distiller.teacher = self._replayed(distiller)
+        distiller._trainer = None
+        optimiser = distiller.configure_optimizers()["optimizer"]
+
+        def step() -> Tensor:
+            with torch.autocast(device, torch.bfloat16, enabled=variant == "bf16"):
+                total: Tensor = distiller.training_step(batch, 0)["loss"]
+            total.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            optimiser.zero_grad()
+            return total.detach()
+
+        return step
+
+    def distiller(self, precision: Precision) -> Distiller:
+        """Return our student, teacher and term, with a teacher of a given precision."""
+        pair = self.pair
+        student, teacher = copy.deepcopy(self.student), copy.deepcopy(self.teacher)
+        if hasattr(teacher, "auxiliary"):
+            teacher.auxiliary = None  # type: ignore[assignment]
+        term = Term(self._loss(), Taps("logits", "logits"), nn.Identity(), WeightSchedule(pair.weight), pair.resize)
+        teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        fold_batch_norms(teacher, ["logits"], self.batch["images"][:1].float() / 255)
+        frozen = Frozen(teacher, ["logits"], precision)
+        settings = Optimisation("sgd", 0.01, 40000, weight_decay=0.0005)
+        made = Distiller(student, frozen, Segmentation(pair.classes, VOID), {pair.method[0]: term}, settings)
+        return made.to(self.batch["images"].device)
+
+    def _replayed(self, distiller: Distiller) -> tuple[dict[str, Any], Replay]:
+        """Return the batch with what the teacher says of it, as a cache of bf16 would."""
+        assert distiller.teacher is not None
+        images = distiller.task.images(self.batch).contiguous(memory_format=torch.channels_last)
+        taught = distiller.teacher(images)
+        packed = {path: Packing("bf16").pack(x) for path, x in taught.items()}
+        return self.batch | {"taught": packed}, Replay({path: x.shape[1] for path, x in taught.items()})
+
+
+def measure(pair: Pair, device: str, repeats: int, only: tuple[str, ...] = VARIANTS) -> dict[str, Any]:
+    """Return loss of the first step, median time and peak memory of each variant; they take steps in turn."""
+    scene = Scene.of(pair, device)
+    steps = {variant: scene.step(variant) for variant in only}
+    rows: dict[str, Any] = {}
+    for variant, step in steps.items():
+        rows[variant] = {"loss": step().item(), "peak_bytes": peak_bytes(step, device)}
+    times: dict[str, list[float]] = {variant: [] for variant in steps}
+    for _ in range(repeats):
+        for variant, step in steps.items():
+            synchronise(device)
+            start = time.perf_counter()
+            step()
+            synchronise(device)
+            times[variant].append(time.perf_counter() - start)
+    for variant, taken in times.items():
+        rows[variant] |= {"seconds": statistics.median(taken), "steps": repeats}
+    return {"batch": pair.batch, "size": list(pair.size), "classes": pair.classes, "variants": rows}
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    lines = ["| pair | step | seconds | time of literal | memory | of literal |", "|---" * 6 + "|"]
+    for name, row in results["pairs"].items():
+        height, width = row["size"]
+        where = f"{name}, {height} x {width}, B = {row['batch']}"
+        for variant, one in row["variants"].items():
+            base = row["variants"]["literal"]
+            time_share, memory_share = (one[key] / base[key] for key in ("seconds", "peak_bytes"))
+            memory = f"{one['peak_bytes'] / 1e6:.0f} MB | {memory_share:.2f}x"
+            lines.append(f"| {where} | {variant} | {one['seconds']:.3f} | {time_share:.2f}x | {memory} |")
+    return "\n".join(lines)
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=sorted(PAIRS), default=list(PAIRS), metavar="PAIR")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--size", help="HxW")
+    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each variant")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--machine", help="in the name of the file; default: the device's name")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="print the stored results and stop")
+    return parser.parse_args(argv)
+
+
+def result_path(kind: str, args: argparse.Namespace) -> Path:
+    """Return where a benchmark of this machine is written."""
+    name = args.machine or f"{args.device}-{machine(args.device)['name']}"
+    return Path(args.results) / f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
+
+
+def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> None:
+    args = arguments(argv)
+    path = result_path("step", args)
+    if args.table:
+        return show(table(json.loads(path.read_text(encoding="utf-8"))))
+    torch.set_num_threads(args.threads)
+    results: dict[str, Any] = {"machine": machine(args.device), "pairs": {}}
+    for name in args.only:
+        pair = (PAIRS if args.device == "cuda" else ON_CPU)[name]
+        height, width = map(int, args.size.split("x")) if args.size else pair.size
+        pair = replace(pair, batch=args.batch or pair.batch, size=(height, width))
+        results["pairs"][name] = measure(pair, args.device, args.repeats, tuple(args.variants))
+        write_text(path, json.dumps(results, indent=1) + "\n")
+    return show(table(results))
+
+
+if __name__ == "__main__":
+    main()
