@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels.slope import with_slope
+from densekd.kernels.slope import with_own_slope
 from densekd.losses.inputs import require_one_map, widen
 
 Attention = Literal["energy", "mean"]
@@ -55,4 +55,4 @@ def attention_map(x: Tensor) -> Tensor:
     with torch.no_grad():
         half = x.square().sum(1, keepdim=True) / 2
     # Half a square has the value itself for a derivative: nothing is kept.
-    return F.normalize(with_slope(half, x, x.detach()).flatten(1) * (2 / x.shape[1]))
+    return F.normalize(with_own_slope(half, x).flatten(1) * (2 / x.shape[1]))
