@@ -112,3 +112,16 @@ class Adjoint:
             self.wide[k].add_(row, alpha=share)
         else:
             self.wide[k] = row * share
+
+
+def require_one_kind(student: Tensor, teacher: Tensor) -> None:
+    """Refuse maps that differ in more than their size.
+
+    Raises:
+        ValueError: says both shapes.
+    """
+    if student.ndim != 4 or teacher.ndim != 4 or student.shape[:2] != teacher.shape[:2]:
+        raise ValueError(
+            "student and teacher must have one shape but for height and width, "
+            f"got {list(student.shape)} and {list(teacher.shape)}"
+        )
