@@ -38,8 +38,8 @@ class Enlargement:
 
 
 @lru_cache(maxsize=64)
-def neighbours(source: int, wanted: int, align_corners: bool) -> tuple[list[int], list[int], list[float]]:
-    """Return for each new place the two old ones it lies between, and the share of the second in it."""
+def neighbours(source: int, wanted: int, align_corners: bool) -> list[tuple[int, int, float]]:
+    """Return for each new place the two old ones it lies between, and the share of the second."""
     places = torch.arange(wanted, dtype=torch.float64)
     if align_corners:
         places *= (source - 1) / (wanted - 1) if wanted > 1 else 0
@@ -47,7 +47,7 @@ def neighbours(source: int, wanted: int, align_corners: bool) -> tuple[list[int]
         places = ((places + 0.5) * (source / wanted) - 0.5).clamp(min=0)
     first = places.floor().clamp(max=source - 1)
     second = (first + 1).clamp(max=source - 1)
-    return first.long().tolist(), second.long().tolist(), (places - first).tolist()
+    return list(zip(first.long().tolist(), second.long().tolist(), (places - first).tolist(), strict=True))
 
 
 class Rows:
@@ -66,9 +66,9 @@ class Rows:
 
     def read(self, stripe: range, out: Tensor) -> Tensor:
         """Fill ``out [rows, C, W]``."""
-        self.wide = {k: row for k, row in self.wide.items() if k >= self.places[0][stripe[0]]}
+        self.wide = {k: row for k, row in self.wide.items() if k >= self.places[stripe[0]][0]}
         for y, row in zip(stripe, out, strict=True):
-            first, second, share = (column[y] for column in self.places)
+            first, second, share = self.places[y]
             torch.lerp(self._row(first, row.dtype), self._row(second, row.dtype), share, out=row)
         return out
 
@@ -96,11 +96,11 @@ class Adjoint:
     def add(self, stripe: range, rows: Tensor) -> None:
         """Pass on ``rows [rows, C, W]``; after the last there is nothing left to do."""
         for y, row in zip(stripe, rows, strict=True):
-            first, second, share = (column[y] for column in self.places)
+            first, second, share = self.places[y]
             self._add(first, row, 1 - share)
             self._add(second, row, share)
         done = stripe[-1] + 1
-        following = self.places[0][done] if done < self.to.size[0] else self.slope.shape[1]
+        following = self.places[done][0] if done < self.to.size[0] else self.slope.shape[1]
         for k in [k for k in self.wide if k < following]:
             row = self.wide.pop(k)[None]
             narrow = (1, row.shape[1], self.slope.shape[2])

@@ -44,9 +44,7 @@ def resized_channel_kl(
     """
     require_one_kind(student, teacher)
     with torch.no_grad():
-        value, slope = _fused(
-            student, teacher, [*to.size], to.align_corners, temperature, groups.size, groups.order
-        )
+        value, slope = _fused(student, teacher, [*to.size], to.align_corners, temperature, groups.size, groups.order)
     parts = with_slope(value[..., None, None] * temperature, student, slope).flatten(1) / temperature
     return parts if groups.size == 1 else groups.gathered(parts, 0.0).sum(2)
 

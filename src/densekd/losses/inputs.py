@@ -4,17 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def require_one_shape(student: Tensor, teacher: Tensor) -> None:
-    """Refuse tensors that differ in shape.
-
-    Raises:
-        ValueError: says both shapes.
-    """
-    if student.shape != teacher.shape:
-        raise ValueError(
-            f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
-        )
+from densekd.kernels.divergence import require_one_shape as require_one_shape
 
 
 def require_one_map(student: Tensor, teacher: Tensor) -> None:
