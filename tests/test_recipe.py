@@ -48,7 +48,7 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "nmae",
             "name",
-            "augment, baseline, data, distill, evaluation, name, optimiser, student, task, teacher, training",
+            "augment, baseline, data, distill, evaluation, kernels, name, optimiser, student, task, teacher, training",
         ),
         ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale"),

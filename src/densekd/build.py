@@ -28,6 +28,7 @@ from densekd.distiller import Distiller
 from densekd.errors import RecipeError
 from densekd.folding import fold_batch_norms
 from densekd.inference import Inference, Window
+from densekd.kernels import choose
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
 from densekd.models import find_model
@@ -107,6 +108,7 @@ def build(recipe: Recipe) -> Built:
     Raises:
         UserError: anything that the recipe names and that is missing, damaged or does not fit.
     """
+    choose(recipe.kernels)
     training, validation = (build_files(recipe.data, split) for split in (recipe.data.train, recipe.data.val))
     classes = training.classes
     torch.manual_seed(recipe.training.seed)

@@ -284,6 +284,9 @@ class Recipe(_Part):
     evaluation: EvaluationSpec = EvaluationSpec()
     optimiser: OptimiserSpec = OptimiserSpec()
     training: TrainingSpec
+    kernels: Literal["auto", "reference"] = Field(
+        "auto", description="how losses are computed: by kernels wherever one applies, or by the formulas beside them"
+    )
     baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
 
 

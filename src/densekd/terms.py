@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
+from densekd.kernels import Enlargement
 
 Shape = Literal["linear", "exponential", "jump"]
 Resize = Literal["none", "teacher", "student", "label"]
@@ -62,6 +63,15 @@ class Pair(NamedTuple):
     teacher: Tap
 
 
+@runtime_checkable
+class Resizing(Protocol):
+    """A loss that enlarges its maps by itself, without holding them at the size of the labels."""
+
+    def resized(self, student: Tensor, teacher: Tensor, to: Enlargement, target: Tensor | None) -> Tensor:
+        """Return ``self(to(student), to(teacher), target)``; the maps are in any floating point precision."""
+        ...
+
+
 class Term(nn.Module):
     """One summand: ``weight(n) * loss(adapter(student tap), teacher tap, target)``.
 
@@ -72,7 +82,7 @@ class Term(nn.Module):
         weight: its schedule.
         resize: ``none``; ``teacher`` enlarges or shrinks the student's tensor to the teacher's size, ``student`` the
             teacher's to the student's; ``label`` resizes both to the size of the labels (SegDistill). Bilinear,
-            ``align_corners=False``; of tuples, level by level.
+            ``align_corners=False``; of tuples, level by level. A loss that is :class:`Resizing` gets both as they are.
     """
 
     def __init__(self, loss: nn.Module, taps: Pair, adapter: nn.Module, weight: WeightSchedule, resize: Resize) -> None:
@@ -92,6 +102,8 @@ class Term(nn.Module):
             target: what the loss learns from: labels ``[B, H, W]``, boxes, or None.
         """
         student, teacher = self.adapter(_read(learnt, self.taps.student)), _read(taught, self.taps.teacher)
+        if self.resize == "label" and isinstance(target, Tensor) and isinstance(self.loss, Resizing):
+            return self._enlarged(student, teacher.detach(), target)
         if isinstance(student, tuple):
             levels = [self._fitted(*level, target) for level in zip(student, teacher, strict=True)]
             student, teacher = zip(*levels, strict=True)
@@ -102,6 +114,11 @@ class Term(nn.Module):
         with torch.autocast(device.type, enabled=False):
             value: Tensor = self.loss(student, teacher, target)
         return value
+
+    def _enlarged(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        to = Enlargement((target.shape[-2], target.shape[-1]))
+        with torch.autocast(student.device.type, enabled=False):
+            return cast(Resizing, self.loss).resized(student, teacher, to, target)
 
     def _fitted(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
         student, teacher = self._resized(student, teacher.detach(), target)

@@ -2,7 +2,23 @@
 
 from densekd.kernels.channel_kl import Groups, channel_kl
 from densekd.kernels.choice import Kernels, choose
+from densekd.kernels.interpolation import Enlargement
 from densekd.kernels.pixel_kl import pixel_kl
+from densekd.kernels.resized_channel_kl import resized_channel_kl
+from densekd.kernels.resized_cross_entropy import resized_cross_entropy
+from densekd.kernels.resized_pixel_kl import resized_pixel_kl
 from densekd.kernels.softmax_kl import soft_cross_entropy, softmax_kl
 
-__all__ = ["Groups", "Kernels", "channel_kl", "choose", "pixel_kl", "soft_cross_entropy", "softmax_kl"]
+__all__ = [
+    "Enlargement",
+    "Groups",
+    "Kernels",
+    "channel_kl",
+    "choose",
+    "pixel_kl",
+    "resized_channel_kl",
+    "resized_cross_entropy",
+    "resized_pixel_kl",
+    "soft_cross_entropy",
+    "softmax_kl",
+]

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.choice import kernel
-from densekd.kernels.divergence import HELD, Divergence, computed_in, slope_like, softmax_
+from densekd.kernels.divergence import HELD, Divergence, computed_in, require_one_shape, slope_like, softmax_
 from densekd.kernels.slope import with_slope
-from densekd.kernels.softmax_kl import require_one_shape
 
 # Stands for minus infinity behind the last channel: its probability is 0, and 0 times a finite number stays 0.
 _ABSENT = -1e30
@@ -38,7 +37,7 @@ class Groups:
     def gathered(self, x: Tensor, absent: float) -> Tensor:
         """``[B, C]`` -> ``[B, G, size]``, filled up with ``absent``."""
         x = x if self.order is None else x[:, self.order]
-        return F.pad(x, (0, -x.shape[1] % self.size), value=absent).unflatten(1, (-1, self.size))
+        return F.pad(x, (0, -x.shape[1] % self.size), value=absent).view(len(x), -1, self.size)
 
     def returned(self, x: Tensor, channels: int) -> Tensor:
         """``[B, G, size]`` -> ``[B, C]``, the inverse."""
@@ -64,7 +63,7 @@ def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 
     if groups.order is not None:
         s, t = s[:, groups.order], t[:, groups.order]
     values = []
-    for members in zip(s.split(groups.size, 1), t.split(groups.size, 1), strict=True):
+    for members in zip(*(torch.split(x, groups.size, 1) for x in (s, t)), strict=True):
         log_q, log_p = (x.flatten(1).log_softmax(1) for x in members)
         values.append((log_p.exp() * (log_p - log_q)).sum(1))
     return torch.stack(values, 1)

@@ -51,6 +51,18 @@ def softmax_(student: Tensor, teacher: Tensor, scratch: Tensor, dim: int) -> Div
     return Divergence(kl.clamp_(min=0), *(peak + size for peak, size in zip(peaks, sizes, strict=True)))
 
 
+def require_one_shape(student: Tensor, teacher: Tensor) -> None:
+    """Refuse tensors that differ in shape.
+
+    Raises:
+        ValueError: says both shapes.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
+        )
+
+
 def slope_like(student: Tensor) -> Tensor:
     """Return an empty map for the derivative: unscaled, it would underflow in half precision's five exponent bits."""
     return torch.empty_like(student, dtype=torch.float32 if student.dtype == torch.float16 else student.dtype)

@@ -22,7 +22,7 @@ def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
     with torch.no_grad():
         s, t = student, teacher
         if s.shape[2] <= s.shape[1] + t.shape[1]:
-            difference = torch.baddbmm(s.mT @ s, t.mT, t, alpha=-1)
+            difference = (s.mT @ s).baddbmm_(t.mT, t, alpha=-1)
             value, slope = _energy(difference), s @ difference
         else:
             within, across = s @ s.mT, s @ t.mT

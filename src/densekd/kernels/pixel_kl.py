@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from densekd.kernels.choice import kernel
-from densekd.kernels.divergence import HELD, computed_in, slope_like, softmax_
+from densekd.kernels.divergence import HELD, computed_in, require_one_shape, slope_like, softmax_
 from densekd.kernels.slope import with_slope
-from densekd.kernels.softmax_kl import require_one_shape
 
 
 def pixel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:

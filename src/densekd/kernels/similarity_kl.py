@@ -5,12 +5,22 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from densekd.kernels.choice import kernel
 from densekd.kernels.slope import with_slope
 from densekd.kernels.softmax_kl import softmax_kl
 
 _HELD = 1 << 22  # similarities of one model that exist at a time
 
 
+def similarity_kl_reference(
+    student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], weight: Tensor, temperature: float
+) -> Tensor:
+    """Compute :func:`similarity_kl` with all similarities in memory."""
+    s, t = (torch.einsum("bnd,gmd->bngm", rows, bank) / temperature for rows, bank in (student, teacher))
+    return (softmax_kl(s, t, dim=3).sum(2) * weight).sum()
+
+
+@kernel(similarity_kl_reference)
 def similarity_kl(
     student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], weight: Tensor, temperature: float
 ) -> Tensor:
@@ -38,14 +48,6 @@ def similarity_kl(
             by_rows, learns = by_rows.add_(by_bank), False
     value = with_slope(value, rows, by_rows)
     return with_slope(value, bank, by_bank) if learns else value
-
-
-def similarity_kl_reference(
-    student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], weight: Tensor, temperature: float
-) -> Tensor:
-    """Compute the same with all similarities in memory."""
-    s, t = (torch.einsum("bnd,gmd->bngm", rows, bank) / temperature for rows, bank in (student, teacher))
-    return (softmax_kl(s, t, dim=3).sum(2) * weight).sum()
 
 
 @torch.library.custom_op("densekd::similarity_kl", mutates_args=())

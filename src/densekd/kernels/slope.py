@@ -20,23 +20,29 @@ def with_slope(value: Tensor, x: Tensor, slope: Tensor) -> Tensor:
         x: the shape of ``slope``, any floating point precision, which its gradient has as well.
         slope: without gradient; nobody else's, for it is scaled in place.
     """
-    result: Tensor = _WithSlope.apply(value, x, slope)  # type: ignore[no-untyped-call]
+    result: Tensor = _WithSlope.apply(value, x, slope, True)  # type: ignore[no-untyped-call]
+    return result
+
+
+def with_own_slope(value: Tensor, x: Tensor) -> Tensor:
+    """Return ``value``, whose derivative by ``x`` is ``x`` itself: half a sum of squares. Nothing more is kept."""
+    result: Tensor = _WithSlope.apply(value, x, x.detach(), False)  # type: ignore[no-untyped-call]
     return result
 
 
 class _WithSlope(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, x: Tensor, slope: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor, x: Tensor, slope: Tensor, given: bool) -> Tensor:
         ctx.save_for_backward(slope)
-        ctx.dtype = x.dtype
+        ctx.dtype, ctx.given = x.dtype, given
         return value.clone()
 
     @staticmethod
     @once
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (slope,) = ctx.saved_tensors
-        own = slope.mul_(gradient) if _is_last() else slope * gradient
-        return gradient, own.to(ctx.dtype), None
+        own = slope.mul_(gradient) if ctx.given and _is_last() else slope * gradient
+        return gradient, own.to(ctx.dtype), None, None
 
 
 def _is_last() -> bool:

@@ -8,6 +8,7 @@ float32: 1.5 in the forward pass, 0.5 between the two and, with the gradient, in
 import torch
 from torch import Tensor
 
+from densekd.kernels.divergence import require_one_shape
 from densekd.kernels.slope import with_slope
 
 
@@ -49,14 +50,6 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: 
         value = -(probability * log_student).sum(dim, keepdim=True)
         slope = log_student.exp_().sub_(probability)
     return with_slope(value * temperature, student, slope).squeeze(dim) / temperature
-
-
-def require_one_shape(student: Tensor, teacher: Tensor) -> None:
-    """Refuse tensors that differ in shape; as :func:`densekd.losses.inputs.require_one_shape`."""
-    if student.shape != teacher.shape:
-        raise ValueError(
-            f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
-        )
 
 
 def _log_softmax(x: Tensor, dim: int, temperature: float) -> Tensor:

@@ -2,9 +2,11 @@
 
 from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.slope import with_own_slope
 from densekd.losses.inputs import require_one_map, widen
 
 Attention = Literal["energy", "mean"]
@@ -49,5 +51,8 @@ class AT(nn.Module):
 
 def attention_map(x: Tensor) -> Tensor:
     """Return the mean square over the channels of ``[B, C, H, W]`` as ``[B, H W]`` of length one per image."""
-    # The gradient of a sum is a view, that of a mean a map of its own.
-    return F.normalize(widen(x).square().sum(1).flatten(1) / x.shape[1])
+    x = widen(x)
+    with torch.no_grad():
+        half = x.square().sum(1, keepdim=True) / 2
+    # Half a square has the value itself for a derivative: nothing is kept.
+    return F.normalize(with_own_slope(half, x).flatten(1) * (2 / x.shape[1]))

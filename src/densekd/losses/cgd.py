@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from densekd.kernels import Groups, channel_kl, pixel_kl, softmax_kl
+from densekd.kernels import Enlargement, Groups, channel_kl, pixel_kl, resized_channel_kl, resized_pixel_kl, softmax_kl
 from densekd.losses.inputs import require_one_shape
 
 Transform = Literal["channel", "pixel", "none"]
@@ -66,8 +66,19 @@ class CGD(nn.Module):
             return pixel_kl(student, teacher, self.temperature).mean() * self.factor
         if self.transform == "none":
             return softmax_kl(student, teacher, 3, self.temperature).mean() * self.factor
-        groups = Groups(self.group_size, self._order(student.shape[1]))
-        return channel_kl(student, teacher, self.temperature, groups).mean() * self.factor
+        return channel_kl(student, teacher, self.temperature, self._groups(student)).mean() * self.factor
+
+    def resized(self, student: Tensor, teacher: Tensor, to: Enlargement, target: Tensor | None = None) -> Tensor:
+        """Return the loss of the enlarged maps, which but with ``transform: none`` are never held."""
+        if self.transform == "none":
+            return self.forward(to(student), to(teacher), target)
+        if self.transform == "pixel":
+            positions = student.shape[0] * to.size[0] * to.size[1]
+            return resized_pixel_kl(student, teacher, to, self.temperature) * (self.factor / positions)
+        return resized_channel_kl(student, teacher, to, self.temperature, self._groups(student)).mean() * self.factor
+
+    def _groups(self, x: Tensor) -> Groups:
+        return Groups(self.group_size, self._order(x.shape[1]))
 
     def _order(self, channels: int) -> Tensor:
         """Count the call and return the order of the channels; the host never waits for the count."""

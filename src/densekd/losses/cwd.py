@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from densekd.kernels import channel_kl, pixel_kl
+from densekd.kernels import Enlargement, channel_kl, pixel_kl, resized_channel_kl, resized_pixel_kl
 from densekd.kernels.distance import squared_distance
 from densekd.losses.inputs import require_one_shape, widen
 
@@ -63,6 +63,16 @@ class CWD(nn.Module):
             return divergence(student, teacher, self.temperature).sum() * (self.temperature**2 / distributions)
         s, t = student.flatten(2), teacher.flatten(2)
         return squared_distance(self._normalised(s), self._normalised(t)) / distributions
+
+    def resized(self, student: Tensor, teacher: Tensor, to: Enlargement, target: Tensor | None = None) -> Tensor:
+        """Return the loss of the enlarged maps, which with ``kl`` are never held."""
+        if self.divergence != "kl":
+            return self.forward(to(student), to(teacher), target)
+        divergence = resized_channel_kl if self.normalise == "channel" else resized_pixel_kl
+        distributions = student.shape[0] * (
+            student.shape[1] if self.normalise == "channel" else to.size[0] * to.size[1]
+        )
+        return divergence(student, teacher, to, self.temperature).sum() * (self.temperature**2 / distributions)
 
     def _normalised(self, x: Tensor) -> Tensor:
         x = widen(x)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from densekd.kernels.divergence import require_one_shape as require_one_shape
+
 
 class Boxes(Protocol):
     """The target of a detector, whatever holds it.
@@ -35,18 +37,6 @@ def require_boxes(target: Any, images: int) -> Boxes:
         raise ValueError(f"boxes for {len(target.boxes)} images meet maps of {images}")
     boxes: Boxes = target
     return boxes
-
-
-def require_one_shape(student: Tensor, teacher: Tensor) -> None:
-    """Refuse tensors that differ in shape.
-
-    Raises:
-        ValueError: says both shapes.
-    """
-    if student.shape != teacher.shape:
-        raise ValueError(
-            f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
-        )
 
 
 def require_one_map(student: Tensor, teacher: Tensor) -> None:

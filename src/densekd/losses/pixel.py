@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels import pixel_kl, soft_cross_entropy
+from densekd.kernels import Enlargement, pixel_kl, resized_pixel_kl, soft_cross_entropy
 from densekd.losses.inputs import labels_at, require_one_shape, widen
 
 Divergence = Literal["kl", "soft_ce", "hard_ce"]
@@ -59,25 +59,33 @@ class Pixel(nn.Module):
                 raise ValueError(f"'{value}' is not one of {', '.join(get_args(choices))}")
         if divergence == "hard_ce" and temperature != 1:
             raise ValueError(f"divergence: hard_ce knows no temperature, got {temperature}")
-        self.ignore_index = ignore_index
-        self.temperature = temperature
-        self.reduction = reduction
+        self.ignore_index, self.temperature, self.reduction = ignore_index, temperature, reduction
         self.factor = temperature**2 if scale == "squared" else 1.0
         self.void, self.divergence = void, divergence
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
-        B, C, H, W = student.shape
         divergence = self._divergence(student, teacher)
-        positions: Tensor | int = B * H * W
+        kept, divisor = self._counted(student, (student.shape[2], student.shape[3]), target)
+        return (divergence if kept is None else divergence.where(kept, 0)).sum() / divisor * self.factor
+
+    def resized(self, student: Tensor, teacher: Tensor, to: Enlargement, target: Tensor | None = None) -> Tensor:
+        """Return the loss of the enlarged maps, which with ``kl`` are never held."""
+        if self.divergence != "kl":
+            return self.forward(to(student), to(teacher), target)
+        kept, divisor = self._counted(student, to.size, target)
+        return resized_pixel_kl(student, teacher, to, self.temperature, kept) / divisor * self.factor
+
+    def _counted(self, x: Tensor, size: tuple[int, int], target: Tensor | None) -> tuple[Tensor | None, Tensor | int]:
+        """Say which positions count, None for all, and the divisor of the sum."""
+        B, C = x.shape[:2]
+        kept, positions = None, B * size[0] * size[1]
         if self.void == "masked":
             if target is None:
                 raise ValueError("void: masked needs labels")
-            kept = labels_at(target, (H, W)) != self.ignore_index
-            divergence = divergence.where(kept, 0)
+            kept = labels_at(target, size) != self.ignore_index
             positions = kept.sum().clamp(min=1)
-        divisor = {"pixel": positions, "element": positions * C, "batch": B, "sum": 1}[self.reduction]
-        return divergence.sum() / divisor * self.factor
+        return kept, {"pixel": positions, "element": positions * C, "batch": B, "sum": 1}[self.reduction]
 
     def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """``[B, C, H, W]`` -> ``[B, H, W]``."""

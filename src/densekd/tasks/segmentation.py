@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.inference import Inference, Prediction
+from densekd.kernels import resized_cross_entropy
 from densekd.metrics import ConfusionMatrix
 
 Batch = Mapping[str, Tensor]
@@ -124,13 +125,8 @@ class Segmentation(nn.Module):
         )
 
     def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
-        total = F.cross_entropy(
-            enlarge(model, self._checked(logits), target.shape[-2:]),
-            target,
-            weight=self.class_weights,
-            ignore_index=self.ignore_index,
-            reduction="sum",
-        )
+        logits = self._checked(logits)
+        total = resized_cross_entropy(logits, target, self.class_weights, self.ignore_index, align_corners(model))
         return total / self._normaliser(target)
 
     def _checked(self, logits: Tensor) -> Tensor:
