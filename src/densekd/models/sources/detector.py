@@ -72,7 +72,7 @@ class TransformerDetector(nn.Module):
         self.maps, self.neck, self.cls, self.reg = (nn.Identity() for _ in range(4))
         self.network.model.backbone.register_forward_hook(self._after_backbone)
         self.network.model.encoder.register_forward_hook(self._after_encoder)
-        self._grids: list[tuple[int, int]] = []
+        self._grids: list[tuple[int, int]] = []  # sizes of the maps, for the encoder that follows them
         self.processor = dict(processor)
         self.kind = kind
         self.notes: tuple[str, ...] = ()  # what people should hear of its weights
