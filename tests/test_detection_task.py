@@ -113,7 +113,7 @@ def test_label_maps_are_no_boxes(recipe: dict[str, Any]) -> None:
 
 
 def test_segmentation_needs_a_crop(recipe: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=r"augment\.crop is missing"):
+    with pytest.raises(RecipeError, match=r"augment\.crop: missing"):
         parse_recipe(recipe | {"augment": {}}, "test")
 
 

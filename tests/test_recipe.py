@@ -51,12 +51,12 @@ def complaint(load: Load, *overrides: str) -> str:
             "augment, baseline, data, distill, evaluation, kernels, name, optimiser, student, task, teacher, training",
         ),
         ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
-        ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale"),
+        ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
         ("student.modle", "model", "allow, checkpoint, classes, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize, student, teacher, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
         ("task.class_wights", "class_weights", "auxiliary_weight, class_weights, kind, normalise"),
-        ("optimiser.beta", "betas", "betas, floor, head_lr, lr, method, momentum, no_decay, power, warmup, "),
+        ("optimiser.beta", "betas", "betas, floor, head_lr, lr, method, milestones, momentum, no_decay, power, "),
         ("training.step", "steps", "accumulate, checkpoint_every, clip, compile, export, log_every, precision, seed, "),
     ],
 )
@@ -81,7 +81,7 @@ def test_an_unknown_key_names_the_nearest_and_the_known_ones(load: Load, wrong: 
         ("data=3", "data: Input should be a valid dictionary or instance of DataSpec, got 3."),
         ("augment.crop=5", "augment.crop: Input should be a valid tuple, got 5."),
         ("augment.crop=[32, 0]", "augment.crop.1: Input should be greater than 0, got 0."),
-        ("augment.scale=[2, 0.5]", "augment.scale: the smallest factor comes first, got [2, 0.5]."),
+        ("augment.scale=[2, 0.5]", "augment.scale: the smallest comes first, got [2, 0.5]."),
         ("distill=cwd", "distill: Input should be a valid tuple, got 'cwd'."),
         ("distill.0.weight=heavy", "distill.0.weight.value: Input should be a valid number"),
         ("distill.0.weight=.nan", "distill.0.weight.value: Input should be a finite number, got nan."),
@@ -276,7 +276,7 @@ def test_the_schema_knows_every_key() -> None:
     schema = json.loads(json.dumps(Recipe.model_json_schema()))
     assert set(schema["properties"]) == set(Recipe.model_fields)
     assert schema["additionalProperties"] is False
-    assert set(schema["required"]) == {"name", "data", "augment", "student", "training"}
+    assert set(schema["required"]) == {"name", "data", "student", "training"}
     term = schema["$defs"]["TermSpec"]
     adapters = ["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"]
     assert term["properties"]["adapter"]["enum"] == adapters

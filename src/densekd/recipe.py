@@ -337,7 +337,7 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
     if recipe.task.kind == "segmentation" and recipe.augment.crop is None:
-        raise RecipeError(f"{where}: augment.crop is missing.")
+        raise RecipeError(f"{where}:\n  augment.crop: missing.")
     return recipe
 
 
