@@ -30,7 +30,7 @@ class LD(nn.Module):
     Args:
         temperature: T > 0.
         region: ``main`` or ``valuable``.
-        divisor: ``images`` is B, the formula. ``weights`` is the sum of all w, its mean over processes and at least 1,
+        divisor: ``images`` is B, the formula. ``weights`` is the sum of all w, over all processes and at least 1,
             by which GFL divides its own losses; the result is smaller by as much, and wants a larger weight.
         strides: pixels between the positions of each level.
         anchor_scale: the side of an anchor in strides.
@@ -73,7 +73,7 @@ class LD(nn.Module):
             s, t = (x.reshape(len(x), 4, -1, w.shape[1]) for x in (s, t))
             values.append((softmax_kl(s, t, 2, self.temperature).sum(1) * w).sum())
         value = torch.stack(values).sum() * (self.temperature**2 / student[L].shape[1])
-        return value / (len(weights) if self.divisor == "images" else mean_over_processes(weights.sum()).clamp(min=1))
+        return value / (len(weights) if self.divisor == "images" else mean_over_processes(weights.sum(), 1))
 
     @torch.no_grad()
     def weights(self, cls: tuple[Tensor, ...], target: Boxes) -> Tensor:

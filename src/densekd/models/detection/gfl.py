@@ -134,9 +134,9 @@ class GFLHead(nn.Module):
         giou = (weight * generalized_box_iou_loss(found, wanted)).sum()
         distances = to_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
         dfl = (weight[:, None] * distribution_focal(logits.reshape(-1, 4, BINS), distances)).sum() / 4
-        divisor = mean_over_processes(weight.sum()).clamp(min=1)
+        divisor = mean_over_processes(weight.sum(), 1)
         return {
-            "cls": quality_focal(cls, quality) / mean_over_processes(positives).clamp(min=1),
+            "cls": quality_focal(cls, quality) / mean_over_processes(positives),
             "bbox": 2 * giou / divisor + no_boxes(output),
             "dfl": 0.25 * dfl / divisor,
         }
