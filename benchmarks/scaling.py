@@ -34,7 +34,7 @@ BASE = Pair(psp(50, 0), psp(18, 0), ("cwd", {"temperature": 4.0}), 3.0, "none", 
 AXES: dict[str, list[Pair]] = {
     "batch": [replace(BASE, batch=n) for n in (2, 4, 8)],
     "size": [replace(BASE, size=(n, n)) for n in (128, 192, 256)],
-    "classes": [replace(BASE, classes=n) for n in (19, 150, 600)],
+    "classes": [replace(BASE, classes=n) for n in (19, 75, 150)],
 }
 
 

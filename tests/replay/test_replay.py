@@ -242,3 +242,12 @@ def test_a_damaged_file_is_named(cached: dict[str, Any]) -> None:
         reader.__class__(reader.folder, reader.layout)[0]
     facts = json.loads((reader.folder / "cache.json").read_text())
     assert facts["format"] == 1
+
+
+def test_a_check_says_the_size_and_leaves_nothing_behind(cached: dict[str, Any]) -> None:
+    from densekd.preflight import check
+
+    console = Console(record=True, width=160, file=io.StringIO())
+    console.print(check(parse_recipe(cached, "t"), console))
+    assert "3.39e-05 GB; the steps below run the teacher" in console.export_text()
+    assert not Path(cached["teacher"]["cache"]["folder"]).exists()
