@@ -60,7 +60,9 @@ def _cells(  # type: ignore
         dy = tl.load(down + py, mask=py < y_end, other=0.0)
         dx = tl.load(right + px, mask=inside, other=0.0)[None, :]
         s = tl.where(known, between(v00, v01, v10, v11, dy, dx) * scale, -1e30)
-        p = values_at(t, b, c, C, py, px, t_row, t_down, t_column, t_right, t_h, t_w, tb, tc, th, tw, py < y_end, inside)
+        p = values_at(
+            t, b, c, C, py, px, t_row, t_down, t_column, t_right, t_h, t_w, tb, tc, th, tw, py < y_end, inside
+        )
         p = tl.where(known, p * scale, -1e30)
         s -= tl.max(s, 0)[None, :]
         p -= tl.max(p, 0)[None, :]
