@@ -32,7 +32,7 @@ def channel_kl(student: Tensor, teacher: Tensor, temperature: float, groups: Gro
     along = 1 if maps[0].stride(2) == 1 else min(32, triton.next_power_of_2(C))  # channels of a tile
     grid = (triton.cdiv(C, along), triton.cdiv(N, _PART), B)
     known = student.new_empty(3, B, grid[1], C, dtype=torch.float32)
-    sizes = (C, N, 1 / temperature, _PART, along, min(_TILE // along, triton.next_power_of_2(N)))
+    sizes = (C, N, 1 / temperature, _PART, along, min(_TILE // along, _PART, triton.next_power_of_2(N)))
     _parts[grid](*maps[:2], known, *strides[:6], *sizes)
     value, whole = groups.parts(Divergence(*known).joined(1))
     _slope[grid](*maps, torch.stack(whole[1:]), *strides, *sizes)

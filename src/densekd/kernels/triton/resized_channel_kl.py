@@ -29,8 +29,8 @@ def resized_channel_kl(
     known = student.new_empty(3, B, triton.cdiv(H, _ROWS), C, dtype=torch.float32)
     _parts[(tiles, known.shape[2], B)](
         student, teacher, known, *rows[:2], *columns[:2], *teacher_rows[:2], *teacher_columns[:2],
-        *student.stride(), *teacher.stride(), C, h, w, *teacher.shape[2:], H, W, 1 / temperature,
-        _ROWS, _CHANNELS, _BLOCK,
+        *student.stride(), *teacher.stride(), C, h, w, *teacher.shape[2:], H, 1 / temperature,
+        W, _ROWS, _CHANNELS, _BLOCK,
     )  # fmt: skip
     value, whole = groups.parts(Divergence(*known).joined(1))
     slope = torch.zeros(B, C, h, w, device=student.device)
@@ -46,8 +46,8 @@ def resized_channel_kl(
 @triton.jit
 def _parts(  # type: ignore
     s, t, known, s_row, s_down, s_column, s_right, t_row, t_down, t_column, t_right,
-    sb, sc, sh, sw, tb, tc, th, tw, C, h, w, t_h, t_w, H, W, scale,
-    ROWS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+    sb, sc, sh, sw, tb, tc, th, tw, C, h, w, t_h, t_w, H, scale,
+    W: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     b, k = tl.program_id(2).to(tl.int64), tl.program_id(1)
     c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
