@@ -3,7 +3,7 @@
 A method is one function: it takes a case and the original's hyper-parameters by name and says what they are here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import golden_methods_a
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from golden_cases import MANIFEST, Case, Method, Outputs, Probe, compare, hash_fill
 from torch import Tensor, nn
 
+from densekd.kernels import choose
 from densekd.losses.cwd import CWD
 from densekd.losses.pixel import Pixel
 from densekd.terms import make_adapter
@@ -142,7 +143,16 @@ def refused(entry: Mapping[str, Any]) -> bool:
     return entry["method"] in REFUSED and REFUSED[entry["method"]](entry["hyperparameters"])
 
 
+@pytest.fixture(params=["auto", "reference"])
+def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Kernels on, then off."""
+    choose(request.param)
+    yield
+    choose("auto")
+
+
 @DTYPES
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("entry", OURS, ids=[entry["name"] for entry in OURS])
 def test_case(entry: Mapping[str, Any], dtype: torch.dtype) -> None:
     case = Case(entry, dtype)

@@ -64,8 +64,16 @@ def require_one_shape(student: Tensor, teacher: Tensor) -> None:
 
 
 def slope_like(student: Tensor) -> Tensor:
-    """Return an empty map for the derivative: unscaled, it would underflow in half precision's five exponent bits."""
-    return torch.empty_like(student, dtype=torch.float32 if student.dtype == torch.float16 else student.dtype)
+    """Return an empty map for the derivative, channels-last where the student is, else contiguous.
+
+    In float16's five exponent bits the derivative of a mean would underflow before it is scaled.
+    """
+    last = student.ndim == 4 and student.is_contiguous(memory_format=torch.channels_last)
+    return torch.empty_like(
+        student,
+        dtype=torch.float32 if student.dtype == torch.float16 else student.dtype,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
 
 
 def computed_in(*inputs: Tensor) -> torch.dtype:

@@ -49,4 +49,4 @@ def _is_last() -> bool:
     """Say whether nothing will ask for what is saved again: a plain backward pass, without ``retain_graph``."""
     if torch.compiler.is_compiling():
         return False  # the compiler decides by itself what it may overwrite
-    return not torch._C._autograd._get_current_graph_task_keep_graph()  # type: ignore[attr-defined]
+    return not torch._C._autograd._get_current_graph_task_keep_graph()

@@ -25,8 +25,7 @@ class Pixel(nn.Module):
         ignore_index: label of void pixels; supplied by the build.
         temperature: T > 0.
         reduction: ``pixel`` (mean over positions: CIRKD, HWD, SegDistill), ``element`` (also divided by C:
-            TorchDistiller, whose weight 10 is therefore 0.53 here for 19 classes), ``batch`` (divided by B alone:
-            MMRazor's batchmean) or ``sum``.
+            TorchDistiller, whose 10 is 0.53 here for 19 classes), ``batch`` (by B: MMRazor's batchmean) or ``sum``.
         scale: factor on the divergence; ``squared`` is T^2, ``none`` leaves it out (TorchDistiller, SegDistill).
         void: ``kept`` as all originals do, or ``masked``: positions whose label, taken by nearest neighbour, is void
             are left out of sum and mean.
@@ -79,7 +78,8 @@ class Pixel(nn.Module):
     def _counted(self, x: Tensor, size: tuple[int, int], target: Tensor | None) -> tuple[Tensor | None, Tensor | int]:
         """Say which positions count, None for all, and the divisor of the sum."""
         B, C = x.shape[:2]
-        kept, positions = None, B * size[0] * size[1]
+        kept = None
+        positions: Tensor | int = B * size[0] * size[1]
         if self.void == "masked":
             if target is None:
                 raise ValueError("void: masked needs labels")
