@@ -70,6 +70,13 @@ ZOO: tuple[Entry, ...] = (
     _mit(0, "cirkd", 19, "Cityscapes test 74.12, by CIRKDv2 75.52"),
     _mit(4, "cirkd", 19, "Cityscapes test 80.38 (CIRKDv2)"),
     _mit(0, "mmseg", 150),
+    Entry("gfl", {"backbone": "resnet101"}, 80, "COCO val 44.7 (mmdetection)"),
+    Entry("gfl", {"backbone": "resnet50"}, 80, "COCO val 40.2, by CWD 41.9 (MMRazor)"),
+    Entry("gfl", {"backbone": "resnet18"}, 80),
+    Entry("retinanet", {"backbone": "resnext101_64x4d"}, 80, "COCO val 41.0 (mmdetection)"),
+    Entry("retinanet", {"backbone": "resnet50"}, 80, "COCO val 37.4, by PKD 40.8 (MMRazor)"),
+    Entry("faster_rcnn", {"backbone": "resnet101"}, 80, "COCO val 39.4 (mmdetection)"),
+    Entry("faster_rcnn", {"backbone": "resnet50"}, 80, "COCO val 37.4, by FBKD 39.3 (MMRazor)"),
     Entry("fpn", {"backbone": "resnet18"}),
     Entry("fpn", {"backbone": "mobilenetv3_small_100"}),
 )

@@ -13,12 +13,15 @@ from densekd.boxes import Boxes, Detections
 from densekd.errors import RecipeError
 from densekd.lookup import construct
 from densekd.models import find_model
+from densekd.models.backbones import BACKBONES, make_backbone
+from densekd.models.checkpoints.resnets import which_resnet
 from densekd.models.detection.coding import from_deltas
 from densekd.models.detection.dense import Maps, matched, paired_iou
 from densekd.models.detection.faster_rcnn import regions
 from densekd.models.detection.gfl import gfl
 from densekd.models.detection.retinanet import RetinaHead
 from densekd.models.detection.selection import Selection, suppress
+from densekd.models.families import find_family
 from densekd.taps import Taps
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -215,3 +218,22 @@ def test_matched_and_paired() -> None:
 def test_wrong_width_is_refused_by_name() -> None:
     with pytest.raises(RecipeError, match="multiple of 8"):
         construct(find_model("gfl"), {"channels": 42}, {"num_classes": 3}, "student")
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "millions"),
+    [("gfl", "resnet101", 51.43), ("gfl", "resnet50", 32.44), ("retinanet", "resnet50", 37.97)]
+    + [("faster_rcnn", "resnet50", 41.75)],
+)
+def test_parameters_are_the_published_ones(name: str, backbone: str, millions: float) -> None:
+    with torch.device("meta"):
+        model = find_model(name)(num_classes=80, backbone=backbone)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name.startswith("resne") and "_0" not in name])
+def test_resnets_are_told_apart_by_their_shapes(name: str) -> None:
+    with torch.device("meta"):
+        state = make_backbone(name, find_family("mmseg_b"), 32).module.state_dict()
+    assert which_resnet({f"backbone.{key}": value for key, value in state.items()}, r"backbone\.") == name
+    assert which_resnet(state, r"other\.") is None
