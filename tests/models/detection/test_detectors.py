@@ -222,8 +222,12 @@ def test_wrong_width_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "backbone", "millions"),
-    [("gfl", "resnet101", 51.43), ("gfl", "resnet50", 32.44), ("retinanet", "resnet50", 37.97)]
-    + [("faster_rcnn", "resnet50", 41.75)],
+    [
+        ("gfl", "resnet101", 51.43),
+        ("gfl", "resnet50", 32.44),
+        ("retinanet", "resnet50", 37.97),
+        ("faster_rcnn", "resnet50", 41.75),
+    ],
 )
 def test_parameters_are_the_published_ones(name: str, backbone: str, millions: float) -> None:
     with torch.device("meta"):
