@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
+from densekd.losses.cgd import CGD
+from densekd.losses.cwd import CWD
 from densekd.losses.pixel import Pixel
 from densekd.terms import Each, Pair, Term, WeightSchedule, make_adapter, paths
 
@@ -71,6 +73,36 @@ def test_resize(resize: str) -> None:
         resized = F.interpolate(given, size=size, mode="bilinear", align_corners=False)
         torch.testing.assert_close(received, resized if given.shape[-2:] != size else given, rtol=0, atol=0)
     assert loss.target is target
+
+
+RESIZING = {
+    "cwd": CWD(2.0),
+    "cwd spatial": CWD(2.0, "spatial"),
+    "cwd mse": CWD(normalise="none", divergence="mse"),
+    "cgd": CGD(group_size=2),
+    "cgd pixel": CGD(transform="pixel"),
+    "cgd rows": CGD(transform="none"),
+    "pixel": Pixel(255, 2.0),
+    "pixel masked": Pixel(255, void="masked", reduction="element"),
+    "pixel soft": Pixel(255, divergence="soft_ce"),
+}
+
+
+@pytest.mark.parametrize("loss", RESIZING.values(), ids=RESIZING)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_losses_that_enlarge_by_themselves(loss: nn.Module, dtype: torch.dtype) -> None:
+    """As if both had been enlarged first; the teacher's size is its own."""
+    generator = torch.Generator().manual_seed(0)
+    student = torch.randn(2, 3, 4, 5, generator=generator).to(dtype).requires_grad_()
+    teacher, target = torch.randn(2, 3, 8, 7, generator=generator).to(dtype), torch.randint(3, (2, 16, 20))
+    target[:, :4] = 255
+    value = make_term(loss, resize="label")({"features.3": student}, {"neck": teacher}, target)
+    wide = [
+        F.interpolate(x if dtype == torch.float64 else x.float(), (16, 20), mode="bilinear") for x in (student, teacher)
+    ]
+    expected = loss(*wide, target)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(x, student)[0] for x in (value, expected)))
 
 
 def test_resize_by_hand() -> None:

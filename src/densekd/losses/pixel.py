@@ -78,13 +78,10 @@ class Pixel(nn.Module):
     def _counted(self, x: Tensor, size: tuple[int, int], target: Tensor | None) -> tuple[Tensor | None, Tensor | int]:
         """Say which positions count, None for all, and the divisor of the sum."""
         B, C = x.shape[:2]
-        kept = None
-        positions: Tensor | int = B * size[0] * size[1]
-        if self.void == "masked":
-            if target is None:
-                raise ValueError("void: masked needs labels")
-            kept = labels_at(target, size) != self.ignore_index
-            positions = kept.sum().clamp(min=1)
+        if self.void == "masked" and target is None:
+            raise ValueError("void: masked needs labels")
+        kept = None if self.void == "kept" or target is None else labels_at(target, size) != self.ignore_index
+        positions = B * size[0] * size[1] if kept is None else kept.sum().clamp(min=1)
         return kept, {"pixel": positions, "element": positions * C, "batch": B, "sum": 1}[self.reduction]
 
     def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
