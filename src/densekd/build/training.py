@@ -1,0 +1,99 @@
+"""Everything that a training needs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from densekd.build.cache import Cache, build_cache
+from densekd.build.data import Augmented, Files, build_files, build_training_set
+from densekd.build.models import (
+    PROBE,
+    at_rest,
+    build_model,
+    build_teacher,
+    describe_model,
+    freeze,
+    map_classes,
+    package_config,
+)
+from densekd.build.task import build_task
+from densekd.build.terms import build_terms
+from densekd.data.unlabelled import has_labels
+from densekd.distiller import Distiller
+from densekd.kernels import choose
+from densekd.models.package import PackageConfig
+from densekd.optim import Optimisation
+from densekd.recipe import Recipe
+from densekd.replay import Replayed
+from densekd.tasks import NoTask
+
+
+@dataclass(frozen=True)
+class Built:
+    """Everything that a training needs.
+
+    Args:
+        distiller: the module to fit.
+        training: the augmented training set.
+        validation: the files of the validation split.
+        package: what the exported student says of itself.
+        scored_teacher: the teacher, when it predicts the data's classes and can be scored; None when there is none or
+            when it only teaches features.
+        cache: of the teacher's tensors, if the recipe wants one.
+    """
+
+    distiller: Distiller
+    training: Augmented
+    validation: Files
+    package: PackageConfig
+    scored_teacher: nn.Module | None
+    cache: "Cache | None" = None
+
+    @property
+    def samples(self) -> Augmented | Replayed:
+        """What the training reads: the augmented set, or its replayed views with what the teacher said of them."""
+        return self.training if self.cache is None else Replayed(self.cache.filling.views, self.cache.store)
+
+
+def build(recipe: Recipe) -> Built:
+    """Build data, models, terms and the distiller.
+
+    The student is initialised first and under the recipe's seed alone, so that it starts from the same weights with and
+    without a teacher.
+
+    Raises:
+        UserError: anything that the recipe names and that is missing, damaged or does not fit.
+    """
+    choose(recipe.kernels)
+    training, validation = (build_files(recipe.data, split) for split in (recipe.data.train, recipe.data.val))
+    classes = training.classes
+    torch.manual_seed(recipe.training.seed)
+    student = build_model(recipe.student, len(classes.names), "student")
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = map_classes(recipe.teacher, build_teacher(recipe.teacher, len(classes.names)), classes)
+    labels: Literal["present", "absent"] = "present" if has_labels(training) else "absent"
+    size = recipe.augment.crop or PROBE
+    scored_as = build_task(recipe, training)
+    task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
+    terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
+    views = build_training_set(recipe, training)
+    frozen, cache = None, None
+    if teacher is not None:
+        digest = describe_model(teacher)
+        frozen = freeze(recipe, teacher, terms)
+        cache = build_cache(recipe, frozen, digest, views)
+    distiller = Distiller(student, frozen if cache is None else cache.replay, task, terms, _optimisation(recipe))
+    if recipe.training.compile == "inductor":
+        distiller.compile_student()
+    scored = None
+    if teacher is not None:
+        with at_rest(teacher):
+            scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
+    return Built(distiller, views, validation, package_config(recipe, student, training), scored, cache)
+
+
+def _optimisation(recipe: Recipe) -> Optimisation:
+    return Optimisation(**recipe.optimiser.model_dump(), steps=recipe.training.steps)
