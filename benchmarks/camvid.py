@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from trainings import RESULTS, Bench, Row, described, scores, table
+from measuring import RESULTS
+from trainings import Bench, Row, described, scores, table
 
 from densekd.files import write_text
 

@@ -18,16 +18,14 @@ import argparse
 import copy
 import inspect
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import Forecast, Speed, forecast, free_bytes, machine, peak_bytes, seconds
+from measuring import Forecast, Speed, common_parser, forecast, free_bytes, machine, peak_bytes, result_path, seconds
 from published import PUBLISHED, Published
 from torch import Tensor, nn
 
@@ -35,7 +33,6 @@ from densekd.boxes import Boxes
 from densekd.files import write_text
 from densekd.losses import LOSSES
 
-RESULTS = Path(__file__).parent / "results"
 SHAPES = ("19x64x128", "150x128x128", "512x64x128")
 VOID = 255
 # Options where the defaults are not what ships, or would make the queue alone fill the machine.
@@ -217,6 +214,7 @@ def affordable(name: str, shape: Shape, device: str, effort: Effort) -> tuple[in
 def measure_apart(name: str, shape: Shape, args: argparse.Namespace) -> dict[str, Any]:
     """Measure in a process of its own, which leaves nothing behind and may run out of memory alone."""
     options = ["--device", args.device, "--batch", str(shape.B), "--repeats", str(args.repeats)]
+    options += ["--threads", str(args.threads)]
     command = [sys.executable, __file__, "--one", name, str(shape), *options, "--longest", str(args.longest)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -257,33 +255,26 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common_parser(__doc__, 5)
     parser.add_argument("--only", nargs="+", choices=sorted(LOSSES), metavar="LOSS", help="default: all")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help="CxHxW")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps")
     parser.add_argument("--longest", type=float, default=20.0, help="seconds a step may take before images are halved")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--machine", help="in the name of the file; default: the device's name")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print the stored results and stop")
     parser.add_argument("--one", nargs=2, metavar=("LOSS", "CxHxW"), help="measure one here, print JSON and stop")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> None:
     args = arguments(argv)
+    torch.set_num_threads(args.threads)
     if args.one:
         name, size = args.one
         effort = Effort(args.repeats, args.longest)
         return show(json.dumps(measure(name, Shape.of(args.batch, size), args.device, effort)))
-    about = machine(args.device)
-    slug = re.sub(r"[^a-z0-9]+", "-", (args.machine or f"{args.device}-{about['name']}").lower()).strip("-")
-    path = args.results / f"losses-{slug}.json"
+    path = result_path("losses", args)
     if args.table:
         return show(table(json.loads(path.read_text(encoding="utf-8"))))
-    results: dict[str, Any] = {"machine": about, "batch": args.batch, "exempt": EXEMPT, "losses": {}}
-    args.results.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"machine": machine(args.device), "batch": args.batch, "exempt": EXEMPT, "losses": {}}
     for name in args.only or LOSSES:
         for size in args.shapes:
             row = measure_apart(name, Shape.of(args.batch, size), args)

@@ -1,5 +1,6 @@
-"""Time and memory of a step: measured, and foreseen without running it."""
+"""Time and memory of a step: measured, and foreseen without running it; what all programs here ask and write."""
 
+import argparse
 import platform
 import re
 import statistics
@@ -18,6 +19,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
+
+RESULTS = Path(__file__).parent / "results"
 
 Step = Callable[[], object]
 
@@ -158,3 +161,22 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
     return found[1] if found else platform.processor() or platform.machine()
+
+
+def common_parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
+    """Return a parser of what every measurement can be told."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--repeats", type=int, default=repeats, help="timed steps")
+    made.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    made.add_argument("--machine", help="in the name of the file; default: the device's name")
+    made.add_argument("--results", type=Path, default=RESULTS)
+    made.add_argument("--table", action="store_true", help="print the stored results and stop")
+    return made
+
+
+def result_path(kind: str, args: argparse.Namespace) -> Path:
+    """Return where a measurement on this machine is written; its folder exists."""
+    name = args.machine or f"{args.device}-{machine(args.device)['name']}"
+    args.results.mkdir(parents=True, exist_ok=True)
+    return Path(args.results) / f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"

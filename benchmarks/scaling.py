@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from measuring import machine, peak_bytes, seconds
-from step import RESULTS, VARIANTS, Pair, Scene, psp, result_path
+from measuring import common_parser, machine, peak_bytes, result_path, seconds
+from step import VARIANTS, Pair, Scene, psp
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
@@ -117,16 +117,10 @@ def table(results: dict[str, Any]) -> str:
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common_parser(__doc__, 5)
     parser.add_argument("--axes", nargs="+", choices=[*AXES, "processes"], default=[*AXES, "processes"])
     parser.add_argument("--processes", type=int, nargs="+", help="default: 1, 2, ... as cores or GPUs allow")
     parser.add_argument("--variant", choices=[v for v in VARIANTS if v != "literal"], default="float32")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--machine", help="in the name of the file; default: the device's name")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print the stored results and stop")
     return parser.parse_args(argv)
 
 

@@ -17,17 +17,15 @@ Writes ``benchmarks/results/step-<machine>.json`` after every pair.
 import argparse
 import copy
 import json
-import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from measuring import machine, peak_bytes, synchronise
+from measuring import common_parser, machine, peak_bytes, result_path, synchronise
 from published import PUBLISHED
 from torch import Tensor, nn
 
@@ -43,7 +41,6 @@ from densekd.teacher import Frozen, Precision
 from densekd.terms import Pair as Taps
 from densekd.terms import Resize, Term, WeightSchedule
 
-RESULTS = Path(__file__).parent / "results"
 VOID = 255
 VARIANTS = ("literal", "float32", "bf16 teacher", "bf16", "replayed")
 Step = Callable[[], Tensor]
@@ -234,24 +231,12 @@ def table(results: dict[str, Any]) -> str:
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common_parser(__doc__, 5)
     parser.add_argument("--only", nargs="+", choices=sorted(PAIRS), default=list(PAIRS), metavar="PAIR")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--batch", type=int)
     parser.add_argument("--size", help="HxW")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each variant")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--machine", help="in the name of the file; default: the device's name")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print the stored results and stop")
     return parser.parse_args(argv)
-
-
-def result_path(kind: str, args: argparse.Namespace) -> Path:
-    """Return where a benchmark of this machine is written."""
-    name = args.machine or f"{args.device}-{machine(args.device)['name']}"
-    return Path(args.results) / f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
 
 
 def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> None:

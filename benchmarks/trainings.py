@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)

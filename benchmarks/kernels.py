@@ -1,0 +1,172 @@
+"""What does each kernel cost? Time, bytes over the machine's copy rate and peak memory, against plain PyTorch.
+
+    python benchmarks/kernels.py                     # every kernel at its sizes; CUDA where there is one
+    python benchmarks/kernels.py --only channel_kl --sizes 512x64x128 --batch 8
+    python benchmarks/kernels.py --only resized_cross_entropy --sizes 150x128x128-512x512 --layout channels-last
+    python benchmarks/kernels.py --table             # print what was measured last as Markdown
+
+A row is one forward and backward of a kernel and of its reference, the literal formula under autograd, on the same
+tensors, alternately in one process. Memory is what is allocated at the highest moment beyond inputs and labels, the
+gradient among it. ``ideal bytes`` are what must be moved: each input read once, the gradient written once. Over the
+time this is a rate; ``of copy`` divides it by the rate at which the same run copies a large tensor (read and written).
+Writes ``benchmarks/results/kernels-<machine>.json``.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from measuring import common_parser, machine, peak_bytes, result_path, seconds
+from torch import Tensor
+
+from densekd.files import write_text
+from densekd.kernels import (
+    Enlargement,
+    Groups,
+    channel_kl,
+    choose,
+    pixel_kl,
+    resized_channel_kl,
+    resized_cross_entropy,
+    resized_pixel_kl,
+)
+
+VOID = 255
+TEN = Groups(10)  # what SegDistill ships
+PLAIN = ("19x64x128", "150x128x128", "512x64x128")
+ENLARGED = ("19x64x128-512x1024", "150x128x128-512x512")
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+COLUMNS = ("kernel", "size", "images", "ours ms", "eager ms", "time", "of copy", "ours MB", "eager MB", "memory")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a kernel is called with: two maps, and labels of the size that they are enlarged to, or of their own."""
+
+    student: Tensor
+    teacher: Tensor
+    labels: Tensor
+
+    @property
+    def to(self) -> Enlargement:
+        """Return the enlargement to the labels' size."""
+        return Enlargement((self.labels.shape[1], self.labels.shape[2]))
+
+
+KERNELS: dict[str, Callable[[Inputs], Tensor]] = {
+    "channel_kl": lambda x: channel_kl(x.student, x.teacher, 4.0).sum(),
+    "channel_kl in tens": lambda x: channel_kl(x.student, x.teacher, 4.0, TEN).sum(),
+    "pixel_kl": lambda x: pixel_kl(x.student, x.teacher).sum(),
+    "resized_cross_entropy": lambda x: resized_cross_entropy(x.student, x.labels, None, VOID),
+    "resized_channel_kl": lambda x: resized_channel_kl(x.student, x.teacher, x.to, 4.0).sum(),
+    "resized_channel_kl in tens": lambda x: resized_channel_kl(x.student, x.teacher, x.to, 4.0, TEN).sum(),
+    "resized_pixel_kl": lambda x: resized_pixel_kl(x.student, x.teacher, x.to),
+}
+
+
+def make_inputs(size: str, args: argparse.Namespace) -> Inputs:
+    """Read ``CxHxW``, or ``CxHxW-HxW`` with the enlarged size."""
+    own, _, wanted = size.partition("-")
+    C, h, w = map(int, own.split("x"))
+    H, W = map(int, wanted.split("x")) if wanted else (h, w)
+    batch = args.batch or (2 if wanted else 8)
+    torch.manual_seed(0)
+    dtype: torch.dtype = getattr(torch, args.dtype)
+    student, teacher = (
+        (3 * torch.randn(batch, C, h, w, device=args.device)).to(dtype).contiguous(memory_format=LAYOUTS[args.layout])
+        for _ in range(2)
+    )
+    labels = torch.randint(C, (batch, H, W), device=args.device)
+    labels[:, : H // 8] = VOID
+    return Inputs(student.requires_grad_(), teacher, labels)
+
+
+def measure(name: str, size: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Measure a kernel and its reference."""
+    inputs = make_inputs(size, args)
+
+    def step(kernels: Any) -> None:
+        choose(kernels)
+        inputs.student.grad = None
+        KERNELS[name](inputs).backward()  # type: ignore[no-untyped-call]
+
+    moved = inputs.student.nbytes * 2 + (inputs.labels if "entropy" in name else inputs.teacher).nbytes
+    row: dict[str, Any] = {"kernel": name, "size": size, "batch": len(inputs.labels), "ideal_bytes": moved}
+    sides = {"ours": "auto", "eager": "reference"}
+    for who, kernels in sides.items():
+        inputs.student.grad = None
+        row[who] = {"peak_bytes": peak_bytes(lambda kernels=kernels: step(kernels), args.device)}  # type: ignore[misc]
+    # Alternately, so that what else the machine does meets both.
+    times: dict[str, list[float]] = {who: [] for who in sides}
+    for _ in range(args.repeats):
+        for who, kernels in sides.items():
+            times[who].append(seconds(lambda kernels=kernels: step(kernels), args.device, 1, 60)[0])  # type: ignore[misc]
+    for who, measured in times.items():
+        row[who] |= {"seconds": statistics.median(measured), "fastest": min(measured)}
+    return row
+
+
+def copy_rate(device: str) -> float:
+    """Return bytes read and written in a second by a copy of 256 MB."""
+    x = torch.ones(1 << 26, device=device)
+    y = torch.empty_like(x)
+    return 2 * x.nbytes / seconds(lambda: y.copy_(x), device, 5, 60)[0]
+
+
+def cells(row: dict[str, Any], rate: float) -> list[str]:
+    ours, eager = row["ours"], row["eager"]
+    return [
+        row["kernel"],
+        row["size"],
+        str(row["batch"]),
+        f"{1e3 * ours['seconds']:.0f}",
+        f"{1e3 * eager['seconds']:.0f}",
+        f"{ours['seconds'] / eager['seconds']:.2f}x",
+        f"{row['ideal_bytes'] / ours['seconds'] / rate:.0%}",
+        f"{ours['peak_bytes'] / 1e6:.1f}",
+        f"{eager['peak_bytes'] / 1e6:.1f}",
+        f"{ours['peak_bytes'] / eager['peak_bytes']:.3f}x",
+    ]
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    rate = results["copy_bytes_per_second"]
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(cells(row, rate))} |" for row in results["rows"])])
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = common_parser(__doc__, 3)
+    parser.add_argument("--only", nargs="+", choices=list(KERNELS), metavar="KERNEL", help="default: all")
+    parser.add_argument("--sizes", nargs="+", help="CxHxW, for enlarged maps CxHxW-HxW; default: three and two")
+    parser.add_argument("--batch", type=int, help="default: 8, of enlarged maps 2")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--layout", choices=list(LAYOUTS), default="contiguous")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> None:
+    args = arguments(argv)
+    torch.set_num_threads(args.threads)
+    path = result_path("kernels", args)
+    if args.table:
+        return show(table(json.loads(path.read_text(encoding="utf-8"))))
+    rate = copy_rate(args.device)
+    results: dict[str, Any] = {"machine": machine(args.device), "dtype": args.dtype, "layout": args.layout}
+    results |= {"copy_bytes_per_second": rate, "rows": []}
+    for name in args.only or KERNELS:
+        for size in args.sizes or (ENLARGED if name.startswith("resized") else PLAIN):
+            results["rows"].append(measure(name, size, args))
+            show(" ".join(cells(results["rows"][-1], rate)))
+            write_text(path, json.dumps(results, indent=1) + "\n")
+    choose("auto")
+    return None
+
+
+if __name__ == "__main__":
+    main()
