@@ -87,10 +87,7 @@ PAIRS = {
     ),
 }
 # What a CPU does in minutes.
-ON_CPU = {
-    "pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), batch=2),
-    "segformer-cgd": replace(PAIRS["segformer-cgd"], batch=1),
-}
+ON_CPU = PAIRS | {"pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), batch=2)}
 
 
 @dataclass(frozen=True)
