@@ -13,7 +13,7 @@ FLOORS = {
     1: ["boxes", "files", "lookup", "titles", "kernels", "inference"],
     2: ["losses", "taps", "models", "data", "recipe", "metrics", "adapters"],
     3: ["terms", "tasks", "optim", "teacher", "folding", "replay"],
-    4: ["distiller"],
+    4: ["distiller", "parts"],
     5: ["build"],
     6: ["callbacks", "recorder", "evaluation", "report", "runs", "tables"],
     7: ["train"],

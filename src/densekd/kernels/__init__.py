@@ -1,7 +1,8 @@
 """Lean implementations behind plain functions; the plain formula is beside each or in its test."""
 
-from densekd.kernels.channel_kl import Groups, channel_kl
+from densekd.kernels.channel_kl import channel_kl
 from densekd.kernels.choice import Kernels, choose
+from densekd.kernels.groups import Groups
 from densekd.kernels.interpolation import Enlargement
 from densekd.kernels.pixel_kl import pixel_kl
 from densekd.kernels.resized_channel_kl import resized_channel_kl

@@ -1,58 +1,17 @@
 """Kullback-Leibler divergence between softmax distributions over positions, value and derivative in one visit."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.choice import kernel
 from densekd.kernels.divergence import HELD, Divergence, computed_in, require_one_shape, slope_like, softmax_
+from densekd.kernels.groups import SINGLE, Groups
 from densekd.kernels.slope import with_slope
 
-# Stands for minus infinity behind the last channel: its probability is 0, and 0 times a finite number stays 0.
-_ABSENT = -1e30
 # Channels from which on channels-last maps are read as they lie.
 _WIDE = 64
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Channels that share one distribution.
-
-    Args:
-        size: channels of a group; what is left makes the last.
-        order: a permutation of the channels, int64 ``[C]``, of which each ``size`` that follow each other make a group;
-            None leaves them as they are.
-    """
-
-    size: int = 1
-    order: Tensor | None = None
-
-    def count(self, channels: int) -> int:
-        """Return G, the number of groups."""
-        return -(-channels // self.size)
-
-    def gathered(self, x: Tensor, absent: float) -> Tensor:
-        """``[B, C]`` -> ``[B, G, size]``, filled up with ``absent``."""
-        x = x if self.order is None else x[:, self.order]
-        return F.pad(x, (0, -x.shape[1] % self.size), value=absent).view(len(x), -1, self.size)
-
-    def returned(self, x: Tensor, channels: int) -> Tensor:
-        """``[B, G, size]`` -> ``[B, C]``, the inverse."""
-        x = x.flatten(1)[:, :channels]
-        return x if self.order is None else x[:, self.order.argsort()]
-
-    def parts(self, rows: Divergence) -> tuple[Tensor, Divergence]:
-        """Return each channel's summand of its group's divergence, ``[B, C]``, and the group seen from each channel."""
-        C = rows.kl.shape[1]
-        columns = Divergence(*(self.gathered(x, a) for x, a in zip(rows, (0.0, _ABSENT, _ABSENT), strict=True)))
-        whole = (x[..., None].expand_as(columns.kl) for x in columns.joined(2))
-        return self.returned(columns.parts(2), C), Divergence(*(self.returned(x, C) for x in whole))
-
-
-SINGLE = Groups()
 
 
 def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.0, groups: Groups = SINGLE) -> Tensor:
@@ -117,9 +76,11 @@ if find_spec("triton") is not None:
     def _(
         student: Tensor, teacher: Tensor, temperature: float, size: int, order: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton.channel_kl import channel_kl as on_chip
+        from densekd.kernels.triton import channel_kl as chip
 
-        return on_chip(student, teacher, temperature, Groups(size, order))
+        if computed_in(student, teacher) == torch.float64:
+            return lean(student, teacher, temperature, Groups(size, order))
+        return chip.channel_kl(student, teacher, temperature, Groups(size, order))
 
 
 def lean(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -> tuple[Tensor, Tensor]:

@@ -60,9 +60,11 @@ if find_spec("triton") is not None:
 
     @_fused.register_kernel("cuda")
     def _(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton.pixel_kl import pixel_kl as on_chip
+        from densekd.kernels.triton import pixel_kl as chip
 
-        return on_chip(student, teacher, temperature)
+        if computed_in(student, teacher) == torch.float64 or student.shape[1] > chip.MOST:
+            return lean(student, teacher, temperature)
+        return chip.pixel_kl(student, teacher, temperature)
 
 
 def lean(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

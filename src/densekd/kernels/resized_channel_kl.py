@@ -5,9 +5,10 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from densekd.kernels.channel_kl import SINGLE, Groups, channel_kl_reference
+from densekd.kernels.channel_kl import channel_kl_reference
 from densekd.kernels.choice import kernel
 from densekd.kernels.divergence import Divergence, computed_in, slope_like, softmax_
+from densekd.kernels.groups import SINGLE, Groups
 from densekd.kernels.interpolation import Adjoint, Enlargement, Rows, require_one_kind
 from densekd.kernels.slope import with_slope
 
@@ -89,10 +90,12 @@ if find_spec("triton") is not None:
         group_size: int,
         order: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton.resized_channel_kl import resized_channel_kl as on_chip
+        from densekd.kernels.triton import resized_channel_kl as chip
 
         to = Enlargement((size[0], size[1]), align_corners)
-        return on_chip(student, teacher, to, temperature, Groups(group_size, order))
+        if computed_in(student, teacher) == torch.float64:
+            return lean(student, teacher, to, temperature, Groups(group_size, order))
+        return chip.resized_channel_kl(student, teacher, to, temperature, Groups(group_size, order))
 
 
 def lean(

@@ -69,9 +69,11 @@ if find_spec("triton") is not None:
     def _(
         logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
     ) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton.resized_cross_entropy import resized_cross_entropy as on_chip
+        from densekd.kernels.triton import resized_cross_entropy as chip
 
-        return on_chip(logits, labels, weight, ignore_index, align_corners)
+        if computed_in(logits) == torch.float64 or logits.shape[1] > chip.MOST:
+            return lean(logits, labels, weight, ignore_index, align_corners)
+        return chip.resized_cross_entropy(logits, labels, weight, ignore_index, align_corners)
 
 
 def lean(

@@ -70,9 +70,11 @@ if find_spec("triton") is not None:
     def _(
         student: Tensor, teacher: Tensor, size: list[int], corners: bool, temperature: float, weight: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton.resized_pixel_kl import resized_pixel_kl as on_chip
+        from densekd.kernels.triton import resized_pixel_kl as chip
 
-        return on_chip(student, teacher, Enlargement((size[0], size[1]), corners), temperature, weight)
+        if computed_in(student, teacher) == torch.float64 or student.shape[1] > chip.MOST:
+            return lean(student, teacher, Enlargement((size[0], size[1]), corners), temperature, weight)
+        return chip.resized_pixel_kl(student, teacher, Enlargement((size[0], size[1]), corners), temperature, weight)
 
 
 def lean(

@@ -8,8 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.kernels.channel_kl import Groups, lean
 from densekd.kernels.divergence import Divergence, slope_like
+from densekd.kernels.groups import Groups
 
 _WHOLE = 16384  # positions of a channel that fit the registers of one program, of student and teacher
 _PART = 16384  # positions that a program visits where a channel is taken apart
@@ -18,8 +18,6 @@ _TILE = 4096
 
 def channel_kl(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -> tuple[Tensor, Tensor]:
     """Return each channel's summand of the divergence ``[B, C]``, and ``q - p``."""
-    if torch.float64 in (student.dtype, teacher.dtype):
-        return lean(student, teacher, temperature, groups)
     slope = slope_like(student)
     maps = [x.flatten(2) for x in (student, teacher, slope)]
     B, C, N = maps[0].shape

@@ -5,10 +5,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.kernels.channel_kl import Groups
 from densekd.kernels.divergence import Divergence, slope_like
+from densekd.kernels.groups import Groups
 from densekd.kernels.interpolation import Enlargement
-from densekd.kernels.resized_channel_kl import lean
 from densekd.kernels.triton.enlarged import axes, between, corners, scatter, values_at
 
 _CHANNELS = 8  # of a tile
@@ -20,8 +19,6 @@ def resized_channel_kl(
     student: Tensor, teacher: Tensor, to: Enlargement, temperature: float, groups: Groups
 ) -> tuple[Tensor, Tensor]:
     """Return each channel's summand of the divergence ``[B, C]``, and ``q - p`` brought back to the student's size."""
-    if torch.float64 in (student.dtype, teacher.dtype):
-        return lean(student, teacher, to, temperature, groups)
     B, C, h, w = student.shape
     H, W = to.size
     (rows, columns), (teacher_rows, teacher_columns) = axes(student, to), axes(teacher, to)

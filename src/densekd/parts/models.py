@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from densekd.build.data import Files
 from densekd.data.detection import DetectionFiles
 from densekd.data.files import Classes
 from densekd.errors import RecipeError
@@ -23,6 +22,7 @@ from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
 from densekd.models.sources import names_weights
+from densekd.parts.data import Files
 from densekd.recipe import ModelSpec, Recipe
 from densekd.taps import Taps
 from densekd.teacher import Frozen

@@ -5,12 +5,12 @@ import math
 import torch
 from torch import Tensor
 
-from densekd.build.data import Files
 from densekd.data.detection import DetectionFiles
 from densekd.data.segmentation import class_frequency
 from densekd.data.unlabelled import has_labels
 from densekd.errors import RecipeError
 from densekd.inference import Inference, Window
+from densekd.parts.data import Files
 from densekd.recipe import EvaluationSpec, Recipe
 from densekd.tasks import Detection, Segmentation, balanced_weights
 

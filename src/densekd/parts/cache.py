@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from densekd.build.data import Augmented
-from densekd.build.models import PROBE, precision_of
 from densekd.data.segmentation import TrainingSet
 from densekd.errors import RecipeError
+from densekd.parts.data import Augmented
+from densekd.parts.models import PROBE, precision_of
 from densekd.recipe import Recipe
 from densekd.replay import Filling, Layout, Packing, Replay, Store, Views, describe_files, example_of
 from densekd.teacher import Frozen

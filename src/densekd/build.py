@@ -1,4 +1,4 @@
-"""Everything that a training needs."""
+"""From a recipe to live objects: the only place where strings become things; each part has its file in ``parts/``."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,9 +6,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from densekd.build.cache import Cache, build_cache
-from densekd.build.data import Augmented, Files, build_files, build_training_set
-from densekd.build.models import (
+from densekd.data.unlabelled import has_labels
+from densekd.distiller import Distiller
+from densekd.kernels import choose
+from densekd.models.package import PackageConfig
+from densekd.optim import Optimisation
+from densekd.parts.cache import Cache, build_cache
+from densekd.parts.data import Augmented, Files, build_files, build_training_set
+from densekd.parts.models import (
     PROBE,
     at_rest,
     build_model,
@@ -17,17 +22,26 @@ from densekd.build.models import (
     freeze,
     map_classes,
     package_config,
+    probe,
 )
-from densekd.build.task import build_task
-from densekd.build.terms import build_terms
-from densekd.data.unlabelled import has_labels
-from densekd.distiller import Distiller
-from densekd.kernels import choose
-from densekd.models.package import PackageConfig
-from densekd.optim import Optimisation
+from densekd.parts.task import build_inference, build_task
+from densekd.parts.terms import build_terms
 from densekd.recipe import Recipe
 from densekd.replay import Replayed
 from densekd.tasks import NoTask
+
+__all__ = [
+    "Built",
+    "Cache",
+    "Files",
+    "build",
+    "build_files",
+    "build_inference",
+    "build_model",
+    "build_teacher",
+    "build_terms",
+    "probe",
+]
 
 
 @dataclass(frozen=True)

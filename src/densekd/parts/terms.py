@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from densekd.adapters import GraphContext
 from densekd.boxes import Boxes
-from densekd.build.models import PROBE, probe
 from densekd.data.files import Classes
 from densekd.errors import RecipeError
 from densekd.lookup import construct, resolve
 from densekd.losses import LOSSES
+from densekd.parts.models import PROBE, probe
 from densekd.recipe import Recipe, TermSpec
 from densekd.terms import Adapter, Context, Each, Pair, Term, WeightSchedule, make_adapter, paths
 
