@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from densekd.distiller import Distiller
 from densekd.files import write_text
 from densekd.folding import fold_batch_norms
+from densekd.kernels import choose
 from densekd.losses import LOSSES
 from densekd.models import find_model
 from densekd.optim import Optimisation
@@ -131,6 +132,7 @@ class Scene:
         optimiser = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
 
         def step() -> Tensor:
+            choose("reference")  # of the layers that both sides' models have
             auxiliary.clear()
             images, labels = self.batch["images"].float() / 255, self.batch["target"].long()
             with torch.no_grad():
@@ -148,6 +150,7 @@ class Scene:
             total.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             optimiser.zero_grad()
+            choose("auto")
             return total.detach()
 
         return step

@@ -14,10 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torchvision.ops import FrozenBatchNorm2d
 
+from densekd.models.blocks import JoinedConv2d
 from densekd.taps import Taps
 
 # Exactly these types: a subclass may do anything with its weight.
-_CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
+_CONVOLUTIONS = (nn.Conv2d, Conv2dSame, JoinedConv2d)
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNormAct2d, FrozenBatchNorm2d)
 # How often a norm reads each of its parameters in one call, where that is not once: reshaped, then used.
 _READS = {FrozenBatchNorm2d: 2}

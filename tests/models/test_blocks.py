@@ -64,15 +64,18 @@ def test_conv_norm_act(slope: float, expected: float) -> None:
     assert block(torch.ones(2, 1, 4, 5)).shape == (2, 1, 4, 5)
 
 
-@pytest.mark.parametrize("align_corners", [False, True])
-def test_pyramid_pooling(align_corners: bool) -> None:
-    pooling = PyramidPooling(2, 2, align_corners).eval()
+@pytest.mark.parametrize("project_enlarged", [False, True])
+def test_pyramid_pooling(project_enlarged: bool) -> None:
+    pooling = PyramidPooling(2, 2).eval()
+    pooling.project_enlarged = project_enlarged
     for level in pooling.levels:
         nn.init.dirac_(level.get_parameter("0.weight"))
     features = torch.rand(1, 2, 12, 18)
     levels = pooling(features)
-    torch.testing.assert_close(levels[0], features.mean((2, 3), keepdim=True).expand(1, 2, 12, 18), rtol=1e-4, atol=0)
+    mean = features.mean((2, 3), keepdim=True)
+    torch.testing.assert_close(levels[0], mean.expand_as(levels[0]), rtol=1e-4, atol=0)
     for size, level in zip((1, 2, 3, 6), levels, strict=True):
         cells = features.unflatten(3, (size, -1)).unflatten(2, (size, -1)).mean((3, 5))
-        enlarged = F.interpolate(cells, size=(12, 18), mode="bilinear", align_corners=align_corners)
-        torch.testing.assert_close(level, enlarged, rtol=1e-4, atol=1e-6)
+        if project_enlarged:
+            cells = F.interpolate(cells, size=(12, 18), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(level, cells, rtol=1e-4, atol=1e-6)

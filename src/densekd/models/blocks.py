@@ -1,9 +1,12 @@
 """The few blocks that every family is made of."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.joined_convolution import joined_convolution
 from densekd.models.families import Convention
 
 
@@ -37,10 +40,38 @@ def conv_norm_act(
     inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0, dilation: int = 1
 ) -> nn.Sequential:
     """Convolution with same padding and no bias, batch norm, and ReLU (leaky where the slope is not 0)."""
-    activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), activation)
+    return norm_act(conv, negative_slope)
+
+
+def norm_act(conv: nn.Conv2d, negative_slope: float = 0.0) -> nn.Sequential:
+    """A convolution, batch norm, and ReLU (leaky where the slope is not 0)."""
+    activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), activation)
+
+
+class JoinedConv2d(nn.Conv2d):
+    """Convolution of maps of several sizes, as if all were resized to that of one of them and concatenated.
+
+    Args:
+        inputs: channels of all maps together.
+        outputs: channels.
+        kernel: odd; same padding, no bias.
+        like: index of the map that has the size.
+        align_corners: of the resizing.
+
+    Shape:
+        maps ``[B, ., h, w]``, that one ``[B, ., H, W]`` -> ``[B, outputs, H, W]``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, like: int = 0, align_corners: bool = False) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+        self.like, self.align_corners = like, align_corners
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        """Convolve; see :func:`densekd.kernels.joined_convolution.joined_convolution`."""
+        return joined_convolution(parts, self.weight, self.bias, self.like, self.align_corners)
 
 
 def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
@@ -51,35 +82,32 @@ def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
 
 
 class PyramidPooling(nn.Module):
-    """Pool to 1, 2, 3 and 6 cells a side, project, enlarge again (PSPNet, arXiv 1612.01105, fig. 3).
+    """Pool to 1, 2, 3 and 6 cells a side and project (PSPNet, arXiv 1612.01105); :class:`JoinedConv2d` enlarges.
 
-    With ``project_enlarged`` set the last two change places (UPerNet's own code, which CIRKD has).
+    With ``project_enlarged`` set the cells are enlarged and then projected (UPerNet's own code, which CIRKD has).
 
     Args:
         inputs: channels of the features.
         outputs: channels of each of the four levels.
-        align_corners: of the enlargement.
         negative_slope: of the levels' activation.
 
     Shape:
-        ``[B, inputs, H, W]`` -> list of four ``[B, outputs, H, W]``.
+        ``[B, inputs, H, W]`` -> list of four ``[B, outputs, n, n]``, or ``[B, outputs, H, W]``.
     """
 
     SIZES = (1, 2, 3, 6)
 
-    def __init__(self, inputs: int, outputs: int, align_corners: bool, negative_slope: float = 0.0) -> None:
+    def __init__(self, inputs: int, outputs: int, negative_slope: float = 0.0) -> None:
         super().__init__()
-        self.align_corners = align_corners
         self.project_enlarged: bool = False
         self.levels = nn.ModuleList(conv_norm_act(inputs, outputs, 1, negative_slope) for _ in self.SIZES)
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """Return the four levels at the size of ``features``."""
+        """Return the four levels."""
         pooled = [F.adaptive_avg_pool2d(features, n) for n in self.SIZES]
         if self.project_enlarged:
-            pooled = [enlarge(x, features, self.align_corners) for x in pooled]
-        projected = [level(x) for level, x in zip(self.levels, pooled, strict=True)]
-        return projected if self.project_enlarged else [enlarge(x, features, self.align_corners) for x in projected]
+            pooled = [enlarge(x, features, align_corners=False) for x in pooled]
+        return [level(x) for level, x in zip(self.levels, pooled, strict=True)]
 
 
 def enlarge(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:

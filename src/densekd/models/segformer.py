@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.models.blocks import conv_norm_act, enlarge
+from densekd.models.blocks import JoinedConv2d, conv_norm_act, norm_act
 from densekd.models.families import CAFFE, IMAGENET, Convention
 from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
@@ -61,18 +61,18 @@ class SegformerHead(nn.Module):
         self.projections = nn.ModuleList(
             nn.Conv2d(c, channels, 1) if family.head == "linear" else conv_norm_act(c, channels, 1) for c in inputs
         )
-        self.bottleneck = conv_norm_act(len(inputs) * channels, channels, 1)
+        joined = JoinedConv2d(len(inputs) * channels, channels, 1, like=-1 if self.deepest_first else 0)
         if family.fuse_bias:
-            self.bottleneck[0] = nn.Conv2d(len(inputs) * channels, channels, 1)
+            joined.bias = nn.Parameter(torch.zeros(channels))
+        self.bottleneck = norm_act(joined)
         self.dropout = nn.Dropout2d(family.dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest map."""
         projected = [project(x) for project, x in zip(self.projections, features, strict=True)]
-        enlarged = [enlarge(x, projected[0], align_corners=False) for x in projected]
-        joined = torch.cat(enlarged[::-1] if self.deepest_first else enlarged, 1)
-        logits: Tensor = self.classifier(self.dropout(self.bottleneck(joined)))
+        joined = self.bottleneck(projected[::-1] if self.deepest_first else projected)
+        logits: Tensor = self.classifier(self.dropout(joined))
         return logits
 
 

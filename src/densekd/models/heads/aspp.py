@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import conv_norm_act, enlarge, separable
+from densekd.models.blocks import JoinedConv2d, conv_norm_act, enlarge, norm_act, separable
 from densekd.models.families import Family
 
 RATES = (12, 24, 36)
@@ -23,22 +23,27 @@ class ASPP(nn.Module):
         branch: builds a dilated branch from (inputs, channels, dilation).
 
     Shape:
-        ``[B, inputs, H, W]`` -> ``[B, 5 channels, H, W]``.
+        ``[B, inputs, H, W]`` -> list of four ``[B, channels, H, W]`` and one ``[B, channels, 1, 1]``.
     """
 
     def __init__(self, inputs: int, channels: int, family: Family, branch: Branch) -> None:
         super().__init__()
         self.pool_first = family.aspp == "bottleneck"
-        self.align_corners = family.align_corners
         dilated = (branch(inputs, channels, rate) for rate in RATES)
         self.branches = nn.ModuleList([conv_norm_act(inputs, channels, 1), *dilated])
         self.pool = conv_norm_act(inputs, channels, 1)
+        self.align_corners = family.align_corners
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the branches, concatenated in the family's order."""
-        pooled = enlarge(self.pool(features.mean((2, 3), keepdim=True)), features, self.align_corners)
+    def join(self, channels: int, kernel: int) -> JoinedConv2d:
+        """Return a convolution that reads all branches; its parameters are not this module's."""
+        like = -1 if self.pool_first else 0
+        return JoinedConv2d(5 * channels, channels, kernel, like, self.align_corners)
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Return the branches in the family's order; a joined convolution enlarges the mean."""
+        pooled = self.pool(features.mean((2, 3), keepdim=True))
         branches = [branch(features) for branch in self.branches]
-        return torch.cat([pooled, *branches] if self.pool_first else [*branches, pooled], 1)
+        return [pooled, *branches] if self.pool_first else [*branches, pooled]
 
 
 def _dilated(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
@@ -62,11 +67,11 @@ class ASPPHead(nn.Module):
         super().__init__()
         self.aspp = ASPP(inputs, channels, family, _dilated)
         self.project: nn.Module = nn.Identity()
-        joined = 5 * channels
         if family.aspp == "project":
-            self.project = nn.Sequential(*conv_norm_act(joined, channels, 1), nn.Dropout(0.5))
-            joined = channels
-        self.bottleneck = conv_norm_act(joined, channels, 3)
+            self.project = nn.Sequential(*norm_act(self.aspp.join(channels, 1)), nn.Dropout(0.5))
+            self.bottleneck = conv_norm_act(channels, channels, 3)
+        else:
+            self.bottleneck = norm_act(self.aspp.join(channels, 3))
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
@@ -97,7 +102,7 @@ class SeparableASPPHead(nn.Module):
         super().__init__()
         self.align_corners = family.align_corners
         self.aspp = ASPP(inputs[1], channels, family, separable)
-        self.fuse = conv_norm_act(5 * channels, channels, 3)
+        self.fuse = norm_act(self.aspp.join(channels, 3))
         self.low = conv_norm_act(inputs[0], low_channels, 1)
         self.bottleneck = nn.Sequential(
             separable(channels + low_channels, channels, 1), separable(channels, channels, 1)

@@ -1,9 +1,8 @@
 """Feature pyramid head with pyramid pooling on top (arXiv 1612.03144 and 1807.10221), the light one."""
 
-import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import PyramidPooling, conv_norm_act, enlarge
+from densekd.models.blocks import JoinedConv2d, PyramidPooling, conv_norm_act, enlarge, norm_act
 
 
 class FPNHead(nn.Module):
@@ -21,8 +20,8 @@ class FPNHead(nn.Module):
 
     def __init__(self, inputs: list[int], channels: int, num_classes: int, dropout: float) -> None:
         super().__init__()
-        self.pyramid = PyramidPooling(inputs[-1], channels // 4, align_corners=False)
-        self.top = conv_norm_act(inputs[-1] + 4 * (channels // 4), channels, 1)
+        self.pyramid = PyramidPooling(inputs[-1], channels // 4)
+        self.top = norm_act(JoinedConv2d(inputs[-1] + 4 * (channels // 4), channels, 1))
         self.lateral = nn.ModuleList(conv_norm_act(c, channels, 1) for c in inputs[:-1])
         self.bottleneck = conv_norm_act(channels, channels, 3)
         self.dropout = nn.Dropout2d(dropout)
@@ -30,7 +29,7 @@ class FPNHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest features."""
-        x = self.top(torch.cat([features[-1], *self.pyramid(features[-1])], 1))
+        x = self.top([features[-1], *self.pyramid(features[-1])])
         for lateral, finer in zip(reversed(self.lateral), reversed(features[:-1]), strict=True):
             x = lateral(finer) + enlarge(x, finer, align_corners=False)
         logits: Tensor = self.classifier(self.dropout(self.bottleneck(x)))

@@ -1,9 +1,8 @@
 """Pyramid scene parsing head (arXiv 1612.01105)."""
 
-import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import PyramidPooling, conv_norm_act
+from densekd.models.blocks import JoinedConv2d, PyramidPooling, norm_act
 from densekd.models.families import Family
 
 
@@ -24,8 +23,10 @@ class PSPHead(nn.Module):
         super().__init__()
         self.pyramid_first = family.pyramid_first
         levels, channels = (channels, channels) if isinstance(channels, int) else channels
-        self.pyramid = PyramidPooling(inputs, levels, family.align_corners, family.negative_slope)
-        self.bottleneck = conv_norm_act(inputs + 4 * levels, channels, 3, family.negative_slope)
+        self.pyramid = PyramidPooling(inputs, levels, family.negative_slope)
+        like = -1 if self.pyramid_first else 0
+        joined = JoinedConv2d(inputs + 4 * levels, channels, 3, like, family.align_corners)
+        self.bottleneck = norm_act(joined, family.negative_slope)
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
@@ -33,5 +34,5 @@ class PSPHead(nn.Module):
         """Return logits at the stride of the deepest features."""
         levels = self.pyramid(features[-1])
         joined = [*levels, features[-1]] if self.pyramid_first else [features[-1], *levels]
-        logits: Tensor = self.classifier(self.dropout(self.bottleneck(torch.cat(joined, 1))))
+        logits: Tensor = self.classifier(self.dropout(self.bottleneck(joined)))
         return logits

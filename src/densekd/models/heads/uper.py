@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import PyramidPooling, conv_norm_act, enlarge
+from densekd.models.blocks import JoinedConv2d, PyramidPooling, conv_norm_act, enlarge, norm_act
 from densekd.models.families import Family
 
 
@@ -23,9 +23,9 @@ class UPerHead(nn.Module):
     def __init__(self, inputs: list[int], channels: int | tuple[int, int], num_classes: int, family: Family) -> None:
         super().__init__()
         pooled, channels = (channels, channels) if isinstance(channels, int) else channels
-        self.pyramid = PyramidPooling(inputs[-1], pooled, align_corners=False)
+        self.pyramid = PyramidPooling(inputs[-1], pooled)
         self.pyramid.project_enlarged = family.aspp == "project"
-        self.top = conv_norm_act(inputs[-1] + 4 * pooled, channels, 3)
+        self.top = norm_act(JoinedConv2d(inputs[-1] + 4 * pooled, channels, 3))
         self.lateral = nn.ModuleList(conv_norm_act(c, channels, 1) for c in inputs[:-1])
         self.smooth = nn.ModuleList(conv_norm_act(channels, channels, 3) for _ in inputs[:-1])
         self.bottleneck = conv_norm_act(len(inputs) * channels, channels, 3)
@@ -36,7 +36,7 @@ class UPerHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest features, or twice that."""
-        x = self.top(torch.cat([features[-1], *self.pyramid(features[-1])], 1))
+        x = self.top([features[-1], *self.pyramid(features[-1])])
         levels = [x]
         for lateral, smooth, finer in zip(self.lateral[::-1], self.smooth[::-1], features[-2::-1], strict=True):
             x = lateral(finer) + enlarge(x, finer, align_corners=False)
