@@ -37,6 +37,12 @@ STUDENTS = {
     "alone-1200": Row("student alone, 1200 steps", "camvid-r18quarter", ("training.steps=1200",)),
     "weighted-600": Row("student alone, weighted cross-entropy", "camvid-r18quarter", ("task.class_weights=balanced",)),
     "cwd-t1": Row("CWD, T 1, weight 3", CWD, (ALONE,), taught=True),
+    "cwd-reference": Row(
+        "CWD, T 1, weight 3: float32, plain formulas",
+        CWD,
+        ("kernels=reference", "training.precision=32", ALONE),
+        taught=True,
+    ),
     "cwd-t4": Row("CWD, T 4, weight 3", CWD, ("distill.0.options.temperature=4", ALONE), taught=True),
     "pixel": Row("pixel KD, T 1, weight 1", "camvid-r18quarter-pixel", (ALONE,), taught=True),
     "weighted-cwd-t1": Row(
