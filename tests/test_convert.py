@@ -17,8 +17,8 @@ from golden_models import published_state
 
 from densekd.cli import app
 from densekd.errors import UserError
-from densekd.inspection import convert, open_model
 from densekd.models.package import load_package
+from densekd.opening import convert, open_model
 
 
 @pytest.fixture(scope="module")

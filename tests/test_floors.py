@@ -12,7 +12,7 @@ FLOORS = {
     0: ["errors"],
     1: ["boxes", "files", "lookup", "titles", "kernels", "inference"],
     2: ["losses", "taps", "models", "data", "recipe", "metrics", "adapters"],
-    3: ["terms", "tasks", "optim", "teacher", "folding", "replay"],
+    3: ["terms", "tasks", "optim", "teacher", "folding", "replay", "opening"],
     4: ["distiller", "parts"],
     5: ["build"],
     6: ["callbacks", "recorder", "evaluation", "report", "runs", "tables"],

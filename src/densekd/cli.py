@@ -93,7 +93,7 @@ def evaluate(
     json: Annotated[Path | None, typer.Option("--json", help="also write the scores here")] = None,
 ) -> None:
     """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
-    from densekd.inspection import evaluate_path
+    from densekd.evaluation import evaluate_path
     from densekd.tables import score_table
 
     scores = evaluate_path(model, data, split, changes or [])
@@ -115,8 +115,7 @@ def predict(
     submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
     """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
-    from densekd.evaluation import predict_folder, write_submission
-    from densekd.inspection import open_predictor
+    from densekd.evaluation import open_predictor, predict_folder, write_submission
 
     out = out or (model if model.is_dir() else model.parent) / "predictions"
     predict = open_predictor(model, changes or [])
@@ -154,7 +153,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
 ) -> None:
     """Write any known checkpoint as a densekd package, or as plain weights under densekd's names."""
-    from densekd.inspection import convert as run_convert
+    from densekd.opening import convert as run_convert
 
     _, config = run_convert(model, out, classes, "replace" if force else "refuse")
     console.print(f"{config.model}, {len(config.classes)} classes: {out}", highlight=False, soft_wrap=True)

@@ -1,100 +1,32 @@
-"""Looking at models, data and what densekd offers: the answers behind the short commands."""
+"""What lies in a model and what densekd offers: the tables of the short commands."""
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
 from rich.table import Table
-from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from densekd.build import Files, build_files, build_inference, probe
+from densekd.build import probe
 from densekd.data import DATASETS
-from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
-from densekd.data.folder import distinct_colours, folder, published_classes
-from densekd.errors import RecipeError, UserError
-from densekd.evaluation import BoxPredictor, Predictor, evaluate, scoring_of
-from densekd.files import atomic
+from densekd.errors import RecipeError
 from densekd.lookup import construct
 from densekd.losses import LEFT_OUT, LOSSES
 from densekd.models import MODELS, find_model
 from densekd.models.backbones import BACKBONES
-from densekd.models.checkpoints import load_matched
 from densekd.models.checkpoints.containers import read_content
 from densekd.models.checkpoints.load import split_part
 from densekd.models.mit import MITS
-from densekd.models.package import Package, PackageConfig, build_packaged, load_package, save_package
 from densekd.models.published import load_published
 from densekd.models.segmentor import Segmentor
 from densekd.models.sources import SOURCES
 from densekd.models.swin import SWINS
 from densekd.models.zoo import ZOO, Entry
-from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
-
-UNNAMED = "class {}"
-
-
-def open_model(path: Path) -> Package:
-    """Open a run folder, a student package, a training checkpoint of ours, or a published file of another project.
-
-    Classes that a published file does not name are called ``class 0``, ``class 1``, ...
-
-    Raises:
-        UserError: none of these, or damaged.
-    """
-    file, _ = split_part(path)
-    if file.is_dir() or not file.exists():
-        return load_package(path)
-    content = read_content(file)
-    ours = content.get("densekd") if isinstance(content, dict) else None
-    if isinstance(ours, dict):
-        config = PackageConfig(**ours["package"])
-        model = build_packaged(config, path)
-        load_matched(model, path, "student")
-        return Package(model.eval(), config)
-    published = load_published(path)
-    names, palette = _classes_in(content, published.found.options["num_classes"])
-    options = {key: value for key, value in published.found.options.items() if key != "num_classes"}
-    return Package(published.model, PackageConfig(published.found.model, options, names, palette))
-
-
-def convert(path: Path, out: Path, classes: str | None, existing: Literal["refuse", "replace"]) -> Package:
-    """Write a model under our names: plain weights in a file, or a folder that is a student package.
-
-    Args:
-        path: see :func:`open_model`.
-        out: ``.safetensors``, ``.pth`` (for ``torch.load(weights_only=True)``), or a folder.
-        classes: name of a benchmark whose classes these are, see :func:`densekd.data.folder.published_classes`.
-        existing: what to do with an ``out`` that is there.
-
-    Raises:
-        UserError: unreadable, something is there, or a benchmark of another number of classes.
-    """
-    if out.exists() and existing == "refuse":
-        raise UserError(f"{out}: exists already; --force replaces it.")
-    model, config = open_model(path)
-    if classes is not None:
-        known = published_classes(classes)
-        if len(known.names) != len(config.classes):
-            raise UserError(f"{path} has {len(config.classes)} classes, {classes} {len(known.names)}.")
-        config = replace(config, classes=list(known.names), palette=[list(colour) for colour in known.palette])
-    if out.suffix == ".safetensors":
-        described = {key: json.dumps(value) for key, value in asdict(config).items()}
-        state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
-        with atomic(out) as temporary:
-            save_file(state, temporary, {"format": "pt"} | described)
-    elif out.suffix in (".pth", ".pt"):
-        with atomic(out) as temporary:
-            torch.save(model.state_dict(), temporary)
-    else:
-        save_package(model, config, out)
-    return Package(model, config)
+from densekd.opening import classes_in, open_model
 
 
 def describe_file(path: Path) -> Table | None:
@@ -109,7 +41,7 @@ def describe_file(path: Path) -> Table | None:
     table.add_row("model", published.found.model)
     for name, value in published.found.options.items():
         table.add_row(f"  {name}", str(value))
-    names, _ = _classes_in(content, published.found.options["num_classes"])
+    names, _ = classes_in(content, published.found.options["num_classes"])
     table.add_row("classes", ", ".join(names))
     table.add_row("keys", published.match.describe().strip())
     if published.found.unused:
@@ -118,76 +50,6 @@ def describe_file(path: Path) -> Table | None:
     for key, value in (meta if isinstance(meta, dict) else {}).items():
         table.add_row(f"meta {key}", str(value).strip().partition("\n")[0][:100])
     return table
-
-
-def _classes_in(content: Any, count: int) -> tuple[list[str], list[list[int]]]:
-    """Return names and colours that a container carries (mmcv's and mmengine's do), or numbers and made-up colours."""
-    meta = content.get("meta") if isinstance(content, dict) else None
-    meta = meta if isinstance(meta, dict) else {}
-    known = meta.get("dataset_meta") or {"classes": meta.get("CLASSES"), "palette": meta.get("PALETTE")}
-    names, palette = known.get("classes"), known.get("palette")
-    if not names or len(names) != count:
-        names = [UNNAMED.format(k) for k in range(count)]
-    if not palette or len(palette) != count:
-        palette = distinct_colours(count)
-    return [str(name) for name in names], [[int(c) for c in colour] for colour in palette]
-
-
-def classes_of(config: PackageConfig) -> Classes:
-    """Return the classes that a package was trained on."""
-    palette = tuple((r, g, b) for r, g, b in config.palette)
-    return Classes(tuple(config.classes), palette, config.ignore_index)
-
-
-def open_predictor(path: Path, changes: Sequence[str]) -> Predictor | BoxPredictor:
-    """Open a model to label pictures with, in the mode its recipe names, changed by ``key=value``, or a detector.
-
-    Raises:
-        UserError: as :func:`open_model`; an unknown key or a wrong value.
-    """
-    model, config = open_model(path)
-    inference = build_inference(evaluation_of(path, changes))
-    if hasattr(model, "detect"):
-        categories = tuple(config.categories or range(1, len(config.classes) + 1))
-        return BoxPredictor(model, classes_of(config), categories, config.resize)
-    return Predictor(model, classes_of(config), config.resize, inference)
-
-
-def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """Score a model file on a data folder, a recipe's data, or the data of the model's own run.
-
-    Args:
-        model: see :func:`open_model`.
-        data: a folder in the ``folder`` layout (without ``classes.json`` the model's classes are taken), a recipe, or
-            None for the recipe of the run the model lies in.
-        split: None for the recipe's validation split, ``val`` for a folder.
-        changes: ``key=value`` of the recipe's evaluation part.
-
-    Raises:
-        UserError: nothing to evaluate on, or other classes than the model's.
-    """
-    package = open_model(model)
-    files, split = _files(model, package, data, split)
-    unnamed = package.config.classes == [UNNAMED.format(k) for k in range(len(files.classes.names))]
-    if files.classes.names != tuple(package.config.classes) and not unnamed:
-        raise UserError(
-            f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the "
-            f"data's {len(files.classes.names)} ({', '.join(files.classes.names)})."
-        )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scoring = scoring_of(evaluation_of(model, changes))
-    scores = evaluate(package.model.to(device), files, package.config.resize, scoring)
-    return {"model": str(model), "split": split, **scores}
-
-
-def evaluation_of(model: Path, changes: Sequence[str]) -> EvaluationSpec:
-    """Return the evaluation part of the recipe of the model's run, if it lies in one, with changes.
-
-    Raises:
-        RecipeError: an unknown key or a wrong value.
-    """
-    recipe = _recipe_of(model)
-    return change_evaluation(EvaluationSpec() if recipe is None else load_recipe(recipe).evaluation, changes)
 
 
 def describe_model(name: str, options: Sequence[str], size: str) -> Table:
@@ -287,24 +149,3 @@ def _catalogue(kind: str, things: Mapping[str, Any]) -> Table:
         options = [f"{p.name}={p.default!r}" for p in parameters if p.default is not p.empty]
         table.add_row(name, what, ", ".join(options))
     return table
-
-
-def _recipe_of(model: Path) -> Path | None:
-    """Return the recipe of the run folder that a model lies in."""
-    candidates = (folder / "recipe.yaml" for folder in (model, model.parent, model.parent.parent))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _files(model: Path, package: Package, data: Path | None, split: str | None) -> tuple[Files, str]:
-    if data is None:
-        data = _recipe_of(model)
-        if data is None:
-            raise UserError(f"{model} lies in no run folder; say what to evaluate on: --data FOLDER-OR-RECIPE.")
-    if data.is_dir() and not (data / "recipe.yaml").is_file():
-        split = split or "val"
-        if (data / "classes.json").is_file():
-            return folder(data, split), split
-        pairs = pair_by_stem(data / "images" / split, data / "labels" / split)
-        return SegmentationFiles(classes_of(package.config), pairs), split
-    spec = load_recipe(data / "recipe.yaml" if data.is_dir() else data).data
-    return build_files(spec, split or spec.val), split or spec.val

@@ -21,6 +21,7 @@ from densekd.evaluation import (
     Predictor,
     Scoring,
     evaluate,
+    open_predictor,
     predict_folder,
     predictor,
     sample_pictures,
@@ -29,7 +30,6 @@ from densekd.evaluation import (
 from densekd.evaluation.boxes_picture import FALSE, MISSED, RIGHT, box_picture, error_picture, mistakes, truth_marks
 from densekd.evaluation.detection import confident
 from densekd.evaluation.predict_boxes import image_numbers
-from densekd.inspection import open_predictor
 from densekd.models import find_model
 from densekd.models.package import PackageConfig, save_package
 

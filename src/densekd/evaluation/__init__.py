@@ -1,6 +1,7 @@
 """Scores and pictures of finished models."""
 
 from densekd.evaluation.by_task import agreement, evaluate, predict_folder, predictor, sample_pictures, thinned
+from densekd.evaluation.from_file import evaluate_path, open_predictor
 from densekd.evaluation.predict import Predictor
 from densekd.evaluation.predict_boxes import BoxPredictor
 from densekd.evaluation.segmentation import Scoring, scoring_of
@@ -12,6 +13,8 @@ __all__ = [
     "Scoring",
     "agreement",
     "evaluate",
+    "evaluate_path",
+    "open_predictor",
     "predict_folder",
     "predictor",
     "sample_pictures",

@@ -1,15 +1,12 @@
-"""A recipe: the whole truth about one training, as frozen data. YAML in, YAML out, no inheritance."""
+"""The sections of a recipe and what each may say."""
 
 import itertools
 import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from densekd.errors import RecipeError, suggest
+from densekd.errors import RecipeError
 
 Shape = Literal["linear", "exponential", "jump"]
 Size = tuple[PositiveInt, PositiveInt]
@@ -18,25 +15,6 @@ Factor = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 Tap = str | Annotated[tuple[str, ...], Field(min_length=1)]
-
-# What pydantic adds to the location of an error inside a choice of types; the reader looks for keys.
-_CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Plain data only, and no key twice in a mapping: YAML lets the last one win without a word."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, or refuse it."""
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{name}' is there twice; keep one", key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
 
 
 class _Part(BaseModel):
@@ -290,140 +268,8 @@ class Recipe(_Part):
     baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply ``key.path=value`` overrides.
-
-    Raises:
-        RecipeError: a missing or malformed file, an unknown key (the message lists the known ones), a wrong value.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
-    for override in overrides:
-        _override(content, override)
-    return parse_recipe(content, str(path))
-
-
-def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
-    """Check the content of a recipe.
-
-    Args:
-        content: plain data.
-        where: its source, for the message.
-
-    Raises:
-        RecipeError: as :func:`load_recipe`.
-    """
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(f"{where}:\n" + "\n".join(f"  {_explain(e)}" for e in error.errors())) from error
-    for index, term in enumerate(recipe.distill):
-        try:
-            term.fan_out()
-        except RecipeError as error:
-            raise RecipeError(f"{where}: distill.{index}: {error}") from error
-    if recipe.distill and recipe.teacher is None:
-        raise RecipeError(f"{where}: distill needs a teacher.")
-    if recipe.teacher is not None and not recipe.distill:
-        raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
-    if recipe.task.kind == "none" and not recipe.distill:
-        raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
-    if recipe.student.model is None:
-        raise RecipeError(f"{where}: student.model is missing.")
-    if recipe.task.kind == "segmentation" and recipe.augment.crop is None:
-        raise RecipeError(f"{where}:\n  augment.crop: missing.")
-    return recipe
-
-
-def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
-    """Apply ``key=value`` changes to the evaluation part of a recipe.
-
-    Raises:
-        RecipeError: an unknown key or a wrong value.
-    """
-    content: dict[str, Any] = spec.model_dump(mode="json")
-    for change in changes:
-        _override(content, change)
-    try:
-        return EvaluationSpec.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError("\n".join(_explain(e, EvaluationSpec) for e in error.errors())) from error
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """Return the recipe as YAML, every default written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, width=120)
-
-
 def expand_braces(path: str) -> list[str]:
     """Expand ``a.{0,1}.b`` to ``[a.0.b, a.1.b]``; several braces give their product, left to right."""
     parts = re.split(r"\{([^{}]*)\}", path)
     choices = [part.split(",") if k % 2 else [part] for k, part in enumerate(parts)]
     return ["".join(combination) for combination in itertools.product(*choices)]
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"'{override}' is no override; write key.path=value, for instance training.steps=100.")
-    *parents, last = key.split(".")
-    place: Any = content
-    for parent in parents:
-        place = _step_into(place, parent, key)
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"'{override}': the value is not YAML: {error}") from error
-    if isinstance(place, list):
-        place[_index(place, last, key)] = parsed
-    else:
-        place[last] = parsed
-
-
-def _step_into(place: Any, part: str, key: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, key)]
-    if place.get(part) is None:
-        place[part] = {}
-    if part == "weight" and not isinstance(place[part], dict):
-        place[part] = {"value": place[part]}
-    if not isinstance(place[part], (dict, list)):
-        raise RecipeError(f"{key}: '{part}' is {place[part]!r} and has no parts.")
-    return place[part]
-
-
-def _index(place: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
-        raise RecipeError(f"{key}: '{part}' is no index of a list of {len(place)}.")
-    return int(part)
-
-
-def _explain(error: Any, part: type[BaseModel] = Recipe) -> str:
-    location = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(part, error["loc"][:-1])
-        return f"{location}: unknown key. {suggest(str(error['loc'][-1]), known)}"
-    if error["type"] == "missing":
-        return f"{location}: missing."
-    location = ".".join(str(part) for part in error["loc"] if not _CHOICE.fullmatch(str(part)))
-    return f"{location}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}."
-
-
-def _fields_at(part: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    for step in location:
-        if isinstance(step, str) and step in part.model_fields:
-            part = _parts_in(part.model_fields[step].annotation)[0]
-    return list(part.model_fields)
-
-
-def _parts_in(annotation: Any) -> list[type[BaseModel]]:
-    """List the recipe parts that a field's type mentions."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [part for argument in get_args(annotation) for part in _parts_in(argument)]
