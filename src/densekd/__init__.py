@@ -23,7 +23,7 @@ def load(path: str | Path) -> "nn.Module":
 
     Returns:
         The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h, w]`` at its own
-        stride; ``model.align_corners`` says how to enlarge them.
+        stride; ``model.align_corners`` says how to enlarge them. Of a detector's output ``model.detect`` makes boxes.
 
     Raises:
         densekd.errors.UserError: the folder or one of its files is missing, damaged or does not match.

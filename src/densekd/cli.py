@@ -33,7 +33,9 @@ Nodes = Annotated[int, typer.Option(help="number of machines")]
 Strategy = Annotated[str, typer.Option(help="Lightning strategy: auto, ddp, fsdp, ...")]
 Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
-ModelPath = Annotated[Path, typer.Argument(help="run folder, student folder or checkpoint")]
+ModelPath = Annotated[
+    Path, typer.Argument(parser=lambda name: _located(name), help="run folder, student folder, checkpoint or its URL")
+]
 Workers = Annotated[int, typer.Option("--workers", help="processes")]
 EvaluationChanges = Annotated[
     list[str] | None, typer.Argument(help="key=value of the recipe's evaluation part", show_default=False)
@@ -130,17 +132,18 @@ def predict(
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="model name, run folder, student folder or checkpoint")],
+    model: Annotated[str, typer.Argument(help="model name, run folder, student folder, checkpoint or its URL")],
     options: Annotated[list[str] | None, typer.Argument(help="key=value for a model name", show_default=False)] = None,
     size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
 ) -> None:
     """Show what a checkpoint holds; parameters, FLOPs and taps with their shapes."""
     from densekd.inspection import describe_file, describe_model
 
-    described = describe_file(Path(model))
+    path = _located(model)
+    described = describe_file(path)
     if described is not None:
         console.print(described)
-    console.print(describe_model(model, options or [], size))
+    console.print(describe_model(str(path), options or [], size))
 
 
 @app.command()
@@ -348,6 +351,12 @@ def _silence_libraries() -> None:
 
 def _escape(text: str) -> str:
     return text.replace("[", "\\[")
+
+
+def _located(name: str) -> Path:
+    from densekd.models.checkpoints.download import located
+
+    return located(name)
 
 
 def _recipe_file(recipe: str) -> Path:

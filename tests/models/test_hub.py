@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import densekd
+from densekd.boxes import Detections
 from densekd.errors import UserError
 from densekd.models import hub
+from densekd.models.detection.gfl import gfl
 from densekd.models.dilated import pspnet
 from densekd.models.hub import HubModel, card
 from densekd.models.package import PackageConfig, save_package
@@ -59,5 +61,19 @@ def test_what_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_card_names_no_licence() -> None:
-    assert "license" not in card(CONFIG)
-    assert "pipeline_tag: image-segmentation" in card(CONFIG)
+    assert "license" not in card(CONFIG, "segmentation")
+    assert "pipeline_tag: image-segmentation" in card(CONFIG, "segmentation")
+
+
+def test_a_detector_is_used_as_its_card_says(tmp_path: Path) -> None:
+    config = PackageConfig("gfl", {"backbone": "resnet18_025", "channels": 8}, ["a", "b"], [[0, 0, 0]] * 2)
+    HubModel(gfl(2, backbone="resnet18_025", channels=8).eval(), config).save_pretrained(tmp_path / "student")
+    text = (tmp_path / "student" / "README.md").read_text()
+    assert "pipeline_tag: object-detection" in text
+    program = text.split("```python\n")[1].split("```")[0].replace("this/repository", str(tmp_path / "student"))
+    names: dict[str, object] = {}
+    with torch.no_grad():
+        exec(program, names)
+    found = names["found"]
+    assert isinstance(found, Detections)
+    assert found.boxes.shape == (len(found.scores), 4)

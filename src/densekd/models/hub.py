@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import ModelHubMixin, snapshot_download
 from torch import Tensor, nn
@@ -11,7 +11,18 @@ from densekd.errors import UserError
 from densekd.files import write_text
 from densekd.models.package import PackageConfig, load_package, save_package
 
+Task = Literal["segmentation", "detection"]
+
 _FILES = ["config.json", "model.safetensors"]
+_TAGS = {
+    "segmentation": ("image-segmentation", "semantic-segmentation"),
+    "detection": ("object-detection", "object-detection"),
+}
+_USES = {
+    "segmentation": "logits = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalisation is inside",
+    "detection": """output = model(torch.rand(1, 3, 480, 640))  # RGB in [0, 1]; normalisation is inside
+(found,) = model.detect(output, torch.tensor([[480, 640]]))  # found.boxes [N, 4], found.scores, found.labels""",
+}
 
 
 class HubModel(nn.Module, ModelHubMixin):
@@ -39,7 +50,8 @@ class HubModel(nn.Module, ModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_package(self.model, self.package, save_directory)
-        write_text(save_directory / "README.md", card(self.package))
+        task: Task = "detection" if hasattr(self.model, "detect") else "segmentation"
+        write_text(save_directory / "README.md", card(self.package, task))
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> "HubModel":
@@ -63,13 +75,14 @@ def download(name: str) -> Path:
         raise UserError(f"{name}: no such folder, and it could not be had from the hub ({reason}).") from error
 
 
-def card(package: PackageConfig) -> str:
+def card(package: PackageConfig, task: Task) -> str:
     """Return a model card: what the model is, its classes, and how it is used; the licence is its owner's to choose."""
     options = json.dumps(package.options)
+    tag, topic = _TAGS[task]
     return f"""---
 library_name: densekd
-pipeline_tag: image-segmentation
-tags: [semantic-segmentation, knowledge-distillation]
+pipeline_tag: {tag}
+tags: [{topic}, knowledge-distillation]
 ---
 # {package.model}
 
@@ -79,6 +92,6 @@ A `{package.model}` with options `{options}`, for {len(package.classes)} classes
 import densekd, torch
 
 model = densekd.load("this/repository")  # a plain nn.Module
-logits = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalisation is inside
+{_USES[task]}
 ```
 """

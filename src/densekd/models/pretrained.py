@@ -1,11 +1,10 @@
 """ImageNet weights for a backbone, from timm's hub or a local file."""
 
-from pathlib import Path
-
 import timm
 from torch import nn
 
 from densekd.errors import UserError
+from densekd.models.checkpoints.download import located
 from densekd.models.checkpoints.imagenet import as_backbone
 from densekd.models.checkpoints.load import match, read_state
 
@@ -15,13 +14,13 @@ def load_pretrained(backbone: nn.Module, source: str) -> None:
 
     Args:
         backbone: changed in place.
-        source: a local file, or a timm model name such as ``resnet18.a1_in1k``, ``hf-hub:owner/name`` or
-            ``local-dir:folder``.
+        source: a local file or its URL (see :func:`densekd.models.checkpoints.download.located`), or a timm model name
+            such as ``resnet18.a1_in1k``, ``hf-hub:owner/name`` or ``local-dir:folder``.
 
     Raises:
         UserError: the name is unknown, cannot be fetched, or its weights do not fit.
     """
-    path = Path(source).expanduser()
+    path = located(source)
     if path.is_file():
         state = read_state(path)
     else:

@@ -4,7 +4,6 @@ import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -17,6 +16,7 @@ from densekd.folding import fold_batch_norms
 from densekd.lookup import construct
 from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
+from densekd.models.checkpoints.download import located
 from densekd.models.mapped import Mapped
 from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
@@ -59,7 +59,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
     if spec.pretrained is not None:
         load_pretrained(getattr(model, "backbone", model), spec.pretrained)
     if spec.checkpoint not in (None, UNTRAINED):
-        load_matched(model, Path(spec.checkpoint).expanduser(), where, spec.allow)
+        load_matched(model, located(spec.checkpoint), where, spec.allow)
     return model
 
 
@@ -80,7 +80,7 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
     if spec.model is None:
         if spec.checkpoint is None or spec.checkpoint == UNTRAINED:
             raise RecipeError("teacher.model is missing.")
-        path = Path(spec.checkpoint).expanduser()
+        path = located(spec.checkpoint)
         return load_package(path).model if path.is_dir() else load_published(path, spec.options, spec.allow).model
     return build_model(spec, num_classes, "teacher")
 
@@ -99,7 +99,7 @@ def map_classes(spec: ModelSpec, teacher: nn.Module, classes: Classes) -> nn.Mod
             f"teacher.classes must map every class of the data and no other: {', '.join(classes.names)}. "
             f"Missing or unknown: {', '.join(wrong)}."
         )
-    folder = Path(spec.checkpoint or "").expanduser()
+    folder = located(spec.checkpoint or "")
     names = load_package(folder).config.classes if spec.model is None and folder.is_dir() else []
     with at_rest(teacher):
         count = teacher(torch.rand(1, 3, 64, 64)).shape[1]

@@ -29,9 +29,11 @@ class ModelSpec(_Part):
         description="name of MODELS, hf:/timm:/smp:/torchvision:NAME or package.module:Name; a package has its own",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the builder")
-    pretrained: str | None = Field(None, description="backbone weights: timm hub name or local file")
+    pretrained: str | None = Field(None, description="backbone weights: timm hub name, local file or URL")
     checkpoint: str | None = Field(
-        None, description="all weights: package, run folder, .safetensors, .ckpt or .pth; a teacher may say 'untrained'"
+        None,
+        description="all weights: package, run folder, .safetensors, .ckpt, .pth, or a file's URL; "
+        "a teacher may say 'untrained'",
     )
     allow: tuple[str, ...] = Field((), description="patterns of keys that the checkpoint may lack or have besides")
     classes: dict[str, int | str | tuple[int | str, ...]] | None = Field(
