@@ -9,6 +9,7 @@ from golden_models import FOLDER, Rules, fill, published_state, read_json, renam
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
+from densekd.models.blocks import JoinedConv2d
 from densekd.models.dilated import pspnet
 from densekd.models.segmentor import Segmentor
 from densekd.taps import Taps
@@ -126,6 +127,15 @@ def test_parameter_counts(options: dict[str, Any], count: int) -> None:
     assert sum(p.numel() for p in model.parameters()) == count
 
 
+def geometry_of(conv: nn.Module) -> list[int]:
+    """Kernel, stride, padding, dilation, groups."""
+    if isinstance(conv, JoinedConv2d):
+        k = conv.weight.shape[2]
+        return [k, 1, k // 2, 1, 1]
+    assert isinstance(conv, nn.Conv2d)
+    return [conv.kernel_size[0], conv.stride[0], int(conv.padding[0]), conv.dilation[0], conv.groups]
+
+
 @GOLDEN
 def test_geometry(name: str) -> None:
     with torch.device("meta"):
@@ -137,11 +147,10 @@ def test_geometry(name: str) -> None:
     for published, geometry in facts["conv_geometry"].items():
         ours = renamed(published + ".weight", RULES[OPTIONS[name]["family"]]).removesuffix(".weight")
         conv = modules[ours]
-        assert isinstance(conv, nn.Conv2d)
-        found = [conv.kernel_size[0], conv.stride[0], conv.padding[0], conv.dilation[0], conv.groups]
-        assert found == geometry, f"{published} = {ours}"
+        assert geometry_of(conv) == geometry, f"{published} = {ours}"
         checked.add(ours)
-    listed = {n for n, m in modules.items() if isinstance(m, nn.Conv2d) and (m.kernel_size, m.stride) != ((1, 1),) * 2}
+    convs = {n: geometry_of(m) for n, m in modules.items() if isinstance(m, nn.Conv2d | JoinedConv2d)}
+    listed = {n for n, (kernel, stride, *_) in convs.items() if (kernel, stride) != (1, 1)}
     assert checked == listed
     assert {m.eps for m in modules.values() if isinstance(m, nn.BatchNorm2d)} == {1e-5}
 

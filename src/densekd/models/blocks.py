@@ -36,22 +36,7 @@ class Normalise(nn.Module):
         return (images - self.mean) * self.scale
 
 
-def conv_norm_act(
-    inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0, dilation: int = 1
-) -> nn.Sequential:
-    """Convolution with same padding and no bias, batch norm, and ReLU (leaky where the slope is not 0)."""
-    padding = dilation * (kernel // 2)
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
-    return norm_act(conv, negative_slope)
-
-
-def norm_act(conv: nn.Conv2d, negative_slope: float = 0.0) -> nn.Sequential:
-    """A convolution, batch norm, and ReLU (leaky where the slope is not 0)."""
-    activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), activation)
-
-
-class JoinedConv2d(nn.Conv2d):
+class JoinedConv2d(nn.Module):
     """Convolution of maps of several sizes, as if all were resized to that of one of them and concatenated.
 
     Args:
@@ -66,12 +51,30 @@ class JoinedConv2d(nn.Conv2d):
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, like: int = 0, align_corners: bool = False) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+        super().__init__()
+        self.weight = nn.Conv2d(inputs, outputs, kernel, bias=False).weight
+        self.bias: nn.Parameter | None
+        self.register_parameter("bias", None)
         self.like, self.align_corners = like, align_corners
 
-    def forward(self, parts: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """Convolve; see :func:`densekd.kernels.joined_convolution.joined_convolution`."""
         return joined_convolution(parts, self.weight, self.bias, self.like, self.align_corners)
+
+
+def conv_norm_act(
+    inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0, dilation: int = 1
+) -> nn.Sequential:
+    """Convolution with same padding and no bias, batch norm, and ReLU (leaky where the slope is not 0)."""
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
+    return norm_act(conv, negative_slope)
+
+
+def norm_act(conv: nn.Conv2d | JoinedConv2d, negative_slope: float = 0.0) -> nn.Sequential:
+    """A convolution, batch norm, and ReLU (leaky where the slope is not 0)."""
+    activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
+    return nn.Sequential(conv, nn.BatchNorm2d(len(conv.weight)), activation)
 
 
 def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
