@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from densekd.build import build, build_files, build_model, build_teacher, build_terms
 from densekd.errors import RecipeError, UserError
 from densekd.models.dilated import pspnet
+from densekd.models.fpn import fpn
 from densekd.models.package import PackageConfig, save_package
 from densekd.recipe import parse_recipe
 from densekd.terms import Term
@@ -273,4 +274,41 @@ def test_a_teacher_of_other_classes_may_teach_features(recipe: dict[str, Any], t
     assert built(recipe).scored_teacher is None
     recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
     with pytest.raises(RecipeError, match=r"logits is \[1, 3, 8, 8\], the teacher's logits is \[1, 5, 4, 4\]"):
+        built(recipe)
+
+
+def test_the_student_begins_with_parts_of_the_teacher(distilled: dict[str, Any], tmp_path: Path) -> None:
+    distilled["student"]["inherit"] = ["head"]
+    options = distilled["teacher"]["options"] = distilled["student"]["options"]
+    torch.manual_seed(7)
+    teacher = fpn(3, **options)
+    torch.save(teacher.state_dict(), tmp_path / "teacher.pth")
+    distilled["teacher"]["checkpoint"] = str(tmp_path / "teacher.pth")
+    student = built(distilled).distiller.student.state_dict()
+    distilled["student"]["inherit"] = []
+    plain = built(distilled).distiller.student.state_dict()
+    for key, value in teacher.state_dict().items():
+        assert torch.equal(student[key], value if key.startswith("head.") else plain[key]), key
+    assert not torch.equal(plain["head.classifier.weight"], student["head.classifier.weight"])
+
+
+@pytest.mark.parametrize(
+    ("inherit", "message"),
+    [
+        (["neck"], r"student\.inherit: the teacher has no part 'neck'\. It has normalise, backbone, head"),
+        (
+            ["head"],
+            r"student\.inherit: the teacher's 'head' does not fit the student's; nothing was copied\.",
+        ),
+    ],
+)
+def test_parts_that_cannot_be_inherited(distilled: dict[str, Any], inherit: list[str], message: str) -> None:
+    distilled["student"]["inherit"] = inherit
+    with pytest.raises(RecipeError, match=message):
+        built(distilled)
+
+
+def test_inheriting_from_nobody(recipe: dict[str, Any]) -> None:
+    recipe["student"]["inherit"] = ["head"]
+    with pytest.raises(RecipeError, match=r"student\.inherit needs a teacher"):
         built(recipe)

@@ -52,7 +52,7 @@ def complaint(load: Load, *overrides: str) -> str:
         ),
         ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
-        ("student.modle", "model", "allow, checkpoint, classes, model, options, pretrained"),
+        ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize, student, teacher, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
         ("task.class_wights", "class_weights", "auxiliary_weight, class_weights, kind, normalise"),

@@ -20,6 +20,7 @@ from densekd.parts.models import (
     build_teacher,
     describe_model,
     freeze,
+    inherit,
     map_classes,
     package_config,
     probe,
@@ -87,7 +88,9 @@ def build(recipe: Recipe) -> Built:
     student = build_model(recipe.student, len(classes.names), "student")
     teacher = None
     if recipe.teacher is not None:
-        teacher = map_classes(recipe.teacher, build_teacher(recipe.teacher, len(classes.names)), classes)
+        teacher = build_teacher(recipe.teacher, len(classes.names))
+        inherit(student, teacher, recipe.student.inherit)
+        teacher = map_classes(recipe.teacher, teacher, classes)
     labels: Literal["present", "absent"] = "present" if has_labels(training) else "absent"
     size = recipe.augment.crop or PROBE
     scored_as = build_task(recipe, training)

@@ -237,7 +237,8 @@ def _baseline(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing
         return path
     folder = run.baseline
     if not folder.results.is_file():
-        alone = recipe.model_copy(update={"teacher": None, "distill": (), "baseline": None})
+        student = recipe.student.model_copy(update={"inherit": ()})
+        alone = recipe.model_copy(update={"student": student, "teacher": None, "distill": (), "baseline": None})
         console.print(f"training the student alone ({folder.path})", highlight=False, soft_wrap=True)
         train(alone, folder, launch, "resume" if existing == "resume" else "refuse", console)
     return folder.student

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -17,13 +17,14 @@ from densekd.lookup import construct
 from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
 from densekd.models.checkpoints.download import located
+from densekd.models.checkpoints.load import match
 from densekd.models.mapped import Mapped
 from densekd.models.package import PackageConfig, load_package, require_packable
 from densekd.models.pretrained import load_pretrained
 from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.parts.data import Files
-from densekd.recipe import ModelSpec, Recipe
+from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.taps import Taps
 from densekd.teacher import Frozen
 from densekd.terms import Context, Term, teacher_paths
@@ -85,7 +86,30 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> nn.Module:
     return build_model(spec, num_classes, "teacher")
 
 
-def map_classes(spec: ModelSpec, teacher: nn.Module, classes: Classes) -> nn.Module:
+def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> None:
+    """Give parts of the student the weights of the teacher's, as FGD's and MGD's students begin (neck and head).
+
+    Raises:
+        RecipeError: a part that one of the two does not have, or that does not fit in full.
+    """
+    for path in paths:
+        for who, model in (("teacher", teacher), ("student", student)):
+            if path not in dict(model.named_modules()):
+                known = ", ".join(name for name, _ in model.named_children())
+                raise RecipeError(
+                    f"student.inherit: the {who} has no part '{path}'. It has {known}, and what is in them."
+                )
+        part, state = student.get_submodule(path), teacher.get_submodule(path).state_dict()
+        found = match(part, state)
+        if not found.complete:
+            raise RecipeError(
+                f"student.inherit: the teacher's '{path}' does not fit the student's; nothing was copied.\n"
+                f"{found.describe()}"
+            )
+        part.load_state_dict(state)
+
+
+def map_classes(spec: TeacherSpec, teacher: nn.Module, classes: Classes) -> nn.Module:
     """Bring a teacher's logits to the data's classes, as ``teacher.classes`` says; without it return the teacher.
 
     Raises:

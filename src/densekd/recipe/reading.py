@@ -73,6 +73,8 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: distill needs a teacher.")
     if recipe.teacher is not None and not recipe.distill:
         raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
+    if recipe.student.inherit and recipe.teacher is None:
+        raise RecipeError(f"{where}: student.inherit needs a teacher.")
     if recipe.task.kind == "none" and not recipe.distill:
         raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
     if recipe.student.model is None:

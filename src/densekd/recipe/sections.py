@@ -22,7 +22,7 @@ class _Part(BaseModel):
 
 
 class ModelSpec(_Part):
-    """A student, or what a teacher is."""
+    """What a model is and where its weights come from."""
 
     model: str | None = Field(
         None,
@@ -36,10 +36,13 @@ class ModelSpec(_Part):
         "a teacher may say 'untrained'",
     )
     allow: tuple[str, ...] = Field((), description="patterns of keys that the checkpoint may lack or have besides")
-    classes: dict[str, int | str | tuple[int | str, ...]] | None = Field(
-        None,
-        description="of a teacher that tells other classes apart: for each class of the data those of the teacher "
-        "that it consists of, by number, or by name where its package knows names",
+
+
+class StudentSpec(ModelSpec):
+    """A student, and what it begins with."""
+
+    inherit: tuple[str, ...] = Field(
+        (), description="parts of the teacher's name and shape whose weights it begins with: neck, head, ..."
     )
 
 
@@ -56,6 +59,11 @@ class TeacherCacheSpec(_Part):
 class TeacherSpec(ModelSpec):
     """A teacher, and how it is run."""
 
+    classes: dict[str, int | str | tuple[int | str, ...]] | None = Field(
+        None,
+        description="where it tells other classes apart: for each class of the data those of the teacher "
+        "that it consists of, by number, or by name where its package knows names",
+    )
     precision: Literal["training", "32", "bf16"] = Field("training", description="training: the student's")
     compile: Literal["none", "inductor"] = Field("none", description="inductor: run by torch.compile")
     cache: TeacherCacheSpec | None = Field(None, description="replay the teacher instead of running it at every step")
@@ -257,7 +265,7 @@ class Recipe(_Part):
     name: str = Field(pattern=r"^\w[\w.\-]*$", description="of the run folder")
     data: DataSpec
     augment: AugmentSpec = AugmentSpec()
-    student: ModelSpec
+    student: StudentSpec
     teacher: TeacherSpec | None = None
     distill: tuple[TermSpec, ...] = ()
     task: TaskSpec = TaskSpec()
