@@ -6,10 +6,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from densekd.kernels import pixel_kl
 from densekd.kernels.anchors import Anchors
 from densekd.kernels.atss import atss, near_misses
 from densekd.kernels.processes import mean_over_processes
-from densekd.kernels.softmax_kl import softmax_kl
 from densekd.losses.inputs import Boxes, require_boxes, require_one_shape, require_positive, widen
 
 Region = Literal["main", "valuable"]
@@ -70,8 +70,9 @@ class LD(nn.Module):
         values, by_level = [], torch.split(weights, [x[0, 0].numel() for x in student[:L]], 1)
         for s, t, w in zip(student[L:], teacher[L:], by_level, strict=True):
             require_one_shape(s, t)
-            s, t = (x.reshape(len(x), 4, -1, w.shape[1]) for x in (s, t))
-            values.append((softmax_kl(s, t, 2, self.temperature).sum(1) * w).sum())
+            s, t = (x.reshape(4 * len(x), -1, w.shape[1]) for x in (s, t))
+            sides = pixel_kl(s, t, self.temperature).view(-1, 4, w.shape[1])
+            values.append((sides.sum(1) * w).sum())
         value = torch.stack(values).sum() * (self.temperature**2 / student[L].shape[1])
         return value / (len(weights) if self.divisor == "images" else mean_over_processes(weights.sum(), 1))
 
