@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Literal, ParamSpec, TypeVar
 
+import torch
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Kernels = Literal["auto", "reference"]
@@ -25,12 +27,16 @@ def choose(kernels: Kernels) -> None:
 
 
 def kernel(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function run ``reference``, which computes the same, where that is chosen."""
+    """Make a function run ``reference``, which computes the same, where that is chosen.
+
+    So does ``torch.jit.trace``, whose sizes are tensors and whose graphs go to runtimes that know plain operations.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
         def chosen(*args: P.args, **kwargs: P.kwargs) -> R:
-            return (reference if _chosen == "reference" else function)(*args, **kwargs)
+            plain = _chosen == "reference" or torch.jit.is_tracing()
+            return (reference if plain else function)(*args, **kwargs)
 
         return chosen
 

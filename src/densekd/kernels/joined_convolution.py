@@ -58,7 +58,7 @@ def joined_convolution(
     if spread:
         products = torch.cat([_products(x, w) for x, w in spread], 1)
         spreading = torch.cat([_spreading(x, size, k, align_corners) for x, _ in spread])
-        out += (spreading.mT @ products).view(len(out), *size, -1).permute(0, 3, 1, 2)
+        out += (spreading.mT @ products).view(out.shape[0], *size, -1).permute(0, 3, 1, 2)
     return out
 
 
