@@ -35,7 +35,8 @@ def kernel(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
         def chosen(*args: P.args, **kwargs: P.kwargs) -> R:
-            plain = _chosen == "reference" or torch.jit.is_tracing()
+            tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+            plain = _chosen == "reference" or tracing
             return (reference if plain else function)(*args, **kwargs)
 
         return chosen
