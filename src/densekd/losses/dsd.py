@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.losses.at import attention_map
-from densekd.losses.inputs import average_windows, require_one_map, require_one_shape, widen
+from densekd.losses.inputs import average_windows, require_one_shape, widen
 
 
 class PSD(nn.Module):
@@ -22,8 +22,9 @@ class PSD(nn.Module):
         """Return the loss as a scalar in at least float32; too few levels or other sizes are a ValueError."""
         if not isinstance(student, tuple) or not len(student) == len(teacher) >= 2:
             raise ValueError("PSD compares levels: give student and teacher as many taps each, at least two")
-        for level in (*student[1:], *teacher):
-            require_one_map(student[0], level)
+        if len({(len(level), level.shape[2:]) for level in (*student, *teacher)}) > 1:
+            found = (", ".join(str(list(level.shape)) for level in levels) for levels in (student, teacher))
+            raise ValueError("PSD's levels must have one shape but for the channels, got {} and {}".format(*found))
         return (_residuals(student) - _residuals(teacher)).square().mean()
 
 
