@@ -79,7 +79,7 @@ def losses(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in csv.DictReader(handle)]
 
 
-def test_run_folder(distilled: dict[str, Any], tmp_path: Path) -> None:
+def test_run_folder(distilled: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
     distilled["baseline"] = "train"
     results = run(parsed(distilled), tmp_path / "run")
     files = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*") if p.is_file()}
@@ -90,6 +90,8 @@ def test_run_folder(distilled: dict[str, Any], tmp_path: Path) -> None:
     assert not [f for f in files if "tmp" in f]
     assert results == json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["teacher"]["images"] == results["baseline"]["images"] == results["student"]["images"] == 3
+    # The teacher is counted as it was, not with its batch norms folded.
+    assert results["teacher"]["parameters"] == sum(p.numel() for p in densekd.load(teacher).parameters())
     assert (tmp_path / "run" / "recipe.yaml").read_text() == dump_recipe(parsed(distilled))
     assert not [k for k in checkpoint(tmp_path / "run")["state_dict"] if "teacher" in k]
     model = densekd.load(tmp_path / "run")

@@ -57,6 +57,7 @@ class Built:
         scored_teacher: the teacher, when it predicts the data's classes and can be scored; None when there is none or
             when it only teaches features.
         cache: of the teacher's tensors, if the recipe wants one.
+        teacher_parameters: their number before batch norms were folded.
     """
 
     distiller: Distiller
@@ -65,6 +66,7 @@ class Built:
     package: PackageConfig
     scored_teacher: nn.Module | None
     cache: "Cache | None" = None
+    teacher_parameters: int = 0
 
     @property
     def samples(self) -> Augmented | Replayed:
@@ -97,8 +99,9 @@ def build(recipe: Recipe) -> Built:
     task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
     terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
     views = build_training_set(recipe, training)
-    frozen, cache = None, None
+    frozen, cache, count = None, None, 0
     if teacher is not None:
+        count = sum(p.numel() for p in teacher.parameters())
         digest = describe_model(teacher)
         frozen = freeze(recipe, teacher, terms)
         cache = build_cache(recipe, frozen, digest, views)
@@ -109,7 +112,8 @@ def build(recipe: Recipe) -> Built:
     if teacher is not None:
         with at_rest(teacher):
             scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
-    return Built(distiller, views, validation, package_config(recipe, student, training), scored, cache)
+    package = package_config(recipe, student, training)
+    return Built(distiller, views, validation, package, scored, cache, count)
 
 
 def _optimisation(recipe: Recipe) -> Optimisation:

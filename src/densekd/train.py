@@ -216,6 +216,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     if built.scored_teacher is not None:
         pair = (models["student"], built.scored_teacher)
         scores["student"] |= agreement(*pair, files, resize, scoring.inference)
+        scores["teacher"]["parameters"] = built.teacher_parameters
     palette = {name: list(colour) for name, colour in zip(files.classes.names, files.classes.palette, strict=True)}
     results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": palette}
     write_text(run.results, json.dumps(results, indent=1) + "\n")
