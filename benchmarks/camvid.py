@@ -7,18 +7,12 @@ two at a time. Finished runs are kept, so an interrupted benchmark goes on where
 ``benchmarks/results/camvid-cpu.json``; ``--table`` prints it as Markdown.
 """
 
-import argparse
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from measuring import RESULTS
-from trainings import Bench, Row, described, scores, table
+from trainings import Bench, Row, described, main, scores
 
-from densekd.files import write_text
-
-FILE = RESULTS / "camvid-cpu.json"
 CWD = "camvid-r18quarter-cwd"
 FEATURES = "student: pre_logits, teacher: pre_logits"
 
@@ -91,19 +85,5 @@ def run(bench: Bench, seeds: int, jobs: int) -> dict[str, Any]:
     return described(teacher.result(), metric, jobs, rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/camvid"), help="CamVid folder")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folders go")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
-    parser.add_argument("--table", action="store_true", help="print the stored results and exit")
-    arguments = parser.parse_args()
-    if not arguments.table:
-        bench = Bench(arguments.data.resolve(), arguments.runs.resolve(), "miou")
-        write_text(FILE, json.dumps(run(bench, arguments.seeds, arguments.jobs), indent=1) + "\n")
-    print(table(json.loads(FILE.read_text(encoding="utf-8")), "miou", "mIoU"))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, "camvid", ("miou", "mIoU"), 3, run)

@@ -1,16 +1,21 @@
 """Comparisons of trainings: each row a recipe with overrides, run by ``densekd train`` in a process with one thread."""
 
+import argparse
 import csv
 import json
 import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from measuring import RESULTS
+
+from densekd.files import write_text
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -108,6 +113,32 @@ def table(results: dict[str, Any], score: str, name: str) -> str:
         std = f"{row['std']:.2f}" if len(row[score]) > 1 else "–"
         lines.append(f"| {row['title']} | **{row['mean']:.2f}** | {std} | {seeds} | {row['seconds_per_step']:.3f} |")
     return "\n".join(lines)
+
+
+def main(
+    description: str | None, name: str, score: tuple[str, str], seeds: int, run: Callable[[Bench, int, int], Any]
+) -> None:
+    """Read the command line, run, write and print.
+
+    Args:
+        description: of the program.
+        name: of the data and of the results' file.
+        score: key of ``results.json`` that is compared, and what it is called.
+        seeds: default.
+        run: trains everything with so many seeds, so many at a time, and returns the results.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data") / name, help="folder of the data")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folders go")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--table", action="store_true", help="print the stored results and exit")
+    arguments = parser.parse_args()
+    file = RESULTS / f"{name}-cpu.json"
+    if not arguments.table:
+        bench = Bench(arguments.data.resolve(), arguments.runs.resolve(), score[0])
+        write_text(file, json.dumps(run(bench, arguments.seeds, arguments.jobs), indent=1) + "\n")
+    print(table(json.loads(file.read_text(encoding="utf-8")), *score))
 
 
 def _seconds(folder: Path) -> float:
