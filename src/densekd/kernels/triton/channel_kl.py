@@ -10,6 +10,7 @@ from torch import Tensor
 
 from densekd.kernels.divergence import Divergence, slope_like
 from densekd.kernels.groups import Groups
+from densekd.kernels.triton.online import store, visit
 
 _WHOLE = 16384  # positions of a channel that fit the registers of one program, of student and teacher
 _PART = 16384  # positions that a program visits where a channel is taken apart
@@ -66,29 +67,16 @@ def _parts(  # type: ignore
     y_peak = tl.full((ALONG,), -1e30, tl.float32)
     x_sum = tl.zeros((ALONG,), tl.float32)
     y_sum = tl.zeros((ALONG,), tl.float32)
-    across = tl.zeros((ALONG,), tl.float32)  # sum of exp(y - peak) ((y - peak) - (x - peak))
+    across = tl.zeros((ALONG,), tl.float32)
     for first in range(0, PART, BLOCK):
         n = k * PART + first + tl.arange(0, BLOCK)
         inside = (c < C)[:, None] & (n < N)[None, :]
         x = tl.load(s + b * sb + c[:, None].to(tl.int64) * sc + n[None, :].to(tl.int64) * sn, mask=inside, other=0.0)
         y = tl.load(t + b * tb + c[:, None].to(tl.int64) * tc + n[None, :].to(tl.int64) * tn, mask=inside, other=0.0)
-        x = tl.where(inside, x.to(tl.float32) * scale, -1e30)
-        y = tl.where(inside, y.to(tl.float32) * scale, -1e30)
-        x_next, y_next = tl.maximum(x_peak, tl.max(x, 1)), tl.maximum(y_peak, tl.max(y, 1))
-        x_step, y_step = x_peak - x_next, y_peak - y_next
-        x -= x_next[:, None]
-        y -= y_next[:, None]
-        p = tl.where(inside, tl.exp(y), 0.0)
-        across = tl.exp(y_step) * (across + y_sum * (y_step - x_step)) + tl.sum(p * (y - x), 1)
-        x_sum = x_sum * tl.exp(x_step) + tl.sum(tl.where(inside, tl.exp(x), 0.0), 1)
-        y_sum = y_sum * tl.exp(y_step) + tl.sum(p, 1)
-        x_peak, y_peak = x_next, y_next
-    kl = across / y_sum + tl.log(x_sum) - tl.log(y_sum)
+        x, y = x.to(tl.float32) * scale, y.to(tl.float32) * scale
+        x_peak, y_peak, x_sum, y_sum, across = visit(x, y, inside, x_peak, y_peak, x_sum, y_sum, across)
     B, K = tl.num_programs(2), tl.num_programs(1)
-    at = (b * K + k) * C + c
-    tl.store(known + at, tl.maximum(kl, 0.0), mask=c < C)
-    tl.store(known + B * K * C + at, x_peak + tl.log(x_sum), mask=c < C)
-    tl.store(known + 2 * B * K * C + at, y_peak + tl.log(y_sum), mask=c < C)
+    store(known, (b * K + k) * C + c, B * K * C, c < C, x_peak, y_peak, x_sum, y_sum, across)
 
 
 @triton.jit

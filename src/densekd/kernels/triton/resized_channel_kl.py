@@ -9,6 +9,7 @@ from densekd.kernels.divergence import Divergence, slope_like
 from densekd.kernels.groups import Groups
 from densekd.kernels.interpolation import Enlargement
 from densekd.kernels.triton.enlarged import axes, between, corners, scatter, values_at
+from densekd.kernels.triton.online import store, visit
 
 _CHANNELS = 8  # of a tile
 _BLOCK = 64  # positions or cells of a tile
@@ -52,7 +53,7 @@ def _parts(  # type: ignore
     y_peak = tl.full((CHANNELS,), -1e30, tl.float32)
     x_sum = tl.zeros((CHANNELS,), tl.float32)
     y_sum = tl.zeros((CHANNELS,), tl.float32)
-    across = tl.zeros((CHANNELS,), tl.float32)  # sum of exp(y - peak) ((y - peak) - (x - peak))
+    across = tl.zeros((CHANNELS,), tl.float32)
     for r in range(ROWS):
         py = k * ROWS + r
         for first in range(0, W, BLOCK):
@@ -62,23 +63,12 @@ def _parts(  # type: ignore
             y = values_at(
                 t, b, c, C, py, px, t_row, t_down, t_column, t_right, t_h, t_w, tb, tc, th, tw, py < H, inside
             )
-            x = tl.where(inside[None, :], x * scale, -1e30)
-            y = tl.where(inside[None, :], y * scale, -1e30)
-            x_next, y_next = tl.maximum(x_peak, tl.max(x, 1)), tl.maximum(y_peak, tl.max(y, 1))
-            x_step, y_step = x_peak - x_next, y_peak - y_next
-            x -= x_next[:, None]
-            y -= y_next[:, None]
-            p = tl.where(inside[None, :], tl.exp(y), 0.0)
-            across = tl.exp(y_step) * (across + y_sum * (y_step - x_step)) + tl.sum(p * (y - x), 1)
-            x_sum = x_sum * tl.exp(x_step) + tl.sum(tl.where(inside[None, :], tl.exp(x), 0.0), 1)
-            y_sum = y_sum * tl.exp(y_step) + tl.sum(p, 1)
-            x_peak, y_peak = x_next, y_next
-    kl = across / y_sum + tl.log(x_sum) - tl.log(y_sum)
+            whole = inside[None, :] & (c < C)[:, None]
+            x_peak, y_peak, x_sum, y_sum, across = visit(
+                x * scale, y * scale, whole, x_peak, y_peak, x_sum, y_sum, across
+            )
     B, K = tl.num_programs(2), tl.num_programs(1)
-    at = (b * K + k) * C + c
-    tl.store(known + at, tl.maximum(kl, 0.0), mask=c < C)
-    tl.store(known + B * K * C + at, x_peak + tl.log(x_sum), mask=c < C)
-    tl.store(known + 2 * B * K * C + at, y_peak + tl.log(y_sum), mask=c < C)
+    store(known, (b * K + k) * C + c, B * K * C, c < C, x_peak, y_peak, x_sum, y_sum, across)
 
 
 @triton.jit
