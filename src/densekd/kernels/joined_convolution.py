@@ -25,7 +25,7 @@ def joined_convolution(
 
     Resizing and convolving are both linear, so each map may be convolved before it is enlarged. A 1x1 convolution does
     so; a larger one has the few cells of a pooled map multiply its weights, and a constant matrix spreads the products.
-    In SegFormer this saves 3/4 of the operations of the layer that has half of all, in PSPNet half of its bottleneck's.
+    In SegFormer this saves 2/3 of the operations of the layer that has half of all, in PSPNet half of its bottleneck's.
 
     Args:
         parts: maps ``[B, C_i, h_i, w_i]``.
