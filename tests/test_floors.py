@@ -10,8 +10,8 @@ import densekd
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
     0: ["errors"],
-    1: ["boxes", "files", "lookup", "titles", "kernels", "inference"],
-    2: ["losses", "taps", "models", "data", "recipe", "metrics", "adapters"],
+    1: ["boxes", "files", "lookup", "titles", "kernels"],
+    2: ["losses", "taps", "models", "data", "recipe", "metrics", "adapters", "inference"],
     3: ["terms", "tasks", "optim", "teacher", "folding", "replay", "opening"],
     4: ["distiller", "parts"],
     5: ["build"],

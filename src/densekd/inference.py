@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from densekd.kernels.precision import widen
+
 Size = tuple[int, int]
 Forward = Callable[[Tensor], Tensor]
 
@@ -98,7 +100,7 @@ class Inference:
             size = [max(1, round(scale * n)) for n in images.shape[-2:]]
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         images = images.flip(3) if mirrored else images
-        logits = _widen(forward(images)) if self.window is None else _slide(forward, images, self.window, align_corners)
+        logits = widen(forward(images)) if self.window is None else _slide(forward, images, self.window, align_corners)
         return logits.flip(3) if mirrored else logits
 
 
@@ -150,7 +152,7 @@ def _slide(forward: Forward, images: Tensor, window: Window, align_corners: bool
     total: Tensor | None = None
     for first in range(0, len(places), window.batch):
         some = places[first : first + window.batch]
-        logits = _widen(forward(torch.cat([images[:, :, y, x] for y, x in some])))
+        logits = widen(forward(torch.cat([images[:, :, y, x] for y, x in some])))
         for (y, x), part in zip(some, torch.split(logits, B), strict=True):
             size = y.stop - y.start, x.stop - x.start
             if total is None:
@@ -183,7 +185,3 @@ def _stripes(scores: Tensor, size: Size | None = None) -> Iterator[range]:
     row = len(scores) * scores.shape[1] * width * scores.element_size()
     step = max(1, _STRIPE_BYTES // row)
     return (range(top, min(top + step, height)) for top in range(0, height, step))
-
-
-def _widen(logits: Tensor) -> Tensor:
-    return logits.float() if logits.dtype.itemsize < 4 else logits

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
 from densekd.kernels import Enlargement
+from densekd.kernels.interpolation import resize
+from densekd.kernels.precision import widen
 
 Shape = Literal["linear", "exponential", "jump"]
 Resize = Literal["none", "teacher", "student", "label"]
@@ -122,17 +123,17 @@ class Term(nn.Module):
 
     def _fitted(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
         student, teacher = self._resized(student, teacher.detach(), target)
-        return _widen(student), _widen(teacher)
+        return widen(student), widen(teacher)
 
     def _resized(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
         if self.resize == "teacher":
-            return _to(student, teacher.shape[-2:]), teacher
+            return resize(student, teacher.shape[-2:]), teacher
         if self.resize == "student":
-            return student, _to(teacher, student.shape[-2:])
+            return student, resize(teacher, student.shape[-2:])
         if self.resize == "label":
             if not isinstance(target, Tensor):
                 raise RecipeError("resize: label needs a map of labels; this batch has none.")
-            return _to(student, target.shape[-2:]), _to(teacher, target.shape[-2:])
+            return resize(student, target.shape[-2:]), resize(teacher, target.shape[-2:])
         return student, teacher
 
 
@@ -194,11 +195,3 @@ def make_adapter(kind: Adapter, student_channels: int, teacher_channels: int) ->
 def _read(tensors: Mapping[str, Tensor], tap: Tap) -> Any:
     """Return the tensor of a path, or a tuple with that of each path."""
     return tensors[tap] if isinstance(tap, str) else tuple(tensors[path] for path in tap)
-
-
-def _to(x: Tensor, size: torch.Size) -> Tensor:
-    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def _widen(x: Tensor) -> Tensor:
-    return x.float() if x.dtype.itemsize < 4 else x

@@ -9,6 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.divergence import HELD
+from densekd.kernels.precision import widen
+
+
+def resize(x: Tensor, size: tuple[int, ...], align_corners: bool = False) -> Tensor:
+    """Return ``x [B, C, h, w]`` resized bilinearly to ``size``, in its own precision; itself where it has that size."""
+    return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,7 @@ class Enlargement:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the enlarged map itself, ``[B, C, *size]``, in at least float32."""
-        x = x.float() if x.dtype.itemsize < 4 else x
-        if x.shape[-2:] == self.size:
-            return x
-        return F.interpolate(x, self.size, mode="bilinear", align_corners=self.align_corners)
+        return resize(widen(x), self.size, self.align_corners)
 
     def stripes(self, channels: int) -> Iterator[range]:
         """Cut the rows into stripes that fit the cache."""

@@ -7,13 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.choice import kernel
+from densekd.kernels.interpolation import resize
 
 
 def joined_convolution_reference(
     parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, like: int = 0, align_corners: bool = False
 ) -> Tensor:
     """Compute :func:`joined_convolution` in plain operations."""
-    resized = [_resize(x, parts[like].shape[2:], align_corners) for x in parts]
+    resized = [resize(x, parts[like].shape[2:], align_corners) for x in parts]
     return F.conv2d(torch.cat(resized, 1), weight, bias, padding=weight.shape[2] // 2)
 
 
@@ -50,11 +51,11 @@ def joined_convolution(
         elif x.shape[2] * x.shape[3] < x.shape[1]:
             spread.append((x, w))
         else:
-            large.append((_resize(x, size, align_corners), w))
+            large.append((resize(x, size, align_corners), w))
     x, w = large[0] if len(large) == 1 else (torch.cat([pair[i] for pair in large], 1) for i in (0, 1))
     out = F.conv2d(x, w, bias, padding=k // 2)
     for x in projected:
-        out += _resize(x, size, align_corners)
+        out += resize(x, size, align_corners)
     if spread:
         products = torch.cat([_products(x, w) for x, w in spread], 1)
         spreading = torch.cat([_spreading(x, size, k, align_corners) for x, _ in spread])
@@ -71,8 +72,4 @@ def _spreading(x: Tensor, size: torch.Size, k: int, align_corners: bool) -> Tens
     """Return how much of every cell each place of the weight finds at each position, ``[h w k k, H W]``."""
     h, w = x.shape[2:]
     cells = torch.eye(h * w, dtype=x.dtype, device=x.device).view(1, h * w, h, w)
-    return F.unfold(_resize(cells, size, align_corners).transpose(0, 1), k, padding=k // 2).flatten(0, 1)
-
-
-def _resize(x: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
-    return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+    return F.unfold(resize(cells, size, align_corners).transpose(0, 1), k, padding=k // 2).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""A module's parameters in the precision of its input."""
+"""In which precision things are computed."""
 
 import torch
 from torch import Tensor, nn
@@ -15,3 +15,8 @@ def call_in_precision(module: nn.Module, x: Tensor) -> Tensor:
         return module(x)  # type: ignore[no-any-return]
     parameters = {name: parameter.to(x.dtype) for name, parameter in module.named_parameters()}
     return torch.func.functional_call(module, parameters, (x,))  # type: ignore[no-any-return]
+
+
+def widen(x: Tensor) -> Tensor:
+    """Return ``x`` in at least float32."""
+    return x.float() if x.dtype.itemsize < 4 else x

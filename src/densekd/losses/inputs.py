@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.divergence import require_one_shape as require_one_shape
+from densekd.kernels.precision import widen as widen
 
 
 class Boxes(Protocol):
@@ -79,11 +80,6 @@ def require_positive(*values: float) -> None:
     """
     if min(values) <= 0:
         raise ValueError(f"sizes and temperatures must be positive, got {', '.join(map(str, values))}")
-
-
-def widen(x: Tensor) -> Tensor:
-    """Return ``x`` in at least float32."""
-    return x.float() if x.dtype.itemsize < 4 else x
 
 
 def average_windows(x: Tensor, side: int) -> Tensor:

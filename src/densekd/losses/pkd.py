@@ -2,9 +2,9 @@
 
 from typing import Literal, get_args
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.interpolation import resize
 from densekd.kernels.standard_score import standard_distance
 from densekd.losses.inputs import require_one_shape, widen
 
@@ -45,7 +45,7 @@ class PKD(nn.Module):
         student, teacher = widen(student), widen(teacher)
         if student.shape[2:] != teacher.shape[2:]:
             if self.resize == "student":
-                student = F.interpolate(student, size=teacher.shape[2:], mode="bilinear", align_corners=False)
+                student = resize(student, teacher.shape[2:])
             else:
-                teacher = F.interpolate(teacher, size=student.shape[2:], mode="bilinear", align_corners=False)
+                teacher = resize(teacher, student.shape[2:])
         return standard_distance(student, teacher) / 2

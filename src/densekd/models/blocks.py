@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.kernels.interpolation import resize
 from densekd.kernels.joined_convolution import joined_convolution
 from densekd.models.families import Convention
 
@@ -115,4 +116,4 @@ class PyramidPooling(nn.Module):
 
 def enlarge(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
     """Resize ``x`` bilinearly to the height and width of ``like``."""
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=align_corners)
+    return resize(x, like.shape[2:], align_corners)

@@ -5,13 +5,14 @@ from itertools import groupby
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.inference import Inference, Prediction
 from densekd.kernels import resized_cross_entropy
+from densekd.kernels.interpolation import resize
+from densekd.kernels.precision import widen
+from densekd.kernels.processes import mean_over_processes
 from densekd.metrics import ConfusionMatrix
 
 Batch = Mapping[str, Tensor]
@@ -118,7 +119,6 @@ class Segmentation(nn.Module):
         Raises:
             UserError: a model of another number of classes.
         """
-
         images = self.images({"images": images})
         return self.inference.predict(
             lambda part: self._checked(model(part)), images, (size[0], size[1]), align_corners(model)
@@ -148,10 +148,7 @@ class Segmentation(nn.Module):
             count = valid.sum().float()
         else:
             count = self.class_weights[target.where(valid, 0)].where(valid, 0).sum()
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(count)
-            count = count / dist.get_world_size()
-        return count.clamp(min=torch.finfo(count.dtype).tiny)
+        return mean_over_processes(count).clamp(min=torch.finfo(count.dtype).tiny)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -161,10 +158,7 @@ def as_float(images: Tensor) -> Tensor:
 
 def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
     """Resize logits bilinearly to ``size`` in at least float32; ``align_corners`` is the model's, else False."""
-    logits = logits.float() if logits.dtype.itemsize < 4 else logits
-    if logits.shape[-2:] == size:
-        return logits
-    return F.interpolate(logits, size, mode="bilinear", align_corners=align_corners(model))
+    return resize(widen(logits), size, align_corners(model))
 
 
 def align_corners(model: nn.Module) -> bool:

@@ -72,6 +72,14 @@ def between(v00, v01, v10, v11, down, right):  # type: ignore
 
 
 @triton.jit
+def spread(pull, down, right, g00, g01, g10, g11):  # type: ignore
+    """Add what a value inside cells passes on to their four corners: the adjoint of :func:`between`."""
+    below = pull * down
+    above = pull - below
+    return g00 + above * (1 - right), g01 + above * right, g10 + below * (1 - right), g11 + below * right
+
+
+@triton.jit
 def scatter(d, g00, g01, g10, g11, b, c, C, i, j, h, w, inside):  # type: ignore
     """Add to the four corners of cells; ``d [B, C, h, w]`` is contiguous and float32."""
     at = d + (b * C + c[:, None].to(tl.int64)) * h * w

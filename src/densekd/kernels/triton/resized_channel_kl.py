@@ -8,7 +8,7 @@ from torch import Tensor
 from densekd.kernels.divergence import Divergence, slope_like
 from densekd.kernels.groups import Groups
 from densekd.kernels.interpolation import Enlargement
-from densekd.kernels.triton.enlarged import axes, between, corners, scatter, values_at
+from densekd.kernels.triton.enlarged import axes, between, corners, scatter, spread, values_at
 from densekd.kernels.triton.online import store, visit
 
 _CHANNELS = 8  # of a tile
@@ -103,10 +103,5 @@ def _cells(  # type: ignore
         q, p = tl.where(inside[None, :], s - x_size, 0.0), tl.where(inside[None, :], p * scale - y_size, 0.0)
         pull = tl.exp(q) - tl.exp(p)
         pull = tl.where(inside[None, :], pull, 0.0)
-        below, behind = pull * dy, dx
-        above = pull - below
-        g00 += above * (1 - behind)
-        g01 += above * behind
-        g10 += below * (1 - behind)
-        g11 += below * behind
+        g00, g01, g10, g11 = spread(pull, dy, dx, g00, g01, g10, g11)
     scatter(d, g00, g01, g10, g11, b, c, C, i, j, h, w, cell)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from densekd.kernels.divergence import slope_like
 from densekd.kernels.interpolation import Enlargement
-from densekd.kernels.triton.enlarged import axes, between, corners, scatter
+from densekd.kernels.triton.enlarged import axes, between, corners, scatter, spread
 
 MOST = 1024  # classes that fit the registers of one program
 _TILE = 2048
@@ -64,11 +64,6 @@ def _cells(  # type: ignore
         factor = tl.load(weight + label, mask=inside, other=0.0)
         total += (tl.log(size) - tl.sum(tl.where(own, z, 0.0), 0)) * factor
         pull = (q / size[None, :] - tl.where(own, 1.0, 0.0)) * factor[None, :]
-        below, behind = pull * dy, dx
-        above = pull - below
-        g00 += above * (1 - behind)
-        g01 += above * behind
-        g10 += below * (1 - behind)
-        g11 += below * behind
+        g00, g01, g10, g11 = spread(pull, dy, dx, g00, g01, g10, g11)
     scatter(d, g00, g01, g10, g11, b, c, C, i, j, h, w, cell)
     tl.store(values + (b * h + i) * tl.num_programs(0) + tl.program_id(0), tl.sum(total, 0))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from densekd.kernels.divergence import slope_like
 from densekd.kernels.interpolation import Enlargement
-from densekd.kernels.triton.enlarged import axes, between, corners, scatter, values_at
+from densekd.kernels.triton.enlarged import axes, between, corners, scatter, spread, values_at
 
 MOST = 1024  # channels that fit the registers of one program
 _TILE = 1024
@@ -70,11 +70,6 @@ def _cells(  # type: ignore
         factor = tl.load(weight + b * wb + py * wh + px * ww, mask=inside, other=0.0)
         total += tl.maximum(tl.sum(p * apart, 0) + tl.log(q_size) - tl.log(p_size), 0.0) * factor
         pull = (q / q_size[None, :] - p) * factor[None, :]
-        below, behind = pull * dy, dx
-        above = pull - below
-        g00 += above * (1 - behind)
-        g01 += above * behind
-        g10 += below * (1 - behind)
-        g11 += below * behind
+        g00, g01, g10, g11 = spread(pull, dy, dx, g00, g01, g10, g11)
     scatter(d, g00, g01, g10, g11, b, c, C, i, j, h, w, cell)
     tl.store(values + (b * h + i) * tl.num_programs(0) + tl.program_id(0), tl.sum(total, 0))

@@ -45,7 +45,8 @@ def located(name: str) -> Path:
             f"{url}: nothing says which file this should be. What lies there now was fetched; "
             f"if you trust it, write {url}#{_GIVEN}{checksum}{part}."
         )
-    known = next(folder.glob(f"{checksum}*/{file}"), None)
+    kept = (place / file for place in folder.glob(f"{checksum}*"))
+    known = next((path for path in kept if path.is_file()), None)
     if known is None:
         found = _keep(url, folder, file)
         if not found.startswith(checksum):
