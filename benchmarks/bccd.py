@@ -12,8 +12,8 @@ from trainings import Bench, Row, described, main, scores
 
 STUDENTS = {
     "alone": Row("student alone", "bccd-r18quarter"),
-    "cwd": Row("CWD on the classification head, T 1, weight 5", "bccd-r18quarter-cwd", taught=True),
-    "ld": Row("LD, both regions, T 10, weight 2", "bccd-r18quarter-ld", taught=True),
+    "cwd": Row("CWD on the classification head, T 1, weight 5", "bccd-r18quarter-cwd", needs_teacher=True),
+    "ld": Row("LD, both regions, T 10, weight 2", "bccd-r18quarter-ld", needs_teacher=True),
 }
 PARTS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ap_by_class")
 

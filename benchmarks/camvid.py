@@ -23,24 +23,24 @@ ALONE = "baseline=null"
 
 def _method(title: str, term: str) -> Row:
     """Describe the CWD recipe with another term in its place; one seed, because there are many."""
-    return Row(title, CWD, (f"distill=[{{{term}}}]", ALONE), taught=True, seeds=1)
+    return Row(title, CWD, (f"distill=[{{{term}}}]", ALONE), needs_teacher=True, seeds=1)
 
 
 STUDENTS = {
     "alone-600": Row("student alone, 600 steps", "camvid-r18quarter"),
     "alone-1200": Row("student alone, 1200 steps", "camvid-r18quarter", ("training.steps=1200",)),
     "weighted-600": Row("student alone, weighted cross-entropy", "camvid-r18quarter", ("task.class_weights=balanced",)),
-    "cwd-t1": Row("CWD, T 1, weight 3", CWD, (ALONE,), taught=True),
+    "cwd-t1": Row("CWD, T 1, weight 3", CWD, (ALONE,), needs_teacher=True),
     "cwd-reference": Row(
         "CWD, T 1, weight 3: float32, plain formulas",
         CWD,
         ("kernels=reference", "training.precision=32", ALONE),
-        taught=True,
+        needs_teacher=True,
     ),
-    "cwd-t4": Row("CWD, T 4, weight 3", CWD, ("distill.0.options.temperature=4", ALONE), taught=True),
-    "pixel": Row("pixel KD, T 1, weight 1", "camvid-r18quarter-pixel", (ALONE,), taught=True),
+    "cwd-t4": Row("CWD, T 4, weight 3", CWD, ("distill.0.options.temperature=4", ALONE), needs_teacher=True),
+    "pixel": Row("pixel KD, T 1, weight 1", "camvid-r18quarter-pixel", (ALONE,), needs_teacher=True),
     "weighted-cwd-t1": Row(
-        "CWD, T 1, weighted cross-entropy", CWD, ("task.class_weights=balanced", ALONE), taught=True
+        "CWD, T 1, weighted cross-entropy", CWD, ("task.class_weights=balanced", ALONE), needs_teacher=True
     ),
     "cwd-untrained": Row(
         "control: CWD from an untrained teacher",

@@ -2,7 +2,7 @@
 
     python benchmarks/data.py [--folder data/cityscapes-like] [--samples 60]
 
-Files of Cityscapes' size (2048 x 1024) are made from noise on smooth colours, as PNG and as JPEG, with label PNGs. Each
+Files of Cityscapes' size (2048 x 1024) are made from noise on smooth colors, as PNG and as JPEG, with label PNGs. Each
 loader reads every sample once: scale 0.5-2, crop 512 x 1024, mirror. ``literal`` is what CIRKD and HWD do: OpenCV
 decodes, the whole picture is resized, brought to float32, the mean subtracted, padded, and then cropped; ``pillow``
 does the same with Pillow (mmsegmentation's other backend). ``shards`` is densekd on the same pixels packed
@@ -25,13 +25,13 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from densekd.atomic import write_text
 from densekd.data.files import Classes, Item, SegmentationFiles
 from densekd.data.sampler import Draw
 from densekd.data.segmentation import TrainingSet
 from densekd.data.shards import shards, write_shards
 from densekd.data.transforms import RandomScaledCrop
-from densekd.files import write_text
-from densekd.runs import environment
+from densekd.run.folder import environment
 
 HERE = Path(__file__).parent
 SIZE, CROP = (1024, 2048), (512, 1024)

@@ -23,10 +23,10 @@ import torch
 from measuring import common_parser, machine, peak_bytes, result_path, seconds
 from torch import Tensor
 
-from densekd.files import write_text
+from densekd.atomic import write_text
 from densekd.kernels import (
-    Enlargement,
     Groups,
+    Upsample,
     channel_kl,
     choose,
     pixel_kl,
@@ -52,9 +52,9 @@ class Inputs:
     labels: Tensor
 
     @property
-    def to(self) -> Enlargement:
+    def to(self) -> Upsample:
         """Return the enlargement to the labels' size."""
-        return Enlargement((self.labels.shape[1], self.labels.shape[2]))
+        return Upsample((self.labels.shape[1], self.labels.shape[2]))
 
 
 KERNELS: dict[str, Callable[[Inputs], Tensor]] = {

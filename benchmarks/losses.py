@@ -29,9 +29,9 @@ from measuring import Forecast, Speed, common_parser, forecast, free_bytes, mach
 from published import PUBLISHED, Published
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes
-from densekd.files import write_text
+from densekd.atomic import write_text
 from densekd.losses import LOSSES
+from densekd.ops.boxes import Boxes
 
 SHAPES = ("19x64x128", "150x128x128", "512x64x128")
 VOID = 255

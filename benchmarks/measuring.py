@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 Step = Callable[[], object]
 
 
-def synchronise(device: str) -> None:
+def synchronize(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -35,10 +35,10 @@ def seconds(step: Step, device: str, repeats: int, patience: float) -> tuple[flo
     times: list[float] = []
     begun = time.perf_counter()
     while len(times) <= repeats and (len(times) < 2 or time.perf_counter() - begun < patience):
-        synchronise(device)
+        synchronize(device)
         start = time.perf_counter()
         step()
-        synchronise(device)
+        synchronize(device)
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:]), len(times) - 1
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes
-from densekd.kernels.box_masks import box_masks, padded_extent
+from densekd.ops.box_masks import box_masks, padded_extent
+from densekd.ops.boxes import Boxes
 
 Formula = Callable[[Any, Any, Any, Any], Tensor]
 
@@ -64,12 +64,12 @@ def hwd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
 
 
 def adversarial(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    critic = loss.critic
-    generator = -critic(student).mean()
-    game = critic(student.detach()).mean() - critic(teacher).mean()
+    discriminator = loss.discriminator
+    generator = -discriminator(student).mean()
+    game = discriminator(student.detach()).mean() - discriminator(teacher).mean()
     alpha = torch.rand(len(student), 1, 1, 1, device=student.device)
     between = (alpha * teacher + (1 - alpha) * student.detach()).requires_grad_()
-    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    (slope,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     penalty = (slope.flatten(1).square().sum(1).sqrt() - 1).square().mean()
     return generator + loss.critic_weight * (game + loss.penalty_weight * penalty)
 
@@ -86,12 +86,12 @@ def ifvd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     near = nearest(labels, student)[:, None]
 
     def to_centre(x: Tensor) -> Tensor:
-        centre = x
+        center = x
         for k in range(loss.num_classes):
             mask = (near == k).to(x.dtype)
             mean = (x * mask).sum((2, 3), keepdim=True) / (mask.sum((2, 3), keepdim=True) + 1e-6)
-            centre = (1 - mask) * centre + mask * mean
-        return F.cosine_similarity(x, centre, dim=1)
+            center = (1 - mask) * center + mask * mean
+        return F.cosine_similarity(x, center, dim=1)
 
     return (to_centre(student) - to_centre(teacher)).square().mean()
 
@@ -197,11 +197,11 @@ def dist(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
 
 
 def pkd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    def standardised(x: Tensor) -> Tensor:
+    def standardized(x: Tensor) -> Tensor:
         x = x.movedim(1, 0).flatten(1)
         return (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-6)
 
-    return (standardised(student) - standardised(teacher)).square().mean() / 2
+    return (standardized(student) - standardized(teacher)).square().mean() / 2
 
 
 def fbkd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:

@@ -23,22 +23,22 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from measuring import common_parser, machine, peak_bytes, result_path, seconds
-from step import VARIANTS, Pair, Scene, psp
+from step import VARIANTS, Scene, TapPair, psp
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
-from densekd.files import write_text
+from densekd.atomic import write_text
 
-BASE = Pair(psp(50, 0), psp(18, 0), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (128, 128), 2)
-AXES: dict[str, list[Pair]] = {
+BASE = TapPair(psp(50, 0), psp(18, 0), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (128, 128), 2)
+AXES: dict[str, list[TapPair]] = {
     "batch": [replace(BASE, batch=n) for n in (2, 4, 8)],
     "size": [replace(BASE, size=(n, n)) for n in (128, 192, 256)],
     "classes": [replace(BASE, classes=n) for n in (19, 75, 150)],
 }
 
 
-def measure(pair: Pair, variant: str, device: str, repeats: int) -> dict[str, Any]:
+def measure(pair: TapPair, variant: str, device: str, repeats: int) -> dict[str, Any]:
     """Return time and memory of a step in this process."""
     step = Scene.of(pair, device).step(variant)
     step()
@@ -73,12 +73,12 @@ def work(rank: int, world: int, device: str, repeats: int, folder: str) -> None:
     ignored = [name for name, _ in module.named_buffers() if not name.startswith("distiller.student.")]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, ignored)  # type: ignore[no-untyped-call]
     shared = DistributedDataParallel(module)
-    optimiser = module.distiller.configure_optimizers()["optimizer"]
+    optimizer = module.distiller.configure_optimizers()["optimizer"]
 
     def step() -> None:
         shared().backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     # As many steps in every process: patience is for one that steps alone.
     median, count = seconds(step, device, repeats, float("inf"))

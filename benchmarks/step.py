@@ -5,11 +5,11 @@
     python benchmarks/step.py --table                  # print what was measured last as Markdown
 
 The literal step is that of the originals: float32, NCHW, the teacher as it was trained and run to its end, logits
-enlarged to the size of the labels, the published formula as it stands, torch's default optimiser. Ours is what
+enlarged to the size of the labels, the published formula as it stands, torch's default optimizer. Ours is what
 ``densekd train`` runs, here in float32, in bf16 (``training.precision``), in float32 with a bf16 teacher
 (``teacher.precision``), and with replayed tensors instead of a teacher (``teacher.cache``). All variants stand side by
 side in one process and take steps in turn, so that what else the machine does falls on all of them; times are medians.
-Memory is what is allocated at the highest moment of a step beyond weights, optimiser and batch.
+Memory is what is allocated at the highest moment of a step beyond weights, optimizer and batch.
 
 Writes ``benchmarks/results/step-<machine>.json`` after every pair.
 """
@@ -25,22 +25,22 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from measuring import common_parser, machine, peak_bytes, result_path, synchronise
+from measuring import common_parser, machine, peak_bytes, result_path, synchronize
 from published import PUBLISHED
 from torch import Tensor, nn
 
-from densekd.distiller import Distiller
-from densekd.files import write_text
-from densekd.folding import fold_batch_norms
+from densekd.atomic import write_text
+from densekd.distill.distiller import Distiller
+from densekd.distill.fuse_batchnorm import fold_batch_norms
+from densekd.distill.optimizers import OptimizerConfig
+from densekd.distill.teacher import FrozenTeacher, Precision
+from densekd.distill.terms import Resize, Term, WeightSchedule
+from densekd.distill.terms import TapPair as Taps
 from densekd.kernels import choose
 from densekd.losses import LOSSES
 from densekd.models import find_model
-from densekd.optim import Optimisation
-from densekd.replay import Packing, Replay
-from densekd.tasks import Segmentation, enlarge
-from densekd.teacher import Frozen, Precision
-from densekd.terms import Pair as Taps
-from densekd.terms import Resize, Term, WeightSchedule
+from densekd.tasks import Segmentation, upsample
+from densekd.teacher_cache import CachedTeacher, Packing
 
 VOID = 255
 VARIANTS = ("literal", "float32", "bf16 teacher", "bf16", "replayed")
@@ -48,7 +48,7 @@ Step = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
-class Pair:
+class TapPair:
     """A teacher, a student and what the one learns from the other.
 
     Args:
@@ -56,7 +56,7 @@ class Pair:
         student: the same.
         method: name of a loss and its options.
         weight: of the method.
-        resize: see :class:`densekd.terms.Term`.
+        resize: see :class:`densekd.distill.terms.Term`.
         classes: C.
         size: height, width.
         batch: B.
@@ -82,8 +82,8 @@ def mit(size: int) -> tuple[str, Mapping[str, Any]]:
 
 # As TorchDistiller and SegDistill train them.
 PAIRS = {
-    "pspnet-cwd": Pair(psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 512), 8),
-    "segformer-cgd": Pair(
+    "pspnet-cwd": TapPair(psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 512), 8),
+    "segformer-cgd": TapPair(
         mit(3), mit(0), ("cgd", {"temperature": 2.0, "group_size": 10}), 3.0, "label", 150, (512, 512), 4
     ),
 }
@@ -95,13 +95,13 @@ ON_CPU = PAIRS | {"pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), ba
 class Scene:
     """Models from random weights on the device, and one batch of noise."""
 
-    pair: Pair
+    pair: TapPair
     teacher: nn.Module
     student: nn.Module
     batch: dict[str, Tensor]
 
     @staticmethod
-    def of(pair: Pair, device: str) -> "Scene":
+    def of(pair: TapPair, device: str) -> "Scene":
         """Build models and batch."""
         torch.manual_seed(0)
         teacher, student = (find_model(n)(pair.classes, **o).to(device) for n, o in (pair.teacher, pair.student))
@@ -129,27 +129,28 @@ class Scene:
         auxiliary: list[Tensor] = []
         if getattr(student, "auxiliary", None) is not None:
             student.auxiliary.register_forward_hook(lambda m, i, o: auxiliary.append(o))  # type: ignore[union-attr]
-        optimiser = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
+        optimizer = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
 
         def step() -> Tensor:
             choose("reference")  # of the layers that both sides' models have
             auxiliary.clear()
             images, labels = self.batch["images"].float() / 255, self.batch["target"].long()
             with torch.no_grad():
-                taught = teacher(images)
+                teacher_features = teacher(images)
             logits = student(images)
-            total = F.cross_entropy(enlarge(student, logits, labels.shape[1:]), labels, ignore_index=VOID)
+            total = F.cross_entropy(upsample(student, logits, labels.shape[1:]), labels, ignore_index=VOID)
             for other in auxiliary:
-                enlarged = enlarge(student, other, labels.shape[1:])
+                enlarged = upsample(student, other, labels.shape[1:])
                 total = total + 0.4 * F.cross_entropy(enlarged, labels, ignore_index=VOID)
             if pair.resize == "label":
-                logits, taught = (
-                    F.interpolate(x, labels.shape[1:], mode="bilinear", align_corners=False) for x in (logits, taught)
+                logits, teacher_features = (
+                    F.interpolate(x, labels.shape[1:], mode="bilinear", align_corners=False)
+                    for x in (logits, teacher_features)
                 )
-            total = total + pair.weight * formula(loss, logits, taught, labels)
+            total = total + pair.weight * formula(loss, logits, teacher_features, labels)
             total.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
             choose("auto")
             return total.detach()
 
@@ -161,14 +162,14 @@ class Scene:
         if variant == "replayed":
             batch, distiller.teacher = self._replayed(distiller)
         distiller._trainer = None
-        optimiser = distiller.configure_optimizers()["optimizer"]
+        optimizer = distiller.configure_optimizers()["optimizer"]
 
         def step() -> Tensor:
             with torch.autocast(device, torch.bfloat16, enabled=variant == "bf16"):
                 total: Tensor = distiller.training_step(batch, 0)["loss"]
             total.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
             return total.detach()
 
         return step
@@ -182,21 +183,23 @@ class Scene:
         term = Term(self._loss(), Taps("logits", "logits"), nn.Identity(), WeightSchedule(pair.weight), pair.resize)
         teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fold_batch_norms(teacher, ["logits"], self.batch["images"][:1].float() / 255)
-        frozen = Frozen(teacher, ["logits"], precision)
-        settings = Optimisation("sgd", 0.01, 40000, weight_decay=0.0005)
+        frozen = FrozenTeacher(teacher, ["logits"], precision)
+        settings = OptimizerConfig("sgd", 0.01, 40000, weight_decay=0.0005)
         made = Distiller(student, frozen, Segmentation(pair.classes, VOID), {pair.method[0]: term}, settings)
         return made.to(self.batch["images"].device)
 
-    def _replayed(self, distiller: Distiller) -> tuple[dict[str, Any], Replay]:
+    def _replayed(self, distiller: Distiller) -> tuple[dict[str, Any], CachedTeacher]:
         """Return the batch with what the teacher says of it, as a cache of bf16 would."""
         assert distiller.teacher is not None
         images = distiller.task.images(self.batch).contiguous(memory_format=torch.channels_last)
-        taught = distiller.teacher(images)
-        packed = {path: Packing("bf16").pack(x) for path, x in taught.items()}
-        return self.batch | {"taught": packed}, Replay({path: x.shape[1] for path, x in taught.items()})
+        teacher_features = distiller.teacher(images)
+        packed = {path: Packing("bf16").pack(x) for path, x in teacher_features.items()}
+        return self.batch | {"taught": packed}, CachedTeacher(
+            {path: x.shape[1] for path, x in teacher_features.items()}
+        )
 
 
-def measure(pair: Pair, device: str, repeats: int, only: tuple[str, ...] = VARIANTS) -> dict[str, Any]:
+def measure(pair: TapPair, device: str, repeats: int, only: tuple[str, ...] = VARIANTS) -> dict[str, Any]:
     """Return loss of the first step, median time and peak memory of each variant; they take steps in turn."""
     scene = Scene.of(pair, device)
     steps = {variant: scene.step(variant) for variant in only}
@@ -206,10 +209,10 @@ def measure(pair: Pair, device: str, repeats: int, only: tuple[str, ...] = VARIA
     times: dict[str, list[float]] = {variant: [] for variant in steps}
     for _ in range(repeats):
         for variant, step in steps.items():
-            synchronise(device)
+            synchronize(device)
             start = time.perf_counter()
             step()
-            synchronise(device)
+            synchronize(device)
             times[variant].append(time.perf_counter() - start)
     for variant, taken in times.items():
         rows[variant] |= {"seconds": statistics.median(taken), "steps": repeats}

@@ -15,7 +15,7 @@ from typing import Any
 
 from measuring import RESULTS
 
-from densekd.files import write_text
+from densekd.atomic import write_text
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -27,7 +27,7 @@ class Row:
     title: str
     recipe: str
     overrides: tuple[str, ...] = ()
-    taught: bool = False
+    needs_teacher: bool = False
     seeds: int | None = None
 
 
@@ -64,12 +64,15 @@ class Bench:
 
         def one(key: str, seed: int) -> Path:
             row = rows[key]
-            more = [f"training.seed={seed}", *([f"teacher.checkpoint={teacher.result()}"] if row.taught else [])]
+            more = [
+                f"training.seed={seed}",
+                *([f"teacher.checkpoint={teacher.result()}"] if row.needs_teacher else []),
+            ]
             return self.train(f"{prefix}-{key}-seed{seed}", row, *more)
 
         numbers = {key: range(row.seeds or seeds) for key, row in rows.items()}
         # Those that need the teacher come last, so that nobody waits while there is other work.
-        order = sorted(((k, s) for k in rows for s in numbers[k]), key=lambda ks: (rows[ks[0]].taught, ks[1]))
+        order = sorted(((k, s) for k in rows for s in numbers[k]), key=lambda ks: (rows[ks[0]].needs_teacher, ks[1]))
         futures = {(key, seed): pool.submit(one, key, seed) for key, seed in order}
         folders = {ks: future.result() for ks, future in futures.items()}
         return {key: self.row(row.title, [folders[key, s] for s in numbers[key]]) for key, row in rows.items()}

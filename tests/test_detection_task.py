@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes, Detections
-from densekd.build import build, build_files
+from densekd.builders.build import build, build_files
 from densekd.data.annotations import Annotations
 from densekd.data.detection import DetectionItem, EvaluationSample
 from densekd.data.sampler import Draw
 from densekd.errors import RecipeError, UserError
+from densekd.ops.boxes import Boxes, Detections
 from densekd.recipe import parse_recipe
 from densekd.tasks import Detection
 

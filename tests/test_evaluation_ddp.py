@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
-from conftest import make_folder
+from tiny_data import make_folder
 from torch import Tensor, nn
 
 from densekd.data.folder import folder
@@ -15,7 +15,7 @@ from densekd.data.segmentation import EvaluationSet
 from densekd.tasks import Segmentation
 
 
-class Colour(nn.Module):
+class Color(nn.Module):
     """Says 1 where red and 2 where green exceeds a half, else 0."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def count(rank: int, world: int, root: str, out: str) -> None:
     task = Segmentation(3, 255)
     metric = task.metric()
     for samples in evaluation_loader(EvaluationSet(folder(Path(root), "val"), None), 2, 0, Shard(rank, world)):
-        task.evaluate(Colour(), samples, metric)
+        task.evaluate(Color(), samples, metric)
     metric.gather()
     torch.save(metric.counts, f"{out}/{world}-{rank}.pt")
     if world > 1:

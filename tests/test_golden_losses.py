@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from golden_cases import MANIFEST, Case, Method, Outputs, Probe, compare, hash_fill
 from torch import Tensor, nn
 
+from densekd.distill.terms import make_adapter
 from densekd.kernels import choose
 from densekd.losses.cwd import CWD
 from densekd.losses.pixel import Pixel
-from densekd.terms import make_adapter
 
 VOID = 255
 

@@ -1,28 +1,24 @@
-"""Every published model of a golden set: recognised from a file in its published container, loaded, compared.
+"""Every published model of a golden set: recognized from a file in its published container, loaded, compared.
 
 ``DENSEKD_GOLDEN`` names another folder than ``tests/golden``; it holds ``models/index.json``.
 """
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from golden_models import FOLDER, Rules, published_state, read_json, renamed, stored
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parent / "models"))
-
-from golden_models import FOLDER, Rules, published_state, read_json, renamed, stored
-
-from densekd.boxes import Boxes, Detections
-from densekd.kernels.atss import atss
+from densekd.distill.taps import Taps
 from densekd.models.detection.dense import Maps, candidates
 from densekd.models.published import load_published
-from densekd.taps import Taps
-from densekd.tasks import enlarge
+from densekd.ops.atss import atss
+from densekd.ops.boxes import Boxes, Detections
+from densekd.tasks import upsample
 
 MODELS: dict[str, dict[str, Any]] = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
 PRESENT = [name for name in MODELS if (FOLDER / name).is_dir()]
@@ -76,20 +72,22 @@ def test_recognised_loaded_and_equal(name: str, tmp_path: Path) -> None:
     model, found, _ = load_published(path)
     facts, expected = read_json(name, "facts.json"), stored(name)
     assert found.options["num_classes"] == facts["num_classes"]
-    model.normalise = nn.Identity()
+    model.normalize = nn.Identity()
     images, full = expected.pop("input"), expected.pop("out.logits_full_sub")
     if (index := expected.pop("buffer.relative_position_index", None)) is not None:
         assert torch.equal(model.backbone.stages[0][0].attn.relative_position_index, index)
-    if (taught := expected.pop("out.teacher_logits", None)) is not None:
+    if (teacher_features := expected.pop("out.teacher_logits", None)) is not None:
         teacher, _, _ = load_published(path.with_name(f"{path.name}#teacher"))
-        teacher.normalise = nn.Identity()
+        teacher.normalize = nn.Identity()
         with torch.no_grad():
-            torch.testing.assert_close(teacher(images), taught, rtol=0, atol=1e-5 * taught.abs().max().item())
+            torch.testing.assert_close(
+                teacher(images), teacher_features, rtol=0, atol=1e-5 * teacher_features.abs().max().item()
+            )
     paths = {key: tap_of(key, found.options.get("backbone", "")) for key in expected}
     with torch.no_grad():
         logits, read = Taps(model, paths.values())(images)
     results = {key: read[path][:, :: facts["channel_stride"].get(key, 1)] for key, path in paths.items()}
-    results["out.logits_full_sub"] = enlarge(model, logits, images.shape[-2:])[:, :, 3::16, 5::16]
+    results["out.logits_full_sub"] = upsample(model, logits, images.shape[-2:])[:, :, 3::16, 5::16]
     for key, theirs in (expected | {"out.logits_full_sub": full}).items():
         torch.testing.assert_close(results[key], theirs, rtol=0, atol=1e-5 * theirs.abs().max().item(), msg=key)
 
@@ -101,12 +99,12 @@ def assert_close(ours: Tensor, theirs: Tensor, what: str) -> None:
 
 
 def load_detector(name: str, folder: Path) -> Any:
-    """Recognise and load a detector and take its normalisation off."""
+    """Recognise and load a detector and take its normalization off."""
     model, found, _ = load_published(publish(name, folder))
     facts = read_json(name, "facts.json")
     assert found.options["num_classes"] == facts["num_classes"]
     assert sum(p.numel() for p in model.parameters()) == facts["params"]
-    model.normalise = nn.Identity()
+    model.normalize = nn.Identity()
     return model
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.inference import Inference, Window, enlarge_rows, windows
+from densekd.inference import Inference, Window, upsample_rows, windows
 
 
 class Strided(nn.Module):
@@ -53,7 +53,7 @@ def test_rows_are_those_of_the_whole(small: tuple[int, int], large: tuple[int, i
     for rows in (range(cut), range(cut, large[0])):
         if rows:
             torch.testing.assert_close(
-                enlarge_rows(x, large, align_corners, rows), expected[:, :, rows.start : rows.stop], rtol=0, atol=1e-12
+                upsample_rows(x, large, align_corners, rows), expected[:, :, rows.start : rows.stop], rtol=0, atol=1e-12
             )
 
 

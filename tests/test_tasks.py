@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from densekd.data.segmentation import Sample
 from densekd.errors import UserError
-from densekd.tasks import Segmentation, balanced_weights, enlarge
+from densekd.tasks import Segmentation, balanced_weights, upsample
 
 VOID = 255
 
@@ -68,14 +68,14 @@ def test_cross_entropy_by_hand() -> None:
 def test_all_pixels_as_the_divisor(weights: Tensor | None) -> None:
     target, logits = labels(2, 12, 8), torch.randn(2, 3, 12, 8)
     expected = F.cross_entropy(logits, target, weight=weights, ignore_index=VOID, reduction="none").mean()
-    task = Segmentation(3, VOID, weights, normalise="all")
+    task = Segmentation(3, VOID, weights, normalize="all")
     assert cross_entropy(task, logits, target).item() == pytest.approx(expected.item(), rel=1e-6)
     assert cross_entropy(task, logits, torch.full_like(target, VOID)).item() == 0
 
 
 def test_double_precision_logits_stay() -> None:
     logits = torch.randn(1, 3, 2, 2, dtype=torch.float64)
-    large = enlarge(nn.Identity(), logits, torch.Size((5, 7)))
+    large = upsample(nn.Identity(), logits, torch.Size((5, 7)))
     assert large.dtype == torch.float64
     assert torch.equal(large, F.interpolate(logits, (5, 7), mode="bilinear", align_corners=False))
 
@@ -160,7 +160,7 @@ def test_a_model_of_other_classes_is_neither_trained_nor_scored() -> None:
 
 def test_align_corners_makes_a_difference() -> None:
     logits, size = torch.tensor([[[[0.0, 1.0]]]]), torch.Size((1, 4))
-    aligned, halved = (enlarge(Fixed(logits, a), logits, size).flatten().tolist() for a in (True, False))
+    aligned, halved = (upsample(Fixed(logits, a), logits, size).flatten().tolist() for a in (True, False))
     assert aligned == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert halved == pytest.approx([0, 0.25, 0.75, 1])
 

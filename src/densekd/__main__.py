@@ -1,5 +1,5 @@
 """``python -m densekd``."""
 
-from densekd.cli import main
+from densekd.cli.app import main
 
 main()

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densekd.kernels.precision import widen
+from densekd.ops.precision import to_float32
 
 Size = tuple[int, int]
 Forward = Callable[[Tensor], Tensor]
@@ -88,7 +88,7 @@ class Inference:
             if total is None:
                 total = logits.new_zeros(*logits.shape[:2], *size)
             for rows in _stripes(total):
-                part = enlarge_rows(logits, size, align_corners, rows)
+                part = upsample_rows(logits, size, align_corners, rows)
                 total[:, :, rows.start : rows.stop] += part.softmax(1) if self.average == "softmax" else part
         assert total is not None
         return _decide(total.div_(len(views)), size, align_corners, self.average)
@@ -100,14 +100,16 @@ class Inference:
             size = [max(1, round(scale * n)) for n in images.shape[-2:]]
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         images = images.flip(3) if mirrored else images
-        logits = widen(forward(images)) if self.window is None else _slide(forward, images, self.window, align_corners)
+        logits = (
+            to_float32(forward(images)) if self.window is None else _slide(forward, images, self.window, align_corners)
+        )
         return logits.flip(3) if mirrored else logits
 
 
 WHOLE = Inference()
 
 
-def enlarge_rows(logits: Tensor, size: Size, align_corners: bool, rows: range) -> Tensor:
+def upsample_rows(logits: Tensor, size: Size, align_corners: bool, rows: range) -> Tensor:
     """Return some rows of the bilinearly resized logits: those of ``F.interpolate(logits, size)[:, :, rows]``.
 
     Args:
@@ -152,7 +154,7 @@ def _slide(forward: Forward, images: Tensor, window: Window, align_corners: bool
     total: Tensor | None = None
     for first in range(0, len(places), window.batch):
         some = places[first : first + window.batch]
-        logits = widen(forward(torch.cat([images[:, :, y, x] for y, x in some])))
+        logits = to_float32(forward(torch.cat([images[:, :, y, x] for y, x in some])))
         for (y, x), part in zip(some, torch.split(logits, B), strict=True):
             size = y.stop - y.start, x.stop - x.start
             if total is None:
@@ -171,7 +173,7 @@ def _decide(scores: Tensor, size: Size, align_corners: bool, kind: Literal["soft
     for rows in _stripes(scores, size):
         part = scores[:, :, rows.start : rows.stop]
         if scores.shape[-2:] != torch.Size(size):
-            part = enlarge_rows(scores, size, align_corners, rows)
+            part = upsample_rows(scores, size, align_corners, rows)
         highest, label[:, rows.start : rows.stop] = part.max(1)
         # The largest softmax probability without the softmax map: exp(max - logsumexp).
         sure = (highest - part.logsumexp(1)).exp() if kind == "logits" else highest

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_folder, tiny_recipe
 from PIL import Image
 from rich.console import Console
+from tiny_data import make_folder, tiny_recipe
 from typer.testing import CliRunner
 
-from densekd.cli import app
+from densekd.cli.app import app
 from densekd.data.files import read_image
-from densekd.preflight import check_data, data_table
 from densekd.recipe import parse_recipe
+from densekd.run.preflight import check_data, data_table
 
 
 @pytest.fixture

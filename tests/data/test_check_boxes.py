@@ -11,7 +11,7 @@ from trees import coco_content, make_coco, picture, write
 
 from densekd.data.check import DataReport, look_at_all, summarise
 from densekd.data.coco import coco
-from densekd.preflight import data_table
+from densekd.run.preflight import data_table
 
 
 def checked(root: Path, content: dict[str, Any] | None = None, workers: int = 0) -> DataReport:

@@ -66,7 +66,7 @@ def test_every_image_has_several_classes_and_no_class_fills_it(made: Path) -> No
 
 
 def test_colour_alone_does_not_tell_the_classes(made: Path) -> None:
-    # Means and spreads of one colour channel overlap for the classes that shape and place must separate.
+    # Means and spreads of one color channel overlap for the classes that shape and place must separate.
     images = np.stack([pixels(path) for path in sorted((made / "images" / "train").iterdir())])
     kinds = np.stack(labels(made, "train"))
     for first, second in (("road", "pavement"), ("pole", "pedestrian"), ("car", "pedestrian"), ("pole", "bicycle")):

@@ -109,15 +109,15 @@ def test_drawn_sizes_and_flips_move_boxes_exactly(files: DetectionFiles) -> None
 
 def test_a_sample_depends_on_seed_and_number_alone(files: DetectionFiles) -> None:
     draws = [Draw(number % 3, number) for number in range(12)]
-    forward = [views(files)[draw] for draw in draws]
+    forward = [views(files)[random_sample] for random_sample in draws]
     cached = views(files, cache_bytes=10**9)
     torch.manual_seed(99)
-    backward = [cached[draw] for draw in reversed(draws)][::-1]
-    again = [cached[draw] for draw in draws]
+    backward = [cached[random_sample] for random_sample in reversed(draws)][::-1]
+    again = [cached[random_sample] for random_sample in draws]
     for first, second, third in zip(forward, backward, again, strict=True):
         assert same(first, second)
         assert same(first, third)
-    other = [views(files, seed=1)[draw] for draw in draws]
+    other = [views(files, seed=1)[random_sample] for random_sample in draws]
     assert not any(same(first, second) for first, second in zip(forward, other, strict=True))
     assert not same(cached[Draw(0, 0)], cached[Draw(0, 3)])
 

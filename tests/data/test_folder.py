@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_folder
+from tiny_data import make_folder
 
-from densekd.data.folder import distinct_colours, folder, read_classes
+from densekd.data.folder import distinct_colors, folder, read_classes
 from densekd.errors import UserError
 
 
@@ -66,9 +66,9 @@ def test_classes_are_read_in_full(tmp_path: Path) -> None:
 def test_a_palette_is_made_where_there_is_none(tmp_path: Path) -> None:
     classes = read_classes(classes_file(tmp_path, {"names": [f"class {k}" for k in range(20)]}))
     assert len(set(classes.palette)) == 20
-    assert list(classes.palette) == distinct_colours(20)
+    assert list(classes.palette) == distinct_colors(20)
     assert classes.ignore_index == 255
-    assert all(0 <= value <= 255 for colour in classes.palette for value in colour)
+    assert all(0 <= value <= 255 for color in classes.palette for value in color)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_a_palette_is_made_where_there_is_none(tmp_path: Path) -> None:
         ({"names": []}, "there are 0 names; 1 to 255 can be told apart in 8 bits"),
         ({"names": ["x"] * 256}, "there are 256 names"),
         ({"names": ["a", "b", "a"]}, "'a' is there twice"),
-        ({"names": ["a", "b"], "palette": [[1, 2, 3]]}, "there are 2 names but 1 colours"),
+        ({"names": ["a", "b"], "palette": [[1, 2, 3]]}, "there are 2 names but 1 colors"),
         ({"names": ["a"], "palette": [[1, 2]]}, "not enough values to unpack"),
-        ({"names": ["a"], "palette": [[1, 2, 256]]}, r"colour \(1, 2, 256\) must lie in 0\.\.255"),
+        ({"names": ["a"], "palette": [[1, 2, 256]]}, r"color \(1, 2, 256\) must lie in 0\.\.255"),
         ({"names": ["a", "b"], "ignore_index": 1}, r"ignore_index 1 must lie in 0\.\.255 and be no class"),
         ({"names": ["a", "b"], "ignore_index": 256}, r"ignore_index 256 must lie in 0\.\.255"),
         ({"names": ["a"], "ignore_index": None}, r"int\(\)"),

@@ -4,7 +4,7 @@ from densekd.data.sampler import Draw, Shard, StepSampler
 
 
 def stream(sampler: StepSampler) -> list[Draw]:
-    return [draw for batch in sampler for draw in batch]
+    return [random_sample for batch in sampler for random_sample in batch]
 
 
 def test_every_pass_visits_every_image_once_without_a_seam() -> None:
@@ -13,15 +13,15 @@ def test_every_pass_visits_every_image_once_without_a_seam() -> None:
     assert len(batches) == len(sampler) == 14
     assert {len(batch) for batch in batches} == {3}
     draws = stream(sampler)
-    assert [draw.number for draw in draws] == list(range(42))
-    passes = [[draw.image for draw in draws[start : start + 7]] for start in range(0, 42, 7)]
+    assert [random_sample.number for random_sample in draws] == list(range(42))
+    passes = [[random_sample.image for random_sample in draws[start : start + 7]] for start in range(0, 42, 7)]
     assert all(sorted(one) == list(range(7)) for one in passes)
     assert len({tuple(one) for one in passes}) == 6
 
 
 def test_a_batch_may_hold_several_passes() -> None:
     batch = next(iter(StepSampler(images=2, batch_size=6, batches=1, seed=0, shard=Shard())))
-    assert [sorted(draw.image for draw in batch[k : k + 2]) for k in (0, 2, 4)] == [[0, 1]] * 3
+    assert [sorted(random_sample.image for random_sample in batch[k : k + 2]) for k in (0, 2, 4)] == [[0, 1]] * 3
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -30,7 +30,13 @@ def test_processes_share_out_one_stream(world: int) -> None:
     parts = [list(StepSampler(images=5, batch_size=8, batches=6, seed=3, shard=Shard(r, world))) for r in range(world)]
     for k, batch in enumerate(whole):
         assert {len(part[k]) for part in parts} == {8 // world}
-        assert sorted((draw for part in parts for draw in part[k]), key=lambda draw: draw.number) == batch
+        assert (
+            sorted(
+                (random_sample for part in parts for random_sample in part[k]),
+                key=lambda random_sample: random_sample.number,
+            )
+            == batch
+        )
 
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
@@ -41,8 +47,8 @@ def test_a_batch_that_does_not_divide_is_refused() -> None:
 def test_the_order_depends_on_the_seed_alone() -> None:
     one, again, other = (stream(StepSampler(20, 4, 10, seed, Shard())) for seed in (1, 1, 2))
     assert one == again
-    assert [draw.image for draw in one] != [draw.image for draw in other]
-    assert [draw.number for draw in one] == [draw.number for draw in other]
+    assert [random_sample.image for random_sample in one] != [random_sample.image for random_sample in other]
+    assert [random_sample.number for random_sample in one] == [random_sample.number for random_sample in other]
 
 
 def test_neither_the_past_nor_the_length_matters() -> None:

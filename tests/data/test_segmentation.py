@@ -52,11 +52,11 @@ def test_a_sample_is_plain_and_of_the_size_of_the_crop(files: SegmentationFiles)
 
 def test_a_sample_depends_on_seed_and_number_alone(files: SegmentationFiles) -> None:
     draws = [Draw(number % 6, number) for number in range(12)]
-    forward = [training_set(files)[draw] for draw in draws]
+    forward = [training_set(files)[random_sample] for random_sample in draws]
     backward_set = training_set(files, cache_bytes=100 * ONE)
     torch.manual_seed(99)
-    backward = [backward_set[draw] for draw in reversed(draws)][::-1]
-    cached = [backward_set[draw] for draw in draws]
+    backward = [backward_set[random_sample] for random_sample in reversed(draws)][::-1]
+    cached = [backward_set[random_sample] for random_sample in draws]
     for first, second, third in zip(forward, backward, cached, strict=True):
         assert same(first, second)
         assert same(first, third)

@@ -10,11 +10,11 @@ import fsspec
 import numpy as np
 import pytest
 import torch
-from conftest import make_folder
+from tiny_data import make_folder
 from typer.testing import CliRunner
 
-from densekd.build import build, build_files
-from densekd.cli import app
+from densekd.builders.build import build, build_files
+from densekd.cli.app import app
 from densekd.data.camvid import camvid
 from densekd.data.folder import folder
 from densekd.data.sampler import Draw

@@ -26,7 +26,7 @@ def strip() -> Tensor:
 
 
 def checks(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """An image whose colour tells the label of each pixel, and that label with values 0, 1, 2 and void."""
+    """An image whose color tells the label of each pixel, and that label with values 0, 1, 2 and void."""
     values = torch.tensor([0, 1, 2, VOID], dtype=torch.uint8)
     label = values[torch.randint(4, (height, width))]
     return torch.stack([label, 255 - label, label // 2]), label
@@ -46,9 +46,9 @@ def share_of_mixed_crops(max_class_share: float, draws: int) -> float:
 
 def test_crops_of_one_class_are_drawn_again() -> None:
     # 12 of the 33 positions hold all five columns, which is less than three quarters of one class; eleven draws.
-    once = 12 / 33
-    assert share_of_mixed_crops(1.0, 400) == pytest.approx(once, abs=0.1)
-    assert share_of_mixed_crops(0.75, 400) == pytest.approx(1 - (1 - once) ** 11, abs=0.02)
+    once_differentiable = 12 / 33
+    assert share_of_mixed_crops(1.0, 400) == pytest.approx(once_differentiable, abs=0.1)
+    assert share_of_mixed_crops(0.75, 400) == pytest.approx(1 - (1 - once_differentiable) ** 11, abs=0.02)
 
 
 def test_a_picture_of_one_class_is_cropped_all_the_same() -> None:

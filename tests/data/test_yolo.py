@@ -79,7 +79,7 @@ def test_boxes_are_where_labels_stands_for_the_last_images(tmp_path: Path, image
         ("0.5 0.5 0.5 0.1 0.1", "the class must be 0 to 1"),
         ("0 64 32 10 10", "the box must be in shares of the image's width and height, between 0 and 1"),
         ("0 0.5 0.5 nan 0.1", "the box must be in shares"),
-        ("0 0.5 0.5 0.1", "expected a class and the box's centre x, centre y, width and height"),
+        ("0 0.5 0.5 0.1", "expected a class and the box's center x, center y, width and height"),
         ("0 0.1 0.1 0.2 0.1 0.2 0.2", "expected a class and the box's"),
         ("cell 0.5 0.5 0.1 0.1", "could not convert string to float: 'cell'"),
     ],

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes, Detections
 from densekd.data.annotations import Annotations
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import Classes
@@ -32,12 +31,13 @@ from densekd.evaluation.detection import confident
 from densekd.evaluation.predict_boxes import image_numbers
 from densekd.models import find_model
 from densekd.models.package import PackageConfig, save_package
+from densekd.ops.boxes import Boxes, Detections
 
 CLASSES = Classes(("red", "green"), ((200, 0, 0), (0, 200, 0)))
 CATEGORIES = (3, 17)
 
 
-class Colour(nn.Module):
+class Color(nn.Module):
     """Finds the rectangle around all red and around all green pixels; of red it is surer."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ def test_scores_are_computed_by_hand_and_named(files: DetectionFiles) -> None:
 
     Green: a right and a false one of one score; ties are sorted by image number, so the right one comes first.
     """
-    scores = evaluate(Colour(), files, None)
+    scores = evaluate(Color(), files, None)
     assert scores["ap_by_class"] == {"red": pytest.approx(100 * 51 / 101), "green": pytest.approx(100)}
     assert scores["ap50_by_class"] == scores["ap_by_class"]
     assert scores["ap"] == pytest.approx((100 * 51 / 101 + 100) / 2)
@@ -127,17 +127,17 @@ def test_scores_are_computed_by_hand_and_named(files: DetectionFiles) -> None:
 
 
 def test_boxes_are_scored_at_the_original_size_when_the_model_sees_smaller_images(files: DetectionFiles) -> None:
-    model = Colour()
+    model = Color()
     assert evaluate(model, files, (24, 32))["ap_by_class"]["green"] == pytest.approx(100)
     assert model.seen == [(24, 32), (24, 32), (24, 24)]
 
 
 def test_workers_change_nothing(files: DetectionFiles) -> None:
-    assert evaluate(Colour(), files, None, Scoring(workers=1)) == evaluate(Colour(), files, None)
+    assert evaluate(Color(), files, None, Scoring(workers=1)) == evaluate(Color(), files, None)
 
 
 def test_gradients_stay_on_around_an_evaluation(files: DetectionFiles) -> None:
-    evaluate(Colour(), files, None)
+    evaluate(Color(), files, None)
     assert torch.is_grad_enabled()
 
 
@@ -147,7 +147,7 @@ def test_a_segmentation_model_is_no_detector(files: DetectionFiles) -> None:
 
 
 def test_a_folder_is_predicted_into_pictures_and_a_results_file(files: DetectionFiles, tmp_path: Path) -> None:
-    predict = predictor(Colour(), files, None)
+    predict = predictor(Color(), files, None)
     assert isinstance(predict, BoxPredictor)
     out = tmp_path / "out"
     assert predict_folder(predict, tmp_path / "in", out) == 3
@@ -169,7 +169,7 @@ def test_a_folder_is_predicted_into_pictures_and_a_results_file(files: Detection
 
 def test_a_results_file_is_what_pycocotools_reads(files: DetectionFiles, tmp_path: Path, capsys: Any) -> None:
     coco = pytest.importorskip("pycocotools.coco")
-    predict_folder(predictor(Colour(), files, None), tmp_path / "in", tmp_path)
+    predict_folder(predictor(Color(), files, None), tmp_path / "in", tmp_path)
     truth = coco.COCO()
     truth.dataset = {"images": [{"id": k} for k in (7, 8, 12)], "categories": [{"id": k} for k in CATEGORIES]}
     truth.createIndex()
@@ -177,7 +177,7 @@ def test_a_results_file_is_what_pycocotools_reads(files: DetectionFiles, tmp_pat
 
 
 def test_a_single_image_and_one_without_detections(files: DetectionFiles, tmp_path: Path) -> None:
-    assert predict_folder(predictor(Colour(), files, None), tmp_path / "in" / "b" / "12.png", tmp_path) == 1
+    assert predict_folder(predictor(Color(), files, None), tmp_path / "in" / "b" / "12.png", tmp_path) == 1
     assert json.loads((tmp_path / "detections.json").read_text()) == []
     assert np.array_equal(Image.open(tmp_path / "boxes" / "12.png"), files.image(2))
 
@@ -196,7 +196,7 @@ def test_numbers_of_images(stems: list[str], numbers: list[int]) -> None:
 
 
 def test_sample_pictures_are_named_after_image_and_model(files: DetectionFiles, tmp_path: Path) -> None:
-    predictors = {name: predictor(Colour(), files, (24, 32)) for name in ("teacher", "student")}
+    predictors = {name: predictor(Color(), files, (24, 32)) for name in ("teacher", "student")}
     sample_pictures(predictors, files, tmp_path / "out", [0, 2])
     parts = ("image", "student", "student-errors", "teacher", "teacher-errors", "truth")
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -265,7 +265,7 @@ def test_a_threshold_keeps_what_has_it() -> None:
 
 def test_a_detector_is_opened_from_its_package(files: DetectionFiles, tmp_path: Path) -> None:
     options = {"backbone": "resnet18_025", "channels": 16, "depth": 1}
-    palette = [list(colour) for colour in CLASSES.palette]
+    palette = [list(color) for color in CLASSES.palette]
     config = PackageConfig("gfl", options, list(CLASSES.names), palette, resize=(32, 64), categories=CATEGORIES)
     save_package(find_model("gfl")(num_classes=2, **options), config, tmp_path / "student")
     predict = open_predictor(tmp_path / "student", [])
@@ -277,6 +277,6 @@ def test_a_detector_is_opened_from_its_package(files: DetectionFiles, tmp_path: 
 
 
 def test_predictors_say_what_they_write(files: DetectionFiles, tmp_path: Path) -> None:
-    predict_folder(replace(predictor(Colour(), files, None), threshold=0.1), tmp_path / "in", tmp_path / "out")
+    predict_folder(replace(predictor(Color(), files, None), threshold=0.1), tmp_path / "in", tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(BoxPredictor.writes)
     assert Predictor.writes == ("labels", "overlays")

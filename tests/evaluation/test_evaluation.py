@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_folder, make_scene
 from PIL import Image
+from tiny_data import make_folder, make_scene
 from torch import Tensor, nn
 
 from densekd.data.files import Classes, SegmentationFiles
@@ -31,7 +31,7 @@ class Constant(nn.Module):
         return self.bias.view(1, 3, 1, 1).expand(B, 3, H // 4, W // 4)
 
 
-class Colour(nn.Module):
+class Color(nn.Module):
     """Says 1 where red and 2 where green exceeds a half, else 0; at full resolution."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
 
 
 def test_workers_change_nothing(files: SegmentationFiles) -> None:
-    assert evaluate(Colour(), files, None, Scoring(workers=1)) == evaluate(Colour(), files, None)
+    assert evaluate(Color(), files, None, Scoring(workers=1)) == evaluate(Color(), files, None)
 
 
 def test_evaluation_changes_no_gradient_and_leaves_evaluation_mode(files: SegmentationFiles) -> None:
@@ -98,14 +98,14 @@ def test_prediction_of_one_image_has_its_own_size() -> None:
     image = np.zeros((8, 12, 3), np.uint8)
     image[:, 6:, 0] = 255
     expected = [[0] * 6 + [1] * 6] * 8
-    assert Predictor(Colour(), CLASSES, None)(image).tolist() == expected
-    assert Predictor(Colour(), CLASSES, (4, 6))(image).tolist() == expected
-    assert Predictor(Colour(), CLASSES, None)(image).dtype == np.uint8
+    assert Predictor(Color(), CLASSES, None)(image).tolist() == expected
+    assert Predictor(Color(), CLASSES, (4, 6))(image).tolist() == expected
+    assert Predictor(Color(), CLASSES, None)(image).dtype == np.uint8
 
 
 def test_a_folder_is_predicted_with_its_sub_folders(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert predict_folder(Predictor(Colour(), CLASSES), pictures, out) == 2
+    assert predict_folder(Predictor(Color(), CLASSES), pictures, out) == 2
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert written == ["labels/a.png", "labels/town/b.png", "overlays/a.png", "overlays/town/b.png"]
     label = Image.open(out / "labels" / "a.png")
@@ -115,7 +115,7 @@ def test_a_folder_is_predicted_with_its_sub_folders(pictures: Path, tmp_path: Pa
 
 
 def test_an_overlay_blends_image_and_classes_half_and_half(pictures: Path, tmp_path: Path) -> None:
-    predict_folder(Predictor(Colour(), CLASSES), pictures, tmp_path / "out")
+    predict_folder(Predictor(Color(), CLASSES), pictures, tmp_path / "out")
     blended = Image.open(tmp_path / "out" / "overlays" / "a.png")
     assert (blended.mode, blended.size) == ("RGB", (9, 6))
     assert blended.getpixel((0, 0)) == (5, 10, 15)
@@ -124,14 +124,14 @@ def test_an_overlay_blends_image_and_classes_half_and_half(pictures: Path, tmp_p
 
 def test_a_predicted_label_can_be_learnt_from_again(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    predict_folder(Predictor(Colour(), CLASSES), pictures, out)
+    predict_folder(Predictor(Color(), CLASSES), pictures, out)
     item = type("Item", (), {"label": out / "labels" / "a.png"})
     assert SegmentationFiles(CLASSES, (item,)).label(0).tolist() == [[0] * 4 + [1] * 5] * 6  # type: ignore[arg-type]
 
 
 def test_a_single_image(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert predict_folder(Predictor(Colour(), CLASSES), pictures / "town" / "b.bmp", out) == 1
+    assert predict_folder(Predictor(Color(), CLASSES), pictures / "town" / "b.bmp", out) == 1
     assert sorted(path.name for path in out.rglob("*.png")) == ["b.png", "b.png"]
     assert (out / "labels" / "b.png").is_file()
 
@@ -139,7 +139,7 @@ def test_a_single_image(pictures: Path, tmp_path: Path) -> None:
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     with pytest.raises(UserError) as error:
-        predict_folder(Predictor(Colour(), CLASSES), tmp_path, tmp_path / "out")
+        predict_folder(Predictor(Color(), CLASSES), tmp_path, tmp_path / "out")
     assert str(error.value).startswith(f"{tmp_path}: no images (.jpg, .jpeg, .png")
     assert not (tmp_path / "out").exists()
 
@@ -147,11 +147,11 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.jpg"])
 def test_a_place_that_does_not_exist(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: no such"):
-        predict_folder(Predictor(Colour(), CLASSES), tmp_path / name, tmp_path / "out")
+        predict_folder(Predictor(Color(), CLASSES), tmp_path / name, tmp_path / "out")
 
 
 def test_sample_pictures_are_named_after_image_and_model(files: SegmentationFiles, tmp_path: Path) -> None:
-    predictors = {"teacher": Predictor(Constant(), files.classes), "student": Predictor(Colour(), files.classes)}
+    predictors = {"teacher": Predictor(Constant(), files.classes), "student": Predictor(Color(), files.classes)}
     sample_pictures(predictors, files, tmp_path, [0, 2])
     parts = ("image", "student", "student-errors", "teacher", "teacher-errors", "truth")
     written = sorted(path.name for path in tmp_path.iterdir())

@@ -55,7 +55,7 @@ def test_equals_the_reference(dtype: torch.dtype, layout: Layout, groups: Groups
 def test_blocks_of_any_size(held: int, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """70 channels: channels-last maps of so many are read row by row."""
     for module in (channel_kl, pixel_kl):
-        monkeypatch.setitem(module.__wrapped__.__globals__, "HELD", held)
+        monkeypatch.setitem(module.__wrapped__.__globals__, "BLOCK_NUMEL", held)
     student, teacher = (LAYOUTS[layout](x.detach()) for x in pair(torch.float64, 2, 70, 3, 4))
     student.requires_grad_()
     for groups in (Groups(), Groups(4)):

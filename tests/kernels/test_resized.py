@@ -8,7 +8,7 @@ from test_channel_kl import COMPILES, LAYOUTS, ORDER, PRECISIONS, agree
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from densekd.kernels import Enlargement, Groups, resized_channel_kl, resized_cross_entropy, resized_pixel_kl
+from densekd.kernels import Groups, Upsample, resized_channel_kl, resized_cross_entropy, resized_pixel_kl
 from densekd.kernels.resized_channel_kl import resized_channel_kl_reference
 from densekd.kernels.resized_cross_entropy import resized_cross_entropy_reference
 from densekd.kernels.resized_pixel_kl import resized_pixel_kl_reference
@@ -57,7 +57,7 @@ def test_pixel_kl(sizes: Sizes, weighted: str, align_corners: bool) -> None:
     arguments = (
         student,
         teacher,
-        Enlargement(sizes[2], align_corners),
+        Upsample(sizes[2], align_corners),
         2.0,
         weight if weighted == "weighted" else None,
     )
@@ -69,7 +69,7 @@ def test_pixel_kl(sizes: Sizes, weighted: str, align_corners: bool) -> None:
 @pytest.mark.parametrize("groups", [Groups(), Groups(3), Groups(3, ORDER)], ids=["1", "3", "3 permuted"])
 def test_channel_kl(sizes: Sizes, groups: Groups, align_corners: bool) -> None:
     student, teacher, *_ = maps(sizes)
-    arguments = (student, teacher, Enlargement(sizes[2], align_corners), 2.0, groups)
+    arguments = (student, teacher, Upsample(sizes[2], align_corners), 2.0, groups)
     agree(resized_channel_kl(*arguments), resized_channel_kl_reference(*arguments), student)
 
 
@@ -78,14 +78,14 @@ def test_channel_kl(sizes: Sizes, groups: Groups, align_corners: bool) -> None:
 def test_any_precision_and_layout(dtype: torch.dtype, layout: Callable[[Tensor], Tensor]) -> None:
     s, t, labels, _ = maps(SIZES[0], dtype)
     s, t = layout(s.detach().clone()).requires_grad_(), layout(t)
-    to = Enlargement(SIZES[0][2])
+    to = Upsample(SIZES[0][2])
     agree(resized_cross_entropy(s, labels, None, VOID), resized_cross_entropy_reference(s, labels, None, VOID), s)
     agree(resized_pixel_kl(s, t, to), resized_pixel_kl_reference(s, t, to), s)
     agree(resized_channel_kl(s, t, to), resized_channel_kl_reference(s, t, to), s)
 
 
 def functions(
-    teacher: Tensor, labels: Tensor, to: Enlargement
+    teacher: Tensor, labels: Tensor, to: Upsample
 ) -> dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
     """Each kernel and its reference, of the student alone."""
     return {
@@ -108,7 +108,7 @@ EACH = pytest.mark.parametrize("name", ["cross entropy", "pixels", "channels"])
 def test_gradcheck(name: str) -> None:
     sizes = ((2, 3), (3, 2), (5, 7))
     student, teacher, labels, _ = maps(sizes, classes=3)
-    assert torch.autograd.gradcheck(functions(teacher, labels, Enlargement(sizes[2]))[name][0], student)
+    assert torch.autograd.gradcheck(functions(teacher, labels, Upsample(sizes[2]))[name][0], student)
 
 
 @EACH
@@ -116,10 +116,10 @@ def test_huge_logits(name: str) -> None:
     sizes = SIZES[0]
     student, teacher, labels, _ = maps(sizes)
     huge = (student.detach() * 1e4).requires_grad_()
-    ours, reference = functions(teacher * 1e4, labels, Enlargement(sizes[2]))[name]
+    ours, reference = functions(teacher * 1e4, labels, Upsample(sizes[2]))[name]
     agree(ours(huge), reference(huge), huge)
     single = huge.detach().float().requires_grad_()
-    value = functions(teacher.float() * 1e4, labels, Enlargement(sizes[2]))[name][0](single)
+    value = functions(teacher.float() * 1e4, labels, Upsample(sizes[2]))[name][0](single)
     assert value.item() == pytest.approx(ours(huge).item(), rel=1e-4)
     assert torch.autograd.grad(value, single)[0].isfinite().all()
 
@@ -129,7 +129,7 @@ def test_one_class_is_certain(name: str) -> None:
     """Of one class every pixel's softmax is 1; its positions still compete with each other."""
     sizes = SIZES[0]
     student, teacher, labels, _ = maps(sizes, classes=1)
-    ours, reference = functions(teacher, labels, Enlargement(sizes[2]))[name]
+    ours, reference = functions(teacher, labels, Upsample(sizes[2]))[name]
     agree(ours(student), reference(student), student)
     assert (ours(student).item() == 0) == (name != "channels")
 
@@ -138,7 +138,7 @@ def test_all_void_is_zero_without_gradient() -> None:
     student, teacher, labels, weight = maps(SIZES[0])
     for value in (
         resized_cross_entropy(student, torch.full_like(labels, VOID), None, VOID),
-        resized_pixel_kl(student, teacher, Enlargement(SIZES[0][2]), 1.0, torch.zeros_like(weight)),
+        resized_pixel_kl(student, teacher, Upsample(SIZES[0][2]), 1.0, torch.zeros_like(weight)),
     ):
         assert value.item() == 0
         assert torch.autograd.grad(value, student)[0].abs().max() == 0
@@ -148,7 +148,7 @@ def test_all_void_is_zero_without_gradient() -> None:
 @EACH
 def test_compiles_as_one_graph(name: str) -> None:
     student, teacher, labels, _ = maps(SIZES[0], torch.float32)
-    function = functions(teacher, labels, Enlargement(SIZES[0][2]))[name][0]
+    function = functions(teacher, labels, Upsample(SIZES[0][2]))[name][0]
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     ours, eager = compiled(student), function(student)
     assert torch.equal(ours, eager)
@@ -158,7 +158,7 @@ def test_compiles_as_one_graph(name: str) -> None:
 @EACH
 def test_autocast_changes_nothing(name: str) -> None:
     student, teacher, labels, _ = maps(SIZES[0], torch.float32)
-    function = functions(teacher, labels, Enlargement(SIZES[0][2]))[name][0]
+    function = functions(teacher, labels, Upsample(SIZES[0][2]))[name][0]
     plain = function(student)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(function(student), plain)
@@ -169,7 +169,7 @@ def test_the_enlarged_map_is_never_held(name: str) -> None:
     """40 classes, 32 x 32 -> 256 x 256: one enlarged map takes 10.5 MB."""
     sizes = ((32, 32), (32, 32), (256, 256))
     student, teacher, labels, _ = maps(sizes, torch.float32, classes=40)
-    ours, reference = functions(teacher, labels, Enlargement(sizes[2]))[name]
+    ours, reference = functions(teacher, labels, Upsample(sizes[2]))[name]
     whole = 2 * 40 * 256 * 256 * 4
     assert peak_bytes(lambda: ours(student).backward()) < 0.15 * whole
     assert peak_bytes(lambda: reference(student).backward()) > 2 * whole
@@ -199,4 +199,4 @@ def test_labels_that_are_no_class_are_refused() -> None:
 @pytest.mark.parametrize("function", [resized_channel_kl, resized_pixel_kl])
 def test_other_channels_are_refused(function: Callable[..., Tensor]) -> None:
     with pytest.raises(ValueError, match="one shape but for height and width"):
-        function(torch.zeros(1, 2, 3, 4), torch.zeros(1, 3, 3, 4), Enlargement((6, 8)))
+        function(torch.zeros(1, 2, 3, 4), torch.zeros(1, 3, 3, 4), Upsample((6, 8)))

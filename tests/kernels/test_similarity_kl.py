@@ -9,10 +9,10 @@ from torch import Tensor
 from densekd.kernels import similarity_kl as kernel
 from densekd.kernels.similarity_kl import similarity_kl, similarity_kl_reference
 
-Pair = tuple[Tensor, Tensor]
+TapPair = tuple[Tensor, Tensor]
 
 
-def problem(batch: int, rows: int, banks: int, slots: int) -> tuple[Pair, Pair, Tensor]:
+def problem(batch: int, rows: int, banks: int, slots: int) -> tuple[TapPair, TapPair, Tensor]:
     """Return (rows, bank) of a student with 3 and a teacher with 4 numbers per vector, and weights, one of them 0."""
     generator = torch.Generator().manual_seed(batch + rows + banks + slots)
     s, S, t, T = (

@@ -1,4 +1,4 @@
-"""The distance of standardised maps against the formula, with autograd's gradient."""
+"""The distance of standardized maps against the formula, with autograd's gradient."""
 
 import pytest
 import torch

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton come
 PROGRAM = """
 import importlib, sys
 import torch
-from densekd.kernels import Enlargement, Groups
+from densekd.kernels import Upsample, Groups
 
 torch.manual_seed(0)
 device, name = sys.argv[1:]
@@ -43,7 +43,7 @@ for dtype, layout in ((torch.float32, "dense"), (torch.float32, "last"), (torch.
                       (torch.float16, "dense"), (torch.float32, "sliced")):
     for shape in ((2, 5, 3, 7), (1, 1, 1, 1)):
         own, other = maps(shape, dtype, layout), maps((*shape[:2], 2, 3), dtype, layout)
-        to = Enlargement((9, 5), align_corners=layout == "last")
+        to = Upsample((9, 5), align_corners=layout == "last")
         labels = torch.randint(shape[1], (shape[0], 9, 5))
         labels[:, :3] = 255
         if name == "channel_kl":
@@ -67,8 +67,8 @@ huge = {
     "channel_kl": (own, other, 1.0, Groups()),
     "pixel_kl": (own, other, 1.0),
     "resized_cross_entropy": (own, labels, None, 255, False),
-    "resized_pixel_kl": (own, other, Enlargement((9, 5)), 1.0, None),
-    "resized_channel_kl": (own, other, Enlargement((9, 5)), 1.0, Groups()),
+    "resized_pixel_kl": (own, other, Upsample((9, 5)), 1.0, None),
+    "resized_channel_kl": (own, other, Upsample((9, 5)), 1.0, Groups()),
 }
 check(torch.float32, 100, *huge[name])
 """

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.distill.terms import TapPair, Term, WeightSchedule
 from densekd.losses.cgd import CGD
 from densekd.losses.cwd import CWD
-from densekd.terms import Pair, Term, WeightSchedule
 
 K = torch.arange(2 * 6 * 8 * 8, dtype=torch.float64).view(2, 6, 8, 8)
 STUDENT, TEACHER = 3 * torch.sin(0.1 * K), 4 * torch.cos(0.07 * K)
@@ -46,8 +46,8 @@ def test_groups_of_one_channel_are_cwd() -> None:
 @pytest.mark.parametrize(("transform", "dim"), [("pixel", 1), ("none", 3)])
 def test_other_transforms(transform: Any, dim: int) -> None:
     student, teacher = maps(2, 3, 4, 5)
-    learnt, taught = ((x / 2).log_softmax(dim) for x in (student, teacher))
-    expected = F.kl_div(learnt, taught, log_target=True, reduction="none").sum(dim).mean()
+    student_features, teacher_features = ((x / 2).log_softmax(dim) for x in (student, teacher))
+    expected = F.kl_div(student_features, teacher_features, log_target=True, reduction="none").sum(dim).mean()
     assert CGD(2.0, transform, scale="none")(student, teacher).item() == pytest.approx(expected.item(), rel=1e-12)
     assert CGD(2.0, transform)(student, teacher).item() == pytest.approx(4 * expected.item(), rel=1e-12)
 
@@ -68,7 +68,7 @@ def test_by_hand() -> None:
 )  # fmt: skip
 def test_released_numbers(size: int, value: float, norm: float) -> None:
     """SegDistill's CGDLoss: weight 3, T 2, logits resized to the labels."""
-    term = Term(CGD(2.0, group_size=size, scale="none"), Pair("a", "b"), nn.Identity(), WeightSchedule(3.0), "label")
+    term = Term(CGD(2.0, group_size=size, scale="none"), TapPair("a", "b"), nn.Identity(), WeightSchedule(3.0), "label")
     student = STUDENT.clone().requires_grad_()
     ours = term.weight(1) * term({"a": student}, {"b": TEACHER}, torch.zeros(2, 16, 16, dtype=torch.int64))
     (gradient,) = torch.autograd.grad(ours, student)

@@ -10,11 +10,11 @@ from densekd.losses.dist import DIST
 
 def test_scale_and_offset_of_a_position_do_not_matter() -> None:
     student, teacher = torch.randn(2, 5, 4, 6, dtype=torch.float64), torch.randn(2, 5, 4, 6, dtype=torch.float64)
-    loss = DIST(gamma=0.0, normalise="none")
+    loss = DIST(gamma=0.0, normalize="none")
     scaled = student * torch.rand(2, 1, 4, 6) + torch.randn(2, 1, 4, 6)
     assert loss(scaled, teacher).item() == pytest.approx(loss(student, teacher).item(), rel=1e-6)
-    assert DIST(beta=0.0, normalise="none")(scaled, teacher).item() != pytest.approx(
-        DIST(beta=0.0, normalise="none")(student, teacher).item(), rel=1e-3
+    assert DIST(beta=0.0, normalize="none")(scaled, teacher).item() != pytest.approx(
+        DIST(beta=0.0, normalize="none")(student, teacher).item(), rel=1e-3
     )
 
 
@@ -27,21 +27,21 @@ def test_rows_are_positions_of_all_images() -> None:
 
 def test_opposite_logits_cost_two_each() -> None:
     student = torch.randn(2, 5, 4, 6, dtype=torch.float64)
-    assert DIST(beta=1.0, gamma=2.0, normalise="none")(student, -student).item() == pytest.approx(6, rel=1e-6)
+    assert DIST(beta=1.0, gamma=2.0, normalize="none")(student, -student).item() == pytest.approx(6, rel=1e-6)
 
 
 def test_temperature_is_squared_and_needs_a_softmax() -> None:
     student, teacher = torch.randn(2, 5, 4, 6), torch.randn(2, 5, 4, 6)
     assert DIST(4.0)(4 * student, 4 * teacher).item() == pytest.approx(16 * DIST()(student, teacher).item(), rel=1e-5)
-    raw = DIST(4.0, normalise="none")(student, teacher)
-    assert raw.item() == DIST(1.0, normalise="none")(student, teacher).item()
+    raw = DIST(4.0, normalize="none")(student, teacher)
+    assert raw.item() == DIST(1.0, normalize="none")(student, teacher).item()
 
 
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
         ({"temperature": 0.0}, ["temperature must be positive", "0.0"]),
-        ({"normalise": "l2"}, ["'l2'", "softmax, none"]),
+        ({"normalize": "l2"}, ["'l2'", "softmax, none"]),
         ({"rows": "pixels"}, ["'pixels'", "positions, images"]),
     ],
 )

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes
 from densekd.losses.fgd import FGD
+from densekd.ops.boxes import Boxes
 
 B, C, H, W = 2, 6, 5, 7
 SIZES = torch.tensor([[40, 56], [33, 50]])

@@ -69,8 +69,13 @@ def test_against_loops(values: Any, distance: Any, pointwise: Any, division: Any
         column = (column - column.mean()) / column.std() + 0.5
         weight = 3 * ((1 - 0.3**column) / (1 - 0.3)).softmax(0)
         for c in range(3):
-            learnt, taught = ((x[c] / 4).flatten().log_softmax(0) for x in (s, t))
-            total += weight[c] * F.kl_div(learnt, taught, log_target=True, reduction="sum") * 16 / (2 * 3)
+            student_features, teacher_features = ((x[c] / 4).flatten().log_softmax(0) for x in (s, t))
+            total += (
+                weight[c]
+                * F.kl_div(student_features, teacher_features, log_target=True, reduction="sum")
+                * 16
+                / (2 * 3)
+            )
     ours = HWD(distance, values, division, 0.5, parameter=0.3)(student, teacher, labels)
     assert ours.item() == pytest.approx(total.item(), rel=1e-10)
 

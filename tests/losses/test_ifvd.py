@@ -14,15 +14,15 @@ def literal(student: Tensor, teacher: Tensor, labels: Tensor, num_classes: int) 
     """One class after the other, as the formula is written."""
     similarities = []
     for x in (student, teacher):
-        centre = x.clone()
+        center = x.clone()
         for b in range(len(x)):
             for k in range(num_classes):
                 mask = labels[b] == k
                 if mask.any():
                     mean = x[b][:, mask].sum(1) / (mask.sum() + 1e-6)
-                    centre = torch.where((torch.arange(len(x)) == b)[:, None, None, None] & mask, mean[:, None, None],
-                                         centre)  # fmt: skip
-        similarities.append(F.cosine_similarity(x, centre, dim=1))
+                    center = torch.where((torch.arange(len(x)) == b)[:, None, None, None] & mask, mean[:, None, None],
+                                         center)  # fmt: skip
+        similarities.append(F.cosine_similarity(x, center, dim=1))
     return (similarities[0] - similarities[1]).square().mean()
 
 

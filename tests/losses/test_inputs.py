@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densekd.boxes import Boxes
-from densekd.losses.cirkd_memory import CIRKDMemory
+from densekd.losses.cirkd.memory import CIRKDMemory
 from densekd.losses.dkd import DKD
 from densekd.losses.hwd import HWD
 from densekd.losses.ifvd import IFVD
@@ -15,10 +14,11 @@ from densekd.losses.inputs import (
     require_boxes,
     require_one_map,
     require_one_shape,
-    widen,
+    to_float32,
 )
 from densekd.losses.pixel import Pixel
 from densekd.losses.wsld import WSLD
+from densekd.ops.boxes import Boxes
 
 MEMORY = CIRKDMemory(4, 4, 4, 255, 40, 6)
 
@@ -78,7 +78,7 @@ def test_average_is_that_of_partial_windows(size: tuple[int, int], side: int) ->
     ids=str,
 )
 def test_widen(given: torch.dtype, wide: torch.dtype) -> None:
-    assert widen(torch.ones(2, dtype=given)).dtype == wide
+    assert to_float32(torch.ones(2, dtype=given)).dtype == wide
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (2, 3, 5, 4), (2, 3, 4, 1), (2, 3, 4)], ids=str)

@@ -25,10 +25,10 @@ def test_l1(reduction: Any, wanted: float) -> None:
         ({"reduction": "element"}, 0.04),
         ({"reduction": "distance"}, 0.16**0.5),
         ({"reduction": "distance", "mult": 5.0}, 2.0),
-        ({"normalise": "none"}, 2.0),
-        ({"normalise": "none", "mult": 5.0}, 2.0),
-        ({"normalise": "none", "reduction": "element"}, 1.0),
-        ({"normalise": "none", "reduction": "distance"}, 2.0),
+        ({"normalize": "none"}, 2.0),
+        ({"normalize": "none", "mult": 5.0}, 2.0),
+        ({"normalize": "none", "reduction": "element"}, 1.0),
+        ({"normalize": "none", "reduction": "distance"}, 2.0),
     ],
 )
 def test_l2(options: dict[str, Any], wanted: float) -> None:
@@ -55,7 +55,7 @@ def test_no_gradient_where_both_agree() -> None:
     [
         (L1, {"reduction": "mean"}, ["'mean'", "element, sum"]),
         (L2, {"reduction": "mean"}, ["'mean'", "batch, element, distance"]),
-        (L2, {"normalise": "channel"}, ["'channel'", "sample, none"]),
+        (L2, {"normalize": "channel"}, ["'channel'", "sample, none"]),
         (L2, {"mult": 0.0}, ["mult must be positive", "0.0"]),
     ],
 )

@@ -24,7 +24,7 @@ VOID = 255
 # While it traces an autograd function, torch.compile makes an instance of the base class, against torch's own advice.
 TRACING = "ignore:.*should not be instantiated:DeprecationWarning"
 
-# One instance per behaviour; the key starts with the name in LOSSES.
+# One instance per behavior; the key starts with the name in LOSSES.
 MAKE: dict[str, Callable[[], nn.Module]] = {
     "cwd": lambda: CWD(4.0),
     "cwd spatial": lambda: CWD(2.0, "spatial"),
@@ -262,10 +262,10 @@ def test_other_shapes_are_refused(loss: nn.Module, shape: tuple[int, ...]) -> No
     [
         (lambda: CWD(0.0), ["temperature must be positive", "0.0"]),
         (lambda: CWD(-1.0), ["temperature must be positive", "-1.0"]),
-        (lambda: CWD(normalise=_any("chanel")), ["'chanel'", "channel, spatial, channel_mean, none"]),
+        (lambda: CWD(normalize=_any("chanel")), ["'chanel'", "channel, spatial, channel_mean, none"]),
         (lambda: CWD(divergence=_any("js")), ["'js'", "kl, mse"]),
-        (lambda: CWD(normalise="none"), ["normalise: none", "divergence: mse"]),
-        (lambda: CWD(normalise="channel_mean"), ["normalise: channel_mean", "divergence: mse"]),
+        (lambda: CWD(normalize="none"), ["normalize: none", "divergence: mse"]),
+        (lambda: CWD(normalize="channel_mean"), ["normalize: channel_mean", "divergence: mse"]),
         (lambda: Pixel(VOID, 0.0), ["temperature must be positive", "0.0"]),
         (lambda: Pixel(VOID, reduction=_any("mean")), ["'mean'", "pixel, element, batch, sum"]),
         (lambda: Pixel(VOID, scale=_any("T")), ["'T'", "squared, none"]),

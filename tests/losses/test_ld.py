@@ -10,8 +10,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from densekd.boxes import Boxes
 from densekd.losses.ld import LD
+from densekd.ops.boxes import Boxes
 
 STRIDES, SIZES = (8, 16), ((6, 7), (3, 4))
 SCALE = 3.0  # anchors of 24 and 48 pixels

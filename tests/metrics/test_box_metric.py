@@ -13,9 +13,9 @@ import torch.multiprocessing as mp
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from densekd.boxes import Detections
 from densekd.errors import UserError
 from densekd.metrics import BoxMetric
+from densekd.ops.boxes import Detections
 
 CLASSES = 4
 SUMMARY = [
@@ -181,8 +181,8 @@ def test_reset_forgets_and_an_image_counts_once() -> None:
     metric = counted(fabricate(0))
     metric.reset()
     assert metric.compute()["ap"] is None
-    once = counted(fabricate(1)).compute()
-    assert counted(fabricate(1) * 2).compute() == once
+    once_differentiable = counted(fabricate(1)).compute()
+    assert counted(fabricate(1) * 2).compute() == once_differentiable
 
 
 def test_the_library_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
 from densekd.models.backbones import BACKBONES, make_backbone
 from densekd.models.families import FAMILIES
 from densekd.models.fpn import fpn
-from densekd.taps import Taps
 
 
 def dilations(resnet: nn.Module) -> dict[str, list[int]]:

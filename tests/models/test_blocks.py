@@ -1,11 +1,11 @@
-"""Blocks: normalisation against arithmetic written out, pyramid pooling against pooling written out."""
+"""Blocks: normalization against arithmetic written out, pyramid pooling against pooling written out."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.models.blocks import Normalise, PyramidPooling, conv_norm_act
+from densekd.models.blocks import Normalize, PyramidPooling, conv_norm_act
 from densekd.models.dilated import pspnet
 from densekd.models.families import CAFFE, IMAGENET, Convention
 
@@ -14,7 +14,7 @@ IMAGE = torch.tensor([RED, GREEN, BLUE]).view(1, 3, 1, 1)
 
 
 def values(convention: Convention, images: Tensor = IMAGE) -> list[float]:
-    return Normalise(convention)(images).flatten().tolist()
+    return Normalize(convention)(images).flatten().tolist()
 
 
 def test_rgb_mean_and_std() -> None:
@@ -49,7 +49,7 @@ def test_one_batch_serves_both_conventions() -> None:
 
 
 def test_normalisation_is_no_entry_of_a_checkpoint() -> None:
-    module = Normalise(IMAGENET)
+    module = Normalize(IMAGENET)
     assert list(module.state_dict()) == []
     assert [name for name, _ in module.named_buffers()] == ["mean", "scale"]
 
@@ -59,8 +59,8 @@ def test_conv_norm_act(slope: float, expected: float) -> None:
     block = conv_norm_act(1, 1, 3, slope).eval()
     assert [p.shape for p in block.parameters()] == [(1, 1, 3, 3), (1,), (1,)]
     nn.init.constant_(block.get_parameter("0.weight"), -2 / 9)
-    centre = block(torch.ones(1, 1, 3, 3))[0, 0, 1, 1].item()
-    assert centre == pytest.approx(expected, rel=1e-4)
+    center = block(torch.ones(1, 1, 3, 3))[0, 0, 1, 1].item()
+    assert center == pytest.approx(expected, rel=1e-4)
     assert block(torch.ones(2, 1, 4, 5)).shape == (2, 1, 4, 5)
 
 

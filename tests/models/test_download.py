@@ -7,11 +7,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from densekd.cli import app
+from densekd.builders.models import build_teacher
+from densekd.cli.app import app
 from densekd.errors import UserError
 from densekd.models.checkpoints.download import located
 from densekd.models.fpn import fpn
-from densekd.parts.models import build_teacher
 from densekd.recipe import ModelSpec
 
 CONTENT = b"not a model"

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import densekd
-from densekd.boxes import Detections
 from densekd.errors import UserError
 from densekd.models import hub
 from densekd.models.detection.gfl import gfl
 from densekd.models.dilated import pspnet
 from densekd.models.hub import HubModel, card
 from densekd.models.package import PackageConfig, save_package
+from densekd.ops.boxes import Detections
 
 CONFIG = PackageConfig(
     "pspnet", {"backbone": "resnet18_025", "auxiliary_channels": 0}, ["a", "b", "c"], [[0, 0, 0]] * 3

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 import torch
 
-from densekd.build import build
+from densekd.builders.build import build
 from densekd.data.sampler import Draw
 from densekd.data.segmentation import as_batch
+from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
 from densekd.evaluation import evaluate
 from densekd.models.fpn import fpn
-from densekd.models.mapped import ClassMerge, Mapped
+from densekd.models.mapped import ClassMerge, RemapClasses
 from densekd.models.package import PackageConfig, save_package
 from densekd.recipe import parse_recipe
-from densekd.taps import Taps
 
 OPTIONS = {"backbone": "resnet18_025", "channels": 16}
 LOGITS = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
@@ -38,7 +38,7 @@ def test_a_class_may_be_left_out() -> None:
 
 def test_taps_are_the_models_own_but_for_the_logits() -> None:
     model = fpn(5, **OPTIONS).eval()
-    mapped = Mapped(model, [[1], [0, 2]])
+    mapped = RemapClasses(model, [[1], [0, 2]])
     images = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         output, read = Taps(mapped, ["logits", "features.1", "pre_logits"])(images)

@@ -8,12 +8,12 @@ import torch
 from golden_models import FOLDER, Rules, fill, published_state, read_json, renamed, stored, to_ours
 from torch import Tensor, nn
 
+from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
 from densekd.models.blocks import JoinedConv2d
 from densekd.models.dilated import pspnet
 from densekd.models.segmentor import Segmentor
-from densekd.taps import Taps
-from densekd.tasks import enlarge
+from densekd.tasks import upsample
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "mmseg_pspnet_r18-d8": {"family": "mmseg", "backbone": "resnet18"},
@@ -159,9 +159,9 @@ def test_geometry(name: str) -> None:
 def test_convention(name: str) -> None:
     model, facts = build(name), read_json(name, "facts.json")
     convention = facts["input_convention"]
-    assert model.normalise.order == convention["channel_order"][:3].lower()
-    assert (255 * model.normalise.mean).flatten().tolist() == pytest.approx(convention["mean"])
-    assert (255 / model.normalise.scale).flatten().tolist() == pytest.approx(convention["std"])
+    assert model.normalize.order == convention["channel_order"][:3].lower()
+    assert (255 * model.normalize.mean).flatten().tolist() == pytest.approx(convention["mean"])
+    assert (255 / model.normalize.scale).flatten().tolist() == pytest.approx(convention["std"])
     assert model.align_corners is (str(facts["align_corners"]) == "True")
 
 
@@ -172,7 +172,7 @@ def test_outputs_equal_the_originals(name: str) -> None:
     weights = our_weights(name)
     assert {key for key in own ^ set(weights) if not key.endswith("num_batches_tracked")} == set()
     model.load_state_dict(weights, strict=False)
-    model.normalise = nn.Identity()  # type: ignore[assignment]
+    model.normalize = nn.Identity()  # type: ignore[assignment]
     images = expected.pop("input")
     full = expected.pop("out.logits_full_sub")
     paths = {key: renamed(key, TAPS) for key in expected}
@@ -180,7 +180,7 @@ def test_outputs_equal_the_originals(name: str) -> None:
         logits, read = Taps(model, paths.values())(images)
     for key, path in paths.items():
         close(read[path][:, :: facts["channel_stride"].get(key, 1)], expected[key])
-    close(enlarge(model, logits, images.shape[-2:])[:, :, 3::16, 5::16], full)
+    close(upsample(model, logits, images.shape[-2:])[:, :, 3::16, 5::16], full)
 
 
 def test_taps_of_every_family() -> None:

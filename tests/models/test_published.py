@@ -10,7 +10,7 @@ import torch
 from golden_models import published_state
 from torch import Tensor
 
-from densekd.build import build, build_teacher
+from densekd.builders.build import build, build_teacher
 from densekd.errors import UserError
 from densekd.models import MODELS
 from densekd.models.checkpoints.load import read_state
@@ -34,7 +34,7 @@ def test_three_missing_keys_are_named(state: dict[str, Tensor], tmp_path: Path) 
     with pytest.raises(UserError) as error:
         load_published(saved(state, tmp_path / "a.pth"))
     message = str(error.value)
-    assert "recognised as pspnet of mmsegmentation, but does not fit it; nothing was loaded" in message
+    assert "recognized as pspnet of mmsegmentation, but does not fit it; nothing was loaded" in message
     assert "missing 3: backbone.layer2.0.bn1.weight, head.bottleneck.1.bias, head.classifier.bias" in message
 
 
@@ -55,7 +55,7 @@ def test_a_missing_auxiliary_head_is_no_fault(state: dict[str, Tensor], tmp_path
     ids=["classifier", "detector", "transformer"],
 )
 def test_another_kind_of_network_is_not_recognised(keys: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not recognised; no known format has") as error:
+    with pytest.raises(UserError, match="not recognized; no known format has") as error:
         load_published(saved({key: torch.zeros(1) for key in keys}, tmp_path / "a.pth"))
     assert keys[0] in str(error.value)
 

@@ -10,7 +10,7 @@ _PIXEL = 1 - 1e-3
 
 
 class Annotations(NamedTuple):
-    """The boxes of one image at its original size: all of them, as scorers want; what is learnt :func:`learnt` says.
+    """The boxes of one image at its original size, all of them: scorers want them so; see :func:`training_boxes`.
 
     Shape:
         boxes: float32 ``[N, 4]``, corners x1, y1, x2, y2 in pixels; labels: int64 ``[N]``; crowd: bool ``[N]``, groups
@@ -62,7 +62,7 @@ def learnable(truth: Annotations, size: tuple[int, int]) -> np.ndarray:
     return keep
 
 
-def learnt(truth: Annotations, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def training_boxes(truth: Annotations, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return what is learnt of an image: boxes float32 ``[N, 4]``, clipped to it, and labels int64 ``[N]``."""
     keep = learnable(truth, size)
     return clipped(truth.boxes[keep], size), truth.labels[keep]

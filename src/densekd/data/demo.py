@@ -8,9 +8,9 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
+from densekd.atomic import write_text
 from densekd.data.scene import IGNORE, NAMES, PALETTE, Bytes, make_scene
 from densekd.errors import UserError
-from densekd.files import write_text
 
 _VERSION = 1  # raise it when the pictures change: sets made before are then made again
 

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from densekd.data.annotations import Annotations, learnt
+from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
 from densekd.data.files import Classes, Source, read_image
 from densekd.data.sampler import Draw
@@ -40,7 +40,7 @@ class DetectionFiles:
     """The images of one split.
 
     Args:
-        classes: names and colours.
+        classes: names and colors.
         items: in the order of their numbers.
         categories: the number of each class in results files (COCO's category id).
     """
@@ -115,13 +115,13 @@ class DetectionTrainingSet(Dataset[DetectionSample]):
         """Return the number of images."""
         return len(self.files)
 
-    def __getitem__(self, draw: Draw) -> DetectionSample:
+    def __getitem__(self, random_sample: Draw) -> DetectionSample:
         """Return the augmented sample for one draw."""
-        image, boxes, labels = self.cache.get(draw.image, self._decode)
+        image, boxes, labels = self.cache.get(random_sample.image, self._decode)
         size = (image.shape[-2], image.shape[-1])
         framed = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix(self.seed, draw.number))
+            torch.manual_seed(mix(self.seed, random_sample.number))
             image, truth = self.augment(tv_tensors.Image(image), {"boxes": framed, "labels": labels})
         boxes, labels = truth["boxes"].as_subclass(Tensor), truth["labels"]
         return DetectionSample(image.as_subclass(Tensor).contiguous(), boxes.contiguous(), labels)
@@ -129,7 +129,7 @@ class DetectionTrainingSet(Dataset[DetectionSample]):
     def _decode(self, index: int) -> DetectionSample:
         item = self.files.items[index]
         image = to_detector_input(self.files.image(index), self.resize)
-        boxes, labels = (torch.from_numpy(x) for x in learnt(item.truth, item.size))
+        boxes, labels = (torch.from_numpy(x) for x in training_boxes(item.truth, item.size))
         (height, width), (H, W) = item.size, image.shape[-2:]
         return DetectionSample(image, boxes * torch.tensor([W / width, H / height] * 2), labels)
 
@@ -195,7 +195,7 @@ def to_detector_input(image: np.ndarray, resize: Limits | None) -> Tensor:
 
 
 def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Pad images ``[3, H, W]`` at the bottom and right with the mean colour to one size, a multiple of 32.
+    """Pad images ``[3, H, W]`` at the bottom and right with the mean color to one size, a multiple of 32.
 
     Returns:
         uint8 ``[B, 3, H, W]``, and the sizes before: int64 ``[B, 2]``.

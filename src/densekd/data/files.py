@@ -23,7 +23,7 @@ class Classes:
 
     Args:
         names: C class names; label c means names[c].
-        palette: C RGB colours, 0..255.
+        palette: C RGB colors, 0..255.
         ignore_index: the label of void pixels, which are neither learned nor scored.
         submission: what the benchmark's server wants for each class, where that is not the class number.
     """

@@ -63,12 +63,12 @@ def _parse_classes(content: dict[str, Any]) -> Classes:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"the name '{twice}' is there twice")
-    palette = tuple((int(r), int(g), int(b)) for r, g, b in content.get("palette", distinct_colours(len(names))))
+    palette = tuple((int(r), int(g), int(b)) for r, g, b in content.get("palette", distinct_colors(len(names))))
     if len(palette) != len(names):
-        raise ValueError(f"there are {len(names)} names but {len(palette)} colours")
-    for colour in palette:
-        if not all(0 <= value <= 255 for value in colour):
-            raise ValueError(f"the colour {colour} must lie in 0..255")
+        raise ValueError(f"there are {len(names)} names but {len(palette)} colors")
+    for color in palette:
+        if not all(0 <= value <= 255 for value in color):
+            raise ValueError(f"the color {color} must lie in 0..255")
     ignore_index = int(content.get("ignore_index", 255))
     if ignore_index in range(len(names)) or ignore_index not in range(256):
         raise ValueError(f"ignore_index {ignore_index} must lie in 0..255 and be no class")
@@ -79,7 +79,7 @@ def _parse_classes(content: dict[str, Any]) -> Classes:
 
 
 def distinct_classes(names: Sequence[str], source: Path) -> Classes:
-    """Return classes of these names, each in a colour of its own.
+    """Return classes of these names, each in a color of its own.
 
     Args:
         names: of the C classes.
@@ -91,10 +91,10 @@ def distinct_classes(names: Sequence[str], source: Path) -> Classes:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{source}: two classes are named '{twice}'; rename one, or remove the one that is not used.")
-    return Classes(tuple(names), tuple(distinct_colours(len(names))))
+    return Classes(tuple(names), tuple(distinct_colors(len(names))))
 
 
-def distinct_colours(count: int) -> list[tuple[int, int, int]]:
-    """Return ``count`` RGB colours that differ in hue, then in brightness."""
-    colours = (colorsys.hsv_to_rgb(k * 0.618 % 1, 0.75 - 0.25 * (k % 2), 0.95 - 0.25 * (k % 3)) for k in range(count))
-    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
+def distinct_colors(count: int) -> list[tuple[int, int, int]]:
+    """Return ``count`` RGB colors that differ in hue, then in brightness."""
+    colors = (colorsys.hsv_to_rgb(k * 0.618 % 1, 0.75 - 0.25 * (k % 2), 0.95 - 0.25 * (k % 3)) for k in range(count))
+    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colors]

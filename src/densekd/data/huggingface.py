@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from densekd.data.files import Item, SegmentationFiles
 from densekd.data.folder import read_classes
 from densekd.errors import UserError
-from densekd.lookup import optional_import
+from densekd.registry import optional_import
 
 _IMAGES = ("image", "img", "pixel_values")
 _LABELS = ("label", "labels", "annotation", "mask", "segmentation", "semantic_segmentation", "segmentation_mask")

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from densekd.atomic import atomic
 from densekd.data.files import find, first_folder
 from densekd.errors import UserError
-from densekd.files import atomic
 
 _POLYGONS = "_polygons.json"
 
@@ -80,9 +80,9 @@ PREPARE: dict[str, Callable[[Path, int], int]] = {
 
 
 def _draw_polygons(source: Path, target: Path) -> None:
-    draw = importlib.import_module("cityscapesscripts.preparation.json2labelImg").json2labelImg
+    random_sample = importlib.import_module("cityscapesscripts.preparation.json2labelImg").json2labelImg
     with atomic(target) as temporary:
-        draw(str(source), str(temporary), "trainIds")
+        random_sample(str(source), str(temporary), "trainIds")
 
 
 def _convert_mat(source: Path, target: Path) -> None:

@@ -1,6 +1,6 @@
 """Synthetic street scenes, made on the spot: small enough for a laptop, hard enough to tell a teacher from a student.
 
-A scene is a street in metres, seen by a pinhole camera. Colour alone decides little on purpose: bollards, trunks and
+A scene is a street in metres, seen by a pinhole camera. Color alone decides little on purpose: bollards, trunks and
 trousers share their greys, signs share theirs with shop fronts, cars and coats. Shape, place and texture decide.
 """
 
@@ -54,7 +54,7 @@ def make_scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Bytes, 
 
 
 class _Scene:
-    """A canvas of paint numbers: each paint has a class and a colour, and later paints lie in front."""
+    """A canvas of paint numbers: each paint has a class and a color, and later paints lie in front."""
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int]) -> None:
         self.rng = rng
@@ -68,15 +68,15 @@ class _Scene:
         self.kerb = rng.uniform(2.5, 4.0)
         self.wall = self.kerb + rng.uniform(2.5, 5.5)
         self.kinds: list[int] = []
-        self.colours: list[Floats] = []
+        self.colors: list[Floats] = []
         self.canvas = Image.new("I", (width * _SCALE, height * _SCALE))
-        self.draw = ImageDraw.Draw(self.canvas)
+        self.random_sample = ImageDraw.Draw(self.canvas)
 
-    def paint(self, name: str, colour: Floats, z: float) -> int:
+    def paint(self, name: str, color: Floats, z: float) -> int:
         """Mix a paint for things ``z`` metres away; far ones fade into the haze."""
         clear = float(np.exp(-z / self.sight))
         self.kinds.append(NAMES.index(name))
-        self.colours.append(colour * clear + self.haze * (1.0 - clear))
+        self.colors.append(color * clear + self.haze * (1.0 - clear))
         return len(self.kinds) - 1
 
     def project(self, x: float, y: float, z: float) -> tuple[float, float]:
@@ -85,7 +85,7 @@ class _Scene:
 
     def surface(self, paint: int, corners: Sequence[tuple[float, float, float]]) -> None:
         """Fill a polygon in space."""
-        self.draw.polygon([self.project(*corner) for corner in corners], fill=paint)
+        self.random_sample.polygon([self.project(*corner) for corner in corners], fill=paint)
 
     def floor(self, paint: int, x: Span, z: Span) -> None:
         """Fill a rectangle on the ground."""
@@ -105,16 +105,16 @@ class _Scene:
         self.flat(paint, spot, [(left, bottom), (right, bottom), (right, top), (left, top)])
 
     def oval(self, paint: int, spot: Spot, place: tuple[float, float, float, float]) -> None:
-        """Fill an oval ``(centre x, centre y, half width, half height)``."""
+        """Fill an oval ``(center x, center y, half width, half height)``."""
         x, y, across, up = place
         left, top = self.project(spot[0] + x - across, y + up, spot[1])
         right, bottom = self.project(spot[0] + x + across, y - up, spot[1])
-        self.draw.ellipse((left, top, right, bottom), fill=paint)
+        self.random_sample.ellipse((left, top, right, bottom), fill=paint)
 
     def line(self, paint: int, spot: Spot, ends: tuple[float, float, float, float]) -> None:
         """Draw a tube of a bicycle, never so thin that it vanishes."""
         start, end = (self.project(spot[0] + ends[k], ends[k + 1], spot[1]) for k in (0, 2))
-        self.draw.line((*start, *end), fill=paint, width=max(2, round(0.07 * self.unit / spot[1])))
+        self.random_sample.line((*start, *end), fill=paint, width=max(2, round(0.07 * self.unit / spot[1])))
 
 
 def _grey(rng: np.random.Generator, low: float = 0.12, high: float = 0.8) -> Floats:
@@ -122,7 +122,7 @@ def _grey(rng: np.random.Generator, low: float = 0.12, high: float = 0.8) -> Flo
 
 
 def _vivid(rng: np.random.Generator) -> Floats:
-    """Any colour: what signs, cars, coats and shop fronts are painted with."""
+    """Any color: what signs, cars, coats and shop fronts are painted with."""
     hue = rng.uniform(0.0, 3.0) - np.arange(3)
     wheel = np.clip(2.0 - 2.0 * np.minimum(np.abs(hue), 3.0 - np.abs(hue)), 0.0, 1.0)
     return np.asarray(rng.uniform(0.35, 0.95) * (1.0 - rng.uniform(0.3, 0.95) * (1.0 - wheel)))
@@ -174,17 +174,17 @@ def _house(scene: _Scene, x: float, reach: Span) -> None:
     """A front along the street with windows and perhaps a shop, and the gable that faces the camera."""
     rng, (near, far) = scene.rng, reach
     middle = (near + far) / 2
-    colour = _any(rng) * 0.4 + _grey(rng, 0.2, 0.7) * 0.6
+    color = _any(rng) * 0.4 + _grey(rng, 0.2, 0.7) * 0.6
     tall = rng.uniform(4.0, 14.0)
-    gable = scene.paint("building", colour * rng.uniform(0.7, 1.0), near)
+    gable = scene.paint("building", color * rng.uniform(0.7, 1.0), near)
     scene.box(gable, (x, near), (0.0, 0.0, float(np.sign(x)) * 30.0, tall))
-    scene.front(scene.paint("building", colour, middle), x, (0.0, tall), reach)
+    scene.front(scene.paint("building", color, middle), x, (0.0, tall), reach)
     glass = [scene.paint("building", _any(rng) * rng.uniform(0.3, 1.0), middle) for _ in range(2)]
     step = rng.uniform(1.8, 3.2)
     for y in np.arange(rng.uniform(0.6, 3.2), tall - 1.4, 2.8):
         for z in np.arange(near + 0.5, far - 1.0, step):
             scene.front(glass[int(rng.integers(2))], x, (y, y + 1.3), (z, z + 1.0))
-    if rng.random() < 0.6:  # a shop front: the colours of a sign, the place of a wall
+    if rng.random() < 0.6:  # a shop front: the colors of a sign, the place of a wall
         board = scene.paint("building", _vivid(rng), middle)
         low, start = rng.uniform(1.8, 2.6), near + rng.uniform(0.0, (far - near) / 2)
         scene.front(board, x, (low, low + 0.9), (start, start + (far - near) / 3))
@@ -242,11 +242,11 @@ def _post(scene: _Scene, spot: Spot) -> None:
 
 
 def _plate(scene: _Scene, spot: Spot, y: float) -> None:
-    """A sign of any shape: a rim in one colour and a face in another."""
+    """A sign of any shape: a rim in one color and a face in another."""
     rng, size = scene.rng, scene.rng.uniform(0.45, 0.75)
     shape = int(rng.integers(3))
-    for colour, half in ((_vivid(rng), size), (_grey(rng, 0.75, 0.95), size * 0.6)):
-        face = scene.paint("sign", colour, spot[1])
+    for color, half in ((_vivid(rng), size), (_grey(rng, 0.75, 0.95), size * 0.6)):
+        face = scene.paint("sign", color, spot[1])
         if shape == 0:
             scene.oval(face, spot, (0.0, y, half, half))
         elif shape == 1:
@@ -321,7 +321,7 @@ def _photograph(scene: _Scene) -> tuple[Bytes, Bytes]:
     labels = kinds[np.sort(samples)[..., 2]]  # the thing in front wins a tie, or thin poles would be broken lines
     seen = np.sort(kinds[samples])
     labels[(np.diff(seen) != 0).sum(-1) >= 2] = IGNORE  # three classes in one pixel
-    image = np.stack(scene.colours)[samples].mean(2)
+    image = np.stack(scene.colors)[samples].mean(2)
     texture = _GRAIN[labels % IGNORE] * rng.standard_normal(scene.size)
     texture += _CLOUD[labels % IGNORE] * _clouds(rng, scene.size, 3)
     light = rng.uniform(0.65, 1.15) * np.exp(rng.uniform(0.03, 0.15) * _clouds(rng, scene.size, max(height // 3, 3)))

@@ -54,11 +54,11 @@ class TrainingSet(Dataset[Sample]):
         """Return the number of images."""
         return len(self.files)
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, random_sample: Draw) -> Sample:
         """Return the augmented sample for one draw."""
-        image, label = self.cache.get(draw.image, self._decode)
+        image, label = self.cache.get(random_sample.image, self._decode)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix(self.seed, draw.number))
+            torch.manual_seed(mix(self.seed, random_sample.number))
             image, label = self.augment(tv_tensors.Image(image), tv_tensors.Mask(label))
         return Sample(image.as_subclass(Tensor).contiguous(), label.as_subclass(Tensor).contiguous())
 

@@ -18,9 +18,9 @@ from typing import Any, Literal, NamedTuple
 import fsspec
 from PIL import Image
 
+from densekd.atomic import atomic, write_text
 from densekd.data.files import Classes, Item, SegmentationFiles, Source, read_image
 from densekd.errors import UserError
-from densekd.files import atomic, write_text
 
 Images = Literal["as-is", "uncompressed"]
 

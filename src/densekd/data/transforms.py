@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-# ImageNet's mean colour: padding that normalises to about zero in every family.
+# ImageNet's mean color: padding that normalizes to about zero in every family.
 MEAN_COLOUR = (124, 116, 104)
 
 
@@ -20,7 +20,7 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
 
     The same pixels as resizing the whole picture (bilinear with antialiasing; labels nearest) and cropping: Pillow
     samples the crop's own region. A crop is redrawn, up to ten times, while one class fills it (mmsegmentation's
-    ``cat_max_ratio``). Smaller pictures are padded at the bottom and right: images with the mean colour, labels with
+    ``cat_max_ratio``). Smaller pictures are padded at the bottom and right: images with the mean color, labels with
     ``ignore_index``.
 
     Args:
@@ -159,8 +159,8 @@ def photometric_distortion() -> v2.Transform:
         return v2.RandomApply([transform], p=0.5)
 
     contrast = sometimes(v2.ColorJitter(contrast=(0.5, 1.5)))
-    colour = [sometimes(v2.ColorJitter(saturation=(0.5, 1.5))), sometimes(v2.ColorJitter(hue=(-0.05, 0.05)))]
-    orders = [v2.Compose([contrast, *colour]), v2.Compose([*colour, contrast])]
+    color = [sometimes(v2.ColorJitter(saturation=(0.5, 1.5))), sometimes(v2.ColorJitter(hue=(-0.05, 0.05)))]
+    orders = [v2.Compose([contrast, *color]), v2.Compose([*color, contrast])]
     return v2.Compose([sometimes(RandomBrightness(32)), v2.RandomChoice(orders)])
 
 

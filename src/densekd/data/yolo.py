@@ -23,7 +23,7 @@ def yolo(root: Path, split: str) -> DetectionFiles:
     Layout: ``data.yaml`` (or any one ``.yaml``) with ``names``, a list or a mapping from number to name, and for each
     split a folder of images, a ``.txt`` that lists images, or a list of these, relative to ``path`` or to the file. The
     boxes of ``.../images/x.jpg`` are in ``.../labels/x.txt`` (without a folder ``images``: beside it), one in a line:
-    class, then centre x, centre y, width and height between 0 and 1. An image without a file has no boxes.
+    class, then center x, center y, width and height between 0 and 1. An image without a file has no boxes.
 
     Args:
         root: the folder that holds it, or the file itself.
@@ -123,7 +123,7 @@ def _label(image: Path) -> Path:
 def _numbers(words: Iterable[str], classes: int) -> list[float]:
     numbers = [float(word) for word in words]
     if len(numbers) != 5:
-        raise ValueError("expected a class and the box's centre x, centre y, width and height")
+        raise ValueError("expected a class and the box's center x, center y, width and height")
     if numbers[0] not in range(classes):
         raise ValueError(f"the class must be 0 to {classes - 1}")
     if not all(math.isfinite(value) and -_SLACK <= value <= 1 + _SLACK for value in numbers[1:]):

@@ -1,6 +1,6 @@
 """Scores and pictures of finished models."""
 
-from densekd.evaluation.by_task import agreement, evaluate, predict_folder, predictor, sample_pictures, thinned
+from densekd.evaluation.by_task import agreement, evaluate, predict_folder, predictor, sample_pictures, subset
 from densekd.evaluation.from_file import evaluate_path, open_predictor
 from densekd.evaluation.predict import Predictor
 from densekd.evaluation.predict_boxes import BoxPredictor
@@ -19,6 +19,6 @@ __all__ = [
     "predictor",
     "sample_pictures",
     "scoring_of",
-    "thinned",
+    "subset",
     "write_submission",
 ]

@@ -6,23 +6,23 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from densekd.boxes import Detections
 from densekd.data.annotations import Annotations
 from densekd.data.files import Classes
+from densekd.ops.boxes import Detections
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-# Vermilion, blue and bluish green: the colours of Okabe and Ito that colour-blind eyes tell apart.
+# Vermilion, blue and bluish green: the colors of Okabe and Ito that color-blind eyes tell apart.
 FALSE, MISSED, RIGHT = (213, 94, 0), (0, 114, 178), (0, 158, 115)
 _OVERLAP = 0.5
 
 
 class Mark(NamedTuple):
-    """A box ``x1, y1, x2, y2`` in pixels, what is written at it, and its colour."""
+    """A box ``x1, y1, x2, y2`` in pixels, what is written at it, and its color."""
 
     box: Sequence[float]
     text: str
-    colour: Colour
+    color: Color
 
 
 def box_picture(image: np.ndarray, marks: Sequence[Mark]) -> Image.Image:
@@ -31,11 +31,11 @@ def box_picture(image: np.ndarray, marks: Sequence[Mark]) -> Image.Image:
     pencil = ImageDraw.Draw(picture)
     longest = max(picture.size)
     font, width = ImageFont.load_default(max(10, longest // 60)), max(2, longest // 320)
-    for box, text, colour in reversed(marks):
+    for box, text, color in reversed(marks):
         left, top, *end = (round(value) for value in box)
         right, bottom = (max(near, far - 1) for near, far in zip((left, top), end, strict=True))
-        pencil.rectangle((left, top, right, bottom), outline=colour, width=width)
-        _write(pencil, (left, top), text, colour, font)
+        pencil.rectangle((left, top, right, bottom), outline=color, width=width)
+        _write(pencil, (left, top), text, color, font)
     return picture
 
 
@@ -100,17 +100,17 @@ def _write(
     pencil: ImageDraw.ImageDraw,
     corner: tuple[int, int],
     text: str,
-    colour: Colour,
+    color: Color,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """Write above a box on its colour, or inside it where there is no room above."""
+    """Write above a box on its color, or inside it where there is no room above."""
     if not text:
         return
     left, top = max(0, corner[0]), corner[1]
     _, _, width, height = pencil.textbbox((0, 0), text, font=font)
     above = max(0, top - round(height) - 2)
-    pencil.rectangle((left, above, left + round(width) + 3, above + round(height) + 2), fill=colour)
-    red, green, blue = colour
+    pencil.rectangle((left, above, left + round(width) + 3, above + round(height) + 2), fill=color)
+    red, green, blue = color
     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
     pencil.text((left + 2, above), text, fill=(0, 0, 0) if bright else (255, 255, 255), font=font)
 

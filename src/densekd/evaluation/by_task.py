@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from densekd.build import Files
+from densekd.builders.build import Files
 from densekd.data.detection import DetectionFiles
 from densekd.data.segmentation import Resize
 from densekd.evaluation.detection import evaluate_boxes
@@ -27,7 +27,7 @@ def evaluate(model: nn.Module, files: Files, resize: Resize | None, scoring: Sco
     return evaluate_labels(model, files, resize, scoring)
 
 
-def thinned(files: Files, count: int) -> Files:
+def subset(files: Files, count: int) -> Files:
     """Return ``files`` with at most ``count`` images, evenly chosen."""
     items = files.items[:: max(1, len(files) // count)][:count]
     return replace(files, items=items)  # type: ignore[arg-type]

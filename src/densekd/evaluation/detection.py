@@ -9,13 +9,13 @@ import torch
 from rich.progress import track
 from torch import nn
 
-from densekd.boxes import Detections
+from densekd.atomic import write_text
 from densekd.data.detection import DetectionEvaluationSet, DetectionFiles, DetectionItem
 from densekd.data.loaders import evaluation_loader
 from densekd.data.transforms import Limits
 from densekd.evaluation.segmentation import device_of
-from densekd.files import write_text
 from densekd.metrics.boxes import corner_and_size
+from densekd.ops.boxes import Detections
 from densekd.tasks import Detection
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from densekd.build import Files, build_files, build_inference
+from densekd.builders.build import Files, build_files, build_inference
 from densekd.data.files import SegmentationFiles, pair_by_stem
 from densekd.data.folder import folder
 from densekd.errors import UserError
@@ -14,8 +14,8 @@ from densekd.evaluation.by_task import evaluate
 from densekd.evaluation.predict import Predictor
 from densekd.evaluation.predict_boxes import BoxPredictor
 from densekd.evaluation.segmentation import scoring_of
+from densekd.models.open import UNNAMED, classes_of, open_model
 from densekd.models.package import Package
-from densekd.opening import UNNAMED, classes_of, open_model
 from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
 
 

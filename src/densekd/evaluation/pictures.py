@@ -9,31 +9,31 @@ from densekd.data.files import Classes
 
 
 def colour_picture(label: np.ndarray, classes: Classes) -> Image.Image:
-    """Turn class numbers ``[H, W]`` into an indexed picture with the classes' colours; void is black.
+    """Turn class numbers ``[H, W]`` into an indexed picture with the classes' colors; void is black.
 
     The file's pixel values are the class numbers themselves, so the same PNG is a label and a picture.
     """
     height, width = label.shape
     indexed = Image.frombytes("P", (width, height), label.astype(np.uint8).tobytes())
-    colours = np.zeros((256, 3), dtype=np.uint8)
-    colours[: len(classes.palette)] = classes.palette
-    indexed.putpalette(colours.tobytes())
+    colors = np.zeros((256, 3), dtype=np.uint8)
+    colors[: len(classes.palette)] = classes.palette
+    indexed.putpalette(colors.tobytes())
     return indexed
 
 
 def overlay(image: np.ndarray, label: np.ndarray, classes: Classes) -> Image.Image:
-    """Blend the classes' colours over an RGB image ``[H, W, 3]``, half and half."""
+    """Blend the classes' colors over an RGB image ``[H, W, 3]``, half and half."""
     return Image.blend(Image.fromarray(image), colour_picture(label, classes).convert("RGB"), 0.5)
 
 
 def error_picture(image: np.ndarray, label: np.ndarray, truth: np.ndarray, classes: Classes) -> Image.Image:
-    """Show where a prediction is wrong: the wrongly given class in its colour, what is right in pale grey, void black.
+    """Show where a prediction is wrong: the wrongly given class in its color, what is right in pale grey, void black.
 
     Args:
         image: uint8 RGB ``[H, W, 3]``.
         label: predicted class numbers ``[H, W]``.
         truth: labels ``[H, W]``.
-        classes: for the colours and void.
+        classes: for the colors and void.
     """
     grey = image.mean(2, keepdims=True) * 0.25 + 175
     wrong = np.asarray(colour_picture(label, classes).convert("RGB"))
@@ -62,10 +62,10 @@ def confusion_picture(counts: np.ndarray, classes: Classes) -> str:
         parts.append(f'<text transform="translate({at + 3} {margin - 6}) rotate(-90)">{name}</text>')
     for row, column in np.argwhere(shares >= 0.0005):
         share, x, y = shares[row, column], margin + column * cell, margin + row * cell
-        colour = "#2a7f4f" if row == column else "#c0392b"
+        color = "#2a7f4f" if row == column else "#c0392b"
         title = f"{names[row]} taken for {names[column]}: {100 * share:.1f} %"
         parts.append(
-            f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" fill="{colour}" '
+            f'<rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" fill="{color}" '
             f'fill-opacity="{0.08 + 0.92 * share:.3f}"><title>{title}</title></rect>'
         )
     return "\n".join([*parts, "</svg>"])

@@ -10,12 +10,12 @@ from PIL import Image
 from rich.progress import track
 from torch import nn
 
+from densekd.atomic import atomic
 from densekd.data.files import IMAGE_SUFFIXES, Classes, SegmentationFiles, find, read_image
 from densekd.data.segmentation import Resize, to_model_input
 from densekd.errors import UserError
 from densekd.evaluation.pictures import colour_picture, error_picture, overlay
 from densekd.evaluation.segmentation import device_of
-from densekd.files import atomic
 from densekd.inference import WHOLE, Inference
 from densekd.tasks import Segmentation
 

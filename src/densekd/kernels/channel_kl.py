@@ -5,10 +5,11 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from densekd.kernels.attach_grad import attach_grad
 from densekd.kernels.choice import kernel
-from densekd.kernels.divergence import HELD, Divergence, computed_in, require_one_shape, slope_like, softmax_
+from densekd.kernels.divergence import Divergence, computed_in, require_one_shape, slope_like, softmax_
 from densekd.kernels.groups import SINGLE, Groups
-from densekd.kernels.slope import with_slope
+from densekd.ops.blocks import BLOCK_NUMEL
 
 # Channels from which on channels-last maps are read as they lie.
 _WIDE = 64
@@ -53,7 +54,7 @@ def channel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0, group
         value, slope = _fused(student, teacher, temperature, groups.size, groups.order)
         value = value.view(*value.shape, *[1] * (student.ndim - 2))
     # T meets the value, the smaller of the two: T KL has the derivative q - p.
-    parts = with_slope(value * temperature, student, slope).flatten(1) / temperature
+    parts = attach_grad(value * temperature, student, slope).flatten(1) / temperature
     return parts if groups.size == 1 else groups.gathered(parts, 0.0).sum(2)
 
 
@@ -62,7 +63,7 @@ def _fused(
     student: Tensor, teacher: Tensor, temperature: float, size: int, order: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return each channel's summand of the divergence ``[B, C]``, and ``q - p``."""
-    return lean(student, teacher, temperature, Groups(size, order))
+    return cpu_blocked(student, teacher, temperature, Groups(size, order))
 
 
 @_fused.register_fake
@@ -79,11 +80,11 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import channel_kl as chip
 
         if computed_in(student, teacher) == torch.float64:
-            return lean(student, teacher, temperature, Groups(size, order))
+            return cpu_blocked(student, teacher, temperature, Groups(size, order))
         return chip.channel_kl(student, teacher, temperature, Groups(size, order))
 
 
-def lean(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -> tuple[Tensor, Tensor]:
+def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -> tuple[Tensor, Tensor]:
     """Do it part by part, in plain operations on buffers that stay in the cache: channels, or rows of channels-last."""
     slope = slope_like(student)
     s, t, d = (x.flatten(2) for x in (student, teacher, slope))
@@ -91,7 +92,7 @@ def lean(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -
     if dim == 0:
         s, t, d = s.mT, t.mT, d.mT
     B, M, N = s.shape
-    n = max(1, HELD // max(N, 1))
+    n = max(1, BLOCK_NUMEL // max(N, 1))
     buffers = s.new_empty(3, min(n, M), N, dtype=computed_in(student, teacher))
     parts = [(b, slice(m, min(m + n, M))) for b in range(B) for m in range(0, M, n)]
     known = []

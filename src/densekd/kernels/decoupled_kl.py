@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densekd.kernels.slope import with_slope
+from densekd.kernels.attach_grad import attach_grad
 
 
 def decoupled_kl(
@@ -37,7 +37,7 @@ def decoupled_kl(
         shift = alpha * (odds_s.sigmoid() * (-odds_t).sigmoid() - (-odds_s).sigmoid() * odds_t.sigmoid())
         slope = log_s.exp_().mul_(beta - shift).sub_(p.mul_(beta)).scatter_(1, label, shift)
         value = (alpha * binary + beta * among) * temperature
-    return with_slope(value, student, slope).squeeze(1) / temperature
+    return attach_grad(value, student, slope).squeeze(1) / temperature
 
 
 def _against_others(x: Tensor, label: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from densekd.kernels.slope import with_slope
+from densekd.kernels.attach_grad import attach_grad
 
 
 def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     with torch.no_grad():
         difference = student - teacher
         half = torch.linalg.vector_norm(difference).square() / 2
-    return with_slope(half, student, difference) * 2
+    return attach_grad(half, student, difference) * 2
 
 
 def weighted_squared_distance(student: Tensor, teacher: Tensor, places: Tensor, channels: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def weighted_squared_distance(student: Tensor, teacher: Tensor, places: Tensor, 
         slope = difference * places[:, None]
         slope.mul_(channels[:, :, None, None])
         half = (slope.flatten() @ difference.flatten()) / 2
-    return with_slope(half, student, slope) * 2
+    return attach_grad(half, student, slope) * 2
 
 
 def euclidean_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def euclidean_distance(student: Tensor, teacher: Tensor) -> Tensor:
     with torch.no_grad():
         difference = student - teacher
         norm = torch.linalg.vector_norm(difference)
-    return with_slope(norm, student, difference.div_(norm.where(norm > 0, 1)))
+    return attach_grad(norm, student, difference.div_(norm.where(norm > 0, 1)))
 
 
 def absolute_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -51,4 +51,4 @@ def absolute_distance(student: Tensor, teacher: Tensor) -> Tensor:
     with torch.no_grad():
         difference = student - teacher
         total = difference.abs().sum()
-    return with_slope(total, student, difference.sign_())
+    return attach_grad(total, student, difference.sign_())

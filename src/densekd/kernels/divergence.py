@@ -5,9 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Numbers of one map that are worked on at a time: few enough to stay in a processor's cache.
-HELD = 1 << 17
-
 
 class Divergence(NamedTuple):
     """What is known of a part of two distributions.

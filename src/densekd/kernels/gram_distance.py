@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from densekd.kernels.slope import with_slope
+from densekd.kernels.attach_grad import attach_grad
 
 
 def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
             value = _energy(within) - 2 * _energy(across) + _energy(t @ t.mT)
             slope = torch.bmm(within, s).baddbmm_(across, t, alpha=-1)
         value = value.to(s.dtype)
-    return with_slope(value[:, None, None] / 4, student, slope).flatten() * 4
+    return attach_grad(value[:, None, None] / 4, student, slope).flatten() * 4
 
 
 def _energy(x: Tensor) -> Tensor:

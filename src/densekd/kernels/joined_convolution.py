@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.choice import kernel
-from densekd.kernels.interpolation import resize
+from densekd.ops.interpolation import resize
 
 
 def joined_convolution_reference(

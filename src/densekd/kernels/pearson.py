@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from densekd.kernels.once import once
+from densekd.ops.once_differentiable import once_differentiable
 
 _EPS = 1e-8
 
@@ -13,7 +13,7 @@ _EPS = 1e-8
 def pearson(student: Tensor, teacher: Tensor, *axes: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Correlate ``student`` with ``teacher`` along each set of axes.
 
-    ``sum(s t) / (|s| |t| + 1e-8)``, both without their means. Autograd would keep a centred copy of both maps for every
+    ``sum(s t) / (|s| |t| + 1e-8)``, both without their means. Autograd would keep a centered copy of both maps for each
     set; here the backward pass makes one map, the gradient. Peak memory beyond the inputs is half of both of them.
 
     Args:
@@ -43,7 +43,7 @@ class _Pearson(torch.autograd.Function):
         return tuple(moment[-1] for moment in moments)
 
     @staticmethod
-    @once
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         student, teacher, *moments = ctx.saved_tensors
         result = torch.zeros_like(student)
@@ -61,8 +61,8 @@ def _moments(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> tuple[T
     norm_s, norm_t = (
         (x - mean).square_().sum(dims, keepdim=True).sqrt() for x, mean in ((student, mean_s), (teacher, mean_t))
     )
-    centred = student - mean_s
-    # The centred student sums to zero up to rounding, which the teacher's mean would magnify.
-    offset = mean_t * centred.sum(dims, keepdim=True)
-    correlation: Tensor = (centred.mul_(teacher).sum(dims, keepdim=True) - offset) / (norm_s * norm_t + _EPS)
+    centered = student - mean_s
+    # The centered student sums to zero up to rounding, which the teacher's mean would magnify.
+    offset = mean_t * centered.sum(dims, keepdim=True)
+    correlation: Tensor = (centered.mul_(teacher).sum(dims, keepdim=True) - offset) / (norm_s * norm_t + _EPS)
     return mean_s, mean_t, norm_s, norm_t, correlation

@@ -6,9 +6,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from densekd.kernels.attach_grad import attach_grad
 from densekd.kernels.choice import kernel
-from densekd.kernels.divergence import HELD, computed_in, require_one_shape, slope_like, softmax_
-from densekd.kernels.slope import with_slope
+from densekd.kernels.divergence import computed_in, require_one_shape, slope_like, softmax_
+from densekd.ops.blocks import BLOCK_NUMEL
 
 
 def pixel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -41,13 +42,13 @@ def pixel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tens
     with torch.no_grad():
         value, slope = _fused(student, teacher, temperature)
     # T meets the value, the smaller of the two: T KL has the derivative q - p.
-    return with_slope(value.unsqueeze(1) * temperature, student, slope).squeeze(1) / temperature
+    return attach_grad(value.unsqueeze(1) * temperature, student, slope).squeeze(1) / temperature
 
 
 @torch.library.custom_op("densekd::pixel_kl", mutates_args=())
 def _fused(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Return the divergence at each position, and ``q - p``."""
-    return lean(student, teacher, temperature)
+    return cpu_blocked(student, teacher, temperature)
 
 
 @_fused.register_fake
@@ -63,16 +64,16 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import pixel_kl as chip
 
         if computed_in(student, teacher) == torch.float64 or student.shape[1] > chip.MOST:
-            return lean(student, teacher, temperature)
+            return cpu_blocked(student, teacher, temperature)
         return chip.pixel_kl(student, teacher, temperature)
 
 
-def lean(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Do it block of positions by block, in plain operations on buffers that stay in the cache."""
     slope = slope_like(student)
     s, t, d = (x.flatten(2) for x in (student, teacher, slope))
     B, C, N = s.shape
-    n = min(N, max(HELD // max(C, 1), 16))
+    n = min(N, max(BLOCK_NUMEL // max(C, 1), 16))
     value = s.new_empty(B, N, dtype=computed_in(student, teacher))
     # One buffer for each and each block: a slice of a wider one would not be contiguous.
     for b, first in product(range(B), range(0, N, n)):

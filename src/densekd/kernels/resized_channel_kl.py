@@ -5,16 +5,16 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from densekd.kernels.attach_grad import attach_grad
 from densekd.kernels.channel_kl import channel_kl_reference
 from densekd.kernels.choice import kernel
 from densekd.kernels.divergence import Divergence, computed_in, slope_like, softmax_
 from densekd.kernels.groups import SINGLE, Groups
-from densekd.kernels.interpolation import Adjoint, Enlargement, Rows, require_one_kind
-from densekd.kernels.slope import with_slope
+from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows, require_one_kind
 
 
 def resized_channel_kl_reference(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float = 1.0, groups: Groups = SINGLE
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float = 1.0, groups: Groups = SINGLE
 ) -> Tensor:
     """Compute :func:`resized_channel_kl` in plain operations."""
     require_one_kind(student, teacher)
@@ -23,7 +23,7 @@ def resized_channel_kl_reference(
 
 @kernel(resized_channel_kl_reference)
 def resized_channel_kl(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float = 1.0, groups: Groups = SINGLE
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float = 1.0, groups: Groups = SINGLE
 ) -> Tensor:
     """:func:`densekd.kernels.channel_kl` of bilinearly enlarged maps, without ever holding these.
 
@@ -46,7 +46,7 @@ def resized_channel_kl(
     require_one_kind(student, teacher)
     with torch.no_grad():
         value, slope = _fused(student, teacher, [*to.size], to.align_corners, temperature, groups.size, groups.order)
-    parts = with_slope(value[..., None, None] * temperature, student, slope).flatten(1) / temperature
+    parts = attach_grad(value[..., None, None] * temperature, student, slope).flatten(1) / temperature
     return parts if groups.size == 1 else groups.gathered(parts, 0.0).sum(2)
 
 
@@ -61,8 +61,8 @@ def _fused(
     order: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Return each channel's summand of the divergence ``[B, C]``, and ``q - p`` brought back to the student's size."""
-    to = Enlargement((size[0], size[1]), align_corners)
-    return lean(student, teacher, to, temperature, Groups(group_size, order))
+    to = Upsample((size[0], size[1]), align_corners)
+    return cpu_blocked(student, teacher, to, temperature, Groups(group_size, order))
 
 
 @_fused.register_fake
@@ -92,14 +92,14 @@ if find_spec("triton") is not None:
     ) -> tuple[Tensor, Tensor]:
         from densekd.kernels.triton import resized_channel_kl as chip
 
-        to = Enlargement((size[0], size[1]), align_corners)
+        to = Upsample((size[0], size[1]), align_corners)
         if computed_in(student, teacher) == torch.float64:
-            return lean(student, teacher, to, temperature, Groups(group_size, order))
+            return cpu_blocked(student, teacher, to, temperature, Groups(group_size, order))
         return chip.resized_channel_kl(student, teacher, to, temperature, Groups(group_size, order))
 
 
-def lean(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float, groups: Groups
+def cpu_blocked(
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float, groups: Groups
 ) -> tuple[Tensor, Tensor]:
     """Do it stripe by stripe, in plain operations on buffers that stay in the cache."""
     slope, dtype = slope_like(student), computed_in(student, teacher)
@@ -108,7 +108,7 @@ def lean(
     buffers = student.new_empty(3, max(map(len, to.stripes(C))), C, to.size[1], dtype=dtype)
     # Every row of every channel is a part of a distribution.
     for b, (s, t) in enumerate(zip(student, teacher, strict=True)):
-        rows = [Rows(x, to, 1 / temperature) for x in (s, t)]
+        rows = [UpsampledRows(x, to, 1 / temperature) for x in (s, t)]
         for stripe in to.stripes(C):
             q, p, scratch = buffers[:, : len(stripe)]
             rows[0].read(stripe, q), rows[1].read(stripe, p)
@@ -117,7 +117,7 @@ def lean(
     value, whole = groups.parts(parts.joined(1))
     shares = torch.stack([(x - y[:, None]).exp_() for x, y in zip(parts[1:], whole[1:], strict=True)])
     for b, (s, t, d) in enumerate(zip(student, teacher, slope, strict=True)):
-        rows, adjoint = [Rows(x, to, 1 / temperature) for x in (s, t)], Adjoint(d, to)
+        rows, adjoint = [UpsampledRows(x, to, 1 / temperature) for x in (s, t)], UpsampleBackward(d, to)
         for stripe in to.stripes(C):
             q, p = buffers[:2, : len(stripe)]
             for x, into, share in zip(rows, (q, p), shares[:, b, stripe.start : stripe.stop, :, None], strict=True):

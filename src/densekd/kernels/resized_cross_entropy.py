@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from densekd.kernels.attach_grad import attach_grad
 from densekd.kernels.choice import kernel
 from densekd.kernels.divergence import computed_in, slope_like
-from densekd.kernels.interpolation import Adjoint, Enlargement, Rows
-from densekd.kernels.slope import with_slope
+from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows
 
 
 def resized_cross_entropy_reference(
@@ -17,7 +17,7 @@ def resized_cross_entropy_reference(
 ) -> Tensor:
     """Compute :func:`resized_cross_entropy` in plain operations."""
     H, W = labels.shape[1:]
-    large = Enlargement((H, W), align_corners)(logits)
+    large = Upsample((H, W), align_corners)(logits)
     weight = weight if weight is None else weight.to(large.dtype)
     return F.cross_entropy(large, labels, weight, ignore_index=ignore_index, reduction="sum")
 
@@ -45,7 +45,7 @@ def resized_cross_entropy(
         return resized_cross_entropy_reference(logits, labels, weight, ignore_index, align_corners)
     with torch.no_grad():
         value, slope = _fused(logits, labels, weight, ignore_index, align_corners)
-    return with_slope(value, logits, slope)
+    return attach_grad(value, logits, slope)
 
 
 @torch.library.custom_op("densekd::resized_cross_entropy", mutates_args=())
@@ -53,7 +53,7 @@ def _fused(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
 ) -> tuple[Tensor, Tensor]:
     """Return the value and its derivative by the logits."""
-    return lean(logits, labels, weight, ignore_index, align_corners)
+    return cpu_blocked(logits, labels, weight, ignore_index, align_corners)
 
 
 @_fused.register_fake
@@ -72,23 +72,23 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import resized_cross_entropy as chip
 
         if computed_in(logits) == torch.float64 or logits.shape[1] > chip.MOST:
-            return lean(logits, labels, weight, ignore_index, align_corners)
+            return cpu_blocked(logits, labels, weight, ignore_index, align_corners)
         return chip.resized_cross_entropy(logits, labels, weight, ignore_index, align_corners)
 
 
-def lean(
+def cpu_blocked(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
 ) -> tuple[Tensor, Tensor]:
     """Do it stripe by stripe, in plain operations on buffers that stay in the cache."""
     slope, dtype = slope_like(logits), computed_in(logits)
     H, W = labels.shape[1:]
-    to = Enlargement((H, W), align_corners)
+    to = Upsample((H, W), align_corners)
     C = logits.shape[1]
     total = logits.new_zeros((), dtype=torch.float64)
     weight = torch.ones(C, dtype=dtype, device=logits.device) if weight is None else weight.to(dtype)
     buffer = logits.new_empty(max(map(len, to.stripes(C))), C, W, dtype=dtype)
     for x, d, truth in zip(logits, slope, labels, strict=True):
-        rows, adjoint = Rows(x, to), Adjoint(d, to)
+        rows, adjoint = UpsampledRows(x, to), UpsampleBackward(d, to)
         for stripe in to.stripes(C):
             label = truth[stripe.start : stripe.stop, None]
             kept = label != ignore_index

@@ -5,15 +5,15 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from densekd.kernels.attach_grad import attach_grad
 from densekd.kernels.choice import kernel
 from densekd.kernels.divergence import computed_in, slope_like, softmax_
-from densekd.kernels.interpolation import Adjoint, Enlargement, Rows, require_one_kind
 from densekd.kernels.pixel_kl import pixel_kl_reference
-from densekd.kernels.slope import with_slope
+from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows, require_one_kind
 
 
 def resized_pixel_kl_reference(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float = 1.0, weight: Tensor | None = None
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
     """Compute :func:`resized_pixel_kl` in plain operations."""
     require_one_kind(student, teacher)
@@ -23,7 +23,7 @@ def resized_pixel_kl_reference(
 
 @kernel(resized_pixel_kl_reference)
 def resized_pixel_kl(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float = 1.0, weight: Tensor | None = None
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
     """Weigh and sum :func:`densekd.kernels.pixel_kl` of bilinearly enlarged maps, without ever holding these.
 
@@ -46,7 +46,7 @@ def resized_pixel_kl(
     require_one_kind(student, teacher)
     with torch.no_grad():
         value, slope = _fused(student, teacher, [*to.size], to.align_corners, temperature, weight)
-    return with_slope(value * temperature, student, slope) / temperature
+    return attach_grad(value * temperature, student, slope) / temperature
 
 
 @torch.library.custom_op("densekd::resized_pixel_kl", mutates_args=())
@@ -54,7 +54,7 @@ def _fused(
     student: Tensor, teacher: Tensor, size: list[int], align_corners: bool, temperature: float, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return the value and ``q - p``, weighed and brought back to the student's size."""
-    return lean(student, teacher, Enlargement((size[0], size[1]), align_corners), temperature, weight)
+    return cpu_blocked(student, teacher, Upsample((size[0], size[1]), align_corners), temperature, weight)
 
 
 @_fused.register_fake
@@ -73,12 +73,12 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import resized_pixel_kl as chip
 
         if computed_in(student, teacher) == torch.float64 or student.shape[1] > chip.MOST:
-            return lean(student, teacher, Enlargement((size[0], size[1]), corners), temperature, weight)
-        return chip.resized_pixel_kl(student, teacher, Enlargement((size[0], size[1]), corners), temperature, weight)
+            return cpu_blocked(student, teacher, Upsample((size[0], size[1]), corners), temperature, weight)
+        return chip.resized_pixel_kl(student, teacher, Upsample((size[0], size[1]), corners), temperature, weight)
 
 
-def lean(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float, weight: Tensor | None
+def cpu_blocked(
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Do it stripe by stripe, in plain operations on buffers that stay in the cache."""
     slope, dtype = slope_like(student), computed_in(student, teacher)
@@ -86,7 +86,7 @@ def lean(
     total = student.new_zeros((), dtype=torch.float64)
     buffers = student.new_empty(3, max(map(len, to.stripes(C))), C, W, dtype=dtype)
     for b, (s, t, d) in enumerate(zip(student, teacher, slope, strict=True)):
-        rows, adjoint = [Rows(x, to, 1 / temperature) for x in (s, t)], Adjoint(d, to)
+        rows, adjoint = [UpsampledRows(x, to, 1 / temperature) for x in (s, t)], UpsampleBackward(d, to)
         for stripe in to.stripes(C):
             q, p, scratch = buffers[:, : len(stripe)]
             rows[0].read(stripe, q), rows[1].read(stripe, p)

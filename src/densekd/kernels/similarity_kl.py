@@ -5,8 +5,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from densekd.kernels.attach_grad import attach_grad
 from densekd.kernels.choice import kernel
-from densekd.kernels.slope import with_slope
 from densekd.kernels.softmax_kl import softmax_kl
 
 _HELD = 1 << 22  # similarities of one model that exist at a time
@@ -46,8 +46,8 @@ def similarity_kl(
         value, by_rows, by_bank = _fused(rows, bank, *teacher, weight, temperature, learns)
         if rows is bank and learns:
             by_rows, learns = by_rows.add_(by_bank), False
-    value = with_slope(value, rows, by_rows)
-    return with_slope(value, bank, by_bank) if learns else value
+    value = attach_grad(value, rows, by_rows)
+    return attach_grad(value, bank, by_bank) if learns else value
 
 
 @torch.library.custom_op("densekd::similarity_kl", mutates_args=())

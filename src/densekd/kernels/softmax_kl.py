@@ -8,8 +8,8 @@ float32: 1.5 in the forward pass, 0.5 between the two and, with the gradient, in
 import torch
 from torch import Tensor
 
+from densekd.kernels.attach_grad import attach_grad
 from densekd.kernels.divergence import require_one_shape
-from densekd.kernels.slope import with_slope
 
 
 def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
@@ -35,7 +35,7 @@ def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 
         log_student, log_teacher = (_log_softmax(x, dim, temperature) for x in (student, teacher))
         value, slope = _divergence(log_student, log_teacher, dim)
     # T meets the value, the smaller of the two: T KL has the derivative q - p.
-    return with_slope(value * temperature, student, slope).squeeze(dim) / temperature
+    return attach_grad(value * temperature, student, slope).squeeze(dim) / temperature
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
@@ -49,7 +49,7 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: 
         probability = _log_softmax(teacher, dim, temperature).exp_()
         value = -(probability * log_student).sum(dim, keepdim=True)
         slope = log_student.exp_().sub_(probability)
-    return with_slope(value * temperature, student, slope).squeeze(dim) / temperature
+    return attach_grad(value * temperature, student, slope).squeeze(dim) / temperature
 
 
 def _log_softmax(x: Tensor, dim: int, temperature: float) -> Tensor:

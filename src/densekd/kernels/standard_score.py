@@ -1,9 +1,9 @@
-"""Distance of two maps whose channels are standardised, with one map kept for the backward pass."""
+"""Distance of two maps whose channels are standardized, with one map kept for the backward pass."""
 
 import torch
 from torch import Tensor
 
-from densekd.kernels.slope import with_slope
+from densekd.kernels.attach_grad import attach_grad
 
 _EPS = 1e-6
 _DIMS = (0, 2, 3)
@@ -23,17 +23,17 @@ def standard_distance(student: Tensor, teacher: Tensor) -> Tensor:
         A scalar >= 0.
     """
     with torch.no_grad():
-        (score, std), (difference, _) = (_standardised(x) for x in (student, teacher))
+        (score, std), (difference, _) = (_standardized(x) for x in (student, teacher))
         difference.neg_().add_(score)
         value = torch.linalg.vector_norm(difference).square() / difference.numel()
         # The difference has mean 0 in every channel. What moves a score moves the deviation too, if there is one.
         values = score.numel() // score.shape[1]
         along = (difference * score).sum(_DIMS, keepdim=True) * (1 + _EPS / std) / max(values - 1, 1)
         slope = difference.addcmul_(score, along.where(std > 0, 0), value=-1).div_((std + _EPS) * (score.numel() / 2))
-    return with_slope(value, student, slope)
+    return attach_grad(value, student, slope)
 
 
-def _standardised(x: Tensor) -> tuple[Tensor, Tensor]:
+def _standardized(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the scores and the standard deviation of each channel."""
     score = x - x.mean(_DIMS, keepdim=True)
     values = x.numel() // x.shape[1]

@@ -16,9 +16,9 @@ from torch import nn
 from densekd.losses.adversarial import Adversarial
 from densekd.losses.at import AT
 from densekd.losses.cgd import CGD
-from densekd.losses.cirkd_channel import CIRKDChannel
-from densekd.losses.cirkd_memory import CIRKDMemory
-from densekd.losses.cirkd_minibatch import CIRKDMiniBatch
+from densekd.losses.cirkd.channel import CIRKDChannel
+from densekd.losses.cirkd.memory import CIRKDMemory
+from densekd.losses.cirkd.minibatch import CIRKDMiniBatch
 from densekd.losses.cwd import CWD
 from densekd.losses.dist import DIST
 from densekd.losses.dkd import DKD

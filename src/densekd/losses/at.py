@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels.slope import with_own_slope
-from densekd.losses.inputs import require_one_map, widen
+from densekd.kernels.attach_grad import attach_own_grad
+from densekd.losses.inputs import require_one_map, to_float32
 
 Attention = Literal["energy", "mean"]
 
@@ -22,7 +22,7 @@ class AT(nn.Module):
 
     Args:
         attention: ``energy`` is the formula above (CIRKD, MMRazor). ``mean`` takes ``a(x) = mean_C x`` as it is,
-            neither squared nor normalised: SegDistill, weight 1 on ``logits``, beside a term ``pixel`` of weight 1.
+            neither squared nor normalized: SegDistill, weight 1 on ``logits``, beside a term ``pixel`` of weight 1.
 
     Shape:
         student ``[B, C_s, H, W]``, teacher ``[B, C_t, H, W]``, any range; target: ignored. Returns a scalar >= 0.
@@ -45,14 +45,14 @@ class AT(nn.Module):
         """
         require_one_map(student, teacher)
         if self.attention == "mean":
-            return (widen(student).mean(1) - widen(teacher).mean(1)).square().mean()
+            return (to_float32(student).mean(1) - to_float32(teacher).mean(1)).square().mean()
         return (attention_map(student) - attention_map(teacher)).square().mean()
 
 
 def attention_map(x: Tensor) -> Tensor:
     """Return the mean square over the channels of ``[B, C, H, W]`` as ``[B, H W]`` of length one per image."""
-    x = widen(x)
+    x = to_float32(x)
     with torch.no_grad():
         half = x.square().sum(1, keepdim=True) / 2
     # Half a square has the value itself for a derivative: nothing is kept.
-    return F.normalize(with_own_slope(half, x).flatten(1) * (2 / x.shape[1]))
+    return F.normalize(attach_own_grad(half, x).flatten(1) * (2 / x.shape[1]))

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from densekd.kernels import Enlargement, Groups, channel_kl, pixel_kl, resized_channel_kl, resized_pixel_kl, softmax_kl
+from densekd.kernels import Groups, Upsample, channel_kl, pixel_kl, resized_channel_kl, resized_pixel_kl, softmax_kl
 from densekd.losses.inputs import require_one_shape
 
 Transform = Literal["channel", "pixel", "none"]
@@ -68,7 +68,7 @@ class CGD(nn.Module):
             return softmax_kl(student, teacher, 3, self.temperature).mean() * self.factor
         return channel_kl(student, teacher, self.temperature, self._groups(student)).mean() * self.factor
 
-    def resized(self, student: Tensor, teacher: Tensor, to: Enlargement, target: Tensor | None = None) -> Tensor:
+    def resized(self, student: Tensor, teacher: Tensor, to: Upsample, target: Tensor | None = None) -> Tensor:
         """Return the loss of the enlarged maps, which but with ``transform: none`` are never held."""
         if self.transform == "none":
             return self.forward(to(student), to(teacher), target)

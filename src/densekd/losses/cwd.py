@@ -4,11 +4,11 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from densekd.kernels import Enlargement, channel_kl, pixel_kl, resized_channel_kl, resized_pixel_kl
+from densekd.kernels import Upsample, channel_kl, pixel_kl, resized_channel_kl, resized_pixel_kl
 from densekd.kernels.distance import squared_distance
-from densekd.losses.inputs import require_one_shape, widen
+from densekd.losses.inputs import require_one_shape, to_float32
 
-Normalise = Literal["channel", "spatial", "channel_mean", "none"]
+Normalize = Literal["channel", "spatial", "channel_mean", "none"]
 Divergence = Literal["kl", "mse"]
 
 
@@ -23,9 +23,9 @@ class CWD(nn.Module):
 
     Args:
         temperature: T > 0.
-        normalise: ``channel`` (the paper), ``spatial`` (softmax over channels at each position, mean over positions),
+        normalize: ``channel`` (the paper), ``spatial`` (softmax over channels at each position, mean over positions),
             ``channel_mean`` (each channel's mean, no softmax) or ``none`` (raw values); the last two need ``mse``.
-        divergence: ``kl``, or ``mse``: squared error of the normalised values, which is taken at T = 1.
+        divergence: ``kl``, or ``mse``: squared error of the normalized values, which is taken at T = 1.
 
     Shape:
         student, teacher: ``[B, C, H, W]``, any range (logits or features); target: ignored. Returns a scalar >= 0.
@@ -35,18 +35,18 @@ class CWD(nn.Module):
     """
 
     def __init__(
-        self, temperature: float = 1.0, normalise: Normalise = "channel", divergence: Divergence = "kl"
+        self, temperature: float = 1.0, normalize: Normalize = "channel", divergence: Divergence = "kl"
     ) -> None:
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
-        for value, choices in ((normalise, get_args(Normalise)), (divergence, get_args(Divergence))):
+        for value, choices in ((normalize, get_args(Normalize)), (divergence, get_args(Divergence))):
             if value not in choices:
                 raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
-        if divergence == "kl" and normalise in ("channel_mean", "none"):
-            raise ValueError(f"KL needs distributions; normalise: {normalise} gives none. Use divergence: mse")
+        if divergence == "kl" and normalize in ("channel_mean", "none"):
+            raise ValueError(f"KL needs distributions; normalize: {normalize} gives none. Use divergence: mse")
         self.temperature = temperature if divergence == "kl" else 1.0
-        self.normalise = normalise
+        self.normalize = normalize
         self.divergence = divergence
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
@@ -57,27 +57,27 @@ class CWD(nn.Module):
         """
         require_one_shape(student, teacher)
         B, C, H, W = student.shape
-        distributions = B * C if self.normalise in ("channel", "channel_mean") else B * H * W
+        distributions = B * C if self.normalize in ("channel", "channel_mean") else B * H * W
         if self.divergence == "kl":
-            divergence = channel_kl if self.normalise == "channel" else pixel_kl
+            divergence = channel_kl if self.normalize == "channel" else pixel_kl
             return divergence(student, teacher, self.temperature).sum() * (self.temperature**2 / distributions)
         s, t = student.flatten(2), teacher.flatten(2)
-        return squared_distance(self._normalised(s), self._normalised(t)) / distributions
+        return squared_distance(self._normalized(s), self._normalized(t)) / distributions
 
-    def resized(self, student: Tensor, teacher: Tensor, to: Enlargement, target: Tensor | None = None) -> Tensor:
+    def resized(self, student: Tensor, teacher: Tensor, to: Upsample, target: Tensor | None = None) -> Tensor:
         """Return the loss of the enlarged maps, which with ``kl`` are never held."""
         if self.divergence != "kl":
             return self.forward(to(student), to(teacher), target)
-        divergence = resized_channel_kl if self.normalise == "channel" else resized_pixel_kl
+        divergence = resized_channel_kl if self.normalize == "channel" else resized_pixel_kl
         distributions = student.shape[0] * (
-            student.shape[1] if self.normalise == "channel" else to.size[0] * to.size[1]
+            student.shape[1] if self.normalize == "channel" else to.size[0] * to.size[1]
         )
         return divergence(student, teacher, to, self.temperature).sum() * (self.temperature**2 / distributions)
 
-    def _normalised(self, x: Tensor) -> Tensor:
-        x = widen(x)
-        if self.normalise == "channel":
+    def _normalized(self, x: Tensor) -> Tensor:
+        x = to_float32(x)
+        if self.normalize == "channel":
             return x.softmax(2)
-        if self.normalise == "spatial":
+        if self.normalize == "spatial":
             return x.softmax(1)
-        return x.mean(2) if self.normalise == "channel_mean" else x
+        return x.mean(2) if self.normalize == "channel_mean" else x

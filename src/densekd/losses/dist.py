@@ -5,10 +5,10 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from densekd.kernels.pearson import pearson
-from densekd.losses.inputs import require_one_shape, widen
+from densekd.losses.inputs import require_one_shape, to_float32
 
-Normalise = Literal["softmax", "none"]
-Rows = Literal["positions", "images"]
+Normalize = Literal["softmax", "none"]
+UpsampledRows = Literal["positions", "images"]
 
 
 class DIST(nn.Module):
@@ -16,7 +16,7 @@ class DIST(nn.Module):
 
     ``T^2 * (beta * inter + gamma * intra)``, ``inter`` = 1 - mean over positions of the correlation over classes,
     ``intra`` = 1 - mean over classes of the correlation over all positions of the batch; each correlation
-    ``sum(s t) / (|s| |t| + 1e-8)`` between centred ``softmax_C(student / T)`` and ``softmax_C(teacher / T)``.
+    ``sum(s t) / (|s| |t| + 1e-8)`` between centered ``softmax_C(student / T)`` and ``softmax_C(teacher / T)``.
 
     Tap: ``logits``. Weight: 1 with raw logits (HWD repository) or 2 with T = 1 (MMRazor, ImageNet), both with beta =
     gamma = 1. Cost: two softmax maps and two passes over them.
@@ -25,7 +25,7 @@ class DIST(nn.Module):
         temperature: T > 0; taken as 1 without softmax.
         beta: weight of the relation between classes.
         gamma: weight of the relation within a class.
-        normalise: ``softmax`` (the paper, MMRazor) or ``none`` (raw logits: the HWD repository).
+        normalize: ``softmax`` (the paper, MMRazor) or ``none`` (raw logits: the HWD repository).
         rows: what ``intra`` correlates over: ``positions`` of all images (the paper for segmentation) or ``images``
             alone, for each class and position (MMRazor given 4-D maps; means little).
 
@@ -42,25 +42,25 @@ class DIST(nn.Module):
         temperature: float = 1.0,
         beta: float = 1.0,
         gamma: float = 1.0,
-        normalise: Normalise = "softmax",
-        rows: Rows = "positions",
+        normalize: Normalize = "softmax",
+        rows: UpsampledRows = "positions",
     ) -> None:
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
-        for value, choices in ((normalise, get_args(Normalise)), (rows, get_args(Rows))):
+        for value, choices in ((normalize, get_args(Normalize)), (rows, get_args(UpsampledRows))):
             if value not in choices:
                 raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
-        self.temperature = temperature if normalise == "softmax" else 1.0
+        self.temperature = temperature if normalize == "softmax" else 1.0
         self.beta, self.gamma = beta, gamma
-        self.normalise = normalise
+        self.normalize = normalize
         self.rows = (0, 2, 3) if rows == "positions" else (0,)
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
-        s, t = widen(student), widen(teacher)
-        if self.normalise == "softmax":
+        s, t = to_float32(student), to_float32(teacher)
+        if self.normalize == "softmax":
             s, t = (s / self.temperature).softmax(1), (t / self.temperature).softmax(1)
         inter, intra = (1 - correlations.mean() for correlations in pearson(s, t, (1,), self.rows))
         return (self.beta * inter + self.gamma * intra) * self.temperature**2

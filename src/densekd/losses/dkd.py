@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from densekd.kernels.decoupled_kl import decoupled_kl
-from densekd.losses.inputs import labels_at, require_one_shape, widen
+from densekd.losses.inputs import labels_at, require_one_shape, to_float32
 
 Reduction = Literal["pixel", "sum"]
 
@@ -62,6 +62,6 @@ class DKD(nn.Module):
         labels = labels_at(target, student.shape[2:])
         kept = labels != self.ignore_index
         label = labels.where(kept, 0)[:, None]
-        divergence = decoupled_kl(widen(student), widen(teacher), label, self.weights, self.temperature)
+        divergence = decoupled_kl(to_float32(student), to_float32(teacher), label, self.weights, self.temperature)
         total = divergence.where(kept, 0).sum() * self.temperature**2
         return total / kept.sum().clamp(min=1) if self.reduction == "pixel" else total

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.losses.at import attention_map
-from densekd.losses.inputs import average_windows, require_one_shape, widen
+from densekd.losses.inputs import average_windows, require_one_shape, to_float32
 
 
 class PSD(nn.Module):
@@ -53,7 +53,7 @@ class CSD(nn.Module):
         return (self._similarities(student) - self._similarities(teacher)).square().mean()
 
     def _similarities(self, x: Tensor) -> Tensor:
-        places = (average_windows(widen(x), 2).flatten(2) / self.temperature).softmax(2)
+        places = (average_windows(to_float32(x), 2).flatten(2) / self.temperature).softmax(2)
         return places @ places.mT
 
 

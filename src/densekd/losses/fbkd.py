@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from densekd.kernels.distance import euclidean_distance
-from densekd.kernels.precision import call_in_precision as call
-from densekd.losses.inputs import require_channels, widen
+from densekd.losses.inputs import require_channels, to_float32
 from densekd.losses.non_local import NonLocal
+from densekd.ops.precision import call_in_precision as call
 
 
 class View(NamedTuple):
@@ -67,12 +67,14 @@ class FBKD(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_channels(student, teacher, (self.feature.in_channels, self.feature.out_channels))
-        s, t = widen(student), widen(teacher)
+        s, t = to_float32(student), to_float32(teacher)
         channels, positions = call(self.channels, s.mean((2, 3))), call(self.positions, s.mean(1, keepdim=True))
         relation = call(self.relation, call(self.student_non_local, s))
-        learnt = View(_attention(s), channels, positions, relation, call(self.feature, s))
-        taught = View(_attention(t), t.mean((2, 3)), t.mean(1, keepdim=True), call(self.teacher_non_local, t), t)
-        return distance(learnt, taught, self.weights)
+        student_features = View(_attention(s), channels, positions, relation, call(self.feature, s))
+        teacher_features = View(
+            _attention(t), t.mean((2, 3)), t.mean(1, keepdim=True), call(self.teacher_non_local, t), t
+        )
+        return distance(student_features, teacher_features, self.weights)
 
 
 def distance(student: View, teacher: View, weights: Sequence[float]) -> Tensor:

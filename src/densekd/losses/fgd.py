@@ -5,11 +5,11 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from densekd.kernels.box_masks import box_masks, padded_extent
 from densekd.kernels.distance import squared_distance, weighted_squared_distance
-from densekd.kernels.precision import call_in_precision as call
 from densekd.losses.global_context import GlobalContext
-from densekd.losses.inputs import Boxes, require_boxes, require_channels, require_positive, widen
+from densekd.losses.inputs import Boxes, require_boxes, require_channels, require_positive, to_float32
+from densekd.ops.box_masks import box_masks, padded_extent
+from densekd.ops.precision import call_in_precision as call
 
 Extent = Literal["batch", "image"]
 
@@ -68,7 +68,7 @@ class FGD(nn.Module):
         """Return the loss as a scalar in at least float32."""
         require_channels(student, teacher, self.channels)
         labels = require_boxes(target, len(student))
-        s, t = call(self.align, widen(student)), widen(teacher)
+        s, t = call(self.align, to_float32(student)), to_float32(teacher)
         alpha, beta, gamma, scale = self.weights
         (places, channels), (looks, listens) = (self.attention(x) for x in (t, s))
         attention = (places - looks).abs().sum() + (channels - listens).abs().sum()

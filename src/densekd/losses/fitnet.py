@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.losses.inputs import require_one_shape, widen
+from densekd.losses.inputs import require_one_shape, to_float32
 
 
 class FitNet(nn.Module):
@@ -26,4 +26,4 @@ class FitNet(nn.Module):
             ValueError: shapes that differ.
         """
         require_one_shape(student, teacher)
-        return F.mse_loss(widen(student), widen(teacher))
+        return F.mse_loss(to_float32(student), to_float32(teacher))

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.kernels import channel_kl
-from densekd.kernels.weights import class_counts, growth, standardise
-from densekd.losses.inputs import labels_at, require_one_shape, widen
+from densekd.losses.inputs import labels_at, require_one_shape, to_float32
+from densekd.ops.class_weights import class_counts, geometric_weight, standardize
 
 Distance = Literal["mse", "l1", "smooth_l1", "kl"]
 Values = Literal["logits", "activations"]
@@ -24,7 +24,7 @@ class HWD(nn.Module):
 
     ``T^2 / (B C) * sum_{b,c} weight_{b,c} KL(softmax_HW(teacher / T) || softmax_HW(student / T))``, channel = class.
     ``weight = C softmax_c((1 - a^w) / (1 - a))`` (E) or ``C softmax_c(w / a)`` (T) has no gradient; ``w`` is a distance
-    summed over positions, over a power of 1 + the class's pixels, standardised over the image's classes, and shifted.
+    summed over positions, over a power of 1 + the class's pixels, standardized over the image's classes, and shifted.
 
     Tap: ``logits``. Weight: 3 with T = 4, fixed by the authors; their command has ``activations``, ``N`` and shift 1.
     Cost: that of CWD and one pass more for the distance.
@@ -70,7 +70,7 @@ class HWD(nn.Module):
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
         B, C, H, W = student.shape
-        s, t = (widen(x).flatten(2) for x in (student, teacher))
+        s, t = (to_float32(x).flatten(2) for x in (student, teacher))
         apart = None if self.distance == "kl" else self._distances(s, t)  # first: the divergence keeps a map
         divergence = channel_kl(s, t, self.temperature)
         w = divergence.detach() if apart is None else apart
@@ -78,8 +78,8 @@ class HWD(nn.Module):
             if target is None:
                 raise ValueError("a pixel_division needs labels")
             w = w / (1 + class_counts(labels_at(target, (H, W)), C)).to(w.dtype) ** self.power
-        w = w if self.shift is None else standardise(w) + self.shift
-        weight = C * (growth(w, self.parameter) if self.process == "E" else w / self.parameter).softmax(1)
+        w = w if self.shift is None else standardize(w) + self.shift
+        weight = C * (geometric_weight(w, self.parameter) if self.process == "E" else w / self.parameter).softmax(1)
         return (weight * divergence).sum() * (self.temperature**2 / (B * C))
 
     @torch.no_grad()

@@ -4,14 +4,14 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from densekd.kernels.centre_distance import centre_distance
-from densekd.losses.inputs import labels_at, require_one_map, widen
+from densekd.kernels.center_distance import center_distance
+from densekd.losses.inputs import labels_at, require_one_map, to_float32
 
 Mean = Literal["all", "labelled"]
 
 
 class IFVD(nn.Module):
-    """Match how every position differs from the centre of its class: squared error between cosine similarities.
+    """Match how every position differs from the center of its class: squared error between cosine similarities.
 
     ``1 / (B H W) * sum_p (cos(f_p, c_p)(student) - cos(f_p, c_p)(teacher))^2``; ``c_p`` is the mean of ``f`` over the
     positions of the same image that have the label of p. Labels are brought to the maps' size by nearest neighbour;
@@ -49,9 +49,9 @@ class IFVD(nn.Module):
         """
         require_one_map(student, teacher)
         if target is None:
-            raise ValueError("IFVD compares positions with the centre of their class and needs labels")
+            raise ValueError("IFVD compares positions with the center of their class and needs labels")
         labels = labels_at(target, student.shape[-2:]).flatten(1)
         labelled = (labels != self.ignore_index) & (labels >= 0) & (labels < self.num_classes)
-        s, t = (widen(x).flatten(2) for x in (student, teacher))
-        distance = centre_distance(s, t, labels.where(labelled, -1), self.num_classes)
+        s, t = (to_float32(x).flatten(2) for x in (student, teacher))
+        distance = center_distance(s, t, labels.where(labelled, -1), self.num_classes)
         return distance / (labels.numel() if self.mean == "all" else labelled.sum().clamp(min=1))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.divergence import require_one_shape as require_one_shape
-from densekd.kernels.precision import widen as widen
+from densekd.ops.precision import to_float32 as to_float32
 
 
 class Boxes(Protocol):

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from densekd.kernels.distance import absolute_distance
-from densekd.losses.inputs import require_one_shape, widen
+from densekd.losses.inputs import require_one_shape, to_float32
 
 Reduction = Literal["element", "sum"]
 
@@ -37,5 +37,5 @@ class L1(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
-        total = absolute_distance(widen(student), widen(teacher))
+        total = absolute_distance(to_float32(student), to_float32(teacher))
         return total / student.numel() if self.reduction == "element" else total

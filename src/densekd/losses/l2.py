@@ -5,10 +5,10 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from densekd.kernels.distance import euclidean_distance, squared_distance
-from densekd.kernels.unit import unit
-from densekd.losses.inputs import require_one_shape, widen
+from densekd.losses.inputs import require_one_shape, to_float32
+from densekd.ops.unit import unit
 
-Normalise = Literal["sample", "none"]
+Normalize = Literal["sample", "none"]
 Reduction = Literal["batch", "element", "distance"]
 
 
@@ -22,8 +22,8 @@ class L2(nn.Module):
     difference.
 
     Args:
-        normalise: ``sample`` divides every image's vector by its length (MMRazor's default), ``none`` takes it raw.
-        mult: length of the normalised vectors; without meaning for ``none``. MMRazor ships 1.
+        normalize: ``sample`` divides every image's vector by its length (MMRazor's default), ``none`` takes it raw.
+        mult: length of the normalized vectors; without meaning for ``none``. MMRazor ships 1.
         reduction: ``batch`` (sum / B), ``element`` (mean over everything, MMRazor's ``div_element``) or ``distance``
             (the square root of the sum over the whole batch, MMRazor's ``dist``).
 
@@ -35,15 +35,15 @@ class L2(nn.Module):
         ValueError: an unknown choice, a length that is not positive, or shapes that differ.
     """
 
-    def __init__(self, normalise: Normalise = "sample", mult: float = 1.0, reduction: Reduction = "batch") -> None:
+    def __init__(self, normalize: Normalize = "sample", mult: float = 1.0, reduction: Reduction = "batch") -> None:
         super().__init__()
-        for value, choices in ((normalise, get_args(Normalise)), (reduction, get_args(Reduction))):
+        for value, choices in ((normalize, get_args(Normalize)), (reduction, get_args(Reduction))):
             if value not in choices:
                 raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
         if mult <= 0:
             raise ValueError(f"mult must be positive, got {mult}")
-        self.normalise = normalise
-        self.mult = mult if normalise == "sample" else 1.0
+        self.normalize = normalize
+        self.mult = mult if normalize == "sample" else 1.0
         self.reduction = reduction
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
@@ -56,5 +56,5 @@ class L2(nn.Module):
         return squared_distance(s, t) * (self.mult**2 / divisor)
 
     def _vectors(self, x: Tensor) -> Tensor:
-        x = widen(x).flatten(1)
-        return unit(x, 1) if self.normalise == "sample" else x
+        x = to_float32(x).flatten(1)
+        return unit(x, 1) if self.normalize == "sample" else x

@@ -1,4 +1,4 @@
-"""LD: localisation distillation on distributions of distances (Zheng et al., CVPR 2022, arXiv 2102.12252)."""
+"""LD: localization distillation on distributions of distances (Zheng et al., CVPR 2022, arXiv 2102.12252)."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from densekd.kernels import pixel_kl
-from densekd.kernels.anchors import Anchors
-from densekd.kernels.atss import atss, near_misses
-from densekd.kernels.processes import mean_over_processes
-from densekd.losses.inputs import Boxes, require_boxes, require_one_shape, require_positive, widen
+from densekd.losses.inputs import Boxes, require_boxes, require_one_shape, require_positive, to_float32
+from densekd.ops.anchors import Anchors
+from densekd.ops.atss import atss, valuable_region
+from densekd.ops.processes import mean_over_processes
 
 Region = Literal["main", "valuable"]
 Divisor = Literal["images", "weights"]
@@ -83,6 +83,6 @@ class LD(nn.Module):
         per_level, anchors = [len(level) for level in levels], torch.cat(levels)
         images = [boxes.to(anchors) for boxes in target.boxes]
         if self.region == "valuable":
-            return torch.stack([near_misses(anchors, per_level, boxes, SHARE) for boxes in images]) / 4
+            return torch.stack([valuable_region(anchors, per_level, boxes, SHARE) for boxes in images]) / 4
         learns = torch.stack([atss(anchors, per_level, boxes) >= 0 for boxes in images])
-        return torch.cat([widen(x).sigmoid().amax(1).flatten(1) for x in cls], 1) * learns
+        return torch.cat([to_float32(x).sigmoid().amax(1).flatten(1) for x in cls], 1) * learns

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from densekd.kernels.distance import squared_distance
-from densekd.kernels.precision import call_in_precision
-from densekd.losses.inputs import require_channels, widen
+from densekd.losses.inputs import require_channels, to_float32
+from densekd.ops.precision import call_in_precision
 
 Mask = Literal["position", "channel"]
 
@@ -61,13 +61,13 @@ class MGD(nn.Module):
         """Return the loss as a scalar in at least float32."""
         require_channels(student, teacher, self.channels)
         B, C, H, W = teacher.shape
-        aligned = call_in_precision(self.align, widen(student))
+        aligned = call_in_precision(self.align, to_float32(student))
         size = (B, 1, H, W) if self.mask == "position" else (B, C, 1, 1)
-        kept = draw(size, aligned) <= 1 - self.masked
+        kept = random_sample(size, aligned) <= 1 - self.masked
         generated = call_in_precision(self.generation, aligned * kept)
-        return squared_distance(generated, widen(teacher)) / B
+        return squared_distance(generated, to_float32(teacher)) / B
 
 
-def draw(size: tuple[int, ...], like: Tensor) -> Tensor:
+def random_sample(size: tuple[int, ...], like: Tensor) -> Tensor:
     """Draw uniform numbers in [0, 1) on the device and in the precision of ``like``."""
     return torch.rand(size, device=like.device, dtype=like.dtype)

@@ -32,7 +32,7 @@ class NonLocal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the input plus what the other positions add."""
         B, _, H, W = x.shape
-        if B * H * W == 1:  # one value per channel has no spread to normalise by
+        if B * H * W == 1:  # one value per channel has no spread to normalize by
             return x
         window = (min(self.stride, H), min(self.stride, W))
         phi, g = (F.max_pool2d(layer(x), window).flatten(2) for layer in (self.phi, self.g))

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.kernels.gram_distance import gram_distance
-from densekd.kernels.unit import unit
-from densekd.losses.inputs import require_one_map, widen
+from densekd.losses.inputs import require_one_map, to_float32
+from densekd.ops.unit import unit
 
 
 class Pairwise(nn.Module):
@@ -46,7 +46,7 @@ class Pairwise(nn.Module):
         return gram_distance(s, t).mean() / s.shape[2] ** 2
 
     def _places(self, x: Tensor) -> Tensor:
-        x = widen(x)
+        x = to_float32(x)
         # The pooling of windows of one would copy the map and write down where everything came from.
         pooled = F.max_pool2d(x, self.granularity, ceil_mode=True) if self.granularity > 1 else x
         return unit(pooled.flatten(2), 1)

@@ -5,8 +5,8 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels import Enlargement, pixel_kl, resized_pixel_kl, soft_cross_entropy
-from densekd.losses.inputs import labels_at, require_one_shape, widen
+from densekd.kernels import Upsample, pixel_kl, resized_pixel_kl, soft_cross_entropy
+from densekd.losses.inputs import labels_at, require_one_shape, to_float32
 
 Divergence = Literal["kl", "soft_ce", "hard_ce"]
 Reduction = Literal["pixel", "element", "batch", "sum"]
@@ -68,7 +68,7 @@ class Pixel(nn.Module):
         kept, divisor = self._counted(student, (student.shape[2], student.shape[3]), target)
         return (divergence if kept is None else divergence.where(kept, 0)).sum() / divisor * self.factor
 
-    def resized(self, student: Tensor, teacher: Tensor, to: Enlargement, target: Tensor | None = None) -> Tensor:
+    def resized(self, student: Tensor, teacher: Tensor, to: Upsample, target: Tensor | None = None) -> Tensor:
         """Return the loss of the enlarged maps, which with ``kl`` are never held."""
         if self.divergence != "kl":
             return self.forward(to(student), to(teacher), target)
@@ -91,4 +91,4 @@ class Pixel(nn.Module):
         if self.divergence == "soft_ce":
             return soft_cross_entropy(student, teacher, 1, self.temperature)
         require_one_shape(student, teacher)
-        return F.cross_entropy(widen(student), teacher.argmax(1), reduction="none")
+        return F.cross_entropy(to_float32(student), teacher.argmax(1), reduction="none")

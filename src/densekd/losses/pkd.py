@@ -4,15 +4,15 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from densekd.kernels.interpolation import resize
 from densekd.kernels.standard_score import standard_distance
-from densekd.losses.inputs import require_one_shape, widen
+from densekd.losses.inputs import require_one_shape, to_float32
+from densekd.ops.interpolation import resize
 
 Resize = Literal["student", "teacher"]
 
 
 class PKD(nn.Module):
-    """Match features whose every channel is standardised over the batch: one minus their Pearson correlation.
+    """Match features whose every channel is standardized over the batch: one minus their Pearson correlation.
 
     ``1 / 2 * mean((n(student) - n(teacher))^2)`` with ``n(x) = (x - mean_c) / (std_c + 1e-6)``, mean and unbiased
     standard deviation of each channel over batch, height and width.
@@ -26,7 +26,7 @@ class PKD(nn.Module):
 
     Shape:
         student: ``[B, C, H, W]``; teacher: ``[B, C, H', W']``, any range; target: ignored. Returns a scalar >= 0.
-        A constant channel is standardised to zero.
+        A constant channel is standardized to zero.
 
     Raises:
         ValueError: an unknown choice, or batch sizes or channels that differ.
@@ -42,7 +42,7 @@ class PKD(nn.Module):
         """Return the loss as a scalar in at least float32."""
         if student.shape[:2] != teacher.shape[:2]:
             require_one_shape(student, teacher)
-        student, teacher = widen(student), widen(teacher)
+        student, teacher = to_float32(student), to_float32(teacher)
         if student.shape[2:] != teacher.shape[2:]:
             if self.resize == "student":
                 student = resize(student, teacher.shape[2:])

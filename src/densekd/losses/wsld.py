@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from densekd.kernels.softmax_kl import soft_cross_entropy
-from densekd.losses.inputs import labels_at, require_one_shape, widen
+from densekd.losses.inputs import labels_at, require_one_shape, to_float32
 
 
 class WSLD(nn.Module):
@@ -41,7 +41,7 @@ class WSLD(nn.Module):
             raise ValueError("wsld needs labels")
         labels = labels_at(target, student.shape[2:])
         kept = labels != self.ignore_index
-        student, teacher = widen(student), widen(teacher)
+        student, teacher = to_float32(student), to_float32(teacher)
         entropy = soft_cross_entropy(student, teacher, 1, self.temperature)
         labels = labels.where(kept, 0)[:, None]
         hard_student, hard_teacher = (_cross_entropy(x.detach(), labels) for x in (student, teacher))

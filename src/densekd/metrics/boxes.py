@@ -8,8 +8,8 @@ import numpy as np
 import torch.distributed as dist
 from torch import nn
 
-from densekd.boxes import Detections
-from densekd.lookup import optional_import
+from densekd.ops.boxes import Detections
+from densekd.registry import optional_import
 
 _AREAS = ("", "_small", "_medium", "_large")
 _MOST = (1, 10, 100)

@@ -1,6 +1,6 @@
 """Student and teacher architectures: ``MODELS`` maps a name to the function that builds it.
 
-Every model takes float RGB in [0, 1], ``[B, 3, H, W]``, normalises inside, and returns logits ``[B, C, h, w]`` at its
+Every model takes float RGB in [0, 1], ``[B, 3, H, W]``, normalizes inside, and returns logits ``[B, C, h, w]`` at its
 head's stride. ``model.align_corners`` says how its logits are enlarged; ``model.taps`` gives its short tap names. One
 without head, which can only teach features, returns the list of its maps. Detectors return raw maps, and have
 ``losses(output, target)`` and ``detect(output, sizes)``, see :mod:`densekd.models.detection`.
@@ -12,13 +12,13 @@ from functools import partial
 from torch import nn
 
 from densekd.errors import RecipeError
-from densekd.lookup import resolve
 from densekd.models.detection import faster_rcnn, gfl, retinanet
 from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
 from densekd.models.fpn import fpn
 from densekd.models.segformer import segformer
 from densekd.models.sources import SOURCES
 from densekd.models.upernet import upernet
+from densekd.registry import resolve
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3": deeplabv3,

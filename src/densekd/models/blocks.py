@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels.interpolation import resize
 from densekd.kernels.joined_convolution import joined_convolution
 from densekd.models.families import Convention
+from densekd.ops.interpolation import resize
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """Turn RGB in [0, 1] into what a network was trained on; part of the model, so that models can share a batch.
 
     Args:
@@ -110,10 +110,10 @@ class PyramidPooling(nn.Module):
         """Return the four levels."""
         pooled = [F.adaptive_avg_pool2d(features, n) for n in self.SIZES]
         if self.project_enlarged:
-            pooled = [enlarge(x, features, align_corners=False) for x in pooled]
+            pooled = [upsample(x, features, align_corners=False) for x in pooled]
         return [level(x) for level, x in zip(self.levels, pooled, strict=True)]
 
 
-def enlarge(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
+def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
     """Resize ``x`` bilinearly to the height and width of ``like``."""
     return resize(x, like.shape[2:], align_corners)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from huggingface_hub import ModelHubMixin, snapshot_download
 from torch import Tensor, nn
 
+from densekd.atomic import write_text
 from densekd.errors import UserError
-from densekd.files import write_text
 from densekd.models.package import PackageConfig, load_package, save_package
 
 Task = Literal["segmentation", "detection"]
@@ -19,8 +19,8 @@ _TAGS = {
     "detection": ("object-detection", "object-detection"),
 }
 _USES = {
-    "segmentation": "logits = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalisation is inside",
-    "detection": """output = model(torch.rand(1, 3, 480, 640))  # RGB in [0, 1]; normalisation is inside
+    "segmentation": "logits = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside",
+    "detection": """output = model(torch.rand(1, 3, 480, 640))  # RGB in [0, 1]; normalization is inside
 (found,) = model.detect(output, torch.tensor([[480, 640]]))  # found.boxes [N, 4], found.scores, found.labels""",
 }
 

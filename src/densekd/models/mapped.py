@@ -29,7 +29,7 @@ class ClassMerge(nn.Module):
         return torch.stack([logits[:, list(group)].logsumexp(1) for group in self.groups], 1)
 
 
-class Mapped(nn.Module):
+class RemapClasses(nn.Module):
     """A model whose output, and whose tap ``logits``, are in the classes of the data; its other taps are unchanged.
 
     Args:

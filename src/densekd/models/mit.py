@@ -45,7 +45,7 @@ class MixTransformer(nn.Module):
                 module.eps = norm_eps
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the four normalised maps, finest first."""
+        """Return the four normalized maps, finest first."""
         x = self.patch_embed(images)
         maps = []
         for stage in self.stages:

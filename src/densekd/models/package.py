@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from densekd.atomic import atomic, write_text
 from densekd.errors import RecipeError, UserError
-from densekd.files import atomic, write_text
-from densekd.lookup import construct
 from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
 from densekd.models.sources import SOURCES
+from densekd.registry import construct
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PackageConfig:
         model: a name of ``MODELS``, ``source:name`` of ``SOURCES``, or ``package.module:Name``.
         options: the builder's arguments.
         classes: C names.
-        palette: C RGB colours.
+        palette: C RGB colors.
         ignore_index: label of void pixels.
         resize: (height, width) or (shorter side,) that images are brought to before the model, detectors: the limits of
             their shorter and longer side; None: their own size.

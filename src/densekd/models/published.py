@@ -1,4 +1,4 @@
-"""Models from other projects' checkpoints: recognised, built and loaded in full, with no hint from the user."""
+"""Models from other projects' checkpoints: recognized, built and loaded in full, with no hint from the user."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from densekd.errors import UserError
-from densekd.lookup import construct
 from densekd.models import MODELS
-from densekd.models.checkpoints.layout import Found
+from densekd.models.checkpoints.layout import Recognized
 from densekd.models.checkpoints.load import Match, match, read_state
-from densekd.models.checkpoints.recognise import FORMATS, recognise
+from densekd.models.checkpoints.recognize import FORMATS, recognize
+from densekd.registry import construct
 
 
 class Published(NamedTuple):
     """A model with the weights of a published file, in evaluation mode; what was found; how its keys matched."""
 
     model: nn.Module
-    found: Found
+    found: Recognized
     match: Match
 
 
@@ -31,21 +31,21 @@ def load_published(path: Path, overrides: Mapping[str, Any] | None = None, allow
         allowed: patterns of our keys that may be missing or left over.
 
     Raises:
-        UserError: unreadable, not recognised, or short of a full match.
+        UserError: unreadable, not recognized, or short of a full match.
     """
     state = read_state(path)
-    found = recognise(state)
+    found = recognize(state)
     if found is None:
         keys = ", ".join(list(state)[:4])
         raise UserError(
-            f"{path}: not recognised; no known format has {len(state)} entries like {keys}. Known are models "
+            f"{path}: not recognized; no known format has {len(state)} entries like {keys}. Known are models "
             f"of {', '.join(FORMATS)}. Name the model and its options, or convert the keys."
         )
     model: nn.Module = construct(MODELS[found.model], {**found.options, **(overrides or {})}, {}, str(path))
     matched = match(model, found.state, allowed)
     if not matched.complete:
         raise UserError(
-            f"{path} was recognised as {found.model} of {found.format}, but does not fit it; nothing was loaded.\n"
+            f"{path} was recognized as {found.model} of {found.format}, but does not fit it; nothing was loaded.\n"
             f"{matched.describe()}"
         )
     model.load_state_dict(found.state, strict=False)

@@ -2,12 +2,12 @@
 
 from torch import Tensor, nn
 
-from densekd.models.blocks import Normalise
+from densekd.models.blocks import Normalize
 from densekd.models.families import Convention
 
 
 class Segmentor(nn.Module):
-    """Normalisation, backbone, head, and an auxiliary head where the family trains with one.
+    """Normalization, backbone, head, and an auxiliary head where the family trains with one.
 
     The auxiliary head's logits are read through the tap ``aux``. Whoever does not need them sets ``auxiliary`` to None:
     a teacher whose ``aux`` nobody taps, a student that is exported.
@@ -32,7 +32,7 @@ class Segmentor(nn.Module):
         align_corners: bool,
     ) -> None:
         super().__init__()
-        self.normalise = Normalise(convention)
+        self.normalize = Normalize(convention)
         self.backbone = backbone
         self.head = head
         self.auxiliary = auxiliary
@@ -47,7 +47,7 @@ class Segmentor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the head's logits."""
-        features = self.backbone(self.normalise(images))
+        features = self.backbone(self.normalize(images))
         if self.auxiliary is not None:
             self.auxiliary(features)
         logits: Tensor = self.head(features)

@@ -180,7 +180,7 @@ class Swin(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in self.channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the four normalised maps, finest first."""
+        """Return the four normalized maps, finest first."""
         H, W = images.shape[-2:]
         x = self.patch_norm(self.patch_embed(F.pad(images, (0, -W % 4, 0, -H % 4))).permute(0, 2, 3, 1))
         maps = []

@@ -87,7 +87,7 @@ class DataSpec(_Part):
         "limits of its shorter and longer side), or one number, its shorter side",
     )
     batch_size: int = Field(
-        8, ge=1, description="images of one optimiser step, over all processes and accumulated parts"
+        8, ge=1, description="images of one optimizer step, over all processes and accumulated parts"
     )
     workers: int = Field(0, ge=0, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
@@ -137,7 +137,7 @@ class TaskSpec(_Part):
         "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
     )
     auxiliary_weight: float = Field(0.4, ge=0, description="factor of the auxiliary head's loss")
-    normalise: Literal["valid", "all"] = Field(
+    normalize: Literal["valid", "all"] = Field(
         "valid",
         description="divisor of the cross-entropy: pixels that are not void, or all (mmsegmentation, SegDistill)",
     )
@@ -220,8 +220,8 @@ class TermSpec(_Part):
         return [self.model_copy(update={"student": s, "teacher": t}) for s, t in zip(students, teachers, strict=True)]
 
 
-class OptimiserSpec(_Part):
-    """See densekd.optim.Optimisation."""
+class OptimizerSpec(_Part):
+    """See densekd.distill.optimizers.OptimizerConfig."""
 
     method: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.01, gt=0)
@@ -242,7 +242,7 @@ class OptimiserSpec(_Part):
 class TrainingSpec(_Part):
     """How long, how precise, how often."""
 
-    steps: int = Field(ge=1, description="optimiser steps")
+    steps: int = Field(ge=1, description="optimizer steps")
     precision: Literal["32", "bf16"] = "32"
     compile: Literal["none", "inductor"] = Field("none", description="inductor: the student runs by torch.compile")
     accumulate: int = Field(1, ge=1, description="parts that a batch is split into")
@@ -270,7 +270,7 @@ class Recipe(_Part):
     distill: tuple[TermSpec, ...] = ()
     task: TaskSpec = TaskSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
-    optimiser: OptimiserSpec = OptimiserSpec()
+    optimizer: OptimizerSpec = OptimizerSpec()
     training: TrainingSpec
     kernels: Literal["auto", "reference"] = Field(
         "auto", description="how losses are computed: by kernels wherever one applies, or by the formulas beside them"

@@ -7,7 +7,7 @@ torch, so a report can be made where no model could run.
 
 from pathlib import Path
 
-from densekd.files import atomic
+from densekd.atomic import atomic
 from densekd.report.page import render
 from densekd.report.run import read_run
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from densekd.report.results import Colour, Results, Scores
+from densekd.report.results import Color, Results, Scores
 from densekd.report.text import LEVEL, signed
 
 
@@ -12,7 +12,7 @@ class ClassRow:
     """The score of one class in percent, for each model; None where the class is not in the data."""
 
     name: str
-    colour: Colour | None
+    color: Color | None
     student: float | None
     baseline: float | None
     teacher: float | None
@@ -34,7 +34,7 @@ def class_rows(results: Results) -> list[ClassRow]:
     return [
         ClassRow(
             name=name,
-            colour=results.palette.get(name),
+            color=results.palette.get(name),
             student=score(results.student, name),
             baseline=score(results.baseline, name),
             teacher=score(results.teacher, name),

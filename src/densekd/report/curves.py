@@ -154,9 +154,9 @@ def smooth(points: Sequence[Point], window: int) -> list[Point]:
     A median, because one step that spiked would lift a mean for the whole width of the window.
     """
     amount = min(len(points), MOST_POINTS)
-    centres = [round(index * (len(points) - 1) / max(1, amount - 1)) for index in range(amount)]
-    near = [[value for _, value in points[max(0, at - window // 2) : at + window // 2 + 1]] for at in centres]
-    return [(points[at][0], statistics.median(values)) for at, values in zip(centres, near, strict=True)]
+    centers = [round(index * (len(points) - 1) / max(1, amount - 1)) for index in range(amount)]
+    near = [[value for _, value in points[max(0, at - window // 2) : at + window // 2 + 1]] for at in centers]
+    return [(points[at][0], statistics.median(values)) for at, values in zip(centers, near, strict=True)]
 
 
 def thin(points: Sequence[Point]) -> list[Point]:

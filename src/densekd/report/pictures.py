@@ -99,7 +99,7 @@ def _jpeg(image: Image.Image) -> str:
 def _png(image: Image.Image) -> str:
     buffer = io.BytesIO()
     indexed = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    # An index per pixel is a third of the size, but only right if no colour was merged with another.
+    # An index per pixel is a third of the size, but only right if no color was merged with another.
     exact = indexed.convert("RGB").tobytes() == image.tobytes()
     (indexed if exact else image).save(buffer, "PNG", optimize=True)
     return _address("image/png", buffer)

@@ -10,7 +10,7 @@ from typing import Any
 from densekd.errors import UserError
 from densekd.titles import Titles, titles_of
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Results:
     student: Scores
     baseline: Scores | None
     teacher: Scores | None
-    palette: Mapping[str, Colour]
+    palette: Mapping[str, Color]
 
 
 def read_results(path: Path) -> Results | None:
@@ -78,7 +78,7 @@ def read_results(path: Path) -> Results | None:
             student=student,
             baseline=_scores(fields.get("baseline"), "baseline", titles),
             teacher=_scores(fields.get("teacher"), "teacher", titles),
-            palette={name: _colour(value, name) for name, value in _mapping(fields.get("palette"), "palette").items()},
+            palette={name: _color(value, name) for name, value in _mapping(fields.get("palette"), "palette").items()},
         )
     except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error}.") from error
@@ -143,7 +143,7 @@ def _interval(value: object, name: str) -> tuple[float, float] | None:
     raise ValueError(f"'{name}' must be two rising percentages, not {value!r}")
 
 
-def _colour(value: object, name: str) -> Colour:
+def _color(value: object, name: str) -> Color:
     match value:
         case [int(red), int(green), int(blue)] if all(0 <= channel <= 255 for channel in (red, green, blue)):
             return red, green, blue

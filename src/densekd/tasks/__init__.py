@@ -4,22 +4,22 @@ from densekd.tasks.detection import Detection
 from densekd.tasks.none import NoTask
 from densekd.tasks.segmentation import (
     Batch,
-    Normalise,
+    Normalize,
     Segmentation,
     align_corners,
     as_float,
     balanced_weights,
-    enlarge,
+    upsample,
 )
 
 __all__ = [
     "Batch",
     "Detection",
     "NoTask",
-    "Normalise",
+    "Normalize",
     "Segmentation",
     "align_corners",
     "as_float",
     "balanced_weights",
-    "enlarge",
+    "upsample",
 ]

@@ -7,10 +7,10 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes, Detections
 from densekd.data.detection import DetectionItem, EvaluationSample, pad_to_batch
 from densekd.errors import UserError
 from densekd.metrics import BoxMetric
+from densekd.ops.boxes import Boxes, Detections
 from densekd.tasks.segmentation import as_float
 
 
@@ -50,7 +50,9 @@ class Detection(nn.Module):
         """Return the boxes of the batch."""
         return Boxes(batch["boxes"], batch["labels"], batch["sizes"])
 
-    def losses(self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Boxes) -> dict[str, Tensor]:
+    def losses(
+        self, student: nn.Module, output: Any, student_features: Mapping[str, Tensor], target: Boxes
+    ) -> dict[str, Tensor]:
         """Return the weighted summands of the student's own loss."""
         return _detector(student).losses(output, target)
 

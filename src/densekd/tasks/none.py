@@ -32,7 +32,9 @@ class NoTask(nn.Module):
         """Return the labels; void where there are none."""
         return self.scored_as.target(batch)
 
-    def losses(self, student: nn.Module, output: Any, learnt: Mapping[str, Tensor], target: Any) -> dict[str, Tensor]:
+    def losses(
+        self, student: nn.Module, output: Any, student_features: Mapping[str, Tensor], target: Any
+    ) -> dict[str, Tensor]:
         """Return nothing."""
         return {}
 

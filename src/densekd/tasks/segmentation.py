@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from densekd.errors import UserError
 from densekd.inference import Inference, Prediction
 from densekd.kernels import resized_cross_entropy
-from densekd.kernels.interpolation import resize
-from densekd.kernels.precision import widen
-from densekd.kernels.processes import mean_over_processes
 from densekd.metrics import ConfusionMatrix
+from densekd.ops.interpolation import resize
+from densekd.ops.precision import to_float32
+from densekd.ops.processes import mean_over_processes
 
 Batch = Mapping[str, Tensor]
-Normalise = Literal["valid", "all"]
+Normalize = Literal["valid", "all"]
 
 # Pixels that are predicted together: small images in batches, a Cityscapes frame alone.
 _PIXELS = 1 << 21
@@ -30,7 +30,7 @@ class Segmentation(nn.Module):
         ignore_index: label of void pixels.
         class_weights: ``[C]`` factors of the cross-entropy, or None; the mean is weighted too, as torch's is.
         auxiliary_weight: factor of the auxiliary head's cross-entropy, for students that have one.
-        normalise: the cross-entropy's divisor: the (weighted) number of ``valid`` pixels, those that are not void
+        normalize: the cross-entropy's divisor: the (weighted) number of ``valid`` pixels, those that are not void
             (TorchDistiller, CIRKD, HWD), or of ``all`` pixels, unweighted (the mmsegmentation family, SegDistill).
 
     ``inference`` says how :meth:`evaluate` predicts whole images.
@@ -44,13 +44,13 @@ class Segmentation(nn.Module):
         ignore_index: int,
         class_weights: Tensor | None = None,
         auxiliary_weight: float = 0.4,
-        normalise: Normalise = "valid",
+        normalize: Normalize = "valid",
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.auxiliary_weight = auxiliary_weight
-        self.normalise = normalise
+        self.normalize = normalize
         self.inference = Inference()
         self.register_buffer("class_weights", class_weights, persistent=False)
 
@@ -67,7 +67,7 @@ class Segmentation(nn.Module):
         return batch["target"].long()
 
     def losses(
-        self, student: nn.Module, output: Tensor, learnt: Mapping[str, Tensor], target: Tensor
+        self, student: nn.Module, output: Tensor, student_features: Mapping[str, Tensor], target: Tensor
     ) -> dict[str, Tensor]:
         """Return the weighted summands of the task's loss.
 
@@ -78,8 +78,8 @@ class Segmentation(nn.Module):
             target: labels ``[B, H, W]``.
         """
         losses = {"ce": self._cross_entropy(student, output, target)}
-        if "aux" in learnt and self.auxiliary_weight:
-            losses["aux"] = self.auxiliary_weight * self._cross_entropy(student, learnt["aux"], target)
+        if "aux" in student_features and self.auxiliary_weight:
+            losses["aux"] = self.auxiliary_weight * self._cross_entropy(student, student_features["aux"], target)
         return losses
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
@@ -127,7 +127,7 @@ class Segmentation(nn.Module):
     def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
         logits = self._checked(logits)
         total = resized_cross_entropy(logits, target, self.class_weights, self.ignore_index, align_corners(model))
-        return total / self._normaliser(target)
+        return total / self._normalizer(target)
 
     def _checked(self, logits: Tensor) -> Tensor:
         if not isinstance(logits, Tensor):
@@ -139,10 +139,10 @@ class Segmentation(nn.Module):
             )
         return logits
 
-    def _normaliser(self, target: Tensor) -> Tensor:
+    def _normalizer(self, target: Tensor) -> Tensor:
         """Return the number of pixels that count, averaged over processes: shards add up to one batch."""
         valid = target != self.ignore_index
-        if self.normalise == "all":
+        if self.normalize == "all":
             count = torch.full((), float(target.numel()), device=target.device)
         elif self.class_weights is None:
             count = valid.sum().float()
@@ -156,9 +156,9 @@ def as_float(images: Tensor) -> Tensor:
     return images.float().div_(255)
 
 
-def enlarge(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
+def upsample(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
     """Resize logits bilinearly to ``size`` in at least float32; ``align_corners`` is the model's, else False."""
-    return resize(widen(logits), size, align_corners(model))
+    return resize(to_float32(logits), size, align_corners(model))
 
 
 def align_corners(model: nn.Module) -> bool:

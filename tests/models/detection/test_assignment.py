@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from densekd.models.detection.assignment import BACKGROUND, IGNORED, BestOverlap, draw
+from densekd.models.detection.assignment import BACKGROUND, IGNORED, MaxIoUAssigner, random_sample
 
 
-def literal(anchors: Tensor, boxes: Tensor, rule: BestOverlap) -> list[int]:
+def literal(anchors: Tensor, boxes: Tensor, rule: MaxIoUAssigner) -> list[int]:
     """What mmdetection's MaxIoUAssigner does, one anchor and one box at a time."""
     overlap = box_iou(boxes, anchors)
     assigned = []
@@ -16,7 +16,7 @@ def literal(anchors: Tensor, boxes: Tensor, rule: BestOverlap) -> list[int]:
         best = max(range(len(boxes)), key=lambda n: overlap[n, a].item())
         value = overlap[best, a].item()
         assigned.append(best if value >= rule.positive else BACKGROUND if value < rule.negative else IGNORED)
-    for n in range(len(boxes)) if rule.rescue == "best" else ():
+    for n in range(len(boxes)) if rule.match_low_quality == "best" else ():
         highest = overlap[n].max().item()
         if highest >= rule.least and highest > 0:
             assigned = [n if overlap[n, a].item() == highest else kept for a, kept in enumerate(assigned)]
@@ -30,10 +30,10 @@ def random_boxes(count: int, largest: float) -> Tensor:
 
 @pytest.mark.parametrize(
     "rule",
-    [BestOverlap(0.5, 0.4, 0.0), BestOverlap(0.7, 0.3, 0.3), BestOverlap(0.5, 0.5, 0.5, "none")],
+    [MaxIoUAssigner(0.5, 0.4, 0.0), MaxIoUAssigner(0.7, 0.3, 0.3), MaxIoUAssigner(0.5, 0.5, 0.5, "none")],
     ids=["retinanet", "proposals", "regions"],
 )
-def test_equals_the_loop(rule: BestOverlap) -> None:
+def test_equals_the_loop(rule: MaxIoUAssigner) -> None:
     kinds = set()
     for seed in range(20):
         torch.manual_seed(seed)
@@ -42,24 +42,24 @@ def test_equals_the_loop(rule: BestOverlap) -> None:
         assigned = rule(anchors, boxes).tolist()
         assert assigned == literal(anchors, boxes, rule)
         kinds |= {min(number, 0) for number in assigned}
-    assert kinds == ({0, BACKGROUND} if rule.rescue == "none" else {0, BACKGROUND, IGNORED})
+    assert kinds == ({0, BACKGROUND} if rule.match_low_quality == "none" else {0, BACKGROUND, IGNORED})
 
 
 def test_a_box_that_touches_no_anchor_gets_none() -> None:
     anchors, boxes = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8]]), torch.tensor([[50.0, 50, 51, 51]])
-    assert BestOverlap(0.5, 0.4, 0.0)(anchors, boxes).tolist() == [BACKGROUND, BACKGROUND]
+    assert MaxIoUAssigner(0.5, 0.4, 0.0)(anchors, boxes).tolist() == [BACKGROUND, BACKGROUND]
 
 
 def test_without_boxes_all_is_background() -> None:
-    assert BestOverlap(0.5, 0.4, 0.0)(random_boxes(5, 9), torch.zeros(0, 4)).tolist() == [BACKGROUND] * 5
+    assert MaxIoUAssigner(0.5, 0.4, 0.0)(random_boxes(5, 9), torch.zeros(0, 4)).tolist() == [BACKGROUND] * 5
 
 
 def test_draw_fills_up_with_background() -> None:
     assigned = torch.tensor([0] * 30 + [BACKGROUND] * 100 + [IGNORED] * 20)
-    positive, background = draw(assigned, 40, 0.25)
+    positive, background = random_sample(assigned, 40, 0.25)
     assert len(positive) == 10 == len(set(positive.tolist()))
     assert len(background) == 30 == len(set(background.tolist()))
     assert positive.max() < 30 <= background.min()
     assert background.max() < 130
-    positive, background = draw(assigned, 256, 0.5)
+    positive, background = random_sample(assigned, 256, 0.5)
     assert (len(positive), len(background)) == (30, 100)

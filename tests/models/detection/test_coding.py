@@ -4,15 +4,15 @@ import math
 
 import torch
 
-from densekd.kernels.anchors import Anchors
 from densekd.models.detection.coding import (
-    centres,
+    centers,
     clip,
     from_deltas,
     from_distances,
     to_deltas,
     to_distances,
 )
+from densekd.ops.anchors import Anchors
 
 
 def test_order_and_shapes() -> None:
@@ -31,7 +31,7 @@ def test_codings_are_inverse() -> None:
     anchors[:, 2:] += anchors[:, :2] + 1
     boxes = anchors + torch.rand(20, 4) - 0.5
     torch.testing.assert_close(from_deltas(anchors, to_deltas(anchors, boxes)), boxes)
-    points = centres(anchors)
+    points = centers(anchors)
     torch.testing.assert_close(from_distances(points, to_distances(points, boxes)), boxes)
 
 

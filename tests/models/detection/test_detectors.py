@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_iou, nms
 
-from densekd.boxes import Boxes, Detections
+from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
-from densekd.lookup import construct
 from densekd.models import find_model
 from densekd.models.backbones import BACKBONES, make_backbone
 from densekd.models.checkpoints.resnets import which_resnet
@@ -22,7 +21,8 @@ from densekd.models.detection.gfl import gfl
 from densekd.models.detection.retinanet import RetinaHead
 from densekd.models.detection.selection import Selection, suppress
 from densekd.models.families import find_family
-from densekd.taps import Taps
+from densekd.ops.boxes import Boxes, Detections
+from densekd.registry import construct
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "gfl": {"channels": 32, "depth": 1},
@@ -103,11 +103,11 @@ def test_learns_to_find_a_box() -> None:
         [torch.tensor([0]), torch.tensor([1])],
         torch.tensor([[64, 64]] * 2),
     )
-    optimiser = torch.optim.AdamW(model.parameters(), 0.002)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.002)
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         torch.stack(list(model.losses(model(images), target).values())).sum().backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         found = model.detect(model(images), target.sizes)
     for k, one in enumerate(found):

@@ -9,16 +9,16 @@ import pytest
 import torch
 from tiny_hf import DETECTORS, QUERIES, save, stir
 
-from densekd.boxes import Boxes
-from densekd.build import build_model, build_teacher, build_terms, probe
+from densekd.builders.build import build_model, build_teacher, build_terms, probe
 from densekd.data.files import Classes
+from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.models.package import PackageConfig, load_package, save_package
 from densekd.models.sources.detector import Queries
+from densekd.ops.boxes import Boxes
 from densekd.recipe import ModelSpec, parse_recipe
 from densekd.tasks import Detection
-from densekd.teacher import Frozen
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")
@@ -30,7 +30,7 @@ TARGET = Boxes(
     [torch.tensor([0, 2]), torch.tensor([1])],
     torch.tensor([SIZE, SIZE]),
 )
-# Centre and size in units of width and height, written out.
+# Center and size in units of width and height, written out.
 LABELS = [
     {
         "class_labels": torch.tensor([0, 2]),
@@ -75,7 +75,7 @@ def images(height: int = SIZE[0], width: int = SIZE[1]) -> torch.Tensor:
 @torch.no_grad()
 def test_outputs_are_the_librarys(model_type: str) -> None:
     model, x = tiny(model_type), images()
-    expected = theirs(model)(pixel_values=model.normalise(x))
+    expected = theirs(model)(pixel_values=model.normalize(x))
     output = model(x)
     assert output.logits.std() > 0.1
     assert torch.equal(output.logits, expected.logits)
@@ -90,7 +90,7 @@ def test_outputs_are_the_librarys(model_type: str) -> None:
 def test_the_loss_is_the_librarys(model_type: str, changes: dict[str, Any]) -> None:
     model, x = tiny(model_type, **changes).train(), images()
     reference = theirs(model)
-    expected = reference(pixel_values=model.normalise(x), labels=LABELS)
+    expected = reference(pixel_values=model.normalize(x), labels=LABELS)
     found = model.losses(model(x), TARGET)
     assert set(found) == SUMMANDS.get(
         model_type, SUMMANDS["rt_detr"] if model_type in PYRAMIDS else {"ce", "bbox", "giou"}
@@ -107,7 +107,7 @@ def test_the_loss_is_the_librarys(model_type: str, changes: dict[str, Any]) -> N
 
 def test_summands_weigh_as_the_config_says() -> None:
     model, x = tiny("detr", auxiliary_loss=False).train(), images()
-    parts = theirs(model)(pixel_values=model.normalise(x), labels=LABELS).loss_dict
+    parts = theirs(model)(pixel_values=model.normalize(x), labels=LABELS).loss_dict
     found = model.losses(model(x), TARGET)
     for name, weight in (("ce", 1), ("bbox", 5), ("giou", 2)):
         torch.testing.assert_close(found[name], weight * parts[f"loss_{name}"], rtol=1e-6, atol=0)
@@ -203,7 +203,7 @@ def test_what_lies_behind_the_taps_is_not_run(model_type: str) -> None:
     model.network.model.encoder.register_forward_pre_hook(lambda *unused: ran.append("encoder"))
     model.network.model.decoder.register_forward_pre_hook(lambda *unused: ran.append("decoder"))
     for tap, parts in (("features.0", []), ("neck.0", ["encoder"])):
-        teacher = Frozen(model, [tap])
+        teacher = FrozenTeacher(model, [tap])
         teacher(images())
         ran.clear()
         assert torch.equal(teacher(images())[tap], expected[tap])
@@ -257,7 +257,7 @@ def test_a_teacher_keeps_its_classes(folder: Path) -> None:
     teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), C)
     original = library.AutoModelForObjectDetection.from_pretrained(folder, dtype=torch.float32)
     assert teacher.num_classes == 5
-    assert teacher.normalise.scale.flatten().tolist() == [1, 1, 1]
+    assert teacher.normalize.scale.flatten().tolist() == [1, 1, 1]
     assert teacher.notes == ()
     with torch.no_grad():
         torch.testing.assert_close(teacher.eval()(images()).logits, original.eval()(images()).logits)
@@ -332,7 +332,7 @@ def test_its_maps_teach_our_detector() -> None:
             {"method": "pkd", "weight": 1, "student": "neck.{0,1,2}", "teacher": "neck.{0,1,2}", "adapter": "conv"},
             {"method": "cwd", "weight": 1, "student": "features.{1,3}", "teacher": "features.{0,2}", "adapter": "conv"},
         ],
-        "optimiser": {"method": "adamw", "lr": 0.001},
+        "optimizer": {"method": "adamw", "lr": 0.001},
         "training": {"steps": 1},
     }
     parsed = parse_recipe(recipe, "test")
@@ -340,7 +340,7 @@ def test_its_maps_teach_our_detector() -> None:
     teacher = build_teacher(parsed.teacher, C)  # type: ignore[arg-type]
     terms = build_terms(parsed, student, teacher, Classes(("a", "b", "c"), ((0, 0, 0),) * 3, 255))
     assert list(terms) == ["pkd-0", "pkd-1", "pkd-2", "cwd-0", "cwd-1"]
-    taught = Frozen(teacher, ["neck.1"])(images())
-    learnt = probe(student, ["neck.1"], images())
-    assert terms["pkd-1"](learnt, taught, TARGET) > 0
+    teacher_features = FrozenTeacher(teacher, ["neck.1"])(images())
+    student_features = probe(student, ["neck.1"], images())
+    assert terms["pkd-1"](student_features, teacher_features, TARGET) > 0
     assert all(not parameter.requires_grad for parameter in teacher.parameters())

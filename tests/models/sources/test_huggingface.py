@@ -11,15 +11,15 @@ import pytest
 import torch
 from tiny_hf import MASKS, SEMANTIC, SWIN, TASK, save, stir
 
-from densekd.build import build_model, build_teacher, probe
+from densekd.builders.build import build_model, build_teacher, probe
+from densekd.distill.taps import Taps
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.models.families import IMAGENET
 from densekd.models.package import PackageConfig, load_package, save_package
 from densekd.models.sources.transformer import convention_of
 from densekd.recipe import ModelSpec
-from densekd.taps import Taps
-from densekd.tasks import enlarge
+from densekd.tasks import upsample
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")
@@ -44,11 +44,11 @@ def images(height: int = 64, width: int = 64) -> torch.Tensor:
 @torch.no_grad()
 def test_logits_are_the_librarys(model_type: str) -> None:
     model, x = tiny(model_type), images()
-    theirs = model.network(pixel_values=model.normalise(x)).logits
+    theirs = model.network(pixel_values=model.normalize(x)).logits
     ours = model(x)
     assert theirs.std() > 0.01
     # UperNet's forward enlarges its logits, ours does not.
-    torch.testing.assert_close(enlarge(model, ours, theirs.shape[-2:]), theirs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(upsample(model, ours, theirs.shape[-2:]), theirs, rtol=1e-5, atol=1e-6)
     assert model_type != "upernet" or ours.shape[-1] == 16
 
 
@@ -115,7 +115,7 @@ def test_the_librarys_own_preprocessing(folder: Path) -> None:
         theirs = torch.as_tensor(np.asarray(processor(picture, return_tensors="np")["pixel_values"]))
         processor.save_pretrained(folder)
         model: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), 5)
-        torch.testing.assert_close(model.normalise(ours), theirs.float(), rtol=1e-5, atol=1e-5, msg=kind)
+        torch.testing.assert_close(model.normalize(ours), theirs.float(), rtol=1e-5, atol=1e-5, msg=kind)
 
 
 def test_no_word_on_preprocessing_is_imagenets() -> None:
@@ -135,7 +135,7 @@ def test_a_teacher_keeps_its_head(folder: Path) -> None:
     teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), 3)
     original = library.AutoModelForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32)
     assert teacher.eval()(images()).shape[1] == 5
-    assert teacher.normalise.mean.flatten().tolist() == [0.5, 0.5, 0.5]
+    assert teacher.normalize.mean.flatten().tolist() == [0.5, 0.5, 0.5]
     state = original.state_dict()
     for key, value in teacher.network.state_dict().items():
         assert value.dtype == state[key].dtype
@@ -284,7 +284,7 @@ def test_a_backbone_teaches_features(tmp_path: Path) -> None:
     taken = probe(teacher, list(teacher.taps), x)
     assert [list(value.shape) for value in taken.values()] == [[2, 16, 3, 5]] * 4
     with torch.no_grad():
-        tokens = original(teacher.normalise(x)).last_hidden_state  # normalised; a class token, two registers, patches
+        tokens = original(teacher.normalize(x)).last_hidden_state  # normalized; a class token, two registers, patches
     torch.testing.assert_close(taken["features.3"].flatten(2).mT, tokens[:, 3:], rtol=1e-5, atol=1e-5)
     assert isinstance(teacher(images(40, 41)), list)
 
@@ -299,7 +299,7 @@ def test_a_classifiers_stages_teach_features(tmp_path: Path) -> None:
     stage: list[torch.Tensor] = []
     original.swin.encoder.layers[2].blocks[-1].register_forward_hook(lambda m, inputs, output: stage.append(output))
     with torch.no_grad():
-        original(teacher.normalise(x))
+        original(teacher.normalize(x))
     tokens = stage[0][0] if isinstance(stage[0], tuple) else stage[0]
     torch.testing.assert_close(found.flatten(2).mT, torch.nn.functional.layer_norm(tokens, (32,)))
 

@@ -3,33 +3,33 @@
 import pytest
 import torch
 
-from densekd.models.sources.maps import Fit, fitted, four_maps, to_map
+from densekd.models.sources.maps import InputSize, fitted, four_maps, to_map
 
 
 @pytest.mark.parametrize(
     ("fit", "size"),
     [
-        (Fit(), (30, 41)),
-        (Fit(14), (42, 42)),
-        (Fit(10), (30, 50)),
-        (Fit(size=(24, 24)), (24, 24)),
-        (Fit(size=(64, 64)), (64, 64)),
+        (InputSize(), (30, 41)),
+        (InputSize(14), (42, 42)),
+        (InputSize(10), (30, 50)),
+        (InputSize(size=(24, 24)), (24, 24)),
+        (InputSize(size=(64, 64)), (64, 64)),
     ],
 )
-def test_images_become_the_next_size_that_fits(fit: Fit, size: tuple[int, int]) -> None:
+def test_images_become_the_next_size_that_fits(fit: InputSize, size: tuple[int, int]) -> None:
     assert fitted(torch.rand(2, 3, 30, 41), fit).shape == (2, 3, *size)
 
 
 def test_an_image_that_fits_is_left_alone() -> None:
     images = torch.rand(1, 3, 28, 42)
-    assert fitted(images, Fit(14)) is images
+    assert fitted(images, InputSize(14)) is images
 
 
 def test_enlarging_keeps_places() -> None:
     """A ramp over an image is the same ramp over the resized image: nothing is padded, nothing moves."""
     ramp = ((torch.arange(20.0) + 0.5) / 20).expand(1, 3, 20, 20)
     expected = (torch.arange(28.0) + 0.5) / 28
-    resized = fitted(ramp, Fit(14))[0, 0, 3]
+    resized = fitted(ramp, InputSize(14))[0, 0, 3]
     torch.testing.assert_close(resized[1:-1], expected[1:-1], rtol=0, atol=1e-6)
 
 

@@ -91,7 +91,7 @@ def test_the_largest_logit_is_the_librarys_prediction(
     images = torch.rand(2, 3, 64, 64)
     tokens = {"task_inputs": torch.tensor([TASK["task_inputs"]] * 2)} if processor else {}
     with torch.no_grad():
-        predicted = predict(library, model.network(pixel_values=model.normalise(images), **tokens))
+        predicted = predict(library, model.network(pixel_values=model.normalize(images), **tokens))
         logits = model(images)
     assert len(predicted.unique()) > 1  # a prediction that could differ
     assert torch.equal(logits.argmax(1), predicted)

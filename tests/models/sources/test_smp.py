@@ -8,11 +8,11 @@ import pytest
 import timm
 import torch
 
-from densekd.build import build_model, probe
+from densekd.builders.build import build_model, probe
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.recipe import ModelSpec
-from densekd.tasks import enlarge
+from densekd.tasks import upsample
 
 library = pytest.importorskip("segmentation_models_pytorch")
 ARCHITECTURES = sorted(set(library.MODEL_ARCHITECTURES_MAPPING) - {"dpt"})
@@ -35,8 +35,8 @@ def theirs(name: str, state: dict[str, torch.Tensor], **arguments: Any) -> Any:
 def test_enlarged_logits_are_the_librarys(architecture: str) -> None:
     model = made(f"{architecture}/resnet18")
     images = torch.rand(1, 3, 128, 128)
-    expected = theirs(f"{architecture}/resnet18", model.state_dict())(model.normalise(images))
-    torch.testing.assert_close(enlarge(model, model(images), expected.shape[-2:]), expected, rtol=1e-5, atol=1e-6)
+    expected = theirs(f"{architecture}/resnet18", model.state_dict())(model.normalize(images))
+    torch.testing.assert_close(upsample(model, model(images), expected.shape[-2:]), expected, rtol=1e-5, atol=1e-6)
     names = list(model.taps)
     taken = probe(model, names, images)
     assert all(taken[name].ndim == 4 for name in names)
@@ -50,8 +50,8 @@ def test_dpt_on_a_plain_transformer() -> None:
     encoder = "tu-vit_tiny_patch16_224"
     model = made(f"dpt/{encoder}", **TINY_VIT)
     images = torch.rand(1, 3, 64, 96)
-    expected = theirs(f"dpt/{encoder}", model.state_dict(), **TINY_VIT)(model.normalise(images))
-    torch.testing.assert_close(enlarge(model, model(images), expected.shape[-2:]), expected, rtol=1e-5, atol=1e-6)
+    expected = theirs(f"dpt/{encoder}", model.state_dict(), **TINY_VIT)(model.normalize(images))
+    torch.testing.assert_close(upsample(model, model(images), expected.shape[-2:]), expected, rtol=1e-5, atol=1e-6)
     assert probe(model, ["features.3"], images)["features.3"].shape == (1, 16, 4, 6)
 
 
@@ -63,10 +63,10 @@ def test_any_size_of_image(architecture: str) -> None:
 
 def test_the_encoder_tells_the_convention() -> None:
     imagenet = torch.tensor([0.485, 0.456, 0.406])
-    torch.testing.assert_close(made("unet/mobilenet_v2").normalise.mean.flatten(), imagenet, rtol=0, atol=1e-4)
-    assert made("unet/xception").normalise.mean.flatten().tolist() == [0.5] * 3
-    assert made("unet/tu-mobilenetv3_small_050").normalise.mean.flatten().tolist() == pytest.approx(imagenet.tolist())
-    assert made("fpn/tu-tf_efficientnetv2_b0").normalise.mean.flatten().tolist() == pytest.approx(
+    torch.testing.assert_close(made("unet/mobilenet_v2").normalize.mean.flatten(), imagenet, rtol=0, atol=1e-4)
+    assert made("unet/xception").normalize.mean.flatten().tolist() == [0.5] * 3
+    assert made("unet/tu-mobilenetv3_small_050").normalize.mean.flatten().tolist() == pytest.approx(imagenet.tolist())
+    assert made("fpn/tu-tf_efficientnetv2_b0").normalize.mean.flatten().tolist() == pytest.approx(
         timm.get_pretrained_cfg("tf_efficientnetv2_b0").mean
     )
 

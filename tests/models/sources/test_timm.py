@@ -8,10 +8,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from densekd.build import build_teacher, probe
+from densekd.builders.build import build_teacher, probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
-from densekd.models.sources.maps import Fit
+from densekd.models.sources.maps import InputSize
 from densekd.recipe import ModelSpec
 
 VIT = {"embed_dim": 16, "depth": 8, "num_heads": 2, "img_size": 56}
@@ -40,7 +40,7 @@ def test_the_maps_of_a_plain_transformer(name: str, prefix: int, patch: int) -> 
     h, w = 3, 5
     images = torch.rand(2, 3, h * patch, w * patch)
     taken = probe(model, list(model.taps), images)
-    tokens = [*(blocks[k] for k in (1, 3, 5)), model.backbone.forward_features(model.normalise(images))]
+    tokens = [*(blocks[k] for k in (1, 3, 5)), model.backbone.forward_features(model.normalize(images))]
     for i, expected in enumerate(tokens):
         torch.testing.assert_close(taken[f"features.{i}"].flatten(2).mT, expected[:, prefix:], msg=f"features.{i}")
     assert taken["features.3"].shape == (2, 16, h, w)
@@ -50,7 +50,7 @@ def test_the_maps_of_a_plain_transformer(name: str, prefix: int, patch: int) -> 
 
 def test_images_are_brought_to_whole_patches() -> None:
     model = made("vit_small_patch14_dinov2", head="none", arguments=VIT)
-    assert model.fit == Fit(14)
+    assert model.fit == InputSize(14)
     assert probe(model, ["features.3"], torch.rand(1, 3, 40, 57))["features.3"].shape[2:] == (3, 5)
 
 
@@ -84,23 +84,23 @@ def test_maps_are_those_of_features_only() -> None:
     images = torch.rand(2, 3, 64, 64)
     taken = probe(model, [f"features.{i}" for i in range(4)], images)
     with torch.no_grad():
-        expected = theirs(model.normalise(images))
+        expected = theirs(model.normalize(images))
     assert all(torch.equal(a, b) for a, b in zip(taken.values(), expected, strict=True))
 
 
 def test_sizes_that_a_network_accepts() -> None:
-    assert made("resnet18", arguments=NARROW).fit == Fit()
-    assert made("swin_tiny_patch4_window7_224", arguments={"embed_dim": 12, "depths": [1, 1, 1, 1]}).fit == Fit(4)
+    assert made("resnet18", arguments=NARROW).fit == InputSize()
+    assert made("swin_tiny_patch4_window7_224", arguments={"embed_dim": 12, "depths": [1, 1, 1, 1]}).fit == InputSize(4)
     fixed = made("beit_base_patch16_224", arguments={"embed_dim": 16, "depth": 4, "num_heads": 2, "img_size": [48, 64]})
-    assert fixed.fit == Fit(size=(48, 64))
+    assert fixed.fit == InputSize(size=(48, 64))
     assert fixed(torch.rand(1, 3, 100, 30)).shape[2:] == (3, 4)
 
 
 def test_the_name_tells_the_convention() -> None:
     # Mean and deviation of both are in timm's table; the first is not ImageNet's.
-    mean = made("vit_tiny_patch16_224.augreg_in21k_ft_in1k", arguments=VIT).normalise.mean.flatten()
+    mean = made("vit_tiny_patch16_224.augreg_in21k_ft_in1k", arguments=VIT).normalize.mean.flatten()
     assert mean.tolist() == [0.5] * 3
-    mean = made("resnet18.a1_in1k", arguments=NARROW).normalise.mean.flatten()
+    mean = made("resnet18.a1_in1k", arguments=NARROW).normalize.mean.flatten()
     torch.testing.assert_close(mean, torch.tensor([0.485, 0.456, 0.406]))
 
 

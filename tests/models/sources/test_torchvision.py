@@ -6,10 +6,10 @@ import pytest
 import torch
 import torchvision
 
-from densekd.build import probe
+from densekd.builders.build import probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
-from densekd.tasks import enlarge
+from densekd.tasks import upsample
 
 
 def made(name: str, **options: Any) -> Any:
@@ -32,12 +32,12 @@ def test_enlarged_logits_are_torchvisions(name: str, auxiliary: str) -> None:
     theirs = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=3, **options).eval()
     theirs.load_state_dict(model.state_dict())  # strict: the keys are torchvision's
     images = torch.rand(2, 3, 64, 96)
-    expected = theirs(model.normalise(images))
-    torch.testing.assert_close(enlarge(model, model(images), (64, 96)), expected["out"])
+    expected = theirs(model.normalize(images))
+    torch.testing.assert_close(upsample(model, model(images), (64, 96)), expected["out"])
     assert ("aux" in model.taps) == (auxiliary == "fcn")
     if auxiliary == "fcn":
         aux = probe(model, ["aux"], images)["aux"]
-        torch.testing.assert_close(enlarge(model, aux, (64, 96)), expected["aux"])
+        torch.testing.assert_close(upsample(model, aux, (64, 96)), expected["aux"])
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from densekd.kernels.divergence import Divergence, slope_like
 from densekd.kernels.groups import Groups
-from densekd.kernels.interpolation import Enlargement
-from densekd.kernels.triton.enlarged import axes, between, corners, scatter, spread, values_at
 from densekd.kernels.triton.online import store, visit
+from densekd.kernels.triton.upsampled import axes, between, corners, scatter, spread, values_at
+from densekd.ops.interpolation import Upsample
 
 _CHANNELS = 8  # of a tile
 _BLOCK = 64  # positions or cells of a tile
@@ -17,7 +17,7 @@ _ROWS = 16  # rows of the enlarged map that one program sums over
 
 
 def resized_channel_kl(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float, groups: Groups
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float, groups: Groups
 ) -> tuple[Tensor, Tensor]:
     """Return each channel's summand of the divergence ``[B, C]``, and ``q - p`` brought back to the student's size."""
     B, C, h, w = student.shape

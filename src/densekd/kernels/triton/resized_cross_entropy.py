@@ -6,8 +6,8 @@ import triton.language as tl
 from torch import Tensor
 
 from densekd.kernels.divergence import slope_like
-from densekd.kernels.interpolation import Enlargement
-from densekd.kernels.triton.enlarged import axes, between, corners, scatter, spread
+from densekd.kernels.triton.upsampled import axes, between, corners, scatter, spread
+from densekd.ops.interpolation import Upsample
 
 MOST = 1024  # classes that fit the registers of one program
 _TILE = 2048
@@ -19,7 +19,7 @@ def resized_cross_entropy(
     """Return the value and its derivative by the logits."""
     B, C, h, w = logits.shape
     H, W = labels.shape[1:]
-    rows, columns = axes(logits, Enlargement((H, W), align_corners))
+    rows, columns = axes(logits, Upsample((H, W), align_corners))
     slope = torch.zeros(B, C, h, w, device=logits.device)
     channels = triton.next_power_of_2(C)
     block = max(1, min(_TILE // channels, triton.next_power_of_2(w)))

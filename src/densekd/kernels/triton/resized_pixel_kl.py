@@ -6,15 +6,15 @@ import triton.language as tl
 from torch import Tensor
 
 from densekd.kernels.divergence import slope_like
-from densekd.kernels.interpolation import Enlargement
-from densekd.kernels.triton.enlarged import axes, between, corners, scatter, spread, values_at
+from densekd.kernels.triton.upsampled import axes, between, corners, scatter, spread, values_at
+from densekd.ops.interpolation import Upsample
 
 MOST = 1024  # channels that fit the registers of one program
 _TILE = 1024
 
 
 def resized_pixel_kl(
-    student: Tensor, teacher: Tensor, to: Enlargement, temperature: float, weight: Tensor | None
+    student: Tensor, teacher: Tensor, to: Upsample, temperature: float, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return the value and ``q - p``, weighed and brought back to the student's size."""
     B, C, h, w = student.shape

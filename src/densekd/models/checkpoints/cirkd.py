@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from densekd.models.checkpoints import mobilenets
-from densekd.models.checkpoints.layout import Found, Rules, rename
+from densekd.models.checkpoints.layout import Recognized, Rules, rename
 from densekd.models.checkpoints.resnets import deep_stem, single_stem, stages, which_resnet
 
 _BACKBONE = r"pretrained\."
@@ -31,7 +31,7 @@ _ASPP: Rules = (
 )
 
 
-def recognise(state: Mapping[str, Tensor]) -> Found | None:
+def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise backbone, head and widths; CIRKD's and HWD's differ in width alone."""
     found = body(state)
     if found is None:
@@ -52,7 +52,7 @@ def recognise(state: Mapping[str, Tensor]) -> Found | None:
         "channels": channels,
         "auxiliary_channels": auxiliary_width(state),
     }
-    return Found("cirkd", model, options, ours, unused)
+    return Recognized("cirkd", model, options, ours, unused)
 
 
 def auxiliary_width(state: Mapping[str, Tensor]) -> int:

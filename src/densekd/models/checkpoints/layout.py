@@ -12,8 +12,8 @@ Rules = tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a file holds, recognised from keys and shapes alone.
+class Recognized:
+    """What a file holds, recognized from keys and shapes alone.
 
     Args:
         format: name of ``FORMATS``, the project whose layout it is.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.models.checkpoints.containers import read_content, weights_in
-from densekd.models.checkpoints.recognise import recognise
+from densekd.models.checkpoints.recognize import recognize
 
 _SHOWN = 8
 # What the two networks are called in a distillation checkpoint: SegDistill and mmseg-distiller, MMRazor 0.x and 1.x.
@@ -94,7 +94,7 @@ def load_matched(model: nn.Module, path: Path, what: str, allowed: Sequence[str]
     """
     state = read_state(path)
     found = match(model, state, allowed)
-    if not found.complete and (published := recognise(state)) is not None:
+    if not found.complete and (published := recognize(state)) is not None:
         renamed = match(model, published.state, allowed)
         # Of two comparisons that fail the one that fits better says more.
         if len(renamed.matched) > len(found.matched):

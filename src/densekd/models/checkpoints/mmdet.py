@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from densekd.models.checkpoints.layout import Found, Rules, count, rename
+from densekd.models.checkpoints.layout import Recognized, Rules, count, rename
 from densekd.models.checkpoints.resnets import single_stem, stages, which_resnet
 
 _BACKBONE = r"backbone\."
@@ -28,7 +28,7 @@ _TWO_STAGE: Rules = (
 )
 
 
-def recognise(state: Mapping[str, Tensor]) -> Found | None:
+def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise backbone, head and widths."""
     backbone, head = which_resnet(state, _BACKBONE), _head(state)
     if backbone is None or head is None or "backbone.conv1.weight" not in state:
@@ -37,7 +37,7 @@ def recognise(state: Mapping[str, Tensor]) -> Found | None:
     rules = (*single_stem(_BACKBONE), *stages(_BACKBONE), *_NECK, *_levels(state), *rules)
     ours, unused = rename(state, rules)
     options |= {"backbone": backbone, "channels": len(state["neck.lateral_convs.0.conv.weight"])}
-    return Found("mmdetection", model, options, ours, unused)
+    return Recognized("mmdetection", model, options, ours, unused)
 
 
 def _levels(state: Mapping[str, Tensor]) -> Rules:

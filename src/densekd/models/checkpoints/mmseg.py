@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from densekd.models.checkpoints import mobilenets
-from densekd.models.checkpoints.layout import Found, Rules, rename
+from densekd.models.checkpoints.layout import Recognized, Rules, rename
 from densekd.models.checkpoints.resnets import single_stem, stages, which_resnet
 
 _BACKBONE = r"backbone\."
@@ -62,7 +62,7 @@ _FCN: Rules = (
 )
 
 
-def recognise(state: Mapping[str, Tensor]) -> Found | None:
+def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise backbone, head, widths and auxiliary head."""
     body, head = _body(state), _head(state)
     if body is None or head is None:
@@ -76,7 +76,7 @@ def recognise(state: Mapping[str, Tensor]) -> Found | None:
         "channels": channels,
         "auxiliary_channels": auxiliary_width(state),
     }
-    return Found("mmsegmentation", model, options, ours, unused)
+    return Recognized("mmsegmentation", model, options, ours, unused)
 
 
 def auxiliary_width(state: Mapping[str, Tensor]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from densekd.models.checkpoints.layout import Found, Rules, rename
+from densekd.models.checkpoints.layout import Recognized, Rules, rename
 from densekd.models.checkpoints.transformers import MIT_MMSEG, mit, plain_mit, which_mit
 
 
@@ -36,7 +36,7 @@ _MMSEG: Rules = (
 )
 
 
-def recognise_nvlabs(state: Mapping[str, Tensor]) -> Found | None:
+def recognize_nvlabs(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise NVlabs' and SegDistill's layout."""
     backbone = which_mit(state, "backbone.patch_embed1.proj.weight", r"backbone\.block{}\.(\d+)\..*", 1)
     if backbone is None or "decode_head.linear_fuse.conv.weight" not in state:
@@ -44,7 +44,7 @@ def recognise_nvlabs(state: Mapping[str, Tensor]) -> Found | None:
     return _found("nvlabs", "nvlabs", backbone, state, _NVLABS)
 
 
-def recognise_cirkd(state: Mapping[str, Tensor]) -> Found | None:
+def recognize_cirkd(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise CIRKD's layout, whose names have no prefix."""
     backbone = which_mit(state, "patch_embed1.proj.weight", r"block{}\.(\d+)\..*", 1)
     if backbone is None or "linear_fuse.0.weight" not in state:
@@ -52,7 +52,7 @@ def recognise_cirkd(state: Mapping[str, Tensor]) -> Found | None:
     return _found("cirkd-segformer", "cirkd", backbone, state, _CIRKD)
 
 
-def recognise_mmseg(state: Mapping[str, Tensor]) -> Found | None:
+def recognize_mmseg(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise mmsegmentation's layout, 0.19 and later."""
     backbone = which_mit(state, "backbone.layers.0.0.projection.weight", r"backbone\.layers\.{}\.1\.(\d+)\..*", 0)
     if backbone is None or "decode_head.fusion_conv.conv.weight" not in state:
@@ -60,7 +60,7 @@ def recognise_mmseg(state: Mapping[str, Tensor]) -> Found | None:
     return _found("mmsegmentation-segformer", "mmseg", backbone, plain_mit(state), _MMSEG)
 
 
-def _found(name: str, family: str, backbone: str, state: Mapping[str, Tensor], rules: Rules) -> Found:
+def _found(name: str, family: str, backbone: str, state: Mapping[str, Tensor], rules: Rules) -> Recognized:
     ours, unused = rename(state, rules)
     # Linear layers of the head are 1x1 convolutions here.
     ours = {k: v[..., None, None] if k.startswith("head.proj") and v.dim() == 2 else v for k, v in ours.items()}
@@ -70,4 +70,4 @@ def _found(name: str, family: str, backbone: str, state: Mapping[str, Tensor], r
         "family": family,
         "channels": len(ours["head.bottleneck.0.weight"]),
     }
-    return Found(name, "segformer", options, ours, unused)
+    return Recognized(name, "segformer", options, ours, unused)

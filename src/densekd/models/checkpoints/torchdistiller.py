@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from densekd.models.checkpoints.layout import Found, Rules, rename
+from densekd.models.checkpoints.layout import Recognized, Rules, rename
 from densekd.models.checkpoints.resnets import deep_stem, stages, which_resnet
 
 _EPS = 1e-5
@@ -21,7 +21,7 @@ RULES: Rules = (
 )
 
 
-def recognise(state: Mapping[str, Tensor]) -> Found | None:
+def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise TorchDistiller's teacher or student; InPlace-ABN's ``|weight| + eps`` is written out."""
     backbone = which_resnet(state, "")
     if backbone is None or "pspmodule.bottleneck.0.weight" not in state or "head.weight" not in state:
@@ -36,4 +36,4 @@ def recognise(state: Mapping[str, Tensor]) -> Found | None:
         "channels": len(state["pspmodule.bottleneck.0.weight"]),
         "auxiliary_channels": len(state["dsn.0.weight"]) if "dsn.0.weight" in state else 0,
     }
-    return Found("torchdistiller", "pspnet", options, ours, unused)
+    return Recognized("torchdistiller", "pspnet", options, ours, unused)

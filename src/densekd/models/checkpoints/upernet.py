@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from densekd.models.checkpoints import cirkd, mmseg
-from densekd.models.checkpoints.layout import Found, Rules, rename
+from densekd.models.checkpoints.layout import Recognized, Rules, rename
 from densekd.models.checkpoints.transformers import SWIN_MMSEG, SWIN_ORIGINAL, original_merging, which_swin
 
 _MMSEG_HEAD: Rules = (
@@ -32,7 +32,7 @@ _CIRKD_HEAD: Rules = (
 )
 
 
-def recognise_mmseg(state: Mapping[str, Tensor]) -> Found | None:
+def recognize_mmseg(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise mmsegmentation's layout: Swin in its own names and merging order, or a ResNet."""
     if "decode_head.fpn_bottleneck.conv.weight" not in state:
         return None
@@ -51,7 +51,7 @@ def recognise_mmseg(state: Mapping[str, Tensor]) -> Found | None:
     return _found("mmsegmentation-upernet", (backbone, family, width), state, (*rules, *_MMSEG_HEAD))
 
 
-def recognise_swin(state: Mapping[str, Tensor]) -> Found | None:
+def recognize_swin(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise the layout of the Swin authors' fork, which SegDistill has too."""
     swin = which_swin(
         state,
@@ -64,7 +64,7 @@ def recognise_swin(state: Mapping[str, Tensor]) -> Found | None:
     return _found("swin", (swin, "mmseg", mmseg.auxiliary_width(state)), state, (*SWIN_ORIGINAL, *_MMSEG_HEAD))
 
 
-def recognise_cirkd(state: Mapping[str, Tensor]) -> Found | None:
+def recognize_cirkd(state: Mapping[str, Tensor]) -> Recognized | None:
     """Recognise CIRKD's layout, full and lite."""
     body = cirkd.body(state)
     if body is None or "head.ppm_last_conv.0.weight" not in state:
@@ -73,7 +73,7 @@ def recognise_cirkd(state: Mapping[str, Tensor]) -> Found | None:
     return _found("cirkd-upernet", (backbone, family, cirkd.auxiliary_width(state)), state, (*rules, *_CIRKD_HEAD))
 
 
-def _found(name: str, what: tuple[str, str, int], state: Mapping[str, Tensor], rules: Rules) -> Found:
+def _found(name: str, what: tuple[str, str, int], state: Mapping[str, Tensor], rules: Rules) -> Recognized:
     ours, unused = rename(state, rules)
     backbone, family, auxiliary = what
     levels, width = len(ours["head.pyramid.levels.0.0.weight"]), len(ours["head.top.0.weight"])
@@ -84,4 +84,4 @@ def _found(name: str, what: tuple[str, str, int], state: Mapping[str, Tensor], r
         "channels": width if levels == width else (levels, width),
         "auxiliary_channels": auxiliary,
     }
-    return Found(name, "upernet", options, ours, unused)
+    return Recognized(name, "upernet", options, ours, unused)

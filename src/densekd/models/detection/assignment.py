@@ -11,7 +11,7 @@ BACKGROUND, IGNORED = -1, -2
 
 
 @dataclass(frozen=True)
-class BestOverlap:
+class MaxIoUAssigner:
     """Give every anchor the box that it overlaps most, and every box the anchors that overlap it most.
 
     Args:
@@ -24,7 +24,7 @@ class BestOverlap:
     positive: float
     negative: float
     least: float
-    rescue: Literal["best", "none"] = "best"
+    match_low_quality: Literal["best", "none"] = "best"
 
     def __call__(self, anchors: Tensor, boxes: Tensor) -> Tensor:
         """Return the number of the box for each anchor, int64 ``[A]``, else ``BACKGROUND`` or ``IGNORED``.
@@ -39,7 +39,7 @@ class BestOverlap:
         best, number = overlap.max(0)
         assigned = torch.where(best >= self.positive, number, IGNORED)
         assigned = torch.where(best < self.negative, BACKGROUND, assigned)
-        if self.rescue == "none":
+        if self.match_low_quality == "none":
             return assigned
         highest = overlap.amax(1, keepdim=True)
         rescued = (overlap == highest) & (highest >= self.least) & (highest > 0)
@@ -48,11 +48,11 @@ class BestOverlap:
         return torch.where(last > 0, last - 1, assigned)
 
 
-def draw(assigned: Tensor, count: int, share: float) -> tuple[Tensor, Tensor]:
+def random_sample(assigned: Tensor, count: int, share: float) -> tuple[Tensor, Tensor]:
     """Draw positives and background at random.
 
     Args:
-        assigned: ``[A]`` as :class:`BestOverlap` gives it.
+        assigned: ``[A]`` as :class:`MaxIoUAssigner` gives it.
         count: how many in all.
         share: of positives at most; background fills up.
 

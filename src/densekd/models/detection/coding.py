@@ -9,8 +9,8 @@ from torch import Tensor
 _LARGEST = math.log(1000 / 16)
 
 
-def centres(anchors: Tensor) -> Tensor:
-    """Return the centres ``[N, 2]`` (x, y) of boxes ``[N, 4]``."""
+def centers(anchors: Tensor) -> Tensor:
+    """Return the centers ``[N, 2]`` (x, y) of boxes ``[N, 4]``."""
     return (anchors[:, :2] + anchors[:, 2:]) / 2
 
 
@@ -29,12 +29,12 @@ def from_deltas(anchors: Tensor, deltas: Tensor) -> Tensor:
 
     Args:
         anchors: ``[..., 4]``.
-        deltas: ``[..., 4]``: shift of the centre in widths and heights, log factor on width and height.
+        deltas: ``[..., 4]``: shift of the center in widths and heights, log factor on width and height.
     """
     size = anchors[..., 2:] - anchors[..., :2]
-    centre = (anchors[..., :2] + anchors[..., 2:]) / 2 + deltas[..., :2] * size
+    center = (anchors[..., :2] + anchors[..., 2:]) / 2 + deltas[..., :2] * size
     half = size * deltas[..., 2:].clamp(-_LARGEST, _LARGEST).exp() / 2
-    return torch.cat([centre - half, centre + half], -1)
+    return torch.cat([center - half, center + half], -1)
 
 
 def to_deltas(anchors: Tensor, boxes: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes, Detections
 from densekd.models.detection.coding import clip
 from densekd.models.detection.selection import Selection, best_of_level, joined, suppress
+from densekd.ops.boxes import Boxes, Detections
 
 
 class Maps(NamedTuple):

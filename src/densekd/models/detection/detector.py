@@ -4,9 +4,9 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
-from densekd.boxes import Boxes, Detections
-from densekd.models.blocks import Normalise
+from densekd.models.blocks import Normalize
 from densekd.models.families import Convention
+from densekd.ops.boxes import Boxes, Detections
 
 Learns = Literal["all", "finetune"]
 
@@ -23,7 +23,7 @@ class Head(Protocol):
 
 
 class Detector(nn.Module):
-    """Normalisation, backbone, neck and head.
+    """Normalization, backbone, neck and head.
 
     Args:
         convention: of the input, see :class:`densekd.models.families.Convention`.
@@ -41,7 +41,7 @@ class Detector(nn.Module):
         self, convention: Convention, backbone: nn.Module, neck: nn.Module, head: nn.Module, learns: Learns
     ) -> None:
         super().__init__()
-        self.normalise = Normalise(convention)
+        self.normalize = Normalize(convention)
         self.backbone = backbone
         self.neck = neck
         self.head = head
@@ -65,7 +65,7 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         """Return the head's raw output."""
-        maps = self.backbone(self.normalise(images))
+        maps = self.backbone(self.normalize(images))
         return self.head(self.neck(maps[-len(self.neck.lateral) :]))  # type: ignore[arg-type]
 
     def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]:

@@ -7,16 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, roi_align
 
-from densekd.boxes import Boxes, Detections
-from densekd.kernels.anchors import Anchors
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.assignment import BestOverlap, draw
+from densekd.models.detection.assignment import MaxIoUAssigner, random_sample
 from densekd.models.detection.coding import clip, from_deltas, to_deltas
 from densekd.models.detection.dense import rows, small
 from densekd.models.detection.detector import Detector, Learns
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection, suppress
 from densekd.models.families import find_family
+from densekd.ops.anchors import Anchors
+from densekd.ops.boxes import Boxes, Detections
 
 STRIDES = (4, 8, 16, 32, 64)
 # What the box head predicts is divided by these, so that all four are of about one size.
@@ -66,8 +66,8 @@ class TwoStageHead(nn.Module):
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,), (0.5, 1.0, 2.0))
         self.selection = Selection(nms_iou=0.5)
-        self.assign_anchors = BestOverlap(positive=0.7, negative=0.3, least=0.3)
-        self.assign_proposals = BestOverlap(positive=0.5, negative=0.5, least=0.5, rescue="none")
+        self.assign_anchors = MaxIoUAssigner(positive=0.7, negative=0.3, least=0.3)
+        self.assign_proposals = MaxIoUAssigner(positive=0.5, negative=0.5, least=0.5, match_low_quality="none")
         self.conv = small(nn.Conv2d(channels, channels, 3, padding=1))
         self.cls = small(nn.Conv2d(channels, self.anchors.shapes, 1))
         self.reg = small(nn.Conv2d(channels, self.anchors.shapes * 4, 1))
@@ -136,7 +136,7 @@ class TwoStageHead(nn.Module):
         entropy, distance, count = cls.sum() * 0, reg.sum() * 0, 0
         for image, boxes in enumerate(target.boxes):
             assigned = self.assign_anchors(anchors, boxes)
-            positive, background = draw(assigned, 256, 0.5)
+            positive, background = random_sample(assigned, 256, 0.5)
             drawn = torch.cat([positive, background])
             truth = (assigned[drawn] >= 0).to(cls)
             entropy = entropy + F.binary_cross_entropy_with_logits(cls[image, drawn], truth, reduction="sum")
@@ -150,7 +150,7 @@ class TwoStageHead(nn.Module):
         for boxes, truth, label in zip(proposals, target.boxes, target.labels, strict=True):
             boxes = torch.cat([truth, boxes])  # the true boxes are proposals too
             assigned = self.assign_proposals(boxes, truth)
-            positive, background = draw(assigned, 512, 0.25)
+            positive, background = random_sample(assigned, 512, 0.25)
             regions_of.append(boxes[torch.cat([positive, background])])
             labels.append(torch.cat([label[assigned[positive]], torch.full_like(background, self.num_classes)]))
             wanted.append(to_deltas(boxes[positive], truth[assigned[positive]]) / boxes.new_tensor(_SPREAD))

@@ -4,13 +4,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
-from densekd.boxes import Boxes, Detections
-from densekd.kernels.anchors import Anchors
-from densekd.kernels.atss import atss
-from densekd.kernels.integral import integral
-from densekd.kernels.processes import mean_over_processes
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.coding import centres, from_distances, to_distances
+from densekd.models.detection.coding import centers, from_distances, to_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,
@@ -27,10 +22,15 @@ from densekd.models.detection.losses import distribution_focal, quality_focal
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.ops.anchors import Anchors
+from densekd.ops.atss import atss
+from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.integral import integral
+from densekd.ops.processes import mean_over_processes
 
 STRIDES = (8, 16, 32, 64, 128)
 BINS = 17
-# Channels that are normalised together: 32 groups of 256.
+# Channels that are normalized together: 32 groups of 256.
 _GROUP = 8
 
 
@@ -126,7 +126,7 @@ class GFLHead(nn.Module):
         quality = torch.zeros_like(cls)
         boxes, labels = matched(target, assigned)
         stride = strides[place, None]
-        points, wanted = centres(joined[place]) / stride, boxes / stride
+        points, wanted = centers(joined[place]) / stride, boxes / stride
         logits = reg[image, place]
         found = from_distances(points, integral(logits))
         weight = cls.detach()[image, place].sigmoid().amax(1) if len(place) else logits.new_zeros(0)
@@ -144,7 +144,7 @@ class GFLHead(nn.Module):
     def boxes(self, output: Maps) -> list[Tensor]:
         """Decode every position of every level: ``[B, P_l, 4]``, not clipped."""
         return [
-            from_distances(centres(anchors), integral(rows(reg, 4 * BINS).float()) * stride)
+            from_distances(centers(anchors), integral(rows(reg, 4 * BINS).float()) * stride)
             for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True)
         ]
 

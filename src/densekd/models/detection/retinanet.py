@@ -4,11 +4,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
-from densekd.boxes import Boxes, Detections
-from densekd.kernels.anchors import Anchors
-from densekd.kernels.processes import mean_over_processes
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.assignment import IGNORED, BestOverlap
+from densekd.models.detection.assignment import IGNORED, MaxIoUAssigner
 from densekd.models.detection.coding import from_deltas, to_deltas
 from densekd.models.detection.dense import (
     Maps,
@@ -24,6 +21,9 @@ from densekd.models.detection.detector import Detector, Learns
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.ops.anchors import Anchors
+from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.processes import mean_over_processes
 
 STRIDES = (8, 16, 32, 64, 128)
 SCALES = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3))
@@ -70,7 +70,7 @@ class RetinaHead(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, SCALES, (0.5, 1.0, 2.0))
-        self.assign = BestOverlap(positive=0.5, negative=0.4, least=0.0)
+        self.assign = MaxIoUAssigner(positive=0.5, negative=0.4, least=0.0)
         self.selection = Selection(nms_iou=0.5)
         self.cls_tower = tower(channels, depth, _conv)
         self.reg_tower = tower(channels, depth, _conv)

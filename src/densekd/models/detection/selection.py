@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from densekd.boxes import Detections
+from densekd.ops.boxes import Detections
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import JoinedConv2d, conv_norm_act, enlarge, norm_act, separable
+from densekd.models.blocks import JoinedConv2d, conv_norm_act, norm_act, separable, upsample
 from densekd.models.families import Family
 
 RATES = (12, 24, 36)
@@ -113,6 +113,6 @@ class SeparableASPPHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest features."""
         low = self.low(features[0])
-        deep = enlarge(self.fuse(self.aspp(features[-1])), low, self.align_corners)
+        deep = upsample(self.fuse(self.aspp(features[-1])), low, self.align_corners)
         logits: Tensor = self.classifier(self.dropout(self.bottleneck(torch.cat([deep, low], 1))))
         return logits

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from densekd.models.blocks import JoinedConv2d, PyramidPooling, conv_norm_act, enlarge, norm_act
+from densekd.models.blocks import JoinedConv2d, PyramidPooling, conv_norm_act, norm_act, upsample
 
 
 class FPNHead(nn.Module):
@@ -31,6 +31,6 @@ class FPNHead(nn.Module):
         """Return logits at the stride of the finest features."""
         x = self.top([features[-1], *self.pyramid(features[-1])])
         for lateral, finer in zip(reversed(self.lateral), reversed(features[:-1]), strict=True):
-            x = lateral(finer) + enlarge(x, finer, align_corners=False)
+            x = lateral(finer) + upsample(x, finer, align_corners=False)
         logits: Tensor = self.classifier(self.dropout(self.bottleneck(x)))
         return logits

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import JoinedConv2d, PyramidPooling, conv_norm_act, enlarge, norm_act
+from densekd.models.blocks import JoinedConv2d, PyramidPooling, conv_norm_act, norm_act, upsample
 from densekd.models.families import Family
 
 
@@ -39,8 +39,8 @@ class UPerHead(nn.Module):
         x = self.top([features[-1], *self.pyramid(features[-1])])
         levels = [x]
         for lateral, smooth, finer in zip(self.lateral[::-1], self.smooth[::-1], features[-2::-1], strict=True):
-            x = lateral(finer) + enlarge(x, finer, align_corners=False)
+            x = lateral(finer) + upsample(x, finer, align_corners=False)
             levels.insert(0, smooth(x))
-        joined = torch.cat([enlarge(level, levels[0], align_corners=False) for level in levels], 1)
+        joined = torch.cat([upsample(level, levels[0], align_corners=False) for level in levels], 1)
         logits: Tensor = self.classifier(self.dropout(self.bottleneck(joined)))
         return logits

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
-from densekd.boxes import Boxes, Detections
-from densekd.models.blocks import Normalise
-from densekd.models.sources.maps import Fit, fitted, to_map
+from densekd.models.blocks import Normalize
+from densekd.models.sources.maps import InputSize, fitted, to_map
 from densekd.models.sources.transformer import Processor, convention_of, entries
+from densekd.ops.boxes import Boxes, Detections
 
 # Where pyramids go down and up again, sizes must halve exactly.
-_FIT = Fit(32)
+_FIT = InputSize(32)
 
 
 class Queries(NamedTuple):
@@ -21,7 +21,7 @@ class Queries(NamedTuple):
 
     Args:
         logits: ``[B, Q, C]``, or ``[B, Q, C + 1]`` with "no object" last.
-        boxes: ``[B, Q, 4]``: centre x, centre y, width, height in units of the batch's width and height.
+        boxes: ``[B, Q, 4]``: center x, center y, width, height in units of the batch's width and height.
         size: (height, width) of the batch.
         called: positional and named arguments of the library's call of its loss.
     """
@@ -65,7 +65,7 @@ class TransformerDetector(nn.Module):
 
     def __init__(self, model: Any, processor: Processor, kind: DetectorKind) -> None:
         super().__init__()
-        self.normalise = Normalise(convention_of(processor))
+        self.normalize = Normalize(convention_of(processor))
         self.network = model
         self.backbone.requires_grad_(True)
         # Places where taps can read; what has been read needs nothing behind it to run.
@@ -112,7 +112,7 @@ class TransformerDetector(nn.Module):
     def forward(self, images: Tensor) -> Queries:
         """Return the raw output."""
         # Without labels no loss is called; which ones they are plays no part yet.
-        output = self.network(pixel_values=fitted(self.normalise(images), _FIT), labels=[])
+        output = self.network(pixel_values=fitted(self.normalize(images), _FIT), labels=[])
         self.cls(output.logits.mT.unsqueeze(3))
         self.reg(output.pred_boxes.mT.unsqueeze(3))
         return Queries(output.logits, output.pred_boxes, (images.shape[2], images.shape[3]), output.loss_dict)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 
 from densekd.errors import RecipeError, UserError, suggest
-from densekd.lookup import optional_import
 from densekd.models.sources.detector import DETECTORS, DetectorKind, TransformerDetector
-from densekd.models.sources.transformer import BACKBONE, MASKS, SEMANTIC, Kind, Transformer
+from densekd.models.sources.transformer import BACKBONE, MASKS, SEMANTIC, ArchSpec, Transformer
+from densekd.registry import optional_import
 
 _PROCESSOR = (
     "do_normalize", "image_mean", "image_std", "do_rescale", "rescale_factor", "do_flip_channel_order", "task_inputs",
@@ -84,7 +84,7 @@ def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
         raise RecipeError(f"hf:{name}: config: {' '.join(str(error).split())}") from error
 
 
-def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, Kind | DetectorKind]:
+def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec | DetectorKind]:
     """Return the library's class for a config, and how its models are read."""
     kind = settings.model_type
     if kind in SEMANTIC:
@@ -107,7 +107,9 @@ def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, Kind | D
     )
 
 
-def _wrapped(module: Any, processor: dict[str, Any], kind: Kind | DetectorKind) -> Transformer | TransformerDetector:
+def _wrapped(
+    module: Any, processor: dict[str, Any], kind: ArchSpec | DetectorKind
+) -> Transformer | TransformerDetector:
     if isinstance(kind, DetectorKind):
         return TransformerDetector(module, processor, kind)
     return Transformer(module, processor, kind)

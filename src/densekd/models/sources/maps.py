@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class Fit(NamedTuple):
+class InputSize(NamedTuple):
     """The image sizes that a network accepts.
 
     Args:
@@ -19,7 +19,7 @@ class Fit(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-def fitted(images: Tensor, fit: Fit) -> Tensor:
+def fitted(images: Tensor, fit: InputSize) -> Tensor:
     """Resize images bilinearly to the fixed size, or up to the next multiple.
 
     Resized rather than padded, so that a map covers the image and nothing else, and maps of two models agree in place.

@@ -7,11 +7,11 @@ import timm
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.lookup import optional_import
-from densekd.models.blocks import Normalise
+from densekd.models.blocks import Normalize
 from densekd.models.families import IMAGENET, Convention
-from densekd.models.sources.maps import Fit, fitted
+from densekd.models.sources.maps import InputSize, fitted
 from densekd.models.sources.timm import without_weights
+from densekd.registry import optional_import
 
 # Encoders whose weights were not trained with ImageNet's mean and deviation; the library asks the network for these.
 _CONVENTIONS = {
@@ -34,19 +34,19 @@ class SmpSegmentor(nn.Module):
 
     def __init__(self, model: Any, convention: Convention) -> None:
         super().__init__()
-        self.normalise = Normalise(convention)
+        self.normalize = Normalize(convention)
         self.encoder = model.encoder
         self.decoder = model.decoder
         self.segmentation_head = model.segmentation_head
         self.maps = nn.Identity()  # a place where taps can read the maps
         self.align_corners = True
-        self._fit = Fit(model.encoder.output_stride if model.requires_divisible_input_shape else 1)
+        self._fit = InputSize(model.encoder.output_stride if model.requires_divisible_input_shape else 1)
         self._levels = min(4, len(model.encoder.out_channels) - 1)
         if isinstance(self.segmentation_head, nn.Sequential):
             self.segmentation_head[1] = nn.Identity()
         else:  # DPT, a plain transformer that halves its map of patches once
             self.segmentation_head.upsampling_factor = 1.0
-            self._fit, self._levels = Fit(2 * model.encoder.output_stride), 4
+            self._fit, self._levels = InputSize(2 * model.encoder.output_stride), 4
 
     @property
     def backbone(self) -> nn.Module:
@@ -63,7 +63,7 @@ class SmpSegmentor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the head's logits."""
-        encoded = self.encoder(fitted(self.normalise(images), self._fit))
+        encoded = self.encoder(fitted(self.normalize(images), self._fit))
         # DPT's encoder also returns its class tokens.
         features = encoded[0] if isinstance(encoded, tuple) else encoded
         self.maps(features[-self._levels :])

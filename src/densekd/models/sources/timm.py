@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
-from densekd.models.blocks import Normalise
+from densekd.models.blocks import Normalize
 from densekd.models.families import FAMILIES, Convention
 from densekd.models.heads import DeepFCNHead, FPNHead, PSPHead
-from densekd.models.sources.maps import Fit, fitted, to_map
+from densekd.models.sources.maps import InputSize, fitted, to_map
 
 Head = Literal["fpn", "psp", "fcn", "none"]
 
@@ -32,10 +32,10 @@ class TimmSegmentor(nn.Module):
         float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``; without a head, the list of the four maps.
     """
 
-    def __init__(self, backbone: nn.Module, fit: Fit) -> None:
+    def __init__(self, backbone: nn.Module, fit: InputSize) -> None:
         super().__init__()
         config: Any = backbone.pretrained_cfg
-        self.normalise = Normalise(Convention("rgb", config["mean"], config["std"]))
+        self.normalize = Normalize(Convention("rgb", config["mean"], config["std"]))
         self.backbone = backbone
         self.maps = nn.Identity()  # a place where taps can read the maps
         self.head: nn.Module | None = None
@@ -52,7 +52,7 @@ class TimmSegmentor(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         """Return the head's logits, or the maps."""
-        maps = self.maps(take_maps(self.backbone, fitted(self.normalise(images), self.fit)))
+        maps = self.maps(take_maps(self.backbone, fitted(self.normalize(images), self.fit)))
         return maps if self.head is None else self.head(maps)
 
 
@@ -66,7 +66,7 @@ def timm_backbone(
     """Build a backbone of timm with a head; its weights come through ``pretrained``.
 
     The maps are those of the last four strides. A plain transformer gives four maps at the stride of its patches: after
-    1/4, 2/4 and 3/4 of its blocks, and the final ones, normalised; class tokens and registers are left out.
+    1/4, 2/4 and 3/4 of its blocks, and the final ones, normalized; class tokens and registers are left out.
 
     Args:
         name: architecture, with or without the tag of its weights, which also tells the input convention.
@@ -136,13 +136,17 @@ def _make(name: str, arguments: dict[str, Any]) -> nn.Module:
     raise RecipeError(f"timm:{name}: {error}") from error
 
 
-def _measure(backbone: Any, name: str) -> tuple[Fit, list[int]]:
+def _measure(backbone: Any, name: str) -> tuple[InputSize, list[int]]:
     """Find the sizes that a backbone accepts, and the channels of its maps, by trying the freest first."""
     patches = getattr(backbone, "patch_embed", None)
     size = getattr(patches, "img_size", None) or backbone.pretrained_cfg["input_size"][1:]
     patch = getattr(patches, "patch_size", 1)
-    fits = [Fit(), Fit(patch if isinstance(patch, int) else patch[0]), Fit(backbone.feature_info[-1]["reduction"])]
-    fits.append(Fit(size=(size[0], size[1])))
+    fits = [
+        InputSize(),
+        InputSize(patch if isinstance(patch, int) else patch[0]),
+        InputSize(backbone.feature_info[-1]["reduction"]),
+    ]
+    fits.append(InputSize(size=(size[0], size[1])))
     error: Exception | None = None
     training = backbone.training
     backbone.eval()

@@ -6,7 +6,7 @@ import torchvision
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.models.blocks import Normalise
+from densekd.models.blocks import Normalize
 from densekd.models.families import IMAGENET
 
 
@@ -24,7 +24,7 @@ class TorchvisionSegmentor(nn.Module):
     def __init__(self, name: str, model: Any) -> None:
         super().__init__()
         self.name = name
-        self.normalise = Normalise(IMAGENET)
+        self.normalize = Normalize(IMAGENET)
         self.backbone = model.backbone
         self.classifier = model.classifier
         self.aux_classifier: nn.Module | None = getattr(model, "aux_classifier", None)
@@ -56,7 +56,7 @@ class TorchvisionSegmentor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the classifier's logits."""
-        maps = self.backbone(self.normalise(images))
+        maps = self.backbone(self.normalize(images))
         if self.aux_classifier is not None:
             self.aux_classifier(maps["aux"])
         # LR-ASPP reads two levels.

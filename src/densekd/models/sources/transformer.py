@@ -7,32 +7,32 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import Normalise
+from densekd.models.blocks import Normalize
 from densekd.models.families import IMAGENET, Convention
-from densekd.models.sources.maps import Fit, fitted, four_maps
+from densekd.models.sources.maps import InputSize, fitted, four_maps
 from densekd.models.sources.masks import mask_logits
 
 Processor = Mapping[str, Any]
 
 
-class Seen(NamedTuple):
+class ModelOutput(NamedTuple):
     """What one forward gave: logits, None of a bare backbone, and hidden states."""
 
     logits: Tensor | None
     states: Sequence[Tensor]
 
 
-class Kind(NamedTuple):
+class ArchSpec(NamedTuple):
     """What distinguishes the architectures of the library.
 
     Args:
-        read: (model, images, task tokens) -> :class:`Seen`.
+        read: (model, images, task tokens) -> :class:`ModelOutput`.
         backbone: path of the backbone inside the model; empty for the whole.
         pre_logits: path of the map in front of the classifier, or None.
         sizes: of images: ``any``, multiples of the config's ``patch_size`` if it has one, or its ``image_size`` alone.
     """
 
-    read: Callable[[nn.Module, Tensor, Tensor], Seen]
+    read: Callable[[nn.Module, Tensor, Tensor], ModelOutput]
     backbone: str
     pre_logits: str | None
     sizes: Literal["any", "patch", "own"]
@@ -44,7 +44,7 @@ class Transformer(nn.Module):
     Args:
         model: one of the library's modules.
         processor: see :func:`convention_of`; OneFormer's also holds ``task_inputs``, the tokens of its task.
-        kind: see :class:`Kind`.
+        kind: see :class:`ArchSpec`.
 
     Shape:
         float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``; of a bare backbone, the list of its four maps.
@@ -52,9 +52,9 @@ class Transformer(nn.Module):
 
     task: Tensor
 
-    def __init__(self, model: nn.Module, processor: Processor, kind: Kind) -> None:
+    def __init__(self, model: nn.Module, processor: Processor, kind: ArchSpec) -> None:
         super().__init__()
-        self.normalise = Normalise(convention_of(processor))
+        self.normalize = Normalize(convention_of(processor))
         # Not "model": that is what wrappers of other projects are called, and reading a checkpoint drops it.
         self.network: Any = model
         self.maps = nn.Identity()  # a place where taps can read the maps
@@ -100,16 +100,16 @@ class Transformer(nn.Module):
         """Return the logits, or a bare backbone's maps."""
         patch = getattr(self.network.config, "patch_size", 1) if self.kind.sizes != "any" else 1
         patch = patch if isinstance(patch, int) else max(patch)
-        images = fitted(self.normalise(images), self._fit(patch))
+        images = fitted(self.normalize(images), self._fit(patch))
         logits, states = self.kind.read(self.network, images, self.task.expand(len(images), -1))
         maps = self.maps(four_maps(states, (images.shape[2] // patch, images.shape[3] // patch)))
         return maps if logits is None else logits
 
-    def _fit(self, patch: int) -> Fit:
+    def _fit(self, patch: int) -> InputSize:
         if self.kind.sizes != "own":
-            return Fit(patch)
+            return InputSize(patch)
         size = self.network.config.image_size
-        return Fit(size=(size, size) if isinstance(size, int) else (size[0], size[1]))
+        return InputSize(size=(size, size) if isinstance(size, int) else (size[0], size[1]))
 
 
 def entries(config: Any) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def entries(config: Any) -> dict[str, Any]:
 
 
 def convention_of(processor: Processor) -> Convention:
-    """Read how images are normalised.
+    """Read how images are normalized.
 
     Args:
         processor: the entries ``do_normalize``, ``image_mean``, ``image_std``, ``do_rescale``, ``rescale_factor`` and
@@ -139,49 +139,49 @@ def convention_of(processor: Processor) -> Convention:
     return Convention(order, (red, green, blue), tuple(value / scale for value in std))  # type: ignore[arg-type]
 
 
-def _semantic(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
+def _semantic(model: nn.Module, images: Tensor, task: Tensor) -> ModelOutput:
     output = model(pixel_values=images, output_hidden_states=True)
-    return Seen(output.logits, output.hidden_states)
+    return ModelOutput(output.logits, output.hidden_states)
 
 
-def _upernet(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
+def _upernet(model: nn.Module, images: Tensor, task: Tensor) -> ModelOutput:
     # In parts, because its forward enlarges the logits to the images' size.
     upernet: Any = model
     maps = upernet.backbone(images).feature_maps
     if upernet.auxiliary_head is not None:
         upernet.auxiliary_head(maps)
-    return Seen(upernet.decode_head(maps), maps)
+    return ModelOutput(upernet.decode_head(maps), maps)
 
 
-def _masks(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
+def _masks(model: nn.Module, images: Tensor, task: Tensor) -> ModelOutput:
     tokens = {"task_inputs": task} if task.shape[1] else {}
     output = model(pixel_values=images, output_hidden_states=True, **tokens)
     states = output.get("encoder_hidden_states") or output.hidden_states
-    return Seen(mask_logits(output.class_queries_logits, output.masks_queries_logits), states)
+    return ModelOutput(mask_logits(output.class_queries_logits, output.masks_queries_logits), states)
 
 
-def _maps(model: nn.Module, images: Tensor, task: Tensor) -> Seen:
-    return Seen(None, model(images).feature_maps)
+def _maps(model: nn.Module, images: Tensor, task: Tensor) -> ModelOutput:
+    return ModelOutput(None, model(images).feature_maps)
 
 
 _MASK_DECODER = "model.pixel_level_module.decoder[{}]"
 _MASK_ENCODER = "model.pixel_level_module.encoder"
 
-SEMANTIC: dict[str, Kind] = {
-    "beit": Kind(_semantic, "beit", "decode_head.fpn_bottleneck", "patch"),
-    "data2vec-vision": Kind(_semantic, "data2vec_vision", "decode_head.fpn_bottleneck", "own"),
-    "dpt": Kind(_semantic, "dpt", "head.head.2", "own"),
-    "mobilenet_v2": Kind(_semantic, "mobilenet_v2", "segmentation_head.conv_projection", "any"),
-    "mobilevit": Kind(_semantic, "mobilevit", "segmentation_head.aspp", "any"),
-    "mobilevitv2": Kind(_semantic, "mobilevitv2", "segmentation_head.aspp", "any"),
-    "segformer": Kind(_semantic, "segformer", "decode_head.activation", "any"),
-    "upernet": Kind(_upernet, "backbone", "decode_head.fpn_bottleneck", "any"),
+SEMANTIC: dict[str, ArchSpec] = {
+    "beit": ArchSpec(_semantic, "beit", "decode_head.fpn_bottleneck", "patch"),
+    "data2vec-vision": ArchSpec(_semantic, "data2vec_vision", "decode_head.fpn_bottleneck", "own"),
+    "dpt": ArchSpec(_semantic, "dpt", "head.head.2", "own"),
+    "mobilenet_v2": ArchSpec(_semantic, "mobilenet_v2", "segmentation_head.conv_projection", "any"),
+    "mobilevit": ArchSpec(_semantic, "mobilevit", "segmentation_head.aspp", "any"),
+    "mobilevitv2": ArchSpec(_semantic, "mobilevitv2", "segmentation_head.aspp", "any"),
+    "segformer": ArchSpec(_semantic, "segformer", "decode_head.activation", "any"),
+    "upernet": ArchSpec(_upernet, "backbone", "decode_head.fpn_bottleneck", "any"),
 }
-MASKS: dict[str, Kind] = {
-    "eomt": Kind(_masks, "", None, "own"),
-    "eomt_dinov3": Kind(_masks, "", None, "own"),
-    "mask2former": Kind(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
-    "maskformer": Kind(_masks, _MASK_ENCODER, _MASK_DECODER.format("last_hidden_state"), "any"),
-    "oneformer": Kind(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
+MASKS: dict[str, ArchSpec] = {
+    "eomt": ArchSpec(_masks, "", None, "own"),
+    "eomt_dinov3": ArchSpec(_masks, "", None, "own"),
+    "mask2former": ArchSpec(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
+    "maskformer": ArchSpec(_masks, _MASK_ENCODER, _MASK_DECODER.format("last_hidden_state"), "any"),
+    "oneformer": ArchSpec(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
 }
-BACKBONE = Kind(_maps, "", None, "patch")
+BACKBONE = ArchSpec(_maps, "", None, "patch")

@@ -1,0 +1,1 @@
+"""What happens in one training step: taps, adapters, terms, the frozen teacher, optimizers, the Distiller."""

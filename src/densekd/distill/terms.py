@@ -1,0 +1,204 @@
+"""A term of the training objective: a loss, where its two tensors come from, what aligns them, and its weight."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from densekd.errors import RecipeError
+from densekd.kernels import Upsample
+from densekd.ops.interpolation import resize
+from densekd.ops.precision import to_float32
+
+Shape = Literal["linear", "exponential", "jump"]
+Resize = Literal["none", "teacher", "student", "label"]
+Tap = str | tuple[str, ...]
+Adapter = Literal["none", "conv", "conv-bn-relu"]
+
+
+@dataclass(frozen=True)
+class WeightSchedule:
+    """The weight of a term over the optimizer steps n = 1, 2, ..., with the shapes that SegDistill ships.
+
+    Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential) or 0 (jump).
+    Decay for ``start < n < end``: ``value (end - n) / (end - start)`` (linear),
+    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on. Where the two overlap the
+    decay holds.
+
+    Args:
+        value: the weight between warm-up and decay.
+        warmup: length of the warm-up in steps; 0 for none.
+        warmup_shape: its shape.
+        decay: first and last step of the decay, or None.
+        decay_shape: its shape.
+    """
+
+    value: float
+    warmup: int = 0
+    warmup_shape: Shape = "linear"
+    decay: tuple[int, int] | None = None
+    decay_shape: Shape = "linear"
+
+    def __call__(self, n: int) -> float:
+        """Return the weight at optimizer step ``n``, counted from 1."""
+        if self.decay is not None and n > self.decay[0]:
+            start, end = self.decay
+            if n >= end:
+                return 0.0
+            share = (end - n) / (end - start)
+            by_shape = {"linear": self.value * share, "exponential": 0.001 * self.value**share, "jump": 0.0}
+            return float(by_shape[self.decay_shape])
+        if n < self.warmup:
+            share = n / self.warmup
+            by_shape = {"linear": self.value * share, "exponential": self.value**share, "jump": 0.0}
+            return float(by_shape[self.warmup_shape])
+        return self.value
+
+
+class TapPair(NamedTuple):
+    """The taps of one term: a path for each model, or as many paths for each where the loss compares levels."""
+
+    student: Tap
+    teacher: Tap
+
+
+@runtime_checkable
+class Resizing(Protocol):
+    """A loss that enlarges its maps by itself, without holding them at the size of the labels."""
+
+    def resized(self, student: Tensor, teacher: Tensor, to: Upsample, target: Tensor | None) -> Tensor:
+        """Return ``self(to(student), to(teacher), target)``; the maps are in any floating point precision."""
+        ...
+
+
+class Term(nn.Module):
+    """One summand: ``weight(n) * loss(adapter(student tap), teacher tap, target)``.
+
+    Args:
+        loss: see :mod:`densekd.losses`.
+        taps: where the two tensors come from, or the two tuples of them.
+        adapter: applied to the student's tensor; ``nn.Identity()`` for none, :class:`PerLevel` for a tuple.
+        weight: its schedule.
+        resize: ``none``; ``teacher`` enlarges or shrinks the student's tensor to the teacher's size, ``student`` the
+            teacher's to the student's; ``label`` resizes both to the size of the labels (SegDistill). Bilinear,
+            ``align_corners=False``; of tuples, level by level. A loss that is :class:`Resizing` gets both as they are.
+    """
+
+    def __init__(
+        self, loss: nn.Module, taps: TapPair, adapter: nn.Module, weight: WeightSchedule, resize: Resize
+    ) -> None:
+        super().__init__()
+        self.loss = loss
+        self.taps = taps
+        self.adapter = adapter
+        self.weight = weight
+        self.resize = resize
+
+    def forward(
+        self, student_features: Mapping[str, Tensor], teacher_features: Mapping[str, Tensor], target: Any
+    ) -> Tensor:
+        """Return the unweighted loss.
+
+        Args:
+            learnt: the student's taps, each ``[B, C, H, W]``.
+            taught: the teacher's taps, without gradient.
+            target: what the loss learns from: labels ``[B, H, W]``, boxes, or None.
+        """
+        student, teacher = (
+            self.adapter(_read(student_features, self.taps.student)),
+            _read(teacher_features, self.taps.teacher),
+        )
+        if self.resize == "label" and isinstance(target, Tensor) and isinstance(self.loss, Resizing):
+            return self._enlarged(student, teacher.detach(), target)
+        if isinstance(student, tuple):
+            levels = [self._fitted(*level, target) for level in zip(student, teacher, strict=True)]
+            student, teacher = zip(*levels, strict=True)
+        else:
+            student, teacher = self._fitted(student, teacher, target)
+        device = student_features[paths(self.taps.student)[0]].device
+        # Half precision is for the networks; exponentials and sums over a map need more than eight bits.
+        with torch.autocast(device.type, enabled=False):
+            value: Tensor = self.loss(student, teacher, target)
+        return value
+
+    def _enlarged(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        to = Upsample((target.shape[-2], target.shape[-1]))
+        with torch.autocast(student.device.type, enabled=False):
+            return cast(Resizing, self.loss).resized(student, teacher, to, target)
+
+    def _fitted(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+        student, teacher = self._resized(student, teacher.detach(), target)
+        return to_float32(student), to_float32(teacher)
+
+    def _resized(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+        if self.resize == "teacher":
+            return resize(student, teacher.shape[-2:]), teacher
+        if self.resize == "student":
+            return student, resize(teacher, student.shape[-2:])
+        if self.resize == "label":
+            if not isinstance(target, Tensor):
+                raise RecipeError("resize: label needs a map of labels; this batch has none.")
+            return resize(student, target.shape[-2:]), resize(teacher, target.shape[-2:])
+        return student, teacher
+
+
+class Context(nn.Module):
+    """A block on a student tap that several terms share: it runs, learns and is saved once.
+
+    It stands among the terms; its name there is a student tap for the terms after it.
+
+    Args:
+        tap: path in the student.
+        block: keeps the size of the map.
+    """
+
+    def __init__(self, tap: str, block: nn.Module) -> None:
+        super().__init__()
+        self.taps = TapPair(tap, ())
+        self.block = block
+
+    def forward(self, student_features: Mapping[str, Tensor]) -> Tensor:
+        """Return the block's output for the student's taps."""
+        output: Tensor = self.block(_read(student_features, self.taps.student))
+        return output
+
+
+class PerLevel(nn.ModuleList):
+    """One adapter for each level of a tuple."""
+
+    def forward(self, levels: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the adapted levels."""
+        return tuple(adapter(level) for adapter, level in zip(self, levels, strict=True))
+
+
+def paths(tap: Tap) -> tuple[str, ...]:
+    """Return the paths of a tap, however many it has."""
+    return (tap,) if isinstance(tap, str) else tap
+
+
+def teacher_paths(terms: Mapping[str, Term | Context]) -> list[str]:
+    """Return the paths that are read in the teacher, each once."""
+    return list(dict.fromkeys(path for term in terms.values() for path in paths(term.taps.teacher)))
+
+
+def make_adapter(kind: Adapter, student_channels: int, teacher_channels: int) -> nn.Module:
+    """Build what turns ``[B, student_channels, H, W]`` into ``[B, teacher_channels, H, W]``.
+
+    Args:
+        kind: ``none``, a 1x1 convolution (without bias, as CIRKD's), or the same with batch norm and ReLU (HWD's).
+        student_channels: channels of the student's tap.
+        teacher_channels: channels of the teacher's tap.
+    """
+    if kind == "none":
+        return nn.Identity()
+    conv = nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
+    if kind == "conv":
+        return conv
+    return nn.Sequential(conv, nn.BatchNorm2d(teacher_channels), nn.ReLU(inplace=True))
+
+
+def _read(tensors: Mapping[str, Tensor], tap: Tap) -> Any:
+    """Return the tensor of a path, or a tuple with that of each path."""
+    return tensors[tap] if isinstance(tap, str) else tuple(tensors[path] for path in tap)

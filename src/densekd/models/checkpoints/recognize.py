@@ -1,0 +1,26 @@
+"""From keys and shapes to format, architecture and options."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from densekd.models.checkpoints import cirkd, mmdet, mmseg, segformer, torchdistiller, upernet
+from densekd.models.checkpoints.layout import Recognized
+
+FORMATS: dict[str, Callable[[Mapping[str, Tensor]], Recognized | None]] = {
+    "cirkd": cirkd.recognize,
+    "cirkd-segformer": segformer.recognize_cirkd,
+    "cirkd-upernet": upernet.recognize_cirkd,
+    "mmdetection": mmdet.recognize,
+    "mmsegmentation": mmseg.recognize,
+    "mmsegmentation-segformer": segformer.recognize_mmseg,
+    "mmsegmentation-upernet": upernet.recognize_mmseg,
+    "nvlabs": segformer.recognize_nvlabs,
+    "swin": upernet.recognize_swin,
+    "torchdistiller": torchdistiller.recognize,
+}
+
+
+def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
+    """Say what a state dict holds, or None where no format knows it."""
+    return next((found for read in FORMATS.values() if (found := read(state)) is not None), None)

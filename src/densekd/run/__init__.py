@@ -1,0 +1,1 @@
+"""A training from recipe to report: run folder, callbacks, metrics logger, preflight, quickstart."""

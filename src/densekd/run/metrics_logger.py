@@ -1,0 +1,124 @@
+"""What a training leaves to read: ``metrics.csv``, loggers, and progress with the time left."""
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from densekd.atomic import atomic
+
+
+class MetricsLogger(L.Callback):
+    """Write ``metrics.csv``, feed the loggers and show progress with the time left.
+
+    Args:
+        path: of the CSV; rows behind the step a training resumes from are dropped.
+        every: steps between rows.
+        console: for the progress.
+    """
+
+    def __init__(self, path: Path, every: int, console: Console) -> None:
+        self.path = path
+        self.every = every
+        self.console = console
+        self.columns: list[str] = ["step"]
+        self.seconds: float | None = None
+        self.started = (time.perf_counter(), 0)
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Read what an interrupted training wrote and start the clock."""
+        rows = [row for row in _read_rows(self.path) if int(row["step"]) <= trainer.global_step]
+        if trainer.is_global_zero:
+            self.columns = list(rows[0]) if rows else ["step"]
+            self._rewrite(rows)
+        self.started = (time.perf_counter(), trainer.global_step)
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[status]}"), TimeRemainingColumn())
+        hidden = not (self.console.is_terminal and trainer.is_global_zero)
+        self.bar = Progress(TextColumn("[bold]{task.description}"), *columns, console=self.console, disable=hidden)
+        self.bar.start()
+        self.row = self.bar.add_task("training", total=trainer.max_steps, completed=trainer.global_step, status="")
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Record every few steps; only then are values fetched from the device."""
+        step = trainer.global_step
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        self.bar.update(self.row, completed=step)
+        if not stepped or not (step % self.every == 0 or step == trainer.max_steps):
+            return
+        means = trainer.strategy.reduce(torch.stack(list(outputs["losses"].values())), reduce_op="mean")
+        assert isinstance(means, Tensor)
+        losses = dict(zip(outputs["losses"], means.tolist(), strict=True))
+        now = time.perf_counter()
+        self.seconds = (now - self.started[0]) / max(1, step - self.started[1])
+        self.started = (now, step)
+        values = {"loss": sum(losses.values()), **losses, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
+        self._record(trainer, step, values | {"seconds_per_step": self.seconds})
+        self._show(trainer, step, values)
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step)
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Record the validation scores."""
+        values = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        self._record(trainer, trainer.global_step, values)
+        if trainer.is_global_zero:
+            shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
+            self.console.print(f"step {trainer.global_step}  {shown}", highlight=False)
+        # Validation is not part of the time of a step.
+        self.started = (time.perf_counter(), trainer.global_step)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Close the progress bar."""
+        self.bar.stop()
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Close the progress bar."""
+        if hasattr(self, "bar"):
+            self.bar.stop()
+
+    def _show(self, trainer: L.Trainer, step: int, values: dict[str, float]) -> None:
+        if not trainer.is_global_zero:
+            return
+        self.bar.update(self.row, status=f"loss {values['loss']:.3f}")
+        if self.console.is_terminal or (step % (self.every * 10) and step != trainer.max_steps):
+            return
+        assert self.seconds is not None
+        left = time.strftime("%H:%M:%S", time.gmtime(self.seconds * (trainer.max_steps - step)))
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self.console.print(
+            f"step {step}/{trainer.max_steps}  {terms}  {self.seconds:.3f} s/step  {left} left",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _record(self, trainer: L.Trainer, step: int, values: dict[str, float]) -> None:
+        if not trainer.is_global_zero:
+            return
+        row = {"step": str(step)} | {name: f"{value:.6g}" for name, value in values.items()}
+        if set(row) - set(self.columns):
+            self.columns += [name for name in row if name not in self.columns]
+            self._rewrite(_read_rows(self.path))
+        with self.path.open("a", newline="", encoding="utf-8") as handle:
+            csv.DictWriter(handle, self.columns, restval="").writerow(row)
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        with atomic(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, self.columns, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as handle:
+        # A line that was cut off by a crash lacks values; it is dropped with its step.
+        return [row for row in csv.DictReader(handle) if row.get("step", "").isdigit() and None not in row.values()]

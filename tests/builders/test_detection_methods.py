@@ -1,0 +1,172 @@
+"""Methods on the levels of a detector, through a recipe: one step, what docs/detection.md shows, what is refused."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from densekd.builders.build import build
+from densekd.data.sampler import Draw
+from densekd.distill.distiller import Distiller
+from densekd.distill.taps import Taps
+from densekd.errors import RecipeError
+from densekd.losses import LOSSES
+from densekd.recipe import TermSpec, parse_recipe
+
+DOCS = Path(__file__).parents[2] / "docs" / "detection.md"
+NECK, CLS = ({"student": tap, "teacher": tap} for tap in ("neck.{0,1,2,3,4}", "cls.{0,1,2,3,4}"))
+HEADS = [f"{kind}.{level}" for kind in ("cls", "reg") for level in range(5)]
+# What reads a map of labels, with options under which it does.
+OF_LABELS: dict[str, dict[str, Any]] = {
+    "cirkd_memory": {"pixel_memory_size": 64, "region_memory_size": 32},
+    "dkd": {},
+    "hwd": {"pixel_division": "N"},
+    "ifvd": {},
+    "pixel": {"void": "masked"},
+    "wsld": {},
+}
+# These compare maps that have one size, within a list of levels or with remembered ones.
+OF_ONE_SIZE = {"dsd", "dsd.psd", "cirkd_channel"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "cirkd_channel": {"channel_memory_size": 64},
+    "adversarial": {"objective": "hinge"},
+}
+
+
+def snippets() -> list[dict[str, Any]]:
+    """Return the terms of every block of YAML in the document."""
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    return [term for block in blocks for term in yaml.safe_load(block)]
+
+
+@pytest.fixture
+def distilled(detection_recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with a teacher of the student's width."""
+    detection_recipe["teacher"] = detection_recipe["student"] | {"checkpoint": "untrained"}
+    return detection_recipe
+
+
+def made(content: dict[str, Any]) -> tuple[Distiller, dict[str, Any]]:
+    """Build; return also a batch."""
+    built = build(parse_recipe(content, "test"))
+    built.distiller._trainer = None
+    return built.distiller, built.training.collate([built.training[Draw(k, k)] for k in range(2)])
+
+
+def stepped(content: dict[str, Any]) -> tuple[Distiller, dict[str, Tensor]]:
+    """Take one step; return the distiller with its gradients and the terms' weighted values."""
+    distiller, batch = made(content)
+    result = distiller.training_step(batch, 0)
+    result["loss"].backward()
+    values = {name: value for name, value in result["losses"].items() if name.startswith("distill/")}
+    assert all(value.isfinite() for value in values.values())
+    learning = [p for p in distiller.terms.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learning)
+    return distiller, values
+
+
+@pytest.mark.parametrize("method", sorted(set(LOSSES) - set(OF_LABELS) - OF_ONE_SIZE - {"ld"}))
+def test_a_method_learns_on_every_level(distilled: dict[str, Any], method: str) -> None:
+    """The last level of these images is a single position."""
+    distilled["distill"] = [{"method": method, "weight": 1, "options": OPTIONS.get(method, {}), **NECK}]
+    distiller, values = stepped(distilled)
+    assert len(values) == 5
+    assert sum(values.values()).item() > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in distiller.student.neck.parameters())
+
+
+@pytest.mark.parametrize("number", range(len(snippets())))
+def test_what_the_document_shows_is_built_and_learns(distilled: dict[str, Any], number: int) -> None:
+    spec = TermSpec.model_validate(snippets()[number])
+    distilled["distill"] = [snippets()[number]]
+    distiller, values = stepped(distilled)
+    assert len(values) == len(spec.fan_out())
+    assert {term.weight.value for term in distiller.terms.values()} == {spec.weight.value}
+    assert sum(values.values()).item() > 0
+
+
+def test_the_document_has_what_is_published() -> None:
+    shown = [TermSpec.model_validate(term) for term in snippets()]
+    assert {spec.method for spec in shown} == {"cwd", "ld", "fgd", "pkd", "mgd", "fbkd", "at", "l2"}
+    fbkd = {
+        tap: part.options
+        for spec in shown
+        if spec.method == "fbkd"
+        for part in spec.fan_out()
+        for tap in [part.student]
+    }
+    assert [fbkd[f"neck.{k}"]["reduction"] for k in range(4)] == [4, 4, 2, 2]
+    assert [fbkd[f"neck.{k}"]["stride"] for k in range(4)] == [8, 4, 2, 2]
+
+
+def test_cwd_on_the_head_is_the_sum_over_levels(distilled: dict[str, Any]) -> None:
+    """MMRazor 0.3: 5 times the sum over the calls of the shared classifier, each divided by images and classes."""
+    distilled["distill"] = [{"method": "cwd", "weight": 5, **CLS}]
+    distiller, batch = made(distilled)
+    images, total = distiller.task.images(batch), 0.0
+    with torch.no_grad():
+        models = distiller.student, distiller.teacher.model
+        models[1].head.cls.weight.mul_(100)  # untrained heads agree too well to tell a sum from its rounding
+        maps = [Taps(model, dict.fromkeys(HEADS[:5]))(images)[1] for model in models]
+    for level in HEADS[:5]:
+        s, t = (x[level].flatten(2).double() for x in maps)
+        p = t.softmax(2)
+        total += 5 * (p * (t.log_softmax(2) - s.log_softmax(2))).sum().item() / (s.shape[0] * s.shape[1])
+    result = distiller.training_step(batch, 0)
+    values = [value.item() for name, value in result["losses"].items() if name.startswith("distill/cwd")]
+    assert len(values) == 5
+    assert sum(values) == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["ld", "fgd"])
+def test_without_any_box_it_trains(distilled: dict[str, Any], method: str) -> None:
+    taps = {"student": HEADS, "teacher": HEADS} if method == "ld" else NECK
+    distilled["distill"] = [{"method": method, "weight": 1, **taps}]
+    distiller, batch = made(distilled)
+    batch["boxes"], batch["labels"] = ([x[:0] for x in batch[name]] for name in ("boxes", "labels"))
+    result = distiller.training_step(batch, 0)
+    result["loss"].backward()
+    values = [value.item() for name, value in result["losses"].items() if name.startswith("distill/")]
+    assert (sum(values) == 0) == (method == "ld")
+    assert all(p.grad is None or p.grad.isfinite().all() for p in distiller.parameters())
+
+
+def test_feature_sizes_may_differ_for_pkd(distilled: dict[str, Any]) -> None:
+    """A level of the teacher's pyramid against the next finer one of the student's: resized, not refused."""
+    distilled["distill"] = [{"method": "pkd", "weight": 6, "student": "neck.{0,1,2}", "teacher": "neck.{1,2,3}"}]
+    assert len(stepped(distilled)[1]) == 3
+
+
+@pytest.mark.parametrize("method", OF_LABELS)
+def test_what_learns_from_labels_says_so(distilled: dict[str, Any], method: str) -> None:
+    distilled["distill"] = [{"method": method, "weight": 1, "options": OF_LABELS[method], **CLS}]
+    with pytest.raises(RecipeError, match=rf"distill\.{method}-0: .*labels.* boxes"):
+        build(parse_recipe(distilled, "test"))
+
+
+@pytest.mark.parametrize("method", sorted(OF_ONE_SIZE))
+def test_what_needs_maps_of_one_size_says_so(distilled: dict[str, Any], method: str) -> None:
+    taps = NECK if method == "cirkd_channel" else {"student": HEADS[:2], "teacher": HEADS[:2]}
+    distilled["distill"] = [{"method": method, "weight": 1, **taps}]
+    with pytest.raises(RecipeError, match=r"made for maps of one size|must have one shape but for the channels"):
+        build(parse_recipe(distilled, "test"))
+
+
+@pytest.mark.parametrize("method", ["ld", "fgd"])
+def test_what_learns_from_boxes_says_so(recipe: dict[str, Any], method: str) -> None:
+    recipe["teacher"] = recipe["student"] | {"checkpoint": "untrained"}
+    taps = {"student": ["logits", "logits"], "teacher": ["logits", "logits"], "options": {"strides": [4]}}
+    own = taps if method == "ld" else {}
+    recipe["distill"] = [{"method": method, "weight": 1, **own}]
+    with pytest.raises(RecipeError, match=rf"distill\.{method}: .*learns from boxes, the labels of a detector"):
+        build(parse_recipe(recipe, "test"))
+
+
+def test_labels_cannot_say_the_size(distilled: dict[str, Any]) -> None:
+    distilled["distill"] = [{"method": "cwd", "weight": 1, "resize": "label", **CLS}]
+    with pytest.raises(RecipeError, match="resize: label needs a map of labels"):
+        build(parse_recipe(distilled, "test"))

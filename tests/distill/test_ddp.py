@@ -1,0 +1,169 @@
+"""Two processes on gloo: the same parameters on both, and the same loss as one process on the joined batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from densekd.losses.adversarial.adversarial import Adversarial
+from densekd.losses.cirkd.channel import CIRKDChannel
+from densekd.losses.cirkd.memory import CIRKDMemory
+from densekd.recipe import dump_recipe, parse_recipe
+
+
+class Plain(nn.Module):
+    """A segmentation model without batch norm, whose statistics depend on how a batch is split."""
+
+    def __init__(self, num_classes: int, channels: int = 8) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, channels, 3, 2, 1), nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1)
+        )
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+        self.taps = {"logits": "classifier"}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits at stride 4."""
+        logits: Tensor = self.classifier(self.features(images))
+        return logits
+
+
+def launch(recipe: Path, folder: Path, processes: int) -> dict[str, Any]:
+    """Train through the command line; return the losses, the student's weights and its score."""
+    command = [sys.executable, "-m", "densekd", "train", str(recipe), "--run", str(folder), "--accelerator", "cpu"]
+    command += ["--devices", str(processes), "--strategy", "ddp" if processes > 1 else "auto"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    column = rows[0].index("loss")
+    return {
+        "losses": [float(row[column]) for row in rows[1:] if row[column]],
+        "weights": torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"],
+        "scores": json.loads((folder / "results.json").read_text())["student"],
+    }
+
+
+class SumOfWeights(nn.Module):
+    """A loss that writes down, on every rank, what its learnt parameter has become."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        """Return a scaled mean over images, so that the factor receives a gradient."""
+        rank = os.environ.get("LOCAL_RANK", "0")
+        if self.training and torch.is_grad_enabled():
+            (Path(self.folder) / f"rank{rank}.json").write_text(json.dumps(self.factor.item()))
+        return self.factor * (student.mean((1, 2, 3)) - teacher.mean((1, 2, 3))).square().mean()
+
+
+class Watched(nn.Module):
+    """Losses that remember, and a game; every process begins with others and writes down what they become."""
+
+    def __init__(
+        self,
+        folder: str,
+        student_channels: int,
+        teacher_channels: int,
+        teacher_size: tuple[int, int],
+        num_classes: int,
+        ignore_index: int,
+    ) -> None:
+        super().__init__()
+        self.file = Path(folder) / f"rank{os.environ.get('LOCAL_RANK', '0')}.pt"
+        torch.manual_seed(len(str(self.file)) + int(self.file.stem[-1]))
+        self.memory = CIRKDMemory(student_channels, teacher_channels, num_classes, ignore_index, 40, 5, 20, 5)
+        self.channel = CIRKDChannel(student_channels, teacher_channels, teacher_size, 30, 10, 7)
+        self.game = Adversarial(student_channels, preprocess="tanh")
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        """Return the sum."""
+        value = self.memory(student, teacher, target) + self.channel(student, teacher) + self.game(student, teacher)
+        if torch.is_grad_enabled():
+            torch.save(self.state_dict(), self.file)
+        return value
+
+
+@pytest.mark.timeout(900)
+def test_what_losses_learn_and_remember_is_equal_on_all_processes(recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe["student"] = {"model": "test_ddp:Plain"}
+    recipe["teacher"] = {"model": "test_ddp:Plain", "checkpoint": "untrained"}
+    recipe["distill"] = [
+        {"method": "test_ddp:Watched", "weight": 0.001, "student": "features", "teacher": "features"}
+        | {"options": {"folder": str(tmp_path)}}
+    ]
+    recipe["training"] = {"steps": 4, "log_every": 1, "accumulate": 2, "clip": 1.0, "precision": "bf16"}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(parse_recipe(recipe, "test")))
+    losses = launch(path, tmp_path / "run", 2)["losses"]
+    assert len(losses) == 4
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    # A batch norm's running statistics are those of its own process; nobody reads a loss' in training.
+    assert [name for name in first if not torch.equal(first[name], second[name])] == [
+        f"{loss}.project_head.1.running_{what}" for loss in ("memory", "channel") for what in ("mean", "var")
+    ]
+    assert first["memory.memory.pixels.pointer"].any()
+    assert first["game.critic.score.weight"].shape == (1, 512, 4, 4)
+
+
+@pytest.mark.timeout(900)
+def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe["student"] = {"model": "test_ddp:Plain"}
+    recipe["teacher"] = {"model": "test_ddp:Plain", "options": {"channels": 16}, "checkpoint": "untrained"}
+    recipe["optimizer"] = {"method": "sgd", "lr": 0.05, "weight_decay": 0.0}
+    recipe["training"] = {"steps": 5, "log_every": 1}
+    results = {}
+    for processes in (1, 2):
+        folder = tmp_path / f"run{processes}"
+        options = {"folder": str(tmp_path / f"ranks{processes}")}
+        Path(options["folder"]).mkdir()
+        recipe["distill"] = [
+            {"method": "cwd", "weight": 1},
+            {"method": "test_ddp:SumOfWeights", "weight": 1, "options": options},
+        ]
+        path = tmp_path / f"recipe{processes}.yaml"
+        path.write_text(dump_recipe(parse_recipe(recipe, "test")))
+        results[processes] = launch(path, folder, processes)
+        results[processes]["ranks"] = [
+            json.loads(p.read_text()) for p in sorted(Path(options["folder"]).glob("rank*.json"))
+        ]
+    one, two = results[1], results[2]
+    assert len(two["ranks"]) == 2
+    assert two["ranks"][0] == two["ranks"][1]
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    for key, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][key], value, rtol=1e-5, atol=1e-6, msg=key)
+    assert one["scores"]["miou"] == pytest.approx(two["scores"]["miou"], abs=0.5)
+
+
+@pytest.mark.timeout(900)
+def test_two_processes_equal_one_for_boxes(detection_recipe: dict[str, Any], tmp_path: Path) -> None:
+    # Statistics of batch norm depend on how a batch is split; the divisors of the losses do not.
+    options = {"backbone": "resnet18_025", "channels": 16, "depth": 1, "learns": "finetune"}
+    model = {"model": "gfl", "options": options}
+    detection_recipe |= {"student": model, "teacher": model | {"checkpoint": "untrained"}, "augment": {}}
+    detection_recipe["data"] |= {"resize": 64, "batch_size": 4}
+    detection_recipe["optimizer"] = {"method": "sgd", "lr": 0.01, "weight_decay": 0.0}
+    detection_recipe["training"] = {"steps": 4, "log_every": 1}
+    levels = [f"{kind}.{k}" for kind in ("cls", "reg") for k in range(5)]
+    detection_recipe["distill"] = [
+        {"method": "cwd", "weight": 1, "student": "cls.0", "teacher": "cls.0"},
+        {"method": "ld", "weight": 1, "student": levels, "teacher": levels},
+    ]
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(parse_recipe(detection_recipe, "test")))
+    one, two = (launch(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    for key, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][key], value, rtol=1e-5, atol=1e-6, msg=key)
+    assert one["scores"]["ap"] == pytest.approx(two["scores"]["ap"], abs=0.5)
+    assert two["scores"]["images"] == 3

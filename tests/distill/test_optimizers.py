@@ -1,0 +1,129 @@
+"""Parameter groups and learning rates, against the formulas that the source systems ship."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from densekd.distill.optimizers import OptimizerConfig, all_finite, lr_factor, make_optimizer, make_schedule
+
+
+class Small(nn.Module):
+    """A backbone with a norm and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        self.head = nn.Conv2d(4, 2, 1)
+        self.pos_block = nn.Parameter(torch.zeros(3))
+
+
+def groups(settings: OptimizerConfig) -> dict[tuple[float, float], int]:
+    others = nn.ModuleDict({"term": nn.Conv2d(2, 5, 1, bias=False)})
+    optimizer = make_optimizer(Small(), others, settings)
+    return {(g["lr"], g["weight_decay"]): sum(p.numel() for p in g["params"]) for g in optimizer.param_groups}
+
+
+def test_one_group_without_exceptions() -> None:
+    assert groups(OptimizerConfig("sgd", 0.1, 10, weight_decay=0.01)) == {(0.1, 0.01): 16 + 8 + 10 + 3 + 10}
+
+
+def test_exceptions_and_head_factor() -> None:
+    settings = OptimizerConfig("adamw", 0.1, 10, weight_decay=0.01, no_decay=("norm", "bias", "pos_block"), head_lr=10)
+    assert groups(settings) == {
+        (0.1, 0.01): 12 + 10,  # the backbone's convolution, the adapter
+        (0.1, 0.0): 4 + 8,  # its bias, the norm
+        (1.0, 0.01): 8,  # the head's weight
+        (1.0, 0.0): 2 + 3,  # its bias, the position
+    }
+
+
+def test_a_backbone_may_have_another_name_inside() -> None:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.classifier = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+
+        @property
+        def backbone(self) -> nn.Module:
+            return self.encoder
+
+    optimizer = make_optimizer(Wrapped(), nn.ModuleDict(), OptimizerConfig("sgd", 0.1, 10, head_lr=10))
+    assert {g["lr"]: sum(p.numel() for p in g["params"]) for g in optimizer.param_groups} == {0.1: 16, 1.0: 10}
+
+
+def test_frozen_parameters_stay_out() -> None:
+    model = Small()
+    model.backbone.requires_grad_(False)
+    optimizer = make_optimizer(model, nn.ModuleDict(), OptimizerConfig("sgd", 0.1, 10))
+    assert sum(p.numel() for g in optimizer.param_groups for p in g["params"]) == 13
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [(0, 0.01), (40000, (0.01 - 1e-4) * 0.5**0.9 + 1e-4), (80000, 1e-4), (90000, 1e-4)],
+)
+def test_poly_with_floor(n: int, expected: float) -> None:
+    settings = OptimizerConfig("sgd", 0.01, 80000, power=0.9, floor=1e-4)
+    assert 0.01 * lr_factor(n, settings, 0.01) == pytest.approx(expected, rel=1e-12)
+
+
+def test_linear_warm_up_of_segdistill() -> None:
+    settings = OptimizerConfig("adamw", 6e-5, 160000, power=1.0, warmup=1500, warmup_ratio=1e-6)
+    assert lr_factor(0, settings, 6e-5) == pytest.approx(1e-6)
+    assert lr_factor(750, settings, 6e-5) == pytest.approx((1 - 750 / 160000) * (1 - 0.5 * (1 - 1e-6)))
+    assert lr_factor(1500, settings, 6e-5) == pytest.approx(1 - 1500 / 160000)
+
+
+def test_schedule_moves_every_group_and_never_rises_at_the_end() -> None:
+    settings = OptimizerConfig("sgd", 0.1, 4, power=1.0, head_lr=10)
+    optimizer = make_optimizer(Small(), nn.ModuleDict(), settings)
+    schedule = make_schedule(optimizer, settings)
+    seen = []
+    for _ in range(5):
+        seen.append(sorted(g["lr"] for g in optimizer.param_groups))
+        optimizer.step()
+        schedule.step()
+    assert seen == [[pytest.approx(0.1 * f), pytest.approx(f)] for f in (1, 0.75, 0.5, 0.25, 0)]
+
+
+def test_milestones_are_mmdetections_1x_schedule() -> None:
+    settings = OptimizerConfig("sgd", 0.01, 120, milestones=(80, 110), warmup=10, warmup_ratio=0.001)
+    factors = [lr_factor(n, settings, 0.01) for n in (0, 10, 79, 80, 109, 110, 119)]
+    assert factors == pytest.approx([0.001, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_power_zero_is_constant() -> None:
+    settings = OptimizerConfig("sgd", 0.1, 10, power=0)
+    assert [lr_factor(n, settings, 0.1) for n in (0, 5, 9)] == [1, 1, 1]
+
+
+def test_all_finite() -> None:
+    model = Small()
+    assert all_finite(model)
+    with torch.no_grad():
+        model.head.weight[0, 0] = math.nan
+    assert not all_finite(model)
+    assert all_finite(nn.Identity())
+
+
+@pytest.mark.parametrize(("method", "plain"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_the_fused_step_is_the_plain_one(method: Any, plain: Any) -> None:
+    """Also where weights are channels-last, which a kernel that walks over memory has to respect."""
+    torch.manual_seed(0)
+    student = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    other = nn.Conv2d(3, 8, 3)
+    other.load_state_dict(student.state_dict())
+    optimizer = make_optimizer(student, nn.Module(), OptimizerConfig(method, 0.1, 9, weight_decay=0.01))
+    assert optimizer.param_groups[0]["fused"]
+    options = {"momentum": 0.9} if method == "sgd" else {}
+    expected = plain(other.parameters(), lr=0.1, weight_decay=0.01, foreach=False, fused=False, **options)
+    images = torch.rand(2, 3, 9, 9)
+    for _ in range(4):
+        for model, steps in ((student, optimizer), (other, expected)):
+            steps.zero_grad()
+            model(images).square().mean().backward()
+            steps.step()
+    torch.testing.assert_close(student.weight, other.weight, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,36 @@
+"""The adversarial loss among the laws of ``test_laws.py``."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from densekd.losses.adversarial.adversarial import Adversarial
+
+CHANNELS = 5
+
+# Evaluation holds the critic's state (power iteration, batch statistics), so that two calls can be compared; the hinge
+# draws no random numbers. ``test_adversarial.py`` has what holds in training and with the penalty.
+MAKE: dict[str, Callable[[], nn.Module]] = {
+    "adversarial": lambda: Adversarial(CHANNELS, "hinge").eval(),
+    "adversarial tanh": lambda: Adversarial(CHANNELS, "hinge", "tanh", critic_weight=1.0).eval(),
+    "adversarial penalty": lambda: Adversarial(CHANNELS, "wgan-gp", critic_weight=1.0).eval(),
+}
+
+# Names are those of the tests in ``test_laws.py``, or of one of their cases.
+EXCEPTIONS: dict[str, set[str]] = {
+    name: {
+        # A game has no zero: hinge is 2 for equal tensors, the Wasserstein value has either sign.
+        "zero_when_equal",
+        # The critic's part depends on the student's values, and its gradient does not reach them.
+        "a_step_against_the_gradient_lowers_it",
+        # The value has the precision of the critic's parameters: float32 unless the module is made double.
+        "float64",
+        # The critic is built for one number of channels; ``test_adversarial.py`` has C = 1.
+        "one channel",
+    }
+    for name in MAKE
+}
+# A second derivative is not compiled: it breaks the graph in two. ``test_adversarial.py`` has the law for that.
+EXCEPTIONS["adversarial penalty"] |= {"compiled_equals_eager"}
+# One random number per image and call: two calls differ. ``test_adversarial.py`` has both laws under a seed.
+EXCEPTIONS["adversarial penalty"] |= {"unchanged_under_channels_last", "state_round_trip"}

@@ -1,0 +1,299 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+from tiny_data import tiny_recipe
+
+from densekd.errors import RecipeError
+from densekd.recipe import Recipe, dump_recipe, expand_braces, load_recipe, parse_recipe
+
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+assert len(SHIPPED) >= 2
+Load = Callable[..., Recipe]
+
+
+def distilling() -> dict[str, Any]:
+    """The content of a recipe in which every part occurs."""
+    return {
+        **tiny_recipe(Path("/data")),
+        "teacher": {"model": "fpn", "checkpoint": "untrained"},
+        "distill": [{"method": "cwd", "weight": 3}, {"method": "pixel", "weight": {"value": 1}}],
+        "task": {},
+    }
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Write :func:`distilling` to a file and load it with overrides."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(distilling()))
+    return lambda *overrides: load_recipe(path, overrides)
+
+
+def complaint(load: Load, *overrides: str) -> str:
+    with pytest.raises(RecipeError) as error:
+        load(*overrides)
+    assert error.value.code == 2
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near", "known"),
+    [
+        (
+            "nmae",
+            "name",
+            "augment, baseline, data, distill, evaluation, kernels, name, optimizer, student, task, teacher, training",
+        ),
+        ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
+        ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
+        ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
+        ("distill.1.methd", "method", "adapter, method, options, resize, student, teacher, weight"),
+        ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
+        ("task.class_wights", "class_weights", "auxiliary_weight, class_weights, kind, normalize"),
+        ("optimizer.beta", "betas", "betas, floor, head_lr, lr, method, milestones, momentum, no_decay, power, "),
+        ("training.step", "steps", "accumulate, checkpoint_every, clip, compile, export, log_every, precision, seed, "),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_and_the_known_ones(load: Load, wrong: str, near: str, known: str) -> None:
+    text = complaint(load, f"{wrong}=1")
+    assert f"\n  {wrong}: unknown key. Did you mean '{near}'? Known: {known}" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "training.steps=many",
+            "training.steps: Input should be a valid integer, unable to parse string as an integer",
+        ),
+        ("training.steps=3.5", "training.steps: Input should be a valid integer, got a number with a fractional part"),
+        ("training.steps=", "training.steps: Input should be a valid integer, got None."),
+        ("training.precision=16", "training.precision: Input should be '32' or 'bf16', got '16'."),
+        ("data.batch_size=0", "data.batch_size: Input should be greater than or equal to 1, got 0."),
+        ("data.cache=much", "data.cache: Input should be a valid number"),
+        ("data.cache=-1", "data.cache: Input should be greater than or equal to 0, got -1."),
+        ("data=3", "data: Input should be a valid dictionary or instance of DataSpec, got 3."),
+        ("augment.crop=5", "augment.crop: Input should be a valid tuple, got 5."),
+        ("augment.crop=[32, 0]", "augment.crop.1: Input should be greater than 0, got 0."),
+        ("augment.scale=[2, 0.5]", "augment.scale: the smallest comes first, got [2, 0.5]."),
+        ("distill=cwd", "distill: Input should be a valid tuple, got 'cwd'."),
+        ("distill.0.weight=heavy", "distill.0.weight.value: Input should be a valid number"),
+        ("distill.0.weight=.nan", "distill.0.weight.value: Input should be a finite number, got nan."),
+        (
+            "distill.0.adapter=convolution",
+            "distill.0.adapter: Input should be 'none', 'conv', 'conv-bn-relu', 'graph-context' or "
+            "'graph-context-conv', got",
+        ),
+        ("task.class_weights=balancd", "task.class_weights: Input should be 'none' or 'balanced', got 'balancd'."),
+        ("task.class_weights=[1, -1, 1]", "task.class_weights.1: Input should be greater than or equal to 0, got -1."),
+        ("optimizer.lr=fast", "optimizer.lr: Input should be a valid number"),
+        ("optimizer.betas=[0.9, 1]", "optimizer.betas.1: Input should be less than 1, got 1."),
+        ("name=../elsewhere", "name: String should match pattern"),
+    ],
+)
+def test_a_wrong_value_says_where_what_and_what_was_given(load: Load, override: str, message: str) -> None:
+    assert f"\n  {message}" in complaint(load, override)
+
+
+@pytest.mark.parametrize("key", ["name", "data", "data.root", "augment.crop", "student", "training.steps"])
+def test_a_missing_key_is_named(key: str) -> None:
+    content = distilling()
+    *parents, last = key.split(".")
+    part = content
+    for parent in parents:
+        part = part[parent]
+    del part[last]
+    with pytest.raises(RecipeError, match=rf"^there:\n  {re.escape(key)}: missing\.$"):
+        parse_recipe(content, "there")
+
+
+def test_all_complaints_come_at_once(load: Load) -> None:
+    assert complaint(load, "training.steps=0", "data.rot=1", "augment.flip=2").count("\n  ") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "not YAML: .*line 1"),
+        ("- a", "a recipe is a mapping; see recipes/ for examples"),
+        ("", "a recipe is a mapping"),
+        ("name: \x00", "not YAML: unacceptable character"),
+    ],
+)
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=rf"(?s)^{re.escape(str(path))}: {message}"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("content", [None, b"name: \xff\xfe"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "recipe.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecipeError, match=rf"^{re.escape(str(path))}: cannot be read \("):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "look", "value"),
+    [
+        ("training.steps=100", lambda r: r.training.steps, 100),
+        ("task.auxiliary_weight=0.1", lambda r: r.task.auxiliary_weight, 0.1),
+        ("student.options.channels=8", lambda r: r.student.options["channels"], 8),
+        ("student.options={backbone: resnet34}", lambda r: r.student.options, {"backbone": "resnet34"}),
+        ("augment.crop=[16, 24]", lambda r: r.augment.crop, (16, 24)),
+        ("augment.crop.1=48", lambda r: r.augment.crop, (32, 48)),
+        ("distill.1.method=cwd", lambda r: [term.method for term in r.distill], ["cwd", "cwd"]),
+        ("distill.0.weight=7", lambda r: r.distill[0].weight.value, 7.0),
+        ("distill.0.weight.value=7", lambda r: r.distill[0].weight.value, 7.0),
+        ("distill.0.weight.warmup=9", lambda r: (r.distill[0].weight.value, r.distill[0].weight.warmup), (3.0, 9)),
+        ("distill.1.weight.decay=[2, 4]", lambda r: r.distill[1].weight.decay, (2, 4)),
+        ("optimizer.lr=2e-4", lambda r: r.optimizer.lr, 0.0002),
+        ("data.root=/a=b", lambda r: r.data.root, "/a=b"),
+        ("data.cache=auto", lambda r: r.data.cache, "auto"),
+        ("training.precision=bf16", lambda r: r.training.precision, "bf16"),
+    ],
+)
+def test_an_override_changes_one_value(load: Load, override: str, look: Callable[[Recipe], Any], value: Any) -> None:
+    assert look(load()) != value
+    assert look(load(override)) == value
+
+
+def test_numbers_are_read_as_people_write_them(load: Load) -> None:
+    recipe = load("training.precision=32", "optimizer.weight_decay=1e-2", "training.seed=1", "training.seed=2")
+    assert (recipe.training.precision, recipe.optimizer.weight_decay, recipe.training.seed) == ("32", 0.01, 2)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training", "'training' is no override; write key.path=value, for instance training.steps=100."),
+        ("=3", "'=3' is no override"),
+        ("training.steps=[", "'training.steps=[': the value is not YAML"),
+        ("name.x=3", "name.x: 'name' is 'tiny' and has no parts."),
+        ("distill.2.weight=3", "distill.2.weight: '2' is no index of a list of 2."),
+        ("distill.first.weight=3", "distill.first.weight: 'first' is no index of a list of 2."),
+        ("distill.2={method: cwd}", "distill.2: '2' is no index of a list of 2."),
+    ],
+)
+def test_a_bad_override(load: Load, override: str, message: str) -> None:
+    assert complaint(load, override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("path", "expanded"),
+    [
+        ("logits", ["logits"]),
+        ("features.{0,3}", ["features.0", "features.3"]),
+        ("{a,b}.{0,1}[2]", ["a.0[2]", "a.1[2]", "b.0[2]", "b.1[2]"]),
+    ],
+)
+def test_braces_expand_from_left_to_right(path: str, expanded: list[str]) -> None:
+    assert expand_braces(path) == expanded
+
+
+def test_braces_of_student_and_teacher_are_paired(load: Load) -> None:
+    term = load("distill.0.student=features.{1,2}", "distill.0.teacher=features.{2,3}").distill[0]
+    parts = [(part.student, part.teacher, part.weight.value) for part in term.fan_out()]
+    assert parts == [("features.1", "features.2", 3.0), ("features.2", "features.3", 3.0)]
+
+
+def test_braces_that_do_not_pair(load: Load) -> None:
+    with pytest.raises(RecipeError, match=r"distill\.0: 'features\.\{0,1,2\}' names 3 taps, 'features\.\{2,3\}' 2"):
+        load("distill.0.student=features.{0,1,2}", "distill.0.teacher=features.{2,3}")
+
+
+def test_a_list_of_taps_is_one_term(load: Load, tmp_path: Path) -> None:
+    recipe = load("distill.0.student=[aux, logits]", "distill.0.teacher=[features.3, logits]")
+    term = recipe.distill[0]
+    assert (term.student, term.teacher) == (("aux", "logits"), ("features.3", "logits"))
+    assert term.fan_out() == [term]
+    copied = tmp_path / "copied.yaml"
+    copied.write_text(dump_recipe(recipe))
+    assert load_recipe(copied) == recipe
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        ("[aux, logits]", "[aux, pre_logits, logits]", "distill.0: student and teacher are lists of as many taps"),
+        ("[logits]", "logits", "distill.0: student and teacher are lists of as many taps, or neither is a list"),
+        ("[]", "[]", "distill.0.student: Tuple should have at least 1 item"),
+        ("[a, 'features.{2,3}']", "[a, b]", "distill.0.student: braces make several terms, a list goes to one loss"),
+        ("3", "logits", "distill.0.student: Input should be a valid string, got 3."),
+        ("[logits, 3]", "[aux, b]", "distill.0.student.1: Input should be a valid string, got 3."),
+    ],
+)
+def test_a_wrong_list_of_taps(load: Load, student: str, teacher: str, message: str) -> None:
+    assert f"\n  {message}" in complaint(load, f"distill.0.student={student}", f"distill.0.teacher={teacher}")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teacher=null", "distill needs a teacher."),
+        ("distill=[]", "there is a teacher but nothing under distill; add a term or remove the teacher."),
+        ("student.model=null", "student.model is missing."),
+    ],
+)
+def test_parts_that_need_each_other(load: Load, override: str, message: str) -> None:
+    assert complaint(load, override).endswith(f"recipe.yaml: {message}")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_recipe_loads_and_survives_being_written(path: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    copied = tmp_path / "recipe.yaml"
+    copied.write_text(dump_recipe(recipe))
+    assert load_recipe(copied) == recipe
+
+
+def test_a_written_recipe_says_every_default_and_reads_the_same(load: Load) -> None:
+    recipe = load("task.class_weights=[1, 2, 3]", "data.resize=[20, 30]", "distill.0.weight.decay=[1, 5]")
+    content = yaml.safe_load(dump_recipe(recipe))
+    assert parse_recipe(content, "dump") == recipe
+    assert content["training"]["precision"] == "32"
+    assert content["augment"]["scale"] == [0.5, 2.0]
+    assert content["distill"][0]["weight"]["value"] == 3.0
+
+
+def test_a_recipe_is_frozen(load: Load) -> None:
+    recipe = load()
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.training.steps = 1  # type: ignore[misc]
+
+
+def test_the_schema_knows_every_key() -> None:
+    schema = json.loads(json.dumps(Recipe.model_json_schema()))
+    assert set(schema["properties"]) == set(Recipe.model_fields)
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == {"name", "data", "student", "training"}
+    term = schema["$defs"]["TermSpec"]
+    adapters = ["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"]
+    assert term["properties"]["adapter"]["enum"] == adapters
+    assert schema["$defs"]["TrainingSpec"]["properties"]["steps"]["minimum"] == 1
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("name: a\ntraining:\n  steps: 1\n  seed: 2\n  steps: 3\n")
+    with pytest.raises(RecipeError, match=r"(?s)the key 'steps' is there twice; keep one.*line 5"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("512", (512,)), ("[512]", (512,)), ("[180, 240]", (180, 240)), ("null", None)]
+)
+def test_resize_is_a_size_or_a_shorter_side(load: Load, written: str, meant: Any) -> None:
+    recipe = load(f"data.resize={written}")
+    assert recipe.data.resize == meant
+    assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "test") == recipe

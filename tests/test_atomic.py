@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from densekd.atomic import atomic, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole_and_only_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.json"
+    with atomic(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".json"
+        temporary.write_text("half")
+        assert not path.exists()
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(path.parent) == ["a.json"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_no_temporary(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half of the n")
+            raise error("power cut")
+
+    with pytest.raises(error, match="power cut"):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_failure_of_the_first_writing_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert names(tmp_path) == []
+
+
+def test_a_writer_that_wrote_nothing_is_an_error_and_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(FileNotFoundError), atomic(path):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_text_is_written_in_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "Straße – 路")
+    assert (tmp_path / "a.txt").read_bytes() == "Straße – 路".encode()
+    write_text(tmp_path / "a.txt", "again")
+    assert (tmp_path / "a.txt").read_text() == "again"
