@@ -71,7 +71,7 @@ def adversarial(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> 
     between = (alpha * teacher + (1 - alpha) * student.detach()).requires_grad_()
     (slope,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     penalty = (slope.flatten(1).square().sum(1).sqrt() - 1).square().mean()
-    return generator + loss.critic_weight * (game + loss.penalty_weight * penalty)
+    return generator + loss.discriminator_weight * (game + loss.penalty_weight * penalty)
 
 
 def pairwise(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ class Counting(nn.Module):
 
 
 def test_a_list_of_taps_is_one_term_with_an_adapter_each(distilled: dict[str, Any]) -> None:
-    term = {"method": "test_build:Counting", "weight": 1, "student": ["features.2", "features.3"]}
+    term = {"method": f"{__name__}:Counting", "weight": 1, "student": ["features.2", "features.3"]}
     distilled["distill"] = [term | {"teacher": ["features.2", "features.3"], "adapter": "conv"}]
     terms, _ = built_terms(distilled)
     assert list(terms) == ["Counting"]
@@ -170,7 +170,7 @@ def test_a_list_of_taps_without_adapters(distilled: dict[str, Any]) -> None:
 
 
 def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None:
-    term = {"method": "test_build:Counting", "weight": 1, "student": ["features.3", "logits"]}
+    term = {"method": f"{__name__}:Counting", "weight": 1, "student": ["features.3", "logits"]}
     distilled["distill"] = [term | {"teacher": ["features.3", "features.3"]}]
     with pytest.raises(
         RecipeError,
@@ -202,19 +202,19 @@ def test_the_teachers_size_is_that_of_the_tensor_that_a_loss_receives(
     distilled: dict[str, Any], resize: str, size: tuple[int, int]
 ) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
-    distilled["distill"] = [{"method": "test_build:Sized", "weight": 1, "resize": resize}]
+    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "resize": resize}]
     terms, _ = built_terms(distilled)
     assert terms["Sized"].loss.size == size
 
 
 def test_the_teachers_size_level_by_level(distilled: dict[str, Any]) -> None:
     levels = ["features.1", "logits"]
-    distilled["distill"] = [{"method": "test_build:Sized", "weight": 1, "student": levels, "teacher": levels}]
+    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "student": levels, "teacher": levels}]
     assert built_terms(distilled)[0]["Sized"].loss.size == ((4, 4), (8, 8))
 
 
 def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any]) -> None:
-    distilled["student"] = {"model": "test_build:SharedHead"}
+    distilled["student"] = {"model": f"{__name__}:SharedHead"}
     distilled["distill"][0]["student"] = "head"
     with pytest.raises(RecipeError, match="fired 2 times in one forward pass; choose one of head@0, head@1"):
         built(distilled)

@@ -39,7 +39,7 @@ def recipe_file(recipe: dict[str, Any], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from conftest import tiny_recipe
+    from tiny_data import tiny_recipe
 
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny_recipe(data_root)))

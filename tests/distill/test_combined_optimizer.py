@@ -9,8 +9,8 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from test_train import StopAt, assert_same, checkpoint, losses, parsed, run
 from torch import Tensor, nn
+from training_runs import StopAt, assert_same, checkpoint, losses, parsed, run
 
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
@@ -241,9 +241,9 @@ def test_resume_of_a_game_is_exact(
     whole, resumed = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
     assert same(whole["optimizer_states"], resumed["optimizer_states"])
     assert same(whole["lr_schedulers"], resumed["lr_schedulers"])
-    discriminator = {k: v for k, v in whole["state_dict"].items() if ".critic." in k}
+    discriminator = {k: v for k, v in whole["state_dict"].items() if ".discriminator." in k}
     changed = {k for k, v in discriminator.items() if not torch.equal(v, before["state_dict"][k])}
-    assert {k.rpartition("critic.")[2] for k in discriminator.keys() - changed} <= {
+    assert {k.rpartition("discriminator.")[2] for k in discriminator.keys() - changed} <= {
         *(f"attentions.{i}.key.bias" for i in (2, 3)),
         "score.bias",
     }

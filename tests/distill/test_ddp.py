@@ -9,29 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from densekd.losses.adversarial.adversarial import Adversarial
-from densekd.losses.cirkd.channel import CIRKDChannel
-from densekd.losses.cirkd.memory import CIRKDMemory
 from densekd.recipe import dump_recipe, parse_recipe
-
-
-class Plain(nn.Module):
-    """A segmentation model without batch norm, whose statistics depend on how a batch is split."""
-
-    def __init__(self, num_classes: int, channels: int = 8) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(3, channels, 3, 2, 1), nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1)
-        )
-        self.classifier = nn.Conv2d(channels, num_classes, 1)
-        self.taps = {"logits": "classifier"}
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits at stride 4."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
 
 
 def launch(recipe: Path, folder: Path, processes: int) -> dict[str, Any]:
@@ -50,55 +29,12 @@ def launch(recipe: Path, folder: Path, processes: int) -> dict[str, Any]:
     }
 
 
-class SumOfWeights(nn.Module):
-    """A loss that writes down, on every rank, what its learnt parameter has become."""
-
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.folder = folder
-        self.factor = nn.Parameter(torch.ones(()))
-
-    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
-        """Return a scaled mean over images, so that the factor receives a gradient."""
-        rank = os.environ.get("LOCAL_RANK", "0")
-        if self.training and torch.is_grad_enabled():
-            (Path(self.folder) / f"rank{rank}.json").write_text(json.dumps(self.factor.item()))
-        return self.factor * (student.mean((1, 2, 3)) - teacher.mean((1, 2, 3))).square().mean()
-
-
-class Watched(nn.Module):
-    """Losses that remember, and a game; every process begins with others and writes down what they become."""
-
-    def __init__(
-        self,
-        folder: str,
-        student_channels: int,
-        teacher_channels: int,
-        teacher_size: tuple[int, int],
-        num_classes: int,
-        ignore_index: int,
-    ) -> None:
-        super().__init__()
-        self.file = Path(folder) / f"rank{os.environ.get('LOCAL_RANK', '0')}.pt"
-        torch.manual_seed(len(str(self.file)) + int(self.file.stem[-1]))
-        self.memory = CIRKDMemory(student_channels, teacher_channels, num_classes, ignore_index, 40, 5, 20, 5)
-        self.channel = CIRKDChannel(student_channels, teacher_channels, teacher_size, 30, 10, 7)
-        self.game = Adversarial(student_channels, preprocess="tanh")
-
-    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
-        """Return the sum."""
-        value = self.memory(student, teacher, target) + self.channel(student, teacher) + self.game(student, teacher)
-        if torch.is_grad_enabled():
-            torch.save(self.state_dict(), self.file)
-        return value
-
-
 @pytest.mark.timeout(900)
 def test_what_losses_learn_and_remember_is_equal_on_all_processes(recipe: dict[str, Any], tmp_path: Path) -> None:
-    recipe["student"] = {"model": "test_ddp:Plain"}
-    recipe["teacher"] = {"model": "test_ddp:Plain", "checkpoint": "untrained"}
+    recipe["student"] = {"model": "ddp_modules:Plain"}
+    recipe["teacher"] = {"model": "ddp_modules:Plain", "checkpoint": "untrained"}
     recipe["distill"] = [
-        {"method": "test_ddp:Watched", "weight": 0.001, "student": "features", "teacher": "features"}
+        {"method": "ddp_modules:Watched", "weight": 0.001, "student": "features", "teacher": "features"}
         | {"options": {"folder": str(tmp_path)}}
     ]
     recipe["training"] = {"steps": 4, "log_every": 1, "accumulate": 2, "clip": 1.0, "precision": "bf16"}
@@ -112,13 +48,13 @@ def test_what_losses_learn_and_remember_is_equal_on_all_processes(recipe: dict[s
         f"{loss}.project_head.1.running_{what}" for loss in ("memory", "channel") for what in ("mean", "var")
     ]
     assert first["memory.memory.pixels.pointer"].any()
-    assert first["game.critic.score.weight"].shape == (1, 512, 4, 4)
+    assert first["game.discriminator.score.weight"].shape == (1, 512, 4, 4)
 
 
 @pytest.mark.timeout(900)
 def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None:
-    recipe["student"] = {"model": "test_ddp:Plain"}
-    recipe["teacher"] = {"model": "test_ddp:Plain", "options": {"channels": 16}, "checkpoint": "untrained"}
+    recipe["student"] = {"model": "ddp_modules:Plain"}
+    recipe["teacher"] = {"model": "ddp_modules:Plain", "options": {"channels": 16}, "checkpoint": "untrained"}
     recipe["optimizer"] = {"method": "sgd", "lr": 0.05, "weight_decay": 0.0}
     recipe["training"] = {"steps": 5, "log_every": 1}
     results = {}
@@ -128,7 +64,7 @@ def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None
         Path(options["folder"]).mkdir()
         recipe["distill"] = [
             {"method": "cwd", "weight": 1},
-            {"method": "test_ddp:SumOfWeights", "weight": 1, "options": options},
+            {"method": "ddp_modules:SumOfWeights", "weight": 1, "options": options},
         ]
         path = tmp_path / f"recipe{processes}.yaml"
         path.write_text(dump_recipe(parse_recipe(recipe, "test")))

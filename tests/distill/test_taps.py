@@ -202,7 +202,7 @@ class Residual(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("make", "path", "mend"),
+    ("make", "path", "fix"),
     [
         (Net, "body.1", "body.2"),
         (Residual, "norm", ""),

@@ -1,4 +1,4 @@
-"""Golden cases of holistic distillation: what the critic is asked, and the critic itself.
+"""Golden cases of holistic distillation: what the discriminator is asked, and the discriminator itself.
 
 One function per method: it takes a case and the original's hyper-parameters by name and says what they are here.
 """
@@ -69,7 +69,7 @@ def adv_holistic(
     assert (conv_dim, imsize) in ((64, 64), (64, 65))
 
     def probe(function: Callable[[Discriminator, Tensor, Tensor], Tensor], factor: float = 1.0) -> Probe:
-        """Every output starts from the stated state, with a critic of its own."""
+        """Every output starts from the stated state, with a discriminator of its own."""
         discriminator = Discriminator(input_channel, PREPROCESS[preprocess_GAN_mode]).to(case.dtype).train()
         state = {our_name(name): tensor for name, tensor in case.weights("").items()}
         missing = set(discriminator.state_dict()) - set(state)

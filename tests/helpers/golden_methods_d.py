@@ -7,7 +7,7 @@ import torch
 from golden_cases import Case, Method, Outputs, Probe
 from torch import Tensor, nn
 
-from densekd.losses import cirkd_class_memory, cirkd_queue
+from densekd.losses.cirkd import class_memory, queue
 from densekd.losses.cirkd.channel import CIRKDChannel
 from densekd.losses.cirkd.memory import CIRKDMemory
 from densekd.losses.cirkd.minibatch import CIRKDMiniBatch
@@ -31,8 +31,8 @@ class CachedSamples(nn.Module):
             return given
 
         with (
-            mock.patch.object(cirkd_queue, "permutations", drawn),
-            mock.patch.object(cirkd_class_memory, "permutations", drawn),
+            mock.patch.object(queue, "permutations", drawn),
+            mock.patch.object(class_memory, "permutations", drawn),
         ):
             value: Tensor = self.loss(student, teacher, target)
         assert next(left, None) is None

@@ -34,7 +34,7 @@ class Drawn(nn.Module):
             assert self.numbers.shape == size
             return self.numbers
 
-        with mock.patch.object(mgd_module, "draw", random_sample):
+        with mock.patch.object(mgd_module, "random_sample", random_sample):
             return self.loss(student, teacher, target)  # type: ignore[no-any-return]
 
 

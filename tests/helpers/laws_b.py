@@ -8,12 +8,12 @@ from densekd.losses.adversarial.adversarial import Adversarial
 
 CHANNELS = 5
 
-# Evaluation holds the critic's state (power iteration, batch statistics), so that two calls can be compared; the hinge
-# draws no random numbers. ``test_adversarial.py`` has what holds in training and with the penalty.
+# Evaluation holds the discriminator's state (power iteration, batch statistics), so that two calls can be compared; the
+# hinge draws no random numbers. ``test_adversarial.py`` has what holds in training and with the penalty.
 MAKE: dict[str, Callable[[], nn.Module]] = {
     "adversarial": lambda: Adversarial(CHANNELS, "hinge").eval(),
-    "adversarial tanh": lambda: Adversarial(CHANNELS, "hinge", "tanh", critic_weight=1.0).eval(),
-    "adversarial penalty": lambda: Adversarial(CHANNELS, "wgan-gp", critic_weight=1.0).eval(),
+    "adversarial tanh": lambda: Adversarial(CHANNELS, "hinge", "tanh", discriminator_weight=1.0).eval(),
+    "adversarial penalty": lambda: Adversarial(CHANNELS, "wgan-gp", discriminator_weight=1.0).eval(),
 }
 
 # Names are those of the tests in ``test_laws.py``, or of one of their cases.
@@ -21,11 +21,11 @@ EXCEPTIONS: dict[str, set[str]] = {
     name: {
         # A game has no zero: hinge is 2 for equal tensors, the Wasserstein value has either sign.
         "zero_when_equal",
-        # The critic's part depends on the student's values, and its gradient does not reach them.
+        # The discriminator's part depends on the student's values, and its gradient does not reach them.
         "a_step_against_the_gradient_lowers_it",
-        # The value has the precision of the critic's parameters: float32 unless the module is made double.
+        # The value has the precision of the discriminator's parameters: float32 unless the module is made double.
         "float64",
-        # The critic is built for one number of channels; ``test_adversarial.py`` has C = 1.
+        # The discriminator is built for one number of channels; ``test_adversarial.py`` has C = 1.
         "one channel",
     }
     for name in MAKE

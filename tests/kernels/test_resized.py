@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from test_channel_kl import COMPILES, LAYOUTS, ORDER, PRECISIONS, agree
+from kernel_cases import COMPILES, LAYOUTS, ORDER, PRECISIONS, agree
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 

@@ -1,4 +1,4 @@
-"""The Triton kernels against the lean ones: run by Triton's interpreter, or on a GPU where one is at hand."""
+"""The Triton kernels against the blocked CPU ones: run by Triton's interpreter, or on a GPU where one is at hand."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from densekd.kernels import Upsample, Groups
 
 torch.manual_seed(0)
 device, name = sys.argv[1:]
-plain = importlib.import_module(f"densekd.kernels.{name}").lean
+plain = importlib.import_module(f"densekd.kernels.{name}").cpu_blocked
 chip = importlib.import_module(f"densekd.kernels.triton.{name}")
 ours = getattr(chip, name)
 
@@ -78,7 +78,7 @@ KERNELS = ["channel_kl", "pixel_kl", "resized_cross_entropy", "resized_pixel_kl"
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", KERNELS)
-def test_equals_the_lean_kernel(name: str, device: str) -> None:
+def test_equals_the_blocked_kernel(name: str, device: str) -> None:
     """Triton reads the variable when it is imported: hence a process of its own."""
     environment = os.environ | ({"TRITON_INTERPRET": "1"} if device == "cpu" else {})
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, device, name]

@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from formula_inputs import STUDENT, TEACHER
 from torch import Tensor, nn
 
 from densekd.losses.cwd import CWD
 from densekd.losses.pixel import Pixel
 
 VOID = 255
-K = torch.arange(2 * 6 * 8 * 8, dtype=torch.float64).view(2, 6, 8, 8)
-STUDENT, TEACHER = 3 * torch.sin(0.1 * K), 4 * torch.cos(0.07 * K)
 
 
 def test_inputs() -> None:

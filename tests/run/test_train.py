@@ -1,6 +1,5 @@
 """A whole training: files, exact resume wherever it was interrupted, a teacher that stays as it is, bad losses."""
 
-import csv
 import json
 import os
 import signal
@@ -12,24 +11,20 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
-from safetensors.torch import load_file
+from training_runs import CPU, QUIET, StopAt, assert_same, checkpoint, losses, parsed, run, weights
 
 import densekd
 from densekd.errors import RecipeError, UserError
-from densekd.recipe import Recipe, dump_recipe, parse_recipe
+from densekd.recipe import dump_recipe, parse_recipe
 from densekd.run.callbacks import Interrupted
 from densekd.run.folder import RunFolder
-from densekd.run.train import Launch, train
-
-CPU = Launch(accelerator="cpu", devices="1")
-QUIET = Console(quiet=True)
+from densekd.run.train import train
 
 
 @pytest.fixture(scope="session")
 def teacher(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained teacher's run folder."""
-    from conftest import tiny_recipe
+    from tiny_data import tiny_recipe
 
     folder = tmp_path_factory.mktemp("teacher") / "run"
     train(parse_recipe(tiny_recipe(data_root), "test"), RunFolder(folder), CPU, "refuse", QUIET)
@@ -47,36 +42,6 @@ def distilled(recipe: dict[str, Any], teacher: Path) -> dict[str, Any]:
     ]
     recipe["training"] |= {"precision": "bf16", "accumulate": 2, "clip": 1.0, "validate_every": 3, "steps": 8}
     return recipe
-
-
-def parsed(content: dict[str, Any]) -> Recipe:
-    return parse_recipe(content, "test")
-
-
-def run(recipe: Recipe, folder: Path, existing: str = "refuse") -> dict[str, Any]:
-    return train(recipe, RunFolder(folder), CPU, existing, QUIET)  # type: ignore[arg-type]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "student" / "model.safetensors")
-
-
-def checkpoint(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    return content
-
-
-def assert_same(one: Path, other: Path) -> None:
-    a, b = weights(one), weights(other)
-    assert a.keys() == b.keys()
-    assert [k for k in a if not torch.equal(a[k], b[k])] == []
-    whole, resumed = checkpoint(one)["state_dict"], checkpoint(other)["state_dict"]
-    assert [k for k in whole if not torch.equal(whole[k], resumed[k])] == []
-
-
-def losses(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open(newline="") as handle:
-        return [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in csv.DictReader(handle)]
 
 
 def test_run_folder(distilled: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
@@ -97,22 +62,6 @@ def test_run_folder(distilled: dict[str, Any], teacher: Path, tmp_path: Path) ->
     model = densekd.load(tmp_path / "run")
     assert model(torch.rand(1, 3, 32, 48)).shape == (1, 3, 8, 12)
     assert {name.partition(".")[0] for name, _ in model.named_parameters()} == {"backbone", "head"}
-
-
-class StopAt:
-    """Raise ``Interrupted``-like stops by sending a signal to ourselves when step ``n`` ends."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int, number: int) -> None:
-        from densekd.run.callbacks import Checkpoints
-
-        original = Checkpoints.on_train_batch_end
-
-        def stop(self: Any, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-            if trainer.global_step == n:
-                os.kill(os.getpid(), number)
-            original(self, trainer, module, outputs, batch, batch_idx)
-
-        monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 7])
@@ -226,7 +175,7 @@ def test_teacher_is_not_changed_by_a_run(distilled: dict[str, Any], teacher: Pat
 
 def test_a_bad_loss_stops_the_run_and_keeps_the_last_good_checkpoint(recipe: dict[str, Any], tmp_path: Path) -> None:
     recipe["teacher"] = {"model": "fpn", "options": {"backbone": "resnet18_025"}, "checkpoint": "untrained"}
-    recipe["distill"] = [{"method": "test_train:NaNAtStep", "weight": 1, "options": {"step": 5}}]
+    recipe["distill"] = [{"method": f"{__name__}:NaNAtStep", "weight": 1, "options": {"step": 5}}]
     with pytest.raises(UserError, match=r"loss 'distill/NaNAtStep' is not finite at step 5.*is from before"):
         run(parsed(recipe), tmp_path / "run")
     saved = checkpoint(tmp_path / "run")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_train import StopAt, assert_same, checkpoint, losses, parsed, run
+from training_runs import StopAt, assert_same, checkpoint, losses, parsed, run
 
 import densekd
 from densekd.run.callbacks import Interrupted

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_train import parsed, run
+from training_runs import parsed, run
 
 from densekd.builders.build import build
 from densekd.data.unlabelled import has_labels, unlabelled

@@ -192,4 +192,5 @@ def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageC
     palette = [list(color) for color in files.classes.palette]
     names, void = list(files.classes.names), files.classes.ignore_index
     categories = files.categories if isinstance(files, DetectionFiles) else ()
-    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories)
+    task = "detection" if isinstance(files, DetectionFiles) else "segmentation"
+    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories, task)

@@ -31,6 +31,7 @@ class PackageConfig:
         resize: (height, width) or (shorter side,) that images are brought to before the model, detectors: the limits of
             their shorter and longer side; None: their own size.
         categories: of a detector: the number of each class in results files (COCO's category id); none: 1..C.
+        task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
     """
 
     model: str
@@ -40,6 +41,7 @@ class PackageConfig:
     ignore_index: int = 255
     resize: tuple[int, int] | tuple[int] | None = None
     categories: tuple[int, ...] = ()
+    task: str = "segmentation"
 
     def __post_init__(self) -> None:
         for name in ("resize", "categories"):

@@ -1,4 +1,4 @@
-"""The game of student and critic: who pays for what, sound at the edges, for any size."""
+"""The game of student and discriminator: who pays for what, sound at the edges, for any size."""
 
 import copy
 import math
@@ -29,11 +29,11 @@ def test_the_student_pays_for_its_own_part_alone() -> None:
     gradients = []
     loss = Adversarial(C, "hinge").double().eval()
     for weight in (0.0, 100.0):
-        loss.critic_weight = weight
+        loss.discriminator_weight = weight
         loss.zero_grad()
         gradients.append(torch.autograd.grad(loss(student, teacher), student)[0])
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
-    loss.critic_weight = 0.0
+    loss.discriminator_weight = 0.0
     loss(student, teacher).backward()
     assert all(not parameter.grad.any() for parameter in loss.parameters() if parameter.grad is not None)
     assert teacher.grad is None
@@ -86,7 +86,7 @@ def test_small_logits_are_enlarged_to_64(objective: Any, size: tuple[int, int]) 
     assert values[0][1].any()
     if objective == "hinge":
         torch.testing.assert_close(values[0][0], values[1][0], rtol=1e-9, atol=1e-12)
-    # The penalty is on the slope with respect to the map that came, which moves the critic alone.
+    # The penalty is on the slope with respect to the map that came, which moves the discriminator alone.
     torch.testing.assert_close(values[0][1], values[1][1], rtol=1e-9, atol=1e-15)
 
 
@@ -285,7 +285,7 @@ def test_optimisation_is_adam_at_the_authors_rate() -> None:
     [
         (lambda: Adversarial(C, _any("wgan")), ["'wgan'", "wgan-gp, hinge"]),
         (lambda: Adversarial(C, preprocess=_any("norm")), ["'norm'", "batch_norm, tanh, image"]),
-        (lambda: Adversarial(C, critic_weight=-1.0), ["must not be negative", "-1.0"]),
+        (lambda: Adversarial(C, discriminator_weight=-1.0), ["must not be negative", "-1.0"]),
         (lambda: Adversarial(C, penalty_weight=-2.0), ["must not be negative", "-2.0"]),
         (lambda: Adversarial(C)(torch.zeros(1, C, 4, 5), torch.zeros(1, C, 4, 6)), ["[1, 3, 4, 5]", "[1, 3, 4, 6]"]),
         (lambda: Adversarial(C)(torch.zeros(1, 2, 4, 5), torch.zeros(1, 2, 4, 5)), ["3 channels", "[1, 2, 4, 5]"]),
@@ -298,13 +298,13 @@ def test_mistakes_are_named(wrong: Callable[[], Any], parts: list[str]) -> None:
 
 
 def test_nothing_but_the_power_iteration_is_drawn() -> None:
-    """The critic is initialized from the global generator alone: the same seed, the same critic."""
+    """The discriminator is initialized from the global generator alone: the same seed, the same discriminator."""
     made = []
     for _ in range(2):
         torch.manual_seed(1)
         made.append(Adversarial(C).state_dict())
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
-    assert math.isclose(made[0]["critic.blocks.0.u"].norm().item(), 1, rel_tol=1e-5)
+    assert math.isclose(made[0]["discriminator.blocks.0.u"].norm().item(), 1, rel_tol=1e-5)
 
 
 def _any(value: Any) -> Any:

@@ -22,7 +22,7 @@ OBJECTIVES = pytest.mark.parametrize("objective", ["wgan-gp", "hinge"])
 
 
 class TwoPlayers:
-    """TorchDistiller's alternation written out: the student steps, then the critic, on the logits from before.
+    """TorchDistiller's alternation written out: the student steps, then the discriminator, on the logits from before.
 
     A batch in several parts adds up their mean gradients; a limit holds for each player's gradient by itself.
     """
@@ -72,7 +72,7 @@ class TwoPlayers:
 
 
 class Game:
-    """The task of a student that learns from the critic alone."""
+    """The task of a student that learns from the discriminator alone."""
 
     def student_taps(self, student: nn.Module) -> list[str]:
         return []

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from test_reference_numbers import STUDENT, TEACHER
+from formula_inputs import STUDENT, TEACHER
 from torch import Tensor, nn
 
-from densekd.losses import cirkd_queue
+from densekd.losses.cirkd import queue
 from densekd.losses.cirkd.channel import CIRKDChannel
 
 
@@ -40,7 +40,7 @@ def maps() -> tuple[Tensor, Tensor]:
     ],
 )
 def test_released_numbers(weights: tuple[float, float, float], value: float, monkeypatch: Any) -> None:
-    monkeypatch.setattr(cirkd_queue, "permutations", in_order)
+    monkeypatch.setattr(queue, "permutations", in_order)
     loss = CIRKDChannel(6, 6, (8, 8), 40, 16, 256, 0.1, 1.0, *weights)
     identity = nn.Conv2d(6, 6, 1, bias=False)
     identity.weight.data = torch.eye(6)[..., None, None]

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from test_reference_numbers import STUDENT, TEACHER
+from formula_inputs import STUDENT, TEACHER
 from torch import Tensor, nn
 
-from densekd.losses import cirkd_class_memory, cirkd_queue
+from densekd.losses.cirkd import class_memory, queue
 from densekd.losses.cirkd.memory import CIRKDMemory
 from densekd.losses.cirkd.queue import Queues
 
@@ -51,7 +51,7 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
 )
 def test_released_numbers(enqueue: Any, weights: tuple[float, float], value: float, monkeypatch: Any) -> None:
     """Without the bug the pixel term is another number, which was worked out apart from this code."""
-    for module in (cirkd_class_memory, cirkd_queue):
+    for module in (class_memory, queue):
         monkeypatch.setattr(module, "permutations", in_order)
     # Slots of each class: 41 // 6 + 1 = 7 and 29 // 6 + 1 = 5.
     loss = CIRKDMemory(6, 6, 6, -1, 40, 20, 41, 29, pixel_weight=weights[0], region_weight=weights[1], enqueue=enqueue)
@@ -80,7 +80,7 @@ def test_pixel_queues_hold_pixels_of_their_class() -> None:
 
 
 def test_as_released_takes_positions_of_the_whole_map(monkeypatch: Any) -> None:
-    monkeypatch.setattr(cirkd_class_memory, "permutations", in_order)
+    monkeypatch.setattr(class_memory, "permutations", in_order)
     loss, (student, teacher, labels) = make(enqueue="as_released"), batch()
     loss(student[:1], teacher[:1], labels[:1])
     first = F.normalize(teacher[0], dim=0).flatten(1).T

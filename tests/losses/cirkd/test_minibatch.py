@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from test_reference_numbers import STUDENT, TEACHER
+from formula_inputs import STUDENT, TEACHER
 
 from densekd.losses.cirkd.minibatch import CIRKDMiniBatch
 

@@ -1,4 +1,4 @@
-"""Holistic distillation by a critic (Liu et al., arXiv 1903.04197, eq. 4; gradient penalty: arXiv 1704.00028)."""
+"""Holistic distillation by a discriminator, a critic (Liu et al., arXiv 1903.04197, eq. 4; penalty: arXiv 1704.00028)."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -22,27 +22,28 @@ ADAM = {"method": "adamw", "lr": 4e-4, "betas": (0.9, 0.99), "weight_decay": 0.0
 
 
 class Adversarial(nn.Module):
-    """A game of two players as one scalar: ``-mean D'(S) + critic_weight * (game + penalty)``.
+    """A game of two players as one scalar: ``-mean D'(S) + discriminator_weight * (game + penalty)``.
 
-    D' is the critic D with its parameters held constant: the first summand moves the student alone. The others see the
-    student's values without gradient and move the critic alone. So one backward and one step equal TorchDistiller's
-    alternation: first the student, then the critic, on the same logits. ``game``: ``mean D(S) - mean D(T)`` (wgan-gp)
+    D' is the discriminator D with its parameters held constant: the first summand moves the student alone. The others
+    see the student's values without gradient and move the discriminator alone. So one backward and one step equal
+    TorchDistiller's alternation: first the student, then the discriminator, on the same logits. ``game``:
+    ``mean D(S) - mean D(T)`` (wgan-gp)
     or ``mean relu(1 - D(T)) + mean relu(1 + D(S))`` (hinge). ``penalty``, with wgan-gp alone:
     ``penalty_weight * mean_b (|d sum D(x_b) / d x_b|_2 - 1)^2`` at x = a T + (1 - a) S, one a ~ U(0, 1) per image.
 
-    How the critic learns stands in ``optimization``, as those fields of
+    How the discriminator learns stands in ``optimization``, as those fields of
     :class:`densekd.distill.optimizers.OptimizerConfig` that differ
     from the student's: Adam, lr 4e-4, betas (0.9, 0.99); it decays with the student's power (TorchDistiller, HWD).
 
-    Tap: ``logits``. Weight: lambda_adv, 0.001 in all systems; the critic's part then weighs lambda_d = 0.1. Cost: four
-    passes of a critic with 3.2 M parameters, and one backward pass of the last that is differentiated again.
+    Tap: ``logits``. Weight: lambda_adv, 0.001 in all systems; the discriminator's part then weighs lambda_d = 0.1. Cost:
+    four passes of a discriminator with 3.2 M parameters, and one backward pass of the last that is differentiated again.
 
     Args:
         student_channels: channels of both maps; supplied by the build.
         objective: ``wgan-gp`` (TorchDistiller) or ``hinge`` (CIRKD, HWD).
         preprocess: ``batch_norm`` (as all ship), ``tanh`` or ``image``; see
             :class:`densekd.losses.adversarial.discriminator.Discriminator`.
-        critic_weight: lambda_d / lambda_adv.
+        discriminator_weight: lambda_d / lambda_adv.
         penalty_weight: lambda_gp.
         optimization: replaces single fields; CIRKD's constant rate is ``{power: 0}``.
 
@@ -58,21 +59,21 @@ class Adversarial(nn.Module):
         student_channels: int,
         objective: Objective = "wgan-gp",
         preprocess: Preprocess = "batch_norm",
-        critic_weight: float = 100.0,
+        discriminator_weight: float = 100.0,
         penalty_weight: float = 10.0,
         optimization: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if objective not in get_args(Objective):
             raise ValueError(f"objective: '{objective}' is not one of {', '.join(get_args(Objective))}")
-        if min(critic_weight, penalty_weight) < 0:
-            raise ValueError(f"weights must not be negative, got {critic_weight} and {penalty_weight}")
-        self.objective, self.critic_weight, self.penalty_weight = objective, critic_weight, penalty_weight
+        if min(discriminator_weight, penalty_weight) < 0:
+            raise ValueError(f"weights must not be negative, got {discriminator_weight} and {penalty_weight}")
+        self.objective, self.discriminator_weight, self.penalty_weight = objective, discriminator_weight, penalty_weight
         self.discriminator = Discriminator(student_channels, preprocess)
         self.optimization = ADAM | dict(optimization or {})
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
-        """Return generator, critic and penalty terms as one scalar in the critic's precision.
+        """Return generator, discriminator and penalty terms as one scalar in the discriminator's precision.
 
         Raises:
             ValueError: shapes that differ.
@@ -91,4 +92,4 @@ class Adversarial(nn.Module):
                 # A compiled graph cannot be differentiated twice. As a decorator this would import the compiler.
                 penalty = torch.compiler.disable(gradient_penalty)  # type: ignore[no-untyped-call]
             game = game + self.penalty_weight * penalty(self.discriminator, share * teacher + (1 - share) * fake)
-        return generator + self.critic_weight * game
+        return generator + self.discriminator_weight * game

@@ -1,4 +1,4 @@
-"""The critic of holistic distillation (Liu et al., arXiv 1903.04197, section 3.2) for any size, and its objectives."""
+"""Discriminator of holistic distillation (Liu et al., arXiv 1903.04197, section 3.2) for any size; its objectives."""
 
 from typing import Literal, get_args
 
@@ -46,7 +46,7 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores, high for the teacher."""
         if x.shape[1] != self.channels:
-            raise ValueError(f"the critic was built for {self.channels} channels, got {list(x.shape)}")
+            raise ValueError(f"the discriminator was built for {self.channels} channels, got {list(x.shape)}")
         x = self._prepared(x)
         for block, attention in zip(self.blocks, self.attentions, strict=True):
             x = attention(F.leaky_relu(block(x), 0.1))
@@ -71,14 +71,14 @@ def generator_loss(fake: Tensor) -> Tensor:
 
 
 def discriminator_loss(fake: Tensor, real: Tensor, objective: Objective) -> Tensor:
-    """Return the critic's game from the scores of student and teacher."""
+    """Return the discriminator's game from the scores of student and teacher."""
     if objective == "hinge":
         return (1 - real).relu().mean() + (1 + fake).relu().mean()
     return fake.mean() - real.mean()
 
 
 def gradient_penalty(discriminator: nn.Module, x: Tensor) -> Tensor:
-    """Return the mean over images of (|d sum D(x_b) / d x_b|_2 - 1)^2, differentiable in the critic's parameters."""
+    """Return the mean over images of (|d sum D(x_b) / d x_b|_2 - 1)^2, differentiable in its parameters."""
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
         (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)

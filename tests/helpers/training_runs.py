@@ -1,0 +1,64 @@
+"""Run a training inside a test, stop it by a signal, read what it left behind."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from densekd.recipe import Recipe, parse_recipe
+from densekd.run.folder import RunFolder
+from densekd.run.train import Launch, train
+
+CPU = Launch(accelerator="cpu", devices="1")
+QUIET = Console(quiet=True)
+
+
+def parsed(content: dict[str, Any]) -> Recipe:
+    return parse_recipe(content, "test")
+
+
+def run(recipe: Recipe, folder: Path, existing: str = "refuse") -> dict[str, Any]:
+    return train(recipe, RunFolder(folder), CPU, existing, QUIET)  # type: ignore[arg-type]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "student" / "model.safetensors")
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return content
+
+
+def assert_same(one: Path, other: Path) -> None:
+    a, b = weights(one), weights(other)
+    assert a.keys() == b.keys()
+    assert [k for k in a if not torch.equal(a[k], b[k])] == []
+    whole, resumed = checkpoint(one)["state_dict"], checkpoint(other)["state_dict"]
+    assert [k for k in whole if not torch.equal(whole[k], resumed[k])] == []
+
+
+def losses(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as handle:
+        return [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in csv.DictReader(handle)]
+
+
+class StopAt:
+    """Raise ``Interrupted``-like stops by sending a signal to ourselves when step ``n`` ends."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int, number: int) -> None:
+        from densekd.run.callbacks import Checkpoints
+
+        original = Checkpoints.on_train_batch_end
+
+        def stop(self: Any, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            if trainer.global_step == n:
+                os.kill(os.getpid(), number)
+            original(self, trainer, module, outputs, batch, batch_idx)
+
+        monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop)
