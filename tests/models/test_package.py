@@ -81,7 +81,7 @@ def test_config_on_disk(package: Path) -> None:
     assert json.loads((package / "config.json").read_text()) == {
         "format": 1, "model": "fpn", "options": {"backbone": "resnet18_025", "channels": 16}, "classes": CLASSES,
         "palette": PALETTE, "ignore_index": 255, "resize": [64, 96],
-        "categories": [],
+        "categories": [], "task": "segmentation",
     }  # fmt: skip
     assert read_config(package) == config()
 

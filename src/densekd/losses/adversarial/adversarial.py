@@ -1,4 +1,4 @@
-"""Holistic distillation by a discriminator, a critic (Liu et al., arXiv 1903.04197, eq. 4; penalty: arXiv 1704.00028)."""
+"""Adversarial, holistic distillation (Liu et al., arXiv 1903.04197, eq. 4; gradient penalty: arXiv 1704.00028)."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -35,8 +35,8 @@ class Adversarial(nn.Module):
     :class:`densekd.distill.optimizers.OptimizerConfig` that differ
     from the student's: Adam, lr 4e-4, betas (0.9, 0.99); it decays with the student's power (TorchDistiller, HWD).
 
-    Tap: ``logits``. Weight: lambda_adv, 0.001 in all systems; the discriminator's part then weighs lambda_d = 0.1. Cost:
-    four passes of a discriminator with 3.2 M parameters, and one backward pass of the last that is differentiated again.
+    Tap: ``logits``. Weight: lambda_adv, 0.001 in all systems; the discriminator's part then weighs lambda_d = 0.1.
+    Cost: four passes of a discriminator with 3.2 M parameters, and one backward pass of the last, differentiated again.
 
     Args:
         student_channels: channels of both maps; supplied by the build.
