@@ -26,13 +26,13 @@ class Normalize(nn.Module):
 
     def __init__(self, convention: Convention) -> None:
         super().__init__()
-        self.order = convention.order
+        self.convention = convention
         self.register_buffer("mean", torch.tensor(convention.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", 1 / torch.tensor(convention.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Reorder the channels, subtract the mean and divide by the standard deviation."""
-        if self.order == "bgr":
+        if self.convention.order == "bgr":
             images = images.flip(1)
         return (images - self.mean) * self.scale
 
@@ -112,6 +112,12 @@ class PyramidPooling(nn.Module):
         if self.project_enlarged:
             pooled = [upsample(x, features, align_corners=False) for x in pooled]
         return [level(x) for level, x in zip(self.levels, pooled, strict=True)]
+
+
+def last_channels(module: nn.Module) -> int:
+    """Return the output channels of the last convolution in ``module``: C of a classifier."""
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    return convolutions[-1].out_channels
 
 
 def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:

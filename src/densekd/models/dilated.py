@@ -1,9 +1,12 @@
 """Models that keep stride 8 by dilation: PSPNet, DeepLabV3, DeepLabV3+, FCN; an auxiliary head on stage three."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import Family, find_family
+from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
 from densekd.models.segmentor import Segmentor
 
@@ -16,6 +19,7 @@ def pspnet(
     family: str = "mmseg",
     channels: int | tuple[int, int] | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a PSPNet (Zhao et al., CVPR 2017, arXiv 1612.01105).
 
@@ -27,6 +31,8 @@ def pspnet(
         channels: width of the head, or of its pyramid levels and of its bottleneck; by default a quarter of the last
             map (128 for ResNet-18, 512 for -50 and -101).
         auxiliary_channels: width of the auxiliary head; by default a quarter of the third map, 0 for none.
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -34,7 +40,7 @@ def pspnet(
     kind = find_family(family)
     body = make_backbone(backbone, kind, OUTPUT_STRIDE)
     head = PSPHead(body.channels[-1], channels or body.channels[-1] // 4, num_classes, kind)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels)
+    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def deeplabv3(
@@ -43,6 +49,7 @@ def deeplabv3(
     family: str = "mmseg",
     channels: int | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3 (Chen et al., 2017, arXiv 1706.05587) with rates 12, 24, 36.
 
@@ -52,6 +59,7 @@ def deeplabv3(
         family: as for :func:`pspnet`; CIRKD's and mmsegmentation's heads differ.
         channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128 and 256.
         auxiliary_channels: as for :func:`pspnet`.
+        freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -59,7 +67,7 @@ def deeplabv3(
     kind = find_family(family)
     body = make_backbone(backbone, kind, OUTPUT_STRIDE)
     head = ASPPHead(body.channels[-1], channels or body.channels[-1] // 4, num_classes, kind)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels)
+    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def deeplabv3plus(
@@ -68,6 +76,7 @@ def deeplabv3plus(
     family: str = "mmseg",
     channels: tuple[int, int] | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3+ (Chen et al., ECCV 2018, arXiv 1802.02611) with depthwise separable convolutions.
 
@@ -78,6 +87,7 @@ def deeplabv3plus(
         channels: width of the head, and of the finest features in it; by default a quarter of the last map, and 12
             below 512, else 48, as in mmsegmentation.
         auxiliary_channels: as for :func:`pspnet`.
+        freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -87,7 +97,7 @@ def deeplabv3plus(
     quarter = body.channels[-1] // 4
     width, low = channels or (quarter, 48 if quarter >= 512 else 12)
     head = SeparableASPPHead((body.channels[0], body.channels[-1]), width, low, num_classes, kind)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels)
+    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def fcn(
@@ -96,6 +106,7 @@ def fcn(
     family: str = "mmseg",
     channels: int | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038), mmsegmentation's.
 
@@ -105,6 +116,7 @@ def fcn(
         family: as for :func:`pspnet`.
         channels: width of the head; by default a quarter of the last map.
         auxiliary_channels: as for :func:`pspnet`.
+        freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -112,12 +124,17 @@ def fcn(
     kind = find_family(family)
     body = make_backbone(backbone, kind, OUTPUT_STRIDE)
     head = DeepFCNHead(body.channels[-1], channels or body.channels[-1] // 4, num_classes)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels)
+    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def _assemble(
-    family: Family, body: Backbone, head: nn.Module, num_classes: int, auxiliary_channels: int | None
+    family: Family,
+    body: Backbone,
+    head: nn.Module,
+    num_classes: int,
+    auxiliary_channels: int | None,
+    freeze: Sequence[Role],
 ) -> Segmentor:
     width = body.channels[2] // 4 if auxiliary_channels is None else auxiliary_channels
     auxiliary = FCNHead(body.channels[2], width, num_classes, family) if width else None
-    return Segmentor(family.convention, body.module, head, auxiliary, family.align_corners)
+    return Segmentor(family.convention, body.module, head, auxiliary, family.align_corners, freeze)

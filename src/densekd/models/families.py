@@ -28,6 +28,10 @@ class Convention:
 
 IMAGENET = Convention("rgb", (123.675 / 255, 116.28 / 255, 103.53 / 255), (58.395 / 255, 57.12 / 255, 57.375 / 255))
 CAFFE = Convention("bgr", (104.00698793 / 255, 116.66876762 / 255, 122.67891434 / 255), (1 / 255, 1 / 255, 1 / 255))
+# What Detectron and OpenMMLab feed to weights that were converted from Caffe.
+CAFFE_OPENMMLAB = Convention("bgr", (103.53 / 255, 116.28 / 255, 123.675 / 255), (1 / 255, 1 / 255, 1 / 255))
+
+CONVENTIONS = {"imagenet": IMAGENET, "caffe": CAFFE_OPENMMLAB, "cirkd": CAFFE}
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Family:
             ``project``: the mean last, a 1x1 convolution before the 3x3 one. UPerNets differ along the same line.
         mobile_padding: of MobileNetV3's strided convolutions: ``torch`` (the same on all sides) or ``tensorflow`` (more
             at the bottom and right); with the latter those that lose their stride take the new dilation at once.
+        style: which convolution of a bottleneck has its stride: the 3x3 (``pytorch``) or the 1x1 before it (``caffe``).
     """
 
     convention: Convention
@@ -61,6 +66,7 @@ class Family:
     auxiliary_bias: bool
     aspp: Literal["bottleneck", "project"]
     mobile_padding: Literal["torch", "tensorflow"]
+    style: Literal["pytorch", "caffe"] = "pytorch"
 
 
 FAMILIES: dict[str, Family] = {
@@ -68,6 +74,10 @@ FAMILIES: dict[str, Family] = {
     "mmseg_b": Family(IMAGENET, None, "first_conv", False, False, 0.0, False, False, "bottleneck", "torch"),
     "cirkd": Family(CAFFE, 64, "halved", False, True, 0.0, False, False, "project", "tensorflow"),
     "cirkd_vanilla": Family(CAFFE, None, "halved", False, True, 0.0, False, False, "project", "tensorflow"),
+    "mmdet": Family(IMAGENET, None, "first_conv", False, False, 0.0, False, False, "bottleneck", "torch"),
+    "mmdet_caffe": Family(
+        CAFFE_OPENMMLAB, None, "first_conv", False, False, 0.0, False, False, "bottleneck", "torch", "caffe"
+    ),
     "torchdistiller": Family(CAFFE, 64, "full", True, True, 0.01, True, True, "bottleneck", "torch"),
 }
 

@@ -1,5 +1,6 @@
 """SegFormer (Xie et al., NeurIPS 2021, arXiv 2105.15203): mix transformers with an all-MLP head."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from densekd.errors import RecipeError, suggest
 from densekd.models.blocks import JoinedConv2d, conv_norm_act, norm_act
 from densekd.models.families import CAFFE, IMAGENET, Convention
+from densekd.models.freeze import Role
 from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
 
@@ -77,7 +79,11 @@ class SegformerHead(nn.Module):
 
 
 def segformer(
-    num_classes: int, backbone: str = "mit_b0", family: str = "nvlabs", channels: int | None = None
+    num_classes: int,
+    backbone: str = "mit_b0",
+    family: str = "nvlabs",
+    channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a SegFormer.
 
@@ -86,6 +92,8 @@ def segformer(
         backbone: ``mit_b0`` to ``mit_b5``.
         family: ``nvlabs`` (also SegDistill), ``mmseg`` or ``cirkd``.
         channels: width of the head; by default 256 for b0 and b1 and in mmsegmentation, else 768.
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -97,4 +105,4 @@ def segformer(
     width = channels or (256 if backbone in ("mit_b0", "mit_b1") or family == "mmseg" else 768)
     head = SegformerHead(MITS[backbone][0], width, num_classes, kind)
     body = MixTransformer(backbone, kind.norm_eps)
-    return Segmentor(kind.convention, body, head, None, kind.align_corners)
+    return Segmentor(kind.convention, body, head, None, kind.align_corners, freeze)

@@ -1,7 +1,10 @@
 """UPerNet (Xiao et al., ECCV 2018, arXiv 1807.10221) on Swin transformers and ResNets."""
 
+from collections.abc import Sequence
+
 from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.models.heads import FCNHead, UPerHead
 from densekd.models.segmentor import Segmentor
 from densekd.models.swin import SWINS, Swin
@@ -13,6 +16,7 @@ def upernet(
     family: str = "mmseg",
     channels: int | tuple[int, int] = 512,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a UPerNet with an auxiliary FCN head on the third stage.
 
@@ -24,6 +28,8 @@ def upernet(
         channels: width of the head, or of its pooled levels and of all else: CIRKD's lite has 512 and 128.
         auxiliary_channels: width of the auxiliary head; by default 256 on Swin, else a quarter of the third map; 0 for
             none (SegDistill's students).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -38,4 +44,4 @@ def upernet(
     head = UPerHead(body.channels, channels, num_classes, kind)
     width = width if auxiliary_channels is None else auxiliary_channels
     auxiliary = FCNHead(body.channels[2], width, num_classes, kind) if width else None
-    return Segmentor(kind.convention, body.module, head, auxiliary, kind.align_corners)
+    return Segmentor(kind.convention, body.module, head, auxiliary, kind.align_corners, freeze)

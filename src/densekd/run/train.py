@@ -20,6 +20,7 @@ from densekd.data.sampler import Shard, StepSampler
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import agreement, evaluate, predictor, sample_pictures, scoring_of, subset
 from densekd.evaluation.pictures import confusion_picture
+from densekd.models import contract
 from densekd.models.package import load_package, save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
@@ -109,7 +110,7 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
     _look_at_data(built)
-    for note in getattr(built.distiller.student, "notes", ()):
+    for note in contract.notes(built.distiller.student):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if built.scored_teacher is not None:
         _show_teacher(built.scored_teacher, built.validation, recipe, console)
@@ -194,8 +195,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     if recipe.training.export == "best" and run.best.is_file():
         state = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         student.load_state_dict({k.removeprefix("student."): v for k, v in state.items() if k.startswith("student.")})
-    if hasattr(student, "auxiliary"):
-        student.auxiliary = None  # type: ignore[assignment]
+    contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
     models: dict[str, nn.Module] = {"student": load_package(run.student).model}
     if built.scored_teacher is not None:
