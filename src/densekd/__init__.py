@@ -4,22 +4,35 @@ The public API is short: :func:`load` reads a student package. Everything else h
 ``docs/architecture.md``. Importing this module imports nothing heavy.
 """
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from torch import nn
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(path: str | Path) -> "nn.Module":
-    """Read a student package (``config.json`` + ``model.safetensors``) as a plain module in evaluation mode.
+def load(
+    path: str | Path,
+    *,
+    model: str | None = None,
+    options: "Mapping[str, Any] | None" = None,
+    num_classes: int | None = None,
+) -> "nn.Module":
+    """Open a model from anywhere as a plain module in evaluation mode.
 
     Args:
-        path: the package folder, a run folder that holds one in ``student/``, or ``owner/name`` on the hub.
+        path: a run folder, a student package, a checkpoint of ours or of another project, a URL with a checksum,
+            ``owner/name`` on the hub, ``hf:NAME``, or ``package.module:Name``; see
+            :func:`densekd.models.open.open_model`.
+        model: architecture of a file that does not say it.
+        options: its arguments that the file does not say.
+        num_classes: C, where neither the file nor its weights tell.
 
     Returns:
         The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h, w]`` at its own
@@ -28,11 +41,6 @@ def load(path: str | Path) -> "nn.Module":
     Raises:
         densekd.errors.UserError: the folder or one of its files is missing, damaged or does not match.
     """
-    from densekd.models.package import load_package
+    from densekd.models.open import open_model
 
-    folder = Path(path)
-    if not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
-        from densekd.models.hub import download
-
-        folder = download(str(path))
-    return load_package(folder).model
+    return open_model(path, model=model, options=options, num_classes=num_classes).model

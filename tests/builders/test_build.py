@@ -132,8 +132,8 @@ def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, 
 def built_terms(content: dict[str, Any]) -> tuple[dict[str, Term], Any]:
     recipe = parse_recipe(content, "test")
     classes = build_files(recipe.data, "train").classes
-    student = build_model(recipe.student, len(classes.names), "student")
-    teacher = build_teacher(recipe.teacher, len(classes.names))
+    student = build_model(recipe.student, len(classes.names), "student").model
+    teacher = build_teacher(recipe.teacher, len(classes.names)).model
     return build_terms(recipe, student, teacher, classes), teacher
 
 
@@ -228,7 +228,7 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
         ("model", "pspnett", r"Unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
         ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
         ("options", {"num_classes": 4}, r"student: 'num_classes' is measured"),
-        ("checkpoint", "no.pth", r"no\.pth: no such checkpoint"),
+        ("checkpoint", "no.pth", r"no\.pth: no such file or folder"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),
     ],
 )

@@ -133,17 +133,16 @@ def predict(
 @app.command()
 def inspect(
     model: Annotated[str, typer.Argument(help="model name, run folder, student folder, checkpoint or its URL")],
-    options: Annotated[list[str] | None, typer.Argument(help="key=value for a model name", show_default=False)] = None,
+    options: Annotated[
+        list[str] | None, typer.Argument(help="key=value that a name or file does not say", show_default=False)
+    ] = None,
     size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
 ) -> None:
-    """Show what a checkpoint holds; parameters, FLOPs and taps with their shapes."""
-    from densekd.cli.inspection import describe_file, describe_model
+    """Show what a checkpoint holds; parameters, multiply-adds and taps with their shapes."""
+    from densekd.cli.inspection import describe
 
-    path = _located(model)
-    described = describe_file(path)
-    if described is not None:
-        console.print(described)
-    console.print(describe_model(str(path), options or [], size))
+    for table in describe(model, options or [], size):
+        console.print(table)
 
 
 @app.command()
@@ -153,12 +152,24 @@ def convert(
     classes: Annotated[
         str | None, typer.Option(help="whose classes they are: cityscapes, ade20k, voc, cocostuff")
     ] = None,
+    architecture: Annotated[
+        str | None, typer.Option("--model", help="architecture of a file that does not say it")
+    ] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--option", help="key=value of it, for instance family=mmdet_caffe")
+    ] = None,
+    num_classes: Annotated[int | None, typer.Option(help="where neither the file nor its weights tell")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
 ) -> None:
     """Write any known checkpoint as a densekd package, or as plain weights under densekd's names."""
-    from densekd.models.open import convert as run_convert
+    from densekd.cli.inspection import read_options
+    from densekd.models.convert import convert as run_convert
+    from densekd.models.open import open_model
 
-    _, config = run_convert(model, out, classes, "replace" if force else "refuse")
+    opened = open_model(model, model=architecture, options=read_options(options or []), num_classes=num_classes)
+    config = run_convert(opened, out, classes, "replace" if force else "refuse").config
+    for note in opened.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     console.print(f"{config.model}, {len(config.classes)} classes: {out}", highlight=False, soft_wrap=True)
 
 

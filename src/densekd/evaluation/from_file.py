@@ -14,9 +14,9 @@ from densekd.evaluation.by_task import evaluate
 from densekd.evaluation.predict import Predictor
 from densekd.evaluation.predict_boxes import BoxPredictor
 from densekd.evaluation.segmentation import scoring_of
+from densekd.models.classes import are_unnamed
 from densekd.models.contract import is_detector
-from densekd.models.open import UNNAMED, classes_of, open_model
-from densekd.models.package import Package
+from densekd.models.open import Opened, open_model
 from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
 
 
@@ -26,12 +26,13 @@ def open_predictor(path: Path, changes: Sequence[str]) -> Predictor | BoxPredict
     Raises:
         UserError: as :func:`open_model`; an unknown key or a wrong value.
     """
-    model, config = open_model(path)
+    opened = open_model(path)
+    model, config = opened.model, opened.config
     inference = build_inference(evaluation_of(path, changes))
     if is_detector(model):
         categories = tuple(config.categories or range(1, len(config.classes) + 1))
-        return BoxPredictor(model, classes_of(config), categories, config.resize)
-    return Predictor(model, classes_of(config), config.resize, inference)
+        return BoxPredictor(model, opened.classes, categories, config.resize)
+    return Predictor(model, opened.classes, config.resize, inference)
 
 
 def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -49,8 +50,8 @@ def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Se
     """
     package = open_model(model)
     files, split = _files(model, package, data, split)
-    unnamed = package.config.classes == [UNNAMED.format(k) for k in range(len(files.classes.names))]
-    if files.classes.names != tuple(package.config.classes) and not unnamed:
+    unnamed = are_unnamed(package.classes) and len(package.classes.names) == len(files.classes.names)
+    if files.classes.names != package.classes.names and not unnamed:
         raise UserError(
             f"the model's {len(package.config.classes)} classes ({', '.join(package.config.classes)}) are not the "
             f"data's {len(files.classes.names)} ({', '.join(files.classes.names)})."
@@ -77,7 +78,7 @@ def _recipe_of(model: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _files(model: Path, package: Package, data: Path | None, split: str | None) -> tuple[Files, str]:
+def _files(model: Path, package: Opened, data: Path | None, split: str | None) -> tuple[Files, str]:
     if data is None:
         data = _recipe_of(model)
         if data is None:
@@ -87,6 +88,6 @@ def _files(model: Path, package: Package, data: Path | None, split: str | None) 
         if (data / "classes.json").is_file():
             return folder(data, split), split
         pairs = pair_by_stem(data / "images" / split, data / "labels" / split)
-        return SegmentationFiles(classes_of(package.config), pairs), split
+        return SegmentationFiles(package.classes, pairs), split
     spec = load_recipe(data / "recipe.yaml" if data.is_dir() else data).data
     return build_files(spec, split or spec.val), split or spec.val

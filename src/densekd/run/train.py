@@ -21,7 +21,8 @@ from densekd.errors import RecipeError, UserError
 from densekd.evaluation import agreement, evaluate, predictor, sample_pictures, scoring_of, subset
 from densekd.evaluation.pictures import confusion_picture
 from densekd.models import contract
-from densekd.models.package import load_package, save_package
+from densekd.models.open import open_model
+from densekd.models.package import save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
@@ -110,7 +111,7 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
     baseline = _baseline(recipe, run, launch, existing, console)
     built = build(recipe)
     _look_at_data(built)
-    for note in contract.notes(built.distiller.student):
+    for note in built.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if built.scored_teacher is not None:
         _show_teacher(built.scored_teacher, built.validation, recipe, console)
@@ -197,11 +198,11 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         student.load_state_dict({k.removeprefix("student."): v for k, v in state.items() if k.startswith("student.")})
     contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
-    models: dict[str, nn.Module] = {"student": load_package(run.student).model}
+    models: dict[str, nn.Module] = {"student": open_model(run.student).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
     if baseline is not None:
-        models["baseline"] = load_package(baseline).model
+        models["baseline"] = open_model(baseline).model
     files, resize = built.validation, recipe.data.resize
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scoring = scoring_of(recipe.evaluation, recipe.data.workers)
@@ -234,7 +235,7 @@ def _baseline(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing
         return None
     if recipe.baseline != "train":
         path = Path(recipe.baseline).expanduser()
-        load_package(path)
+        open_model(path)
         return path
     folder = run.baseline
     if not folder.results.is_file():
