@@ -298,7 +298,7 @@ def test_the_student_begins_with_parts_of_the_teacher(distilled: dict[str, Any],
         (["neck"], r"student\.inherit: the teacher has no part 'neck'\. It has normalize, backbone, head"),
         (
             ["head"],
-            r"student\.inherit: the teacher's 'head' does not fit the student's; nothing was copied\.",
+            r"student\.inherit: the teacher's 'head' does not fit the student's; nothing was loaded\.",
         ),
     ],
 )
