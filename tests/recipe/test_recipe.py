@@ -48,8 +48,8 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "nmae",
             "name",
-            "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, task, "
-            "teacher, training",
+            "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, "
+            "task, teacher, training",
         ),
         ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
