@@ -64,8 +64,6 @@ def main() -> None:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
-    # package.module:Name finds modules of the current folder; last, so that it shadows nothing.
-    sys.path.append(str(Path.cwd()))
     try:
         app()
     except UserError as error:
