@@ -23,9 +23,7 @@ ModelPath = Annotated[Path, typer.Argument(parser=located, help="run folder, stu
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value, as in the recipe", show_default=False)]
 EvaluationOverrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[OVERRIDES]...", help="key=value, as in the recipe's evaluation section", show_default=False
-    ),
+    typer.Argument(help="key=value, as in the recipe's evaluation section", show_default=False),
 ]
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
