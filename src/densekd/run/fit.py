@@ -105,7 +105,7 @@ def fit(
         use_distributed_sampler=False,
         # Loggers get what the Distiller logs; files, checkpoints and progress are ours.
         logger=list(observers.loggers),
-        log_every_n_steps=settings.log_every,
+        log_every_n_steps=min(settings.log_every, settings.steps),
         callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,
