@@ -80,7 +80,7 @@ class TwoStageHead(nn.Module):
     @property
     def taps(self) -> dict[str, str]:
         """Short tap names: the proposals' logits (``cls.0..4``) and deltas (``reg.0..4``) of each level."""
-        names = {}
+        names: dict[str, str] = {}
         for output in ("cls", "reg"):
             # The modules run once per level; ``@k`` is the call of level k.
             names |= {f"{output}.{k}": f"{output}@{k}" for k in range(len(STRIDES))}
