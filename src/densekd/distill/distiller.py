@@ -111,7 +111,7 @@ class Distiller(L.LightningModule):
         if self.teacher is None:
             return {}
         teacher_features: dict[str, Tensor] = self.teacher(
-            batch["taught"] if isinstance(self.teacher, CachedTeacher) else images
+            batch["teacher_features"] if isinstance(self.teacher, CachedTeacher) else images
         )
         return teacher_features
 
