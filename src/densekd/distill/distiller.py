@@ -163,7 +163,7 @@ class Distiller(L.LightningModule):
     def _teacher_features(self, batch: Mapping[str, Any], images: Tensor) -> dict[str, Tensor]:
         if self.teacher is None:
             return {}
-        seen = batch["taught"] if isinstance(self.teacher, CachedTeacher) else images
+        seen = batch["teacher_features"] if isinstance(self.teacher, CachedTeacher) else images
         features: dict[str, Tensor] = self.teacher(seen)
         return features
 
