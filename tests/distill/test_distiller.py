@@ -70,7 +70,14 @@ def trainer(**options: Any) -> L.Trainer:
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    return L.Trainer(accelerator="cpu", devices=1, **quiet, **options)
+    usual = {"num_sanity_val_steps": 0, "log_every_n_steps": 1}
+    return L.Trainer(accelerator="cpu", devices=1, **quiet | usual | options)
+
+
+def loaders(batch: dict[str, Tensor], count: int) -> tuple[Any, Any]:
+    """Return so many equal batches, and one image to validate on."""
+    sample = Sample(batch["images"][0], batch["target"][0])
+    return DataLoader([batch] * count, batch_size=None), DataLoader([[sample]], batch_size=None)  # type: ignore[arg-type, list-item]
 
 
 def test_the_sum_is_the_formula(distiller: Distiller, batch: dict[str, Tensor]) -> None:
@@ -106,10 +113,8 @@ def test_a_term_of_weight_zero_is_not_computed(batch: dict[str, Tensor]) -> None
 def test_lightning_fits_it_without_a_recipe(distiller: Distiller, batch: dict[str, Tensor]) -> None:
     before = {k: v.clone() for k, v in distiller.student.state_dict().items()}
     teacher = {k: v.clone() for k, v in distiller.teacher.model.state_dict().items()}  # type: ignore[union-attr]
-    sample = Sample(batch["images"][0], batch["target"][0])
-    loaders = DataLoader([batch] * 3, batch_size=None), DataLoader([[sample]], batch_size=None)  # type: ignore[arg-type, list-item]
-    fitted = trainer(max_steps=3, max_epochs=1, num_sanity_val_steps=0, log_every_n_steps=1)
-    fitted.fit(distiller, *loaders)
+    fitted = trainer(max_steps=3, max_epochs=1)
+    fitted.fit(distiller, *loaders(batch, 3))
     assert distiller.global_step == 3
     assert 0 <= fitted.callback_metrics["val/miou"] <= 100
     assert any(not torch.equal(before[k], v) for k, v in distiller.student.state_dict().items())
@@ -123,8 +128,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def test_any_trainer_logs_every_loss(distiller: Distiller, batch: dict[str, Tensor], tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path, name="", version="")
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    fitted = L.Trainer(accelerator="cpu", max_epochs=1, logger=logger, log_every_n_steps=1, **quiet)
+    fitted = trainer(max_epochs=1, logger=logger)
     returned: list[dict[str, float]] = []
 
     class Note(L.Callback):
@@ -135,7 +139,7 @@ def test_any_trainer_logs_every_loss(distiller: Distiller, batch: dict[str, Tens
             assert trainer.callback_metrics["loss"].item() == returned[-1]["loss"]
 
     fitted.callbacks.append(Note())
-    fitted.fit(distiller, DataLoader([batch] * 3, batch_size=None), DataLoader([[Sample(batch["images"][0], batch["target"][0])]], batch_size=None))  # type: ignore[arg-type, list-item]  # fmt: skip
+    fitted.fit(distiller, *loaders(batch, 3))
     rows = read_rows(tmp_path / "metrics.csv")
     logged = [row for row in rows if row["loss"]]
     assert len(logged) == len(returned) == 3
@@ -149,9 +153,8 @@ def test_any_trainer_logs_every_loss(distiller: Distiller, batch: dict[str, Tens
 
 
 def test_the_progress_bar_shows_every_loss(distiller: Distiller, batch: dict[str, Tensor]) -> None:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-    fitted = L.Trainer(accelerator="cpu", max_steps=2, **quiet)
-    fitted.fit(distiller, DataLoader([batch] * 2, batch_size=None))  # type: ignore[arg-type]
+    fitted = trainer(max_steps=2, max_epochs=1, enable_progress_bar=True)
+    fitted.fit(distiller, *loaders(batch, 2))
     assert {"loss", "task/ce", "task/aux", "distill/cwd"} <= set(fitted.progress_bar_metrics)
 
 
@@ -183,7 +186,7 @@ def test_an_optimizer_may_be_a_function(batch: dict[str, Tensor]) -> None:
     term = Term(CWD(4.0), weight=3.0, adapter=nn.Conv2d(3, 3, 1))
     made = Distiller(student, teacher, Segmentation(3, 255), {"cwd": term}, partial(torch.optim.AdamW, lr=1e-2))
     fitted = trainer(max_steps=2, max_epochs=1)
-    fitted.fit(made, DataLoader([batch] * 2, batch_size=None))  # type: ignore[arg-type]
+    fitted.fit(made, *loaders(batch, 2))
     (optimizer,) = fitted.optimizers
     assert isinstance(optimizer, torch.optim.AdamW)
     (group,) = optimizer.param_groups
@@ -196,7 +199,7 @@ def test_a_loss_with_an_optimizer_of_its_own_needs_a_config(batch: dict[str, Ten
     loss.optimization = {"method": "adamw"}  # type: ignore[assignment]
     made = Distiller(Net(4), Net(6), Segmentation(3, 255), {"cwd": Term(loss)}, torch.optim.SGD)
     with pytest.raises(UserError, match=r"'cwd\.loss' learns by optimizer settings of its own"):
-        trainer(max_steps=1).fit(made, DataLoader([batch], batch_size=None))  # type: ignore[arg-type]
+        trainer(max_steps=1).fit(made, *loaders(batch, 1))
 
 
 def test_defaults_are_enough(batch: dict[str, Tensor]) -> None:
@@ -205,7 +208,7 @@ def test_defaults_are_enough(batch: dict[str, Tensor]) -> None:
     made = Distiller(student, Net(6), terms={"cwd": Term(CWD(4.0), weight=3.0)})
     assert isinstance(made.task, Segmentation)
     fitted = trainer(max_steps=4, max_epochs=-1)
-    fitted.fit(made, DataLoader([batch] * 2, batch_size=None))  # type: ignore[arg-type]
+    fitted.fit(made, *loaders(batch, 2))
     assert isinstance(fitted.optimizers[0], torch.optim.AdamW)
     # Decays to zero over the steps of the trainer.
     assert fitted.optimizers[0].param_groups[0]["lr"] == 0
@@ -294,8 +297,7 @@ def fit_watched(distiller: Distiller, batch: dict[str, Tensor], watch: Any, path
         accelerator=accelerator, devices=1, max_steps=8, callbacks=callbacks, gradient_clip_val=1.0,
         precision="bf16-mixed", enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1, **quiet,
     )  # fmt: skip
-    sample = Sample(batch["images"][0], batch["target"][0])
-    made.fit(distiller, *(DataLoader(some, batch_size=None) for some in ([batch] * 8, [[sample]])))  # type: ignore[arg-type]
+    made.fit(distiller, *loaders(batch, 8))
 
 
 def test_the_host_reads_nothing_between_two_records(

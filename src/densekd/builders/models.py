@@ -2,18 +2,17 @@
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from densekd.builders.data import Files
 from densekd.data.detection import DetectionFiles
 from densekd.data.files import Classes
 from densekd.distill.fuse_batchnorm import fold_batch_norms
-from densekd.distill.taps import Taps
+from densekd.distill.probe import at_rest
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, teacher_paths
 from densekd.errors import RecipeError
@@ -163,24 +162,6 @@ def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
     """Return the teacher's precision."""
     own = "training" if recipe.teacher is None else recipe.teacher.precision
     return recipe.training.precision if own == "training" else own
-
-
-def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
-    """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
-    with at_rest(model):
-        return Taps(model, dict.fromkeys(paths))(images)[1]
-
-
-@contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients for a while."""
-    mode = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(mode)
 
 
 def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageConfig:

@@ -74,13 +74,15 @@ def cache(recipe: RecipePath, overrides: Overrides = None) -> None:
     loaded = read_recipe(recipe, overrides)
     from densekd.builders.build import build
     from densekd.errors import RecipeError
+    from densekd.kernels import using
     from densekd.run.fill_cache import fill_cache
 
     silence_libraries()
     found = build(loaded).cache
     if found is None:
         raise RecipeError("teacher.cache is missing; add for instance teacher.cache.folder=... teacher.cache.views=4.")
-    fill_cache(found, console)
+    with using(loaded.kernels):
+        fill_cache(found, console)
 
 
 def _existing(resume: bool, overwrite: bool) -> "Existing":

@@ -15,10 +15,11 @@ from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, paths, teacher_paths
 from densekd.errors import UserError
+from densekd.kernels import Kernels, using
 from densekd.tasks import NoTask
-from densekd.tasks.protocol import TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
+TrainingTask = Any
 # Parameters -> torch optimizer, or whatever else Lightning's configure_optimizers may return.
 OptimizerFactory = Callable[[list[nn.Parameter]], Any]
 
@@ -43,6 +44,8 @@ class Distiller(L.LightningModule):
         terms: name -> term, or context that the terms after it name as a student tap.
         optimizer: a function of the parameters, for instance ``functools.partial(torch.optim.AdamW, lr=1e-3)``; or
             :class:`densekd.distill.optimizers.OptimizerConfig`; None: AdamW with a polynomial decay.
+        kernels: ``auto``: losses and layers are computed by fused kernels wherever one applies; ``reference``: by the
+            plain formulas.
 
     Raises:
         UserError: nothing to learn from, or a task that cannot be told from the student.
@@ -55,6 +58,7 @@ class Distiller(L.LightningModule):
         task: TrainingTask | str | None = None,
         terms: Mapping[str, Term | Context] | None = None,
         optimizer: OptimizerConfig | OptimizerFactory | None = None,
+        kernels: Kernels = "auto",
     ) -> None:
         super().__init__()
         terms = terms or {}
@@ -63,6 +67,7 @@ class Distiller(L.LightningModule):
         self.terms = nn.ModuleDict(terms)
         self.task = task
         self.optimizer = optimizer
+        self.kernels = kernels
         self.metric = task.metric()
         if isinstance(task, NoTask) and not terms:
             raise UserError("There is nothing to learn: no task of the student's own, and no terms.")
@@ -85,7 +90,8 @@ class Distiller(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted; log them."""
-        losses = self.losses(batch, self.global_step + 1)
+        with using(self.kernels):
+            losses = self.losses(batch, self.global_step + 1)
         total = torch.stack(list(losses.values())).sum()
         detached = {name: value.detach() for name, value in losses.items()}
         self._log_losses({"loss": total.detach(), **detached})
@@ -126,7 +132,8 @@ class Distiller(L.LightningModule):
         """Count one batch of the validation data."""
         # Where boxes are scored, every image of every process needs a number of its own.
         first = (batch_idx * self.trainer.world_size + self.global_rank) << 20
-        self.task.evaluate(self.student, as_samples(samples, first), self.metric)
+        with using(self.kernels):
+            self.task.evaluate(self.student, as_samples(samples, first), self.metric)
 
     def on_validation_epoch_start(self) -> None:
         """Start counting from zero."""

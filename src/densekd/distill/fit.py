@@ -11,13 +11,12 @@ from torch import nn
 
 from densekd.distill.batches import as_batch, has_target
 from densekd.distill.choose_task import choose_task
-from densekd.distill.distiller import Distiller, OptimizerFactory
+from densekd.distill.distiller import Distiller, OptimizerFactory, TrainingTask
 from densekd.distill.optimizers import OptimizerConfig
-from densekd.distill.terms import Context, Term
-from densekd.distill.wiring import Probed, plan_terms, probe_models, wire_terms
+from densekd.distill.plans import plan_losses
+from densekd.distill.wiring import ProbeBatch, wire_terms
 from densekd.errors import UserError
 from densekd.quiet import quiet_libraries
-from densekd.tasks.protocol import TrainingTask
 
 # Images of the first batch on which channels and shapes are measured.
 _PROBED = 2
@@ -88,9 +87,9 @@ def distill(
     callbacks = options.pop("callbacks", ())
     first, batches = _peek(data)
     chosen = choose_task(task, student, first)
-    terms: dict[str, Term | Context] = {}
+    terms = {}
     if teacher is not None:
-        terms = wire_terms(plan_terms(losses), _measure(student, teacher, chosen, first))
+        terms = wire_terms(plan_losses(losses), student, teacher, _probe_batch(chosen, first))
     history = _History()
     parts = steps * options.get("accumulate_grad_batches", 1)
     with quiet_libraries():
@@ -119,13 +118,13 @@ def _peek(data: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
     return first, chain([first], iterator) if iterator is data else data
 
 
-def _measure(student: nn.Module, teacher: nn.Module, task: TrainingTask, batch: Any) -> Probed:
-    """Run both models on a few images of a batch, to learn channels and sizes of what terms compare."""
+def _probe_batch(task: TrainingTask, batch: Any) -> ProbeBatch:
+    """Return a few images of a batch, on which channels and sizes of what terms compare are measured."""
     few = {name: values[:_PROBED] for name, values in as_batch(batch).items()}
-    images = task.images(few)
     target = task.target(few) if has_target(few) else None
     facts = {"num_classes": getattr(task, "num_classes", None), "ignore_index": getattr(task, "ignore_index", None)}
-    return probe_models(student, teacher, images, target, facts)
+    known = {name: value for name, value in facts.items() if value is not None}
+    return ProbeBatch(task.images(few), target, known)
 
 
 class _Repeated:
