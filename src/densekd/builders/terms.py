@@ -91,11 +91,11 @@ def _behind(spec: TermSpec, contexts: Mapping[str, str]) -> TermSpec:
 
 def _measured(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], crop: tuple[int, int]) -> dict[str, Any]:
     """Return what a loss may ask of the tensors that it will receive; of a list of taps, level by level."""
-    sized = [s if spec.resize == "student" else t for s, t in levels]
+    sized = [s if spec.resize_to == "student" else t for s, t in levels]
     measured: dict[str, tuple[Any, ...]] = {
         "student_channels": tuple((s if spec.adapter == "none" else t).shape[1] for s, t in levels),
         "teacher_channels": tuple(t.shape[1] for _, t in levels),
-        "teacher_size": tuple(crop if spec.resize == "label" else tuple(x.shape[2:]) for x in sized),
+        "teacher_size": tuple(crop if spec.resize_to == "label" else tuple(x.shape[2:]) for x in sized),
     }
     return {name: values[0] for name, values in measured.items()} if isinstance(spec.student, str) else measured
 
@@ -106,7 +106,7 @@ def _build_term(spec: TermSpec, levels: list[tuple[Tensor, Tensor]], supplied: M
     adapters = [make_adapter(kind, s.shape[1], t.shape[1]) for s, t in levels]
     adapter = adapters[0] if isinstance(spec.student, str) else PerLevel(adapters)
     return Term(
-        loss, TapPair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize
+        loss, TapPair(spec.student, spec.teacher), adapter, WeightSchedule(**spec.weight.model_dump()), spec.resize_to
     )
 
 
@@ -138,7 +138,7 @@ def _misfit(taps: TapPair, student_features: Mapping[str, Tensor], teacher_featu
     adapter = f"{CONTEXT}-conv" if any(path.startswith(CONTEXT) for path in paths(taps.student)) else "conv"
     fix = [f"'adapter: {adapter}' (a 1x1 convolution {', '.join(convolutions)})"] if convolutions else []
     fix += ["'teacher.classes', which maps the data's classes to the teacher's"] if classes_differ else []
-    fix += ["'resize: teacher'"] if sizes_differ else []
+    fix += ["'resize_to: teacher'"] if sizes_differ else []
     return f"{'; '.join(shapes)}. {'Mend it with ' + ' and '.join(fix) + '. ' if fix else ''}"
 
 

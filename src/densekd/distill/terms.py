@@ -139,7 +139,7 @@ class Term(nn.Module):
             return student, resize(teacher, student.shape[-2:])
         if self.resize == "label":
             if not isinstance(target, Tensor):
-                raise RecipeError("resize: label needs a map of labels; this batch has none.")
+                raise RecipeError("resize_to: label needs a map of labels; this batch has none.")
             return resize(student, target.shape[-2:]), resize(teacher, target.shape[-2:])
         return student, teacher
 

@@ -80,7 +80,7 @@ class Loaders(L.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
-        dataset = evaluation_set(self.built.validation, self.recipe.data.resize)
+        dataset = evaluation_set(self.built.validation, self.recipe.data.input_size)
         return evaluation_loader(dataset, 8, self.recipe.data.workers, self._shard())
 
     def _shard(self) -> Shard:
@@ -202,7 +202,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         models["teacher"] = built.scored_teacher
     if baseline is not None:
         models["baseline"] = load_package(baseline).model
-    files, resize = built.validation, recipe.data.resize
+    files, resize = built.validation, recipe.data.input_size
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scoring = scoring_of(recipe.evaluation, recipe.data.workers)
     scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
@@ -256,7 +256,7 @@ def _look_at_data(built: Built) -> None:
 def _show_teacher(teacher: nn.Module, files: Files, recipe: Recipe, console: Console) -> None:
     """Score the teacher on a sample before the first step, so that a broken one is seen at once."""
     sample = subset(files, _TEACHER_SAMPLE)
-    scores = evaluate(teacher, sample, recipe.data.resize)
+    scores = evaluate(teacher, sample, recipe.data.input_size)
     titles = titles_of(scores)
     score = scores[titles.headline]
     if score is None:
