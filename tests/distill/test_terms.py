@@ -115,7 +115,7 @@ def test_resize_by_hand() -> None:
 
 def test_resize_to_labels_needs_labels() -> None:
     term = make_term(MetricsLogger(), resize="label")
-    with pytest.raises(RecipeError, match="resize: label needs a map of labels"):
+    with pytest.raises(RecipeError, match="resize_to: label needs a map of labels"):
         term({"features.3": torch.rand(1, 1, 2, 2)}, {"neck": torch.rand(1, 1, 2, 2)}, None)
 
 

@@ -50,11 +50,14 @@ def build_training_set(recipe: Recipe, files: Files) -> Augmented:
     if isinstance(files, DetectionFiles):
         if spec.crop is not None:
             raise RecipeError("augment.crop cuts images for segmentation; detection has augment.short_side.")
+        if data.resize is not None:
+            raise RecipeError("data.resize changes the aspect ratio; boxes have data.short_side and data.long_side.")
         if spec.short_side is None:
-            return DetectionTrainingSet(files, data.resize, v2.Compose(after), seed, budget)
-        longer = data.resize[1] if data.resize is not None and len(data.resize) == 2 else None
-        resized = v2.Compose([ResizeKeepRatio(spec.short_side, longer), *after])
+            return DetectionTrainingSet(files, data.input_size, v2.Compose(after), seed, budget)
+        resized = v2.Compose([ResizeKeepRatio(spec.short_side, data.long_side), *after])
         return DetectionTrainingSet(files, None, resized, seed, budget)
+    if data.long_side is not None:
+        raise RecipeError("data.long_side limits images with boxes; label maps have data.resize or data.short_side.")
     assert spec.crop is not None
     crop = RandomScaledCrop(spec.crop, spec.max_class_share, files.classes.ignore_index, spec.scale)
-    return TrainingSet(files, data.resize, v2.Compose([crop, *after]), seed, budget)
+    return TrainingSet(files, data.input_size, v2.Compose([crop, *after]), seed, budget)

@@ -174,4 +174,4 @@ def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageC
     names, void = list(files.classes.names), files.classes.ignore_index
     categories = files.categories if isinstance(files, DetectionFiles) else ()
     task = "detection" if isinstance(files, DetectionFiles) else "segmentation"
-    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories, task)
+    return PackageConfig(name, options, names, palette, void, recipe.data.input_size, categories, task)

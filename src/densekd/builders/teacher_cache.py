@@ -73,7 +73,7 @@ def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: Au
         "teacher": {"digest": digest, "precision": precision_of(recipe), "classes": str(recipe.teacher.classes)},
         "taps": {path: "x".join(map(str, x.shape[1:])) for path, x in teacher_features.items()},
         "views": {"count": spec.views, "seed": spec.seed} | recipe.augment.model_dump(mode="json"),
-        "data": {"files": describe_files(samples.files), "images": len(samples), "resize": str(recipe.data.resize)},
+        "data": {"files": describe_files(samples.files), "images": len(samples), "resize": str(recipe.data.input_size)},
         "stored": {"dtype": spec.dtype, "top_k": spec.top_k},
     }
     layout = Layout(facts, len(views), example_of(filling.pack(teacher_features)))

@@ -64,7 +64,7 @@ def _plan(spec: TermSpec, where: str) -> TermPlan:
         options=spec.options,
         taps=TapPair(spec.student, spec.teacher),
         adapter=spec.adapter,
-        resize=spec.resize,
+        resize=spec.resize_to,
     )
 
 

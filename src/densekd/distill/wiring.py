@@ -218,6 +218,6 @@ def _misfit(taps: TapPair, student_features: Mapping[str, Tensor], teacher_featu
     if classes_differ:
         fixes.append("'teacher.classes', which maps the data's classes to the teacher's")
     if sizes_differ:
-        fixes.append("'resize: teacher'")
+        fixes.append("'resize_to: teacher'")
     remedy = f"Mend it with {' and '.join(fixes)}. " if fixes else ""
     return f"{'; '.join(shapes)}. {remedy}"

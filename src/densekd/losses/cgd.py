@@ -18,8 +18,8 @@ class CGD(nn.Module):
     ``T^2 / (B G) * sum_{b,g} KL(softmax_{g,H,W}(teacher / T) || softmax_{g,H,W}(student / T))`` with G = ceil(C / size)
     groups of consecutive channels; where the size does not divide C the last group is smaller.
 
-    Tap: ``logits`` with ``resize: label``. Weight: the authors ship 3 with T = 2 for groups, 1 with T = 1 for ``pixel``
-    (their PD) and groups of 1 (their CD), all with ``scale: none``. Cost: that of CWD and one pass more.
+    Tap: ``logits`` with ``resize_to: label``. Weight: the authors ship 3 with T = 2 for groups, 1 with T = 1 for
+    ``pixel`` (their PD) and groups of 1 (their CD), all with ``scale: none``. Cost: that of CWD and one pass more.
 
     Args:
         temperature: T > 0.

@@ -17,7 +17,7 @@ class IFVD(nn.Module):
     positions of the same image that have the label of p. Labels are brought to the maps' size by nearest neighbour;
     void positions add nothing.
 
-    Tap: ``pre_logits``, without adapter; SegDistill ``logits`` with ``resize: student``, beside a term ``pixel`` of
+    Tap: ``pre_logits``, without adapter; SegDistill ``logits`` with ``resize_to: student``, beside a term ``pixel`` of
     weight 1. Weight: CIRKD and HWD ship 20, SegDistill 10. Cost: seven products of features and K classes; maps of K.
 
     Args:

@@ -95,10 +95,17 @@ class DataSpec(_Part):
     root: str = Field(description="folder of the data")
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
-    resize: Size | tuple[PositiveInt] | None = Field(
+    resize: Size | None = Field(
         None,
-        description="what every image is first brought to, also at evaluation: height and width (detection: the "
-        "limits of its shorter and longer side), or one number, its shorter side",
+        description="height and width that every image is first resized to, also at evaluation",
+    )
+    short_side: PositiveInt | None = Field(
+        None,
+        description="instead of resize: the length that the shorter side is resized to, the aspect ratio kept",
+    )
+    long_side: PositiveInt | None = Field(
+        None,
+        description="with short_side: the longer side becomes no longer than this (detection)",
     )
     batch_size: int = Field(
         8, ge=1, description="images of one optimizer step, over all processes and accumulated parts"
@@ -106,15 +113,27 @@ class DataSpec(_Part):
     workers: int = Field(0, ge=0, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
 
-    @field_validator("resize", mode="before")
-    @classmethod
-    def _side(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else value
-
     @field_validator("cache", mode="before")
     @classmethod
     def _word(cls, value: Any) -> Any:
         return "off" if value is False else value  # YAML reads a bare off as false
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "DataSpec":
+        if self.resize is not None and self.short_side is not None:
+            raise ValueError("resize and short_side exclude each other; set one of them to null")
+        if self.long_side is not None and self.short_side is None:
+            raise ValueError("long_side is a limit beside short_side, which is missing")
+        return self
+
+    @property
+    def input_size(self) -> tuple[int, int] | tuple[int] | None:
+        """Size that images are brought to: (height, width); (shorter side,); (shorter, longer) limits; or None."""
+        if self.short_side is None:
+            return self.resize
+        if self.long_side is None:
+            return (self.short_side,)
+        return (self.short_side, self.long_side)
 
 
 class AugmentSpec(_Part):
@@ -122,7 +141,7 @@ class AugmentSpec(_Part):
 
     crop: Size | None = Field(None, description="height, width (segmentation)")
     short_side: Size | None = Field(
-        None, description="range that the limit of the shorter side is drawn from (detection); default: data.resize's"
+        None, description="range that the limit of the shorter side is drawn from (detection); default: data.short_side"
     )
     scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
@@ -200,7 +219,10 @@ class TermSpec(_Part):
     adapter: Literal["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"] = Field(
         "none", description="learnt, on the student's tap; all terms on one tap share its graph-context"
     )
-    resize: Literal["none", "teacher", "student", "label"] = "none"
+    resize_to: Literal["none", "teacher", "student", "label"] = Field(
+        "none",
+        description="whose height and width the maps are compared at; label: both are resized to that of the labels",
+    )
 
     @field_validator("weight", mode="before")
     @classmethod

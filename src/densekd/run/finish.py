@@ -36,7 +36,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         The content of results.json.
     """
     export_student(recipe, built, run)
-    files, resize = built.validation, recipe.data.resize
+    files, resize = built.validation, recipe.data.input_size
     # The exported package is scored, not the module in memory: what is delivered is what is measured.
     models: dict[str, nn.Module] = {"student": load_package(run.student).model}
     if built.scored_teacher is not None:

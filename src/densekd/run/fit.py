@@ -53,7 +53,7 @@ class Loaders(L.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
-        dataset = evaluation_set(self.built.validation, self.recipe.data.resize)
+        dataset = evaluation_set(self.built.validation, self.recipe.data.input_size)
         return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.workers, self._shard())
 
     def _shard(self) -> Shard:

@@ -71,7 +71,7 @@ def check(recipe: Recipe, console: Console) -> Table:
     if built.scored_teacher is not None:
         sample = subset(built.validation, _SAMPLE)
         with using(recipe.kernels):
-            scores = evaluate(built.scored_teacher, sample, recipe.data.resize)
+            scores = evaluate(built.scored_teacher, sample, recipe.data.input_size)
         titles = titles_of(scores)
         score = scores[titles.headline]
         found = "no labels" if score is None else f"{score:.1f} %"
