@@ -1,4 +1,4 @@
-"""CIRKD's cases in our terms: recorded permutations are played back where the losses draw theirs."""
+"""Golden cases of ``cirkd_*``: recorded permutations are played back where the losses sample."""
 
 from collections.abc import Iterator, Mapping
 from unittest import mock
@@ -7,15 +7,12 @@ import torch
 from golden_cases import Case, Method, Outputs, Probe
 from torch import Tensor, nn
 
-from densekd.losses.cirkd import class_memory, queue
-from densekd.losses.cirkd.channel import CIRKDChannel
-from densekd.losses.cirkd.memory import CIRKDMemory
-from densekd.losses.cirkd.minibatch import CIRKDMiniBatch
+from densekd.losses.cirkd import CIRKDChannel, CIRKDMemory, CIRKDMiniBatch, memory_bank
 from densekd.losses.inputs import labels_at
 
 
-class CachedSamples(nn.Module):
-    """A loss whose draws are given, in the order in which it asks for them."""
+class RecordedPermutations(nn.Module):
+    """A loss whose permutations are given, in the order in which it asks for them."""
 
     def __init__(self, loss: nn.Module, permutations: list[Tensor]) -> None:
         super().__init__()
@@ -30,10 +27,7 @@ class CachedSamples(nn.Module):
             assert given.shape == (len(seeds), n)
             return given
 
-        with (
-            mock.patch.object(queue, "permutations", drawn),
-            mock.patch.object(class_memory, "permutations", drawn),
-        ):
+        with mock.patch.object(memory_bank, "permutations", drawn):
             value: Tensor = self.loss(student, teacher, target)
         assert next(left, None) is None
         return value
@@ -87,7 +81,7 @@ def played(case: Case, loss: nn.Module, permutations: list[Tensor], names: Mappi
         buffers[name].copy_(case.read(spec["key"]))
     head = {name: buffer for name, buffer in loss.named_buffers() if name.startswith("project_head.")}
     return Probe(
-        CachedSamples(loss, permutations),
+        RecordedPermutations(loss, permutations),
         case.student,
         case.teacher,
         case.inputs.get("labels"),
