@@ -1,4 +1,4 @@
-"""Faster R-CNN as in mmdetection: two-stage, on a feature pyramid (arXiv 1506.01497, 1612.03144)."""
+"""Faster R-CNN as in mmdetection: two-stage, with FPN (arXiv 1506.01497 and 1612.03144)."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""RetinaNet (Lin et al., ICCV 2017, arXiv 1708.02002): one-stage, with anchors and the focal loss."""
+"""RetinaNet (Lin et al., ICCV 2017, arXiv 1708.02002): one-stage, anchors and focal loss."""
 
 import torch
 from torch import Tensor, nn

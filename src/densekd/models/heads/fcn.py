@@ -1,4 +1,4 @@
-"""Fully convolutional heads: the auxiliary one (arXiv 1612.01105, section 3.3), FCN's (1411.4038)."""
+"""Fully convolutional heads: the auxiliary one (arXiv 1612.01105, 3.3) and FCN's (1411.4038)."""
 
 import torch
 from torch import Tensor, nn
