@@ -124,11 +124,7 @@ def fcn(
 
 
 def _assemble(
-    family: Family,
-    body: Backbone,
-    head: nn.Module,
-    num_classes: int,
-    auxiliary_channels: int | None,
+    family: Family, body: Backbone, head: nn.Module, num_classes: int, auxiliary_channels: int | None
 ) -> Segmentor:
     """Put backbone and head together, with the auxiliary head where its width is not 0."""
     third = body.channels[2]

@@ -75,13 +75,7 @@ class SegformerHead(nn.Module):
         four maps, the finest ``[B, inputs[0], H, W]`` -> ``[B, C, H, W]``.
     """
 
-    def __init__(
-        self,
-        inputs: tuple[int, ...],
-        channels: int,
-        num_classes: int,
-        family: SegformerFamily,
-    ) -> None:
+    def __init__(self, inputs: tuple[int, ...], channels: int, num_classes: int, family: SegformerFamily) -> None:
         super().__init__()
         self.deepest_first = family.head == "linear"
         # One projection per map. A linear layer on tokens is a 1x1 convolution on their map.

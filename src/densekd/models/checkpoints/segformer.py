@@ -72,12 +72,7 @@ def recognize_mmseg(state: Mapping[str, Tensor]) -> Recognized | None:
     return _recognized("mmsegmentation-segformer", options, plain_mit(state), _MMSEG)
 
 
-def _recognized(
-    name: str,
-    options: dict[str, Any],
-    state: Mapping[str, Tensor],
-    rules: Rules,
-) -> Recognized:
+def _recognized(name: str, options: dict[str, Any], state: Mapping[str, Tensor], rules: Rules) -> Recognized:
     renamed, unused = rename(state, rules)
     ours = {}
     for key, value in renamed.items():

@@ -75,13 +75,7 @@ def recognize_cirkd(state: Mapping[str, Tensor]) -> Recognized | None:
     return _recognized("cirkd-upernet", body, cirkd.auxiliary_width(state), state, _CIRKD_HEAD)
 
 
-def _recognized(
-    name: str,
-    body: Body,
-    auxiliary: int,
-    state: Mapping[str, Tensor],
-    head: Rules,
-) -> Recognized:
+def _recognized(name: str, body: Body, auxiliary: int, state: Mapping[str, Tensor], head: Rules) -> Recognized:
     ours, unused = rename(state, (*body.rules, *head))
     levels = len(ours["head.pyramid.levels.0.0.weight"])
     width = len(ours["head.top.0.weight"])

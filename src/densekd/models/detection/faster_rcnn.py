@@ -36,12 +36,7 @@ class ProposalOutput(NamedTuple):
     reg: tuple[Tensor, ...]
 
 
-def faster_rcnn(
-    num_classes: int,
-    backbone: str = "resnet50",
-    channels: int = 256,
-    learns: Learns = "all",
-) -> Detector:
+def faster_rcnn(num_classes: int, backbone: str = "resnet50", channels: int = 256, learns: Learns = "all") -> Detector:
     """Build a Faster R-CNN on levels P2..P6.
 
     Args:
@@ -195,12 +190,7 @@ class TwoStageHead(nn.Module):
             count += len(sampled)
         return {"rpn_cls": entropy / max(count, 1), "rpn_bbox": distance / max(count, 1)}
 
-    def _box_losses(
-        self,
-        output: ProposalOutput,
-        proposals: list[Tensor],
-        target: Boxes,
-    ) -> dict[str, Tensor]:
+    def _box_losses(self, output: ProposalOutput, proposals: list[Tensor], target: Boxes) -> dict[str, Tensor]:
         """Loss of the second stage: class of 512 sampled proposals an image, L1 of positives."""
         sampled, labels, wanted = [], [], []
         for boxes, truth, label in zip(proposals, target.boxes, target.labels, strict=True):

@@ -109,13 +109,7 @@ class SeparableASPPHead(nn.Module):
         list of maps, the first ``[B, inputs[0], H, W]`` -> ``[B, C, H, W]``.
     """
 
-    def __init__(
-        self,
-        inputs: tuple[int, int],
-        channels: tuple[int, int],
-        num_classes: int,
-        family: Family,
-    ) -> None:
+    def __init__(self, inputs: tuple[int, int], channels: tuple[int, int], num_classes: int, family: Family) -> None:
         super().__init__()
         finest, deepest = inputs
         width, low = channels

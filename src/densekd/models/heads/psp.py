@@ -19,13 +19,7 @@ class PSPHead(nn.Module):
         list of maps, the last ``[B, inputs, H, W]`` -> ``[B, C, H, W]``.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        channels: int | tuple[int, int],
-        num_classes: int,
-        family: Family,
-    ) -> None:
+    def __init__(self, inputs: int, channels: int | tuple[int, int], num_classes: int, family: Family) -> None:
         super().__init__()
         if isinstance(channels, int):
             channels = (channels, channels)

@@ -21,13 +21,7 @@ class UPerHead(nn.Module):
         and width).
     """
 
-    def __init__(
-        self,
-        inputs: list[int],
-        channels: int | tuple[int, int],
-        num_classes: int,
-        family: Family,
-    ) -> None:
+    def __init__(self, inputs: list[int], channels: int | tuple[int, int], num_classes: int, family: Family) -> None:
         super().__init__()
         if isinstance(channels, int):
             channels = (channels, channels)

@@ -69,13 +69,7 @@ class TransformerDetector(nn.Module):
         float RGB in [0, 1], ``[B, 3, H, W]`` -> :class:`Queries`.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        processor: Processor,
-        spec: DetectorSpec,
-        notes: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, model: Any, processor: Processor, spec: DetectorSpec, notes: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.normalize = Normalize(convention_of(processor))
         self.network = model
@@ -210,12 +204,7 @@ class TransformerDetector(nn.Module):
         scores, pair = logits.sigmoid().flatten(1).topk(queries, 1)
         return scores, pair % classes, pair // classes
 
-    def _after_backbone(
-        self,
-        module: nn.Module,
-        inputs: Any,
-        output: list[tuple[Tensor, Tensor]],
-    ) -> None:
+    def _after_backbone(self, module: nn.Module, inputs: Any, output: list[tuple[Tensor, Tensor]]) -> None:
         """Forward hook: hand the backbone's maps to the taps, and note their sizes."""
         maps = [features for features, mask in output]
         self._grids = [(x.shape[2], x.shape[3]) for x in maps]

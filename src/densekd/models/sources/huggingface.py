@@ -127,10 +127,7 @@ def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec
 
 
 def _wrapped(
-    module: Any,
-    processor: dict[str, Any],
-    spec: ArchSpec | DetectorSpec,
-    notes: tuple[str, ...] = (),
+    module: Any, processor: dict[str, Any], spec: ArchSpec | DetectorSpec, notes: tuple[str, ...] = ()
 ) -> Transformer | TransformerDetector:
     if isinstance(spec, DetectorSpec):
         return TransformerDetector(module, processor, spec, notes)

@@ -81,11 +81,7 @@ class TorchvisionSegmentor(nn.Module):
         return [*ends, names[-1]]
 
 
-def torchvision_model(
-    name: str,
-    num_classes: int,
-    auxiliary: Literal["none", "fcn"] = "none",
-) -> TorchvisionSegmentor:
+def torchvision_model(name: str, num_classes: int, auxiliary: Literal["none", "fcn"] = "none") -> TorchvisionSegmentor:
     """Build a segmentation model of torchvision without weights.
 
     Args:

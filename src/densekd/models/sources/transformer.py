@@ -56,13 +56,7 @@ class Transformer(nn.Module):
 
     task: Tensor
 
-    def __init__(
-        self,
-        model: nn.Module,
-        processor: Processor,
-        spec: ArchSpec,
-        notes: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, model: nn.Module, processor: Processor, spec: ArchSpec, notes: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.normalize = Normalize(convention_of(processor))
         # Not "model": so wrappers of other projects are called, and reading a checkpoint drops it.
