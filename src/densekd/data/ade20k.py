@@ -26,6 +26,7 @@ def ade20k(root: Path, split: str) -> SegmentationFiles:
     images = first_folder((home / "images" / part for home in homes), f"ADE20K images of '{split}'")
     labels = first_folder((home / "annotations" / part for home in homes), f"ADE20K labels of '{split}'")
     classes = published_classes("ade20k")
+    # The files count classes from 1 and write 0 where no class is.
     label_map = {0: classes.ignore_index}
     for k, label in enumerate(classes.submission):
         label_map[label] = k

@@ -44,6 +44,7 @@ def cityscapes(root: Path, split: str) -> SegmentationFiles:
     # Prepared labels hold class numbers already; a split that is prepared in part is not used.
     if set(prepared) >= set(find(images, (IMAGE_ENDING,))):
         return SegmentationFiles(classes, pair_by_stem(images, labels, (IMAGE_ENDING,), (train_ids,)))
+    # Of the 34 ids the 19 that the benchmark scores become classes, the others are ignored.
     label_map = dict.fromkeys(range(34), classes.ignore_index)
     for k, value in enumerate(classes.submission):
         label_map[value] = k

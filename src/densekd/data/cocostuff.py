@@ -60,6 +60,7 @@ def cocostuff10k(root: Path, split: str) -> SegmentationFiles:
     images = first_folder((root / "images" / part,), f"COCO-Stuff 10k images of '{split}'")
     labels = first_folder((root / "annotations" / part,), f"COCO-Stuff 10k labels of '{split}'")
     classes = published_classes("cocostuff")
+    # mmsegmentation's converter writes classes from 1, and 0 where no class is.
     label_map = {0: classes.ignore_index}
     for k in range(len(classes.names)):
         label_map[k + 1] = k
