@@ -9,7 +9,7 @@ _FOLDERS = {"train": "training", "val": "validation"}
 
 
 def ade20k(root: Path, split: str) -> SegmentationFiles:
-    """ADE20K, 150 classes, in the official layout of the scene parsing challenge (2016).
+    """ADE20K, 150 classes, official layout of the scene parsing challenge.
 
     Layout: ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png``
     in the root or in ``ADEChallengeData2016`` below it. Label 0 is ignored, label k is class k - 1.

@@ -11,7 +11,7 @@ _COARSE = ("train_extra",)
 
 
 def cityscapes(root: Path, split: str) -> SegmentationFiles:
-    """Cityscapes, 19 classes, in the official layout: leftImg8bit and gtFine or gtCoarse.
+    """Cityscapes, 19 classes, official layout: leftImg8bit and gtFine or gtCoarse.
 
     Layout: ``leftImg8bit/<split>/<city>/*_leftImg8bit.png`` and
     ``gtFine/<split>/<city>/*_gtFine_labelIds.png``, whose 34 ids are mapped to 19 classes and

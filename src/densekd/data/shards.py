@@ -139,7 +139,7 @@ def write_shards(
 
 
 def shards(root: Path | str, split: str) -> SegmentationFiles:
-    """Tar shards that ``densekd data shard`` packed, in a folder or an object store.
+    """Tar shards that 'densekd data shard' packed, in a folder or an object store.
 
     Args:
         root: folder or URL (``s3://bucket/folder``; what fsspec knows) with ``<split>.json`` and

@@ -10,7 +10,7 @@ _AUGMENTED = ("trainaug", "train_aug")
 
 
 def voc(root: Path, split: str) -> SegmentationFiles:
-    """Pascal VOC 2012 segmentation, 21 classes, in the official layout, with augmented labels.
+    """Pascal VOC 2012 segmentation, 21 classes, official layout and augmented labels (trainaug).
 
     Layout: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png``, ``SegmentationClassAug/*.png`` and
     the lists ``ImageSets/Segmentation/<split>.txt`` (or ``<split>.txt``, ``list/<split>.txt``), in

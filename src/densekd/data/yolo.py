@@ -18,7 +18,7 @@ _SLACK = 0.01
 
 
 def yolo(root: Path, split: str) -> DetectionFiles:
-    """Boxes in YOLO's text files with a ``data.yaml``, as Ultralytics reads them.
+    """Boxes in YOLO's text files with a data.yaml, as Ultralytics reads them.
 
     Layout: ``data.yaml`` (or any one ``.yaml``) with ``names``, a list or a mapping from number to
     name, and for each split a folder of images, a ``.txt`` that lists images, or a list of these,
