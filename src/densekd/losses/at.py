@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.kernels.attach_grad import attach_own_grad
 from densekd.losses.inputs import require_one_map, to_float32
+from densekd.ops.attach_grad import attach_own_grad
 
 Attention = Literal["energy", "mean"]
 

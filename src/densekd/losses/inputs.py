@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densekd.kernels.divergence import require_one_shape as require_one_shape
 from densekd.ops.precision import to_float32 as to_float32
+from densekd.ops.shapes import require_one_shape as require_one_shape
 
 
 class Boxes(Protocol):

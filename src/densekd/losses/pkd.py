@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from densekd.kernels.standard_score import standard_distance
+from densekd.kernels.standard_distance import standard_distance
 from densekd.losses.inputs import require_one_shape, to_float32
 from densekd.ops.interpolation import resize
 

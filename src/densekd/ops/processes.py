@@ -1,4 +1,4 @@
-"""Numbers that all processes of a training agree on."""
+"""Means over the processes of a distributed training (DDP)."""
 
 import torch.distributed as dist
 from torch import Tensor
@@ -9,7 +9,7 @@ def mean_over_processes(x: Tensor, least: float = 0.0) -> Tensor:
 
     Args:
         x: each process's part of a normalizer.
-        least: what the parts count for at least, all together: two processes divide by as much as one.
+        least: lower bound of the sum of all parts, so that two processes divide by as much as one.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return x.clamp(min=least)

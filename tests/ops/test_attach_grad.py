@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
+from densekd.ops.attach_grad import attach_grad
 
 
 def cubes(x: Tensor) -> Tensor:

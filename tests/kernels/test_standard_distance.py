@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densekd.kernels.standard_score import standard_distance
+from densekd.kernels.standard_distance import standard_distance
 
 
 def literal(student: Tensor, teacher: Tensor) -> Tensor:
