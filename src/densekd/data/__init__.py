@@ -1,6 +1,6 @@
-"""Datasets of images with labels or boxes: ``DATASETS`` maps a name to the function that finds one split.
+"""Datasets: ``DATASETS`` maps a name to the function that finds the images and labels of a split.
 
-``function(root, split)`` returns SegmentationFiles, or DetectionFiles where boxes are labelled.
+``function(root, split)`` returns SegmentationFiles, or DetectionFiles where boxes are labeled.
 Your own: ``package.module:function`` with the same signature.
 """
 

@@ -133,8 +133,8 @@ def read_image(source: Source) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as picture:
             if picture.mode.startswith("I;16"):
                 # Pillow clips 16 bits to 8 instead of scaling them.
-                grey = (np.array(picture) >> 8).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, 2)
+                gray = (np.array(picture) >> 8).astype(np.uint8)
+                return np.repeat(gray[..., None], 3, 2)
             if picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L"):
                 decoded = _decode_quickly(content)
                 if decoded is not None:
@@ -190,6 +190,7 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
     found: dict[str, Path] = {}
+    # Sorted, so that the order of the data does not depend on the file system.
     for path in sorted(folder.rglob("*")):
         ending = _first_ending(path.name, endings)
         if ending is None or path.name.startswith("."):
@@ -248,8 +249,7 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
     for path in candidates:
         if path.is_dir():
             return path
-    looked_for = " and ".join(str(path) for path in candidates)
-    raise UserError(f"{what} not found; looked for {looked_for}.")
+    raise UserError(f"{what} not found; looked for {' and '.join(map(str, candidates))}.")
 
 
 def first_file(candidates: Iterable[Path]) -> Path | None:
@@ -258,6 +258,11 @@ def first_file(candidates: Iterable[Path]) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a list of names or annotations: the lines of a text file without the blank ones."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def image_size(path: Path) -> tuple[int, int]:

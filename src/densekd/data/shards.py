@@ -47,6 +47,7 @@ class Slice(NamedTuple):
     def read_bytes(self) -> bytes:
         """Read the file; from an object store with one range request."""
         system, path = _system(self.archive)
+        # An object store answers with what there is, also if the archive is cut off.
         content: bytes = system.cat_file(path, start=self.offset, end=self.offset + self.size)
         if len(content) != self.size:
             raise OSError(f"{self.archive} ends before byte {self.offset + self.size}")
@@ -108,6 +109,7 @@ def write_shards(
     rows: list[list[Any]] = []
     todo = deque(files.items)
     number = 0
+    # Tar after tar is filled until it reaches the size; the last sample may exceed it.
     while todo:
         archive = f"{split}-{number:06}.tar"
         with (
@@ -126,6 +128,7 @@ def write_shards(
                 rows.append([item.stem, archive, image_place, label_place])
                 yield len(rows)
         number += 1
+    # The index holds what a label means, so that shards need no other file.
     content = {
         "format": 1,
         "classes": asdict(files.classes),
@@ -136,7 +139,7 @@ def write_shards(
 
 
 def shards(root: Path | str, split: str) -> SegmentationFiles:
-    """Tar shards that ``densekd data shard`` packed, in a folder or an object store.
+    """Tar shards that 'densekd data shard' packed, in a folder or an object store.
 
     Args:
         root: folder or URL (``s3://bucket/folder``; what fsspec knows) with ``<split>.json`` and
@@ -179,6 +182,7 @@ def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str
         content = source.read_bytes()
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error}).") from error
+    # Names, times and owners are left out: the same files give the same tar.
     header = tarfile.TarInfo(f"{name}{source.suffix.lower()}")
     header.size = len(content)
     tar.addfile(header, io.BytesIO(content))
