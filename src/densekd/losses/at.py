@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.ops.attach_grad import attach_own_grad
 from densekd.losses.inputs import require_one_map
+from densekd.ops.attach_grad import attach_own_grad
 from densekd.ops.precision import to_float32
 
 Attention = Literal["energy", "mean"]
