@@ -3,18 +3,17 @@
 import copy
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from densekd.builders.models import PROBE, probe
-from densekd.data.files import Classes
+from densekd.data.contract import Files
 from densekd.distill.adapters import GraphContext
 from densekd.distill.terms import Adapter, Context, PerLevel, TapPair, Term, WeightSchedule, make_adapter, paths
 from densekd.errors import RecipeError
 from densekd.losses import LOSSES
-from densekd.ops.boxes import Boxes
 from densekd.recipe import Recipe, TermSpec
 from densekd.registry import construct, resolve
 
@@ -25,10 +24,16 @@ def build_terms(
     recipe: Recipe,
     student: nn.Module,
     teacher: nn.Module,
-    classes: Classes,
-    labels: Literal["present", "absent"] = "present",
+    target: Any,
+    files: Files,
 ) -> dict[str, Term | Context]:
     """Build the terms, and before them the contexts they share; shapes are probed with one forward of both models.
+
+    Args:
+        recipe: its terms.
+        student, teacher: the models.
+        target: of one image of the probe's size, see :meth:`densekd.tasks.protocol.Task.probe_target`.
+        files: for the classes, and whether there are labels.
 
     Raises:
         RecipeError: an unknown tap or loss, or tensors that do not fit each other; the message says what would mend it.
@@ -38,12 +43,8 @@ def build_terms(
     images = torch.rand(1, 3, *size)
     student_features = probe(student, [path for _, spec in specs for path in paths(spec.student)], images)
     teacher_features = probe(teacher, [path for _, spec in specs for path in paths(spec.teacher)], images)
+    classes = files.classes
     facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
-    target: Any = torch.full((1, *size), classes.ignore_index if labels == "absent" else 0)
-    if recipe.task.kind == "detection":
-        height, width = size
-        middle = torch.tensor([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]])
-        target = Boxes([middle], [torch.zeros(1, dtype=torch.int64)], torch.tensor([size]))
     contexts = _contexts(spec for _, spec in specs)
     terms: dict[str, Term | Context] = {}
     for path, context in contexts.items():
@@ -64,7 +65,7 @@ def build_terms(
             raise RecipeError(f"distill.{name}: {spec.method} is made for maps of one size; these images have many.")
         term = _build_term(behind, levels, supplied, f"distill.{name}")
         value = _try_out(term, student_features, teacher_features, target, f"distill.{name}")
-        if labels == "absent" and not value:
+        if files.labels == "absent" and not value:
             raise RecipeError(f"distill.{name}: {spec.method} learns from labels, and these images have none.")
         terms[name] = term
     if hasattr(teacher, "auxiliary") and not any("aux" in path for path in teacher_features):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from densekd.atomic import atomic
-from densekd.data.segmentation import mix
+from densekd.data.maps import mix
 from densekd.distill.optimizers import all_finite
 from densekd.errors import UserError
 

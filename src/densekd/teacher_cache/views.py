@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from densekd.data.files import SegmentationFiles, Source
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import Sample, TrainingSet, as_batch
+from densekd.data.maps import Sample, TrainingSet, as_batch
 from densekd.errors import UserError
 from densekd.teacher_cache.packing import Packed
 from densekd.teacher_cache.store import Store

@@ -22,7 +22,6 @@ class ConfusionMatrix(nn.Module):
         ignore_index: the label that is not scored.
     """
 
-    headline = "miou"
     counts: Tensor
 
     def __init__(self, num_classes: int, ignore_index: int) -> None:

@@ -37,8 +37,6 @@ class BoxMetric(nn.Module):
         num_classes: C; labels are 0..C-1.
     """
 
-    headline = "ap"
-
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
