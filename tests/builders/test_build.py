@@ -104,12 +104,19 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
     ("change", "message"),
     [
         ({"method": "cdw"}, r"Unknown loss 'cdw'\. Did you mean 'cwd'\?.*Your own: package\.module:Name"),
-        ({"options": {"temprature": 2}}, r"distill\.cwd: unknown option 'temprature'\. Did you mean 'temperature'\?"),
-        ({"options": {"temperature": -1}}, r"distill\.cwd: temperature must be positive, got -1"),
+        (
+            {"options": {"temprature": 2}},
+            r"distill\.0\.options: unknown option 'temprature'\. Did you mean 'temperature'\?",
+        ),
+        ({"options": {"temperature": -1}}, r"distill\.0\.options\b.*temperature.* got -1"),
+        (
+            {"options": {"temperature": "4"}},
+            r"^distill\.0\.options\.temperature: a number.*, got '4'\.$",
+        ),
         ({"method": "pixel", "options": {"ignore_index": 3}}, r"'ignore_index' is measured from the models and data"),
         (
             {"method": "cirkd_channel", "options": {"teacher_size": [4, 4]}},
-            r"cirkd_channel: 'teacher_size' is measured",
+            r"distill\.0\.options: 'teacher_size' is measured",
         ),
         ({"student": "logit"}, r"Tap 'logit'.*Did you mean 'logits'\?.*Modules in 'the model': .*backbone.*head"),
         ({"student": "head.classifer"}, r"no module 'head.classifer'.*Modules in 'head': .*classifier"),
@@ -227,7 +234,9 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
     [
         ("model", "pspnett", r"Unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
         ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
-        ("options", {"num_classes": 4}, r"student: 'num_classes' is measured"),
+        ("options", {"backbone": 1}, r"^student\.options\.backbone: a text, got 1\.$"),
+        ("options", {"channels": 12.5}, r"^student\.options\.channels: a whole number, got 12\.5\.$"),
+        ("options", {"num_classes": 4}, r"student\.options: 'num_classes' is measured"),
         ("checkpoint", "no.pth", r"no\.pth: no such checkpoint"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),
     ],

@@ -65,6 +65,15 @@ def test_an_unknown_key_names_the_nearest_and_the_known_ones(load: Load, wrong: 
     assert f"\n  {wrong}: unknown key. Did you mean '{near}'? Known: {known}" in text
 
 
+@pytest.mark.parametrize(("written", "number"), [("1e-3", 1e-3), ("2E3", 2000.0), ("-1.5e-3", -1.5e-3), (".5e1", 5.0)])
+def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, written: str, number: float) -> None:
+    assert load(f"distill.0.options.x={written}").distill[0].options == {"x": number}
+    path = tmp_path / "numbers.yaml"
+    path.write_text(yaml.safe_dump(distilling()) + f"kernels: {written}\n")
+    with pytest.raises(RecipeError, match=re.escape(f"got {number}.")):
+        load_recipe(path)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

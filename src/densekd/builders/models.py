@@ -54,7 +54,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: str) -> nn.Module:
     if own and spec.pretrained is not None:
         raise RecipeError(f"{where}.pretrained: '{spec.model}' names its weights already; remove one of the two.")
     weights = "none" if not own or spec.checkpoint is not None else {"teacher": "all", "student": "body"}[where]
-    model = construct(builder, spec.options, {"num_classes": num_classes, "weights": weights}, where)
+    model = construct(builder, spec.options, {"num_classes": num_classes, "weights": weights}, f"{where}.options")
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{where}: {spec.model} built a {type(model).__name__}, not an nn.Module.")
     if spec.pretrained is not None:

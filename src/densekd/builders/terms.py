@@ -38,14 +38,16 @@ def build_terms(
     Raises:
         RecipeError: an unknown tap or loss, or tensors that do not fit each other; the message says what would mend it.
     """
-    specs = [(name, one) for name, spec in _named(recipe.distill) for name, one in _fanned(name, spec)]
+    specs: list[tuple[int, str, TermSpec]] = []
+    for index, (base, spec) in enumerate(_named(recipe.distill)):
+        specs += [(index, name, one) for name, one in _fanned(base, spec)]
     size = recipe.augment.crop or PROBE
     images = torch.rand(1, 3, *size)
-    student_features = probe(student, [path for _, spec in specs for path in paths(spec.student)], images)
-    teacher_features = probe(teacher, [path for _, spec in specs for path in paths(spec.teacher)], images)
+    student_features = probe(student, [path for _, _, spec in specs for path in paths(spec.student)], images)
+    teacher_features = probe(teacher, [path for _, _, spec in specs for path in paths(spec.teacher)], images)
     classes = files.classes
     facts = {"num_classes": len(classes.names), "ignore_index": classes.ignore_index}
-    contexts = _contexts(spec for _, spec in specs)
+    contexts = _contexts(spec for _, _, spec in specs)
     terms: dict[str, Term | Context] = {}
     for path, context in contexts.items():
         block = construct(
@@ -53,7 +55,7 @@ def build_terms(
         )
         terms[context] = Context(path, block)
         student_features[context] = student_features[path]
-    for name, spec in specs:
+    for index, name, spec in specs:
         behind = _behind(spec, contexts)
         levels = [
             (student_features[s], teacher_features[t])
@@ -63,7 +65,7 @@ def build_terms(
         loss = resolve(spec.method, LOSSES, "loss")
         if recipe.augment.crop is None and "teacher_size" in inspect.signature(loss).parameters:
             raise RecipeError(f"distill.{name}: {spec.method} is made for maps of one size; these images have many.")
-        term = _build_term(behind, levels, supplied, f"distill.{name}")
+        term = _build_term(behind, levels, supplied, f"distill.{index}.options")
         value = _try_out(term, student_features, teacher_features, target, f"distill.{name}")
         if files.labels == "absent" and not value:
             raise RecipeError(f"distill.{name}: {spec.method} learns from labels, and these images have none.")

@@ -15,8 +15,8 @@ from densekd.recipe.sections import EvaluationSpec, Recipe
 _CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Plain data only, and no key twice in a mapping: YAML lets the last one win without a word."""
+class _Loader(yaml.SafeLoader):
+    """Safe YAML loader that refuses a key twice in a mapping, and reads ``1e-3`` as a number as YAML 1.2 does."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping, or refuse it."""
@@ -31,6 +31,12 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a text.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
+
+
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.path=value`` overrides.
 
@@ -38,7 +44,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: a missing or malformed file, an unknown key (the message lists the known ones), a wrong value.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}).") from error
     except yaml.YAMLError as error:
@@ -113,7 +119,7 @@ def _override(content: dict[str, Any], override: str) -> None:
     for parent in parents:
         place = _step_into(place, parent, key)
     try:
-        parsed = yaml.safe_load(value)
+        parsed = yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"'{override}': the value is not YAML: {error}") from error
     if isinstance(place, list):

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from densekd.atomic import write_text
-from densekd.data.demo import make_demo
+from densekd.data.demo.dataset import make_demo
 from densekd.errors import UserError
 from densekd.recipe import load_recipe
 from densekd.report.tables import comparison_table

@@ -1,4 +1,4 @@
-"""Dense heads: from feature maps to logits. Each ends in ``bottleneck``, ``dropout`` and ``classifier``."""
+"""Segmentation heads: from feature maps to logits. Each ends in ``bottleneck``, ``dropout`` and ``classifier``."""
 
 from densekd.models.heads.aspp import ASPPHead, SeparableASPPHead
 from densekd.models.heads.fcn import DeepFCNHead, FCNHead

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densekd.data.demo import IGNORE, NAMES, make_demo, make_scene
+from densekd.data.demo.classes import IGNORE, NAMES
+from densekd.data.demo.dataset import make_demo
 from densekd.data.folder import folder
 from densekd.errors import UserError
 
@@ -65,7 +66,7 @@ def test_every_image_has_several_classes_and_no_class_fills_it(made: Path) -> No
         assert counts.max() < 0.75 * label.size
 
 
-def test_colour_alone_does_not_tell_the_classes(made: Path) -> None:
+def test_color_alone_does_not_tell_the_classes(made: Path) -> None:
     # Means and spreads of one color channel overlap for the classes that shape and place must separate.
     images = np.stack([pixels(path) for path in sorted((made / "images" / "train").iterdir())])
     kinds = np.stack(labels(made, "train"))
@@ -119,7 +120,7 @@ def test_an_unfinished_set_is_made_again(tmp_path: Path, monkeypatch: pytest.Mon
     make_demo(tmp_path, {"train": 2}, (48, 64), seed=0)
     whole = contents(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("densekd.data.demo.make_scene", broken)
+        patch.setattr("densekd.data.demo.dataset.draw_scene", broken)
         with pytest.raises(KeyboardInterrupt):
             make_demo(tmp_path, {"train": 2}, (48, 64), seed=1)
     assert not (tmp_path / "classes.json").exists()
@@ -128,16 +129,8 @@ def test_an_unfinished_set_is_made_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("text", ['{"names": ["a"]}', "[]", "not json"])
-def test_somebody_elses_data_set_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_somebody_elses_dataset_is_left_alone(tmp_path: Path, text: str) -> None:
     (tmp_path / "classes.json").write_text(text)
-    with pytest.raises(UserError, match="holds another data set"):
+    with pytest.raises(UserError, match="holds another dataset"):
         make_demo(tmp_path, {"train": 1}, (48, 64), seed=0)
     assert contents(tmp_path) == {"classes.json": text.encode()}
-
-
-@pytest.mark.parametrize("size", [(32, 32), (97, 131), (192, 256)])
-def test_any_size_works(size: tuple[int, int]) -> None:
-    image, label = make_scene(np.random.default_rng(0), size)
-    assert image.shape == (*size, 3)
-    assert image.dtype == label.dtype == np.uint8
-    assert label.shape == size
