@@ -1,5 +1,6 @@
 """Names of scores: key in a results file, title, unit, and whether higher or lower is better."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -35,7 +36,7 @@ class MetricName:
     @property
     def level(self) -> float:
         """Half of the last decimal shown: smaller differences are called level."""
-        return 0.5 / 10**self.digits
+        return float(0.5 / 10**self.digits)
 
     def gain(self, value: float, other: float) -> float:
         """Return by how much ``value`` is better than ``other``; negative where it is worse."""
@@ -101,7 +102,8 @@ class MetricNames:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, which a results file carries so that whoever reads it need not know the task."""
-        return asdict(self)
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "MetricNames":

@@ -1,5 +1,6 @@
 """Data sets and their augmentation."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,7 @@ def build_files(spec: DataSpec, split: str) -> Files:
     Raises:
         UserError: an unknown dataset, files that are missing or damaged, splits that cannot be joined.
     """
-    source, colon, name = spec.dataset.partition(":")
-    if source == "hf" and colon:
-        find = partial(huggingface, name)
-    else:
-        find = resolve(spec.dataset, DATASETS, "dataset")  # type: ignore[assignment]
+    find = _dataset(spec.dataset)
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
     parts: list[Files] = []
     for part in split.split("+"):
@@ -35,6 +32,13 @@ def build_files(spec: DataSpec, split: str) -> Files:
         parts.append(found)
     first, *others = parts
     return first.join(others) if others else first
+
+
+def _dataset(name: str) -> Callable[..., Files]:
+    """Find the function that a recipe's ``data.dataset`` names."""
+    if name.startswith("hf:"):
+        return partial(huggingface, name.removeprefix("hf:"))
+    return resolve(name, DATASETS, "dataset")
 
 
 def build_training_set(recipe: Recipe, files: Files, task: Task) -> TrainingData:

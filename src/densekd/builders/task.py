@@ -26,6 +26,22 @@ def task_name(recipe: Recipe, files: Files) -> str:
     return recipe.task.kind if recipe.task.has_own_loss else files.task
 
 
+def data_task(recipe: Recipe, files: Files) -> type[Task]:
+    """Return the class of the task that a student is scored by.
+
+    Raises:
+        RecipeError: an unknown task, or one that does not read such files.
+    """
+    name = task_name(recipe, files)
+    factory = find_task(name)
+    if not isinstance(files, factory.files_type):
+        raise RecipeError(
+            f"task.kind is {name}, which reads {factory.files_type.holds}, but data.dataset: {recipe.data.dataset} "
+            f"has {files.holds}; say 'task: {{kind: {files.task}}}' or choose another dataset."
+        )
+    return factory
+
+
 def build_task(recipe: Recipe, files: Files) -> Task:
     """Build the task that scores the student.
 
@@ -36,13 +52,7 @@ def build_task(recipe: Recipe, files: Files) -> Task:
     Raises:
         RecipeError: a task that is not that of the data, or an option that it does not take.
     """
-    name, dataset = task_name(recipe, files), recipe.data.dataset
-    factory = find_task(name)
-    if not isinstance(files, factory.files_type):
-        raise RecipeError(
-            f"task.kind is {name}, which reads {factory.files_type.holds}, but data.dataset: {dataset} has "
-            f"{files.holds}; say 'task: {{kind: {files.task}}}' or choose another dataset."
-        )
+    factory = data_task(recipe, files)
     if recipe.task.has_own_loss and files.labels == "absent":
         raise RecipeError(
             "data: these images have no labels; say 'task: {kind: none}' to learn from the teacher alone."

@@ -16,8 +16,8 @@ from torchvision.transforms.v2 import functional
 from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
 from densekd.data.files import Classes, Source, read_image
-from densekd.data.sampler import Draw
 from densekd.data.maps import mix
+from densekd.data.sampler import Draw
 from densekd.data.transforms import MEAN_COLOUR, Limits, limited_size
 from densekd.errors import UserError
 

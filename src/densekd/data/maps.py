@@ -1,6 +1,7 @@
 """Images with a map of labels or values: training samples drawn and augmented by number, evaluation samples as is."""
 
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from densekd.data.cache import SampleCache
 from densekd.data.contract import Files
+from densekd.data.files import Item
 from densekd.data.sampler import Draw
 
 # What images are brought to: (height, width), or (the shorter side,) with the aspect ratio kept.
@@ -21,6 +23,11 @@ Resize = tuple[int, int] | tuple[int]
 
 class MapFiles(Files, Protocol):
     """Files in which every image has a map of its own size: class numbers, depths, ..."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """Each image with the file of its map."""
+        ...
 
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode an image, uint8 RGB ``[H, W, 3]``, and its map ``[H, W]``."""

@@ -61,4 +61,3 @@ def unlabelled(root: Path, split: str) -> SegmentationFiles:
         raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
     items = tuple(Item(stem, path, VoidLabel(path, classes.ignore_index)) for stem, path in found.items())
     return SegmentationFiles(classes, items, labels="absent")
-

@@ -1,7 +1,7 @@
 """The LightningModule of a distillation: frozen teacher, trained student, weighted sum of losses."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import torch
@@ -14,24 +14,11 @@ from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, paths, teacher_paths
 from densekd.errors import UserError
-from densekd.tasks import Detection, Segmentation
+from densekd.tasks import Detection, Segmentation, TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
 # Parameters -> torch optimizer, or whatever else Lightning's configure_optimizers may return.
 OptimizerFactory = Callable[[list[nn.Parameter]], Any]
-
-
-class Task(Protocol):
-    """What the distiller asks of a task; :mod:`densekd.tasks` says what each method does."""
-
-    def student_taps(self, student: nn.Module) -> list[str]: ...  # noqa: D102
-    def images(self, batch: Any) -> Tensor: ...  # noqa: D102
-    def target(self, batch: Any) -> Any: ...  # noqa: D102
-    def losses(  # noqa: D102
-        self, student: nn.Module, output: Any, student_features: Mapping[str, Tensor], target: Any
-    ) -> dict[str, Tensor]: ...
-    def metric(self) -> Any: ...  # noqa: D102
-    def evaluate(self, model: nn.Module, samples: Any, metric: Any) -> None: ...  # noqa: D102
 
 
 class Distiller(L.LightningModule):
@@ -62,7 +49,7 @@ class Distiller(L.LightningModule):
         self,
         student: nn.Module,
         teacher: nn.Module | None = None,
-        task: Task | None = None,
+        task: TrainingTask | None = None,
         terms: Mapping[str, Term | Context] | None = None,
         optimizer: OptimizerConfig | OptimizerFactory | None = None,
     ) -> None:
@@ -206,7 +193,7 @@ class Distiller(L.LightningModule):
         return [p for part in (self.student, self.terms) for p in part.parameters() if p.requires_grad]
 
 
-def task_of(student: nn.Module) -> Task:
+def task_of(student: nn.Module) -> TrainingTask:
     """Return the task that a student says it is made for: a detector detects, others label pixels.
 
     Raises:

@@ -1,6 +1,5 @@
 """What several tasks do alike: images on their way into a model, files on their way out."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch

@@ -1,7 +1,7 @@
 """The contract of a task: everything that differs between kinds of output, as the rest of densekd may ask for it.
 
-The distiller, the builders, the run, the report, the command line and the data check ask a task; none of them asks which
-one it is. A task from outside needs no edit of this package: a recipe names it ``package.module:Name``.
+The distiller, the builders, the run, the report, the command line and the data check ask a task; none of them asks
+which one it is. A task from outside needs no edit of this package: a recipe names it ``package.module:Name``.
 
 ``Any`` stands for what a task alone knows the type of: its files, samples, outputs and targets.
 """
@@ -164,9 +164,9 @@ class TrainingTask(Protocol):
 class Task(TrainingTask, Protocol):
     """One kind of output: loss step, data, evaluation, prediction, pictures and metrics.
 
-    A task is an ``nn.Module``. Its constructor's signature is the schema of a recipe's ``task``; what the build knows it
-    supplies under the names ``num_classes``, ``ignore_index``, ``files`` (of the training split) and ``evaluation`` (an
-    instance of ``evaluation_options``), as far as the constructor asks for them.
+    A task is an ``nn.Module``. Its constructor's signature is the schema of a recipe's ``task``; what the build knows
+    it supplies under the names ``num_classes``, ``ignore_index``, ``files`` (of the training split) and ``evaluation``
+    (an instance of ``evaluation_options``), as far as the constructor asks for them.
     """
 
     # The dataclass of the files that the task reads.

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from densekd.data.files import SegmentationFiles, Source
+from densekd.data.files import Source
+from densekd.data.maps import MapFiles, Sample, TrainingSet, as_batch
 from densekd.data.sampler import Draw
-from densekd.data.maps import Sample, TrainingSet, as_batch
 from densekd.errors import UserError
 from densekd.teacher_cache.packing import Packed
 from densekd.teacher_cache.store import Store
@@ -97,7 +97,7 @@ def checksum(image: Tensor) -> int:
     return zlib.crc32(image.contiguous().numpy().data)
 
 
-def describe_files(files: SegmentationFiles) -> str:
+def describe_files(files: MapFiles) -> str:
     """Return a digest of which images and labels there are, and how large; not of the folder they are in."""
     digest = hashlib.sha256()
     for item in files.items:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from densekd.data.contract import Labels
+from densekd.data.contract import Files, Labels
 from densekd.data.detection import (
     DetectionEvaluationSet,
     DetectionFiles,
@@ -41,11 +41,9 @@ class Detection(nn.Module):
         evaluation: how detectors are scored; supplied by the build.
     """
 
-    files_type: ClassVar[type[DetectionFiles]] = DetectionFiles
-    evaluation_options: ClassVar[type[DetectionEvaluation]] = DetectionEvaluation
+    files_type: ClassVar[type[Files]] = DetectionFiles
+    evaluation_options: ClassVar[type] = DetectionEvaluation
     metrics: ClassVar[MetricNames] = METRICS
-    counted = staticmethod(check.counted)
-    look = staticmethod(check.look)
 
     def __init__(self, num_classes: int, evaluation: DetectionEvaluation | None = None) -> None:
         super().__init__()
@@ -60,6 +58,16 @@ class Detection(nn.Module):
             UserError: always.
         """
         raise UserError(f"{root}: boxes are written in many ways; give a recipe, whose data section says in which.")
+
+    @staticmethod
+    def counted(files: DetectionFiles) -> dict[str, tuple[str, ...]]:
+        """Name what a data check counts: boxes."""
+        return check.counted(files)
+
+    @staticmethod
+    def look(files: DetectionFiles) -> Facts:
+        """Read the one image of these files with its boxes; see :func:`densekd.tasks.detection.check.look`."""
+        return check.look(files)
 
     @property
     def chance(self) -> float:

@@ -8,7 +8,6 @@ from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 
 
-
 def checked_logits(output: object, num_classes: int) -> Tensor:
     """Return a model's output, which must be logits of C classes.
 

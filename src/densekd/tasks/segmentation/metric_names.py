@@ -19,7 +19,7 @@ METRICS = MetricNames(
     interval="miou_interval",
     remarks=(
         Remark(AGREEMENT, "gives {} of the pixels the teacher's class"),
-        Remark(CALIBRATION, "misses its accuracy by {} on average with its confidence"),
+        Remark(CALIBRATION, "has a confidence that misses its accuracy by {} on average"),
     ),
     details=("confusion",),
 )

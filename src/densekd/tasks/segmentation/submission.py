@@ -1,7 +1,7 @@
 """Predictions as the benchmarks' servers want them.
 
-``cityscapes``: label ids (road 7), ``<city>_<sequence>_<frame>_leftImg8bit.png``. ``ade20k``: 1..150. ``voc``: 0..20 with
-the VOC palette. All of them: one flat folder of PNGs, named after the images.
+``cityscapes``: label ids (road 7), ``<city>_<sequence>_<frame>_leftImg8bit.png``. ``ade20k``: 1..150. ``voc``: 0..20
+with the VOC palette. All of them: one flat folder of PNGs, named after the images.
 """
 
 from pathlib import Path

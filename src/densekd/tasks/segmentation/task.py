@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from densekd.data.contract import Labels
+from densekd.data.contract import Files, Labels
 from densekd.data.facts import Facts
 from densekd.data.files import SegmentationFiles
 from densekd.data.maps import EvaluationSet, Resize, Sample, TrainingSet
@@ -55,12 +55,9 @@ class Segmentation(nn.Module):
         ValueError: class weights that are not as many as the classes, or balanced ones without files.
     """
 
-    files_type: ClassVar[type[SegmentationFiles]] = SegmentationFiles
-    evaluation_options: ClassVar[type[SegmentationEvaluation]] = SegmentationEvaluation
+    files_type: ClassVar[type[Files]] = SegmentationFiles
+    evaluation_options: ClassVar[type] = SegmentationEvaluation
     metrics: ClassVar[MetricNames] = METRICS
-    counted = staticmethod(check.counted)
-    look = staticmethod(check.look)
-    folder = staticmethod(prediction.labelled_folder)
     class_weights: Tensor | None
 
     def __init__(
@@ -83,6 +80,21 @@ class Segmentation(nn.Module):
         weights = _class_weights(class_weights, num_classes, files)
         self.register_buffer("class_weights", weights, persistent=False)
 
+    @staticmethod
+    def folder(root: Path, split: str, package: PackageConfig) -> SegmentationFiles:
+        """Find the files of a data folder; see :func:`densekd.tasks.segmentation.prediction.labelled_folder`."""
+        return prediction.labelled_folder(root, split, package)
+
+    @staticmethod
+    def counted(files: SegmentationFiles) -> dict[str, tuple[str, ...]]:
+        """Name what a data check counts: pixels of each class."""
+        return check.counted(files)
+
+    @staticmethod
+    def look(files: SegmentationFiles) -> Facts:
+        """Read the one image of these files with its label; see :func:`densekd.tasks.segmentation.check.look`."""
+        return check.look(files)
+
     @property
     def chance(self) -> float:
         """The mIoU in percent of a uniform guess over C equally frequent classes: ``100 / (2 C - 1)``.
@@ -104,7 +116,9 @@ class Segmentation(nn.Module):
             RecipeError: no size of the crops.
         """
         if views.crop is None:
-            raise RecipeError("augment.crop: missing; say height and width of the random crops, for instance [512, 512].")
+            raise RecipeError(
+                "augment.crop: missing; say height and width of the random crops, for instance [512, 512]."
+            )
         if views.short_side is not None:
             raise RecipeError("augment.short_side is for detection; segmentation has augment.crop and augment.scale.")
         crop = RandomScaledCrop(views.crop, views.max_class_share, self.ignore_index, views.scale)
@@ -227,8 +241,6 @@ def _class_weights(choice: ClassWeights, num_classes: int, files: SegmentationFi
         if files is None:
             raise ValueError("class_weights: balanced ones are counted on training labels, and there are none")
         return balanced_weights(class_frequency(files))
-    if isinstance(choice, str):
-        raise ValueError(f"class_weights: none, balanced or {num_classes} numbers, got {choice!r}")
     if len(choice) != num_classes:
         raise ValueError(f"class_weights: {len(choice)} values for {num_classes} classes")
     return torch.tensor(choice, dtype=torch.float32)

@@ -15,26 +15,26 @@ from densekd.data.annotations import Annotations
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import Classes
 from densekd.errors import UserError
-from densekd.evaluation import (
-    BoxPredictor,
-    Predictor,
-    Scoring,
-    evaluate,
-    open_predictor,
-    predict_folder,
-    predictor,
-    sample_pictures,
-    write_submission,
-)
-from densekd.evaluation.boxes_picture import FALSE, MISSED, RIGHT, box_picture, error_picture, mistakes, truth_marks
-from densekd.evaluation.detection import confident
-from densekd.evaluation.predict_boxes import image_numbers
 from densekd.models import find_model
 from densekd.models.package import PackageConfig, save_package
 from densekd.ops.boxes import Boxes, Detections
+from densekd.run.evaluate import open_predictor
+from densekd.tasks.detection import BoxPredictor, Detection
+from densekd.tasks.detection.evaluation import confident
+from densekd.tasks.detection.pictures import (
+    FALSE,
+    MISSED,
+    RIGHT,
+    box_picture,
+    error_picture,
+    mistakes,
+    truth_marks,
+)
+from densekd.tasks.detection.prediction import image_numbers
 
 CLASSES = Classes(("red", "green"), ((200, 0, 0), (0, 200, 0)))
 CATEGORIES = (3, 17)
+TASK = Detection(2)
 
 
 class Color(nn.Module):
@@ -66,6 +66,12 @@ class Color(nn.Module):
                 labels.append(label)
         found = torch.tensor(labels, dtype=torch.int64)
         return Detections(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), self.scores[found], found)
+
+
+def predictor(resize: tuple[int, int] | None = None) -> BoxPredictor:
+    palette = [list(color) for color in CLASSES.palette]
+    package = PackageConfig("color", {}, list(CLASSES.names), palette, resize=resize, categories=CATEGORIES)
+    return TASK.predictor(Color(), package)
 
 
 def annotations(boxes: Any, labels: list[int], crowd: list[int] | None = None) -> Annotations:
@@ -116,7 +122,7 @@ def test_scores_are_computed_by_hand_and_named(files: DetectionFiles) -> None:
 
     Green: a right and a false one of one score; ties are sorted by image number, so the right one comes first.
     """
-    scores = evaluate(Color(), files, None)
+    scores = TASK.scores(Color(), files, None)
     assert scores["ap_by_class"] == {"red": pytest.approx(100 * 51 / 101), "green": pytest.approx(100)}
     assert scores["ap50_by_class"] == scores["ap_by_class"]
     assert scores["ap"] == pytest.approx((100 * 51 / 101 + 100) / 2)
@@ -128,29 +134,29 @@ def test_scores_are_computed_by_hand_and_named(files: DetectionFiles) -> None:
 
 def test_boxes_are_scored_at_the_original_size_when_the_model_sees_smaller_images(files: DetectionFiles) -> None:
     model = Color()
-    assert evaluate(model, files, (24, 32))["ap_by_class"]["green"] == pytest.approx(100)
+    assert TASK.scores(model, files, (24, 32))["ap_by_class"]["green"] == pytest.approx(100)
     assert model.seen == [(24, 32), (24, 32), (24, 24)]
 
 
 def test_workers_change_nothing(files: DetectionFiles) -> None:
-    assert evaluate(Color(), files, None, Scoring(workers=1)) == evaluate(Color(), files, None)
+    assert TASK.scores(Color(), files, None, workers=1) == TASK.scores(Color(), files, None)
 
 
 def test_gradients_stay_on_around_an_evaluation(files: DetectionFiles) -> None:
-    evaluate(Color(), files, None)
+    TASK.scores(Color(), files, None)
     assert torch.is_grad_enabled()
 
 
 def test_a_segmentation_model_is_no_detector(files: DetectionFiles) -> None:
     with pytest.raises(UserError, match="is no detector"):
-        evaluate(nn.Conv2d(3, 2, 1), files, None)
+        TASK.scores(nn.Conv2d(3, 2, 1), files, None)
 
 
 def test_a_folder_is_predicted_into_pictures_and_a_results_file(files: DetectionFiles, tmp_path: Path) -> None:
-    predict = predictor(Color(), files, None)
+    predict = predictor()
     assert isinstance(predict, BoxPredictor)
     out = tmp_path / "out"
-    assert predict_folder(predict, tmp_path / "in", out) == 3
+    assert predict.predict_folder(tmp_path / "in", out) == 3
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert written == ["boxes/b/12.png", "boxes/b/7.png", "boxes/b/8.png", "detections.json"]
     results = json.loads((out / "detections.json").read_text())
@@ -169,7 +175,7 @@ def test_a_folder_is_predicted_into_pictures_and_a_results_file(files: Detection
 
 def test_a_results_file_is_what_pycocotools_reads(files: DetectionFiles, tmp_path: Path, capsys: Any) -> None:
     coco = pytest.importorskip("pycocotools.coco")
-    predict_folder(predictor(Color(), files, None), tmp_path / "in", tmp_path)
+    predictor().predict_folder(tmp_path / "in", tmp_path)
     truth = coco.COCO()
     truth.dataset = {"images": [{"id": k} for k in (7, 8, 12)], "categories": [{"id": k} for k in CATEGORIES]}
     truth.createIndex()
@@ -177,7 +183,7 @@ def test_a_results_file_is_what_pycocotools_reads(files: DetectionFiles, tmp_pat
 
 
 def test_a_single_image_and_one_without_detections(files: DetectionFiles, tmp_path: Path) -> None:
-    assert predict_folder(predictor(Color(), files, None), tmp_path / "in" / "b" / "12.png", tmp_path) == 1
+    assert predictor().predict_folder(tmp_path / "in" / "b" / "12.png", tmp_path) == 1
     assert json.loads((tmp_path / "detections.json").read_text()) == []
     assert np.array_equal(Image.open(tmp_path / "boxes" / "12.png"), files.image(2))
 
@@ -196,8 +202,8 @@ def test_numbers_of_images(stems: list[str], numbers: list[int]) -> None:
 
 
 def test_sample_pictures_are_named_after_image_and_model(files: DetectionFiles, tmp_path: Path) -> None:
-    predictors = {name: predictor(Color(), files, (24, 32)) for name in ("teacher", "student")}
-    sample_pictures(predictors, files, tmp_path / "out", [0, 2])
+    predictors = {name: predictor((24, 32)) for name in ("teacher", "student")}
+    TASK.sample_pictures(predictors, files, tmp_path / "out", [0, 2])
     parts = ("image", "student", "student-errors", "teacher", "teacher-errors", "truth")
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == sorted(f"{stem}.{part}.png" for stem in ("b_7", "b_12") for part in parts)
@@ -266,17 +272,24 @@ def test_a_threshold_keeps_what_has_it() -> None:
 def test_a_detector_is_opened_from_its_package(files: DetectionFiles, tmp_path: Path) -> None:
     options = {"backbone": "resnet18_025", "channels": 16, "depth": 1}
     palette = [list(color) for color in CLASSES.palette]
-    config = PackageConfig("gfl", options, list(CLASSES.names), palette, resize=(32, 64), categories=CATEGORIES)
+    config = PackageConfig(
+        "gfl",
+        options,
+        list(CLASSES.names),
+        palette,
+        resize=(32, 64),
+        categories=CATEGORIES,
+        task="detection",
+    )
     save_package(find_model("gfl")(num_classes=2, **options), config, tmp_path / "student")
     predict = open_predictor(tmp_path / "student", [])
     assert isinstance(predict, BoxPredictor)
     assert (predict.classes.names, predict.categories, predict.resize) == (CLASSES.names, CATEGORIES, (32, 64))
-    assert predict_folder(predict, tmp_path / "in", tmp_path / "out") == 3
+    assert predict.predict_folder(tmp_path / "in", tmp_path / "out") == 3
     with pytest.raises(UserError, match="voc wants labelled pixels, and the model is a detector"):
-        write_submission(predict, tmp_path / "in", tmp_path / "out", "voc")
+        predict.write_submission(tmp_path / "in", tmp_path / "out", "voc")
 
 
 def test_predictors_say_what_they_write(files: DetectionFiles, tmp_path: Path) -> None:
-    predict_folder(replace(predictor(Color(), files, None), threshold=0.1), tmp_path / "in", tmp_path / "out")
+    replace(predictor(), threshold=0.1).predict_folder(tmp_path / "in", tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(BoxPredictor.writes)
-    assert Predictor.writes == ("labels", "overlays")

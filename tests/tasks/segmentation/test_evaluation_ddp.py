@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from densekd.data.folder import folder
 from densekd.data.loaders import evaluation_loader
+from densekd.data.maps import EvaluationSet
 from densekd.data.sampler import Shard
-from densekd.data.segmentation import EvaluationSet
 from densekd.tasks import Segmentation
 
 

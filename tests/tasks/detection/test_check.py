@@ -9,9 +9,10 @@ from PIL import Image
 from rich.console import Console
 from trees import coco_content, make_coco, picture, write
 
-from densekd.data.check import DataReport, look_at_all, summarise
+from densekd.data.check import DataReport, SplitFacts, look_at_all, summarize
 from densekd.data.coco import coco
 from densekd.run.preflight import data_table
+from densekd.tasks.detection import Detection
 
 
 def checked(root: Path, content: dict[str, Any] | None = None, workers: int = 0) -> DataReport:
@@ -21,7 +22,8 @@ def checked(root: Path, content: dict[str, Any] | None = None, workers: int = 0)
 
 def rechecked(root: Path, workers: int = 0) -> DataReport:
     files = coco(root, "train")
-    return summarise([("train", files, list(look_at_all(files, workers)))])
+    facts = list(look_at_all(Detection.look, files, workers))
+    return summarize([SplitFacts("train", files, Detection.counted(files), facts)])
 
 
 def with_box(box: list[float], **values: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.inference import Inference, Window, upsample_rows, windows
+from densekd.tasks.segmentation.inference import Inference, Window, upsample_rows, windows
 
 
 class Strided(nn.Module):

@@ -14,8 +14,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from densekd.errors import UserError
-from densekd.metrics import BoxMetric
 from densekd.ops.boxes import Detections
+from densekd.tasks.detection import BoxMetric
 
 CLASSES = 4
 SUMMARY = [

@@ -10,17 +10,16 @@ from torchvision.transforms import v2
 
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
-from densekd.data.sampler import Draw
-from densekd.data.segmentation import (
+from densekd.data.maps import (
     EvaluationSet,
     Sample,
     TrainingSet,
     as_batch,
     cache_budget,
-    class_frequency,
     mix,
     to_model_input,
 )
+from densekd.data.sampler import Draw
 from densekd.data.transforms import RandomScaledCrop, photometric_distortion
 from densekd.errors import UserError
 
@@ -128,15 +127,6 @@ def test_images_are_brought_to_a_size_before_they_are_cached(files: Segmentation
 def test_cache_budget(monkeypatch: pytest.MonkeyPatch, setting: float | str, workers: int, expected: int) -> None:
     monkeypatch.setattr(os, "sysconf", {"SC_AVPHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}.__getitem__)
     assert cache_budget(setting, workers) == expected
-
-
-def test_class_frequency_counts_labelled_pixels(files: SegmentationFiles) -> None:
-    labels = np.stack([files.label(index) for index in range(6)])
-    expected = [float((labels == c).sum() / (labels != 255).sum()) for c in range(3)]
-    frequency = class_frequency(files)
-    assert frequency.dtype == torch.float64
-    assert frequency.tolist() == pytest.approx(expected, abs=1e-12)
-    assert frequency.sum().item() == pytest.approx(1)
 
 
 def test_evaluation_samples_are_whole(files: SegmentationFiles) -> None:

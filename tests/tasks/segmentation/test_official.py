@@ -18,9 +18,8 @@ from densekd.data.cityscapes import cityscapes
 from densekd.data.files import Classes, SegmentationFiles
 from densekd.data.voc import voc
 from densekd.errors import UserError
-from densekd.evaluation import Predictor, agreement, evaluate, write_submission
-from densekd.inference import WHOLE
-from densekd.metrics import ConfusionMatrix
+from densekd.tasks.segmentation import LabelPredictor, Segmentation
+from densekd.tasks.segmentation.confusion import ConfusionMatrix
 
 SIZE = (128, 256)
 
@@ -47,8 +46,8 @@ def test_cityscapes_equals_the_official_evaluation(
 ) -> None:
     pytest.importorskip("cityscapesscripts")
     root, results = tmp_path / "cityscapes", tmp_path / "results"
-    predict = Predictor(Random(19), streets.classes)
-    assert write_submission(predict, root / "leftImg8bit" / "val", results, "cityscapes") == 2
+    predict = LabelPredictor(Random(19), streets.classes)
+    assert predict.write_submission(root / "leftImg8bit" / "val", results, "cityscapes") == 2
     monkeypatch.setenv("CITYSCAPES_DATASET", str(root))
     monkeypatch.setenv("CITYSCAPES_RESULTS", str(results))
     monkeypatch.setenv("CITYSCAPES_EXPORT_DIR", str(tmp_path))
@@ -60,7 +59,7 @@ def test_cityscapes_equals_the_official_evaluation(
     truth = [str(item.label) for item in streets.items]
     official.evaluateImgLists([official.getPrediction(official.args, path) for path in truth], truth, official.args)
     theirs = json.loads((tmp_path / "resultPixelLevelSemanticLabeling.json").read_text())
-    ours = evaluate(Random(19), streets, None)
+    ours = Segmentation(19, 255).scores(Random(19), streets, None)
     assert ours["miou"] == pytest.approx(100 * theirs["averageScoreClasses"], abs=1e-6)
     for name, value in ours["iou"].items():
         expected = theirs["classScores"][name]
@@ -74,11 +73,11 @@ def test_the_others_equal_torchmetrics(tmp_path: Path, make: str) -> None:
     files = ade20k(make_ade20k(tmp_path), "val") if make == "ade20k" else voc(make_voc(tmp_path), "val")
     C = len(files.classes.names)
     model = Random(C)
-    predict = Predictor(model, files.classes)
+    predict = LabelPredictor(model, files.classes)
     predicted = torch.from_numpy(np.stack([predict(files.image(k)) for k in range(len(files))])).long()
     labels = torch.from_numpy(np.stack([files.label(k) for k in range(len(files))])).long()
     keep = {"num_classes": C, "ignore_index": 255}
-    ours = evaluate(model, files, None)
+    ours = Segmentation(C, 255).scores(model, files, None)
     matrix = torchmetrics.functional.classification.multiclass_confusion_matrix(predicted, labels, **keep)
     metric = ConfusionMatrix(C, 255)
     metric.update(predicted, labels)
@@ -94,8 +93,8 @@ def test_the_others_equal_torchmetrics(tmp_path: Path, make: str) -> None:
 def test_submissions_have_the_servers_values(tmp_path: Path, make: str, first: int) -> None:
     root = make_ade20k(tmp_path) if make == "ade20k" else make_voc(tmp_path)
     files = ade20k(root, "val") if make == "ade20k" else voc(root, "val")
-    predict = Predictor(Random(len(files.classes.names)), files.classes)
-    write_submission(predict, files.items[0].image.parent, tmp_path / "out", make)
+    predict = LabelPredictor(Random(len(files.classes.names)), files.classes)
+    predict.write_submission(files.items[0].image.parent, tmp_path / "out", make)
     picture = Image.open(tmp_path / "out" / f"{files.items[0].stem}.png")
     assert np.array_equal(np.array(picture), predict(files.image(0)) + first)
     assert picture.mode == ("P" if make == "voc" else "L")
@@ -104,20 +103,22 @@ def test_submissions_have_the_servers_values(tmp_path: Path, make: str, first: i
 def test_a_submission_that_no_server_takes_is_refused(streets: SegmentationFiles, tmp_path: Path) -> None:
     images = tmp_path / "cityscapes" / "leftImg8bit" / "val"
     with pytest.raises(UserError, match="The model has 3 classes, cityscapes 19"):
-        write_submission(Predictor(Random(3), Classes(("a", "b", "c"), ())), images, tmp_path, "cityscapes")
+        LabelPredictor(Random(3), Classes(("a", "b", "c"), ())).write_submission(images, tmp_path, "cityscapes")
     with pytest.raises(UserError, match=r"Unknown benchmark 'cityscape'. Did you mean 'cityscapes'"):
-        write_submission(Predictor(Random(19), streets.classes), images, tmp_path, "cityscape")
+        LabelPredictor(Random(19), streets.classes).write_submission(images, tmp_path, "cityscape")
     (tmp_path / "results").mkdir()
     with pytest.raises(UserError, match="no images"):
-        write_submission(Predictor(Random(19), streets.classes), tmp_path / "results", tmp_path, "cityscapes")
+        LabelPredictor(Random(19), streets.classes).write_submission(tmp_path / "results", tmp_path, "cityscapes")
 
 
 def test_agreement_of_two_models(streets: SegmentationFiles) -> None:
-    one, other = Random(19), Random(19, seed=1)
-    itself = agreement(one, one, streets, None, WHOLE)
+    one, other, task = Random(19), Random(19, seed=1), Segmentation(19, 255)
+    itself = task.agreement(one, one, streets, None)
     assert itself["agreement"] == itself["agreement_miou"] == 100
-    found = agreement(one, other, streets, None, WHOLE)
-    a, b = (np.stack([Predictor(model, streets.classes)(streets.image(k)) for k in range(2)]) for model in (one, other))
+    found = task.agreement(one, other, streets, None)
+    a, b = (
+        np.stack([LabelPredictor(model, streets.classes)(streets.image(k)) for k in range(2)]) for model in (one, other)
+    )
     valid = np.stack([streets.label(k) for k in range(2)]) != 255
     assert found["agreement"] == pytest.approx(100 * (a == b)[valid].mean())
     assert found["calibration"] is not None

@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.data.segmentation import Sample
-from densekd.errors import UserError
-from densekd.tasks import Segmentation, balanced_weights, upsample
+from densekd.builders.build import build
+from densekd.data.maps import Sample
+from densekd.errors import RecipeError, UserError
+from densekd.recipe import parse_recipe
+from densekd.tasks.segmentation import Segmentation, upsample
 
 VOID = 255
 
@@ -41,16 +43,20 @@ def labels(*shape: int) -> Tensor:
     return target
 
 
+def factors(weights: Any) -> Tensor | None:
+    return None if weights == "none" else torch.tensor(weights)
+
+
 def cross_entropy(task: Segmentation, logits: Tensor, target: Tensor) -> Tensor:
     return task.losses(Fixed(logits), logits, {}, target)["ce"]
 
 
-@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.25])], ids=["plain", "weighted"])
+@pytest.mark.parametrize("weights", ["none", (0.5, 2.0, 1.25)], ids=["plain", "weighted"])
 @pytest.mark.parametrize("stride", [1, 4])
-def test_cross_entropy_is_the_mean_over_labelled_pixels(weights: Tensor | None, stride: int) -> None:
+def test_cross_entropy_is_the_mean_over_labelled_pixels(weights: Any, stride: int) -> None:
     target, logits = labels(2, 12, 8), torch.randn(2, 3, 12 // stride, 8 // stride)
     large = F.interpolate(logits, (12, 8), mode="bilinear", align_corners=False)
-    expected = F.cross_entropy(large, target, weight=weights, ignore_index=VOID)
+    expected = F.cross_entropy(large, target, weight=factors(weights), ignore_index=VOID)
     assert cross_entropy(Segmentation(3, VOID, weights), logits, target).item() == pytest.approx(
         expected.item(), rel=1e-6
     )
@@ -58,16 +64,16 @@ def test_cross_entropy_is_the_mean_over_labelled_pixels(weights: Tensor | None, 
 
 def test_cross_entropy_by_hand() -> None:
     logits = torch.tensor([1.0, 1.0, 2.0]).log().view(1, 3, 1, 1).expand(1, 3, 1, 2)
-    task = Segmentation(3, VOID, torch.tensor([3.0, 1.0, 1.0]))
+    task = Segmentation(3, VOID, (3.0, 1.0, 1.0))
     value = cross_entropy(task, logits, torch.tensor([[[0, 2]]]))
     expected = (3 * torch.tensor(4.0).log() + torch.tensor(2.0).log()) / 4
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.25])], ids=["plain", "weighted"])
-def test_all_pixels_as_the_divisor(weights: Tensor | None) -> None:
+@pytest.mark.parametrize("weights", ["none", (0.5, 2.0, 1.25)], ids=["plain", "weighted"])
+def test_all_pixels_as_the_divisor(weights: Any) -> None:
     target, logits = labels(2, 12, 8), torch.randn(2, 3, 12, 8)
-    expected = F.cross_entropy(logits, target, weight=weights, ignore_index=VOID, reduction="none").mean()
+    expected = F.cross_entropy(logits, target, weight=factors(weights), ignore_index=VOID, reduction="none").mean()
     task = Segmentation(3, VOID, weights, normalize="all")
     assert cross_entropy(task, logits, target).item() == pytest.approx(expected.item(), rel=1e-6)
     assert cross_entropy(task, logits, torch.full_like(target, VOID)).item() == 0
@@ -80,8 +86,8 @@ def test_double_precision_logits_stay() -> None:
     assert torch.equal(large, F.interpolate(logits, (5, 7), mode="bilinear", align_corners=False))
 
 
-@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.25])], ids=["plain", "weighted"])
-def test_a_batch_without_labels_gives_zero_and_no_gradient(weights: Tensor | None) -> None:
+@pytest.mark.parametrize("weights", ["none", (0.5, 2.0, 1.25)], ids=["plain", "weighted"])
+def test_a_batch_without_labels_gives_zero_and_no_gradient(weights: Any) -> None:
     logits = torch.randn(2, 3, 2, 2, requires_grad=True)
     loss = cross_entropy(Segmentation(3, VOID, weights), logits, torch.full((2, 8, 8), VOID))
     loss.backward()
@@ -119,15 +125,6 @@ def test_aux_is_tapped_where_there_is_one_and_it_counts(taps: dict[str, str], we
     student.taps = taps
     assert Segmentation(3, VOID, auxiliary_weight=weight).student_taps(student) == read
     assert Segmentation(3, VOID).student_taps(nn.Identity()) == []
-
-
-def test_balanced_weights_follow_the_formula_and_average_to_one() -> None:
-    frequency = torch.tensor([0.7, 0.25, 0.05, 0.0], dtype=torch.float64)
-    weights = balanced_weights(frequency)
-    raw = [1.8439, 4.1838, 14.7801, 50.4983]  # 1 / log(1.02 + frequency)
-    assert weights.dtype == torch.float32
-    assert weights.mean().item() == pytest.approx(1)
-    assert weights.tolist() == pytest.approx([value / (sum(raw) / 4) for value in raw], rel=1e-4)
 
 
 @pytest.mark.parametrize("align_corners", [True, False, None])
@@ -181,6 +178,21 @@ def test_a_batch_becomes_images_and_labels() -> None:
     assert torch.equal(task.images(batch), torch.ones(1, 3, 2, 2))
     assert torch.equal(task.target(batch), torch.full((1, 2, 2), 255))
     assert batch["images"].max() == 255
+
+
+def test_segmentation_needs_a_crop(recipe: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"augment\.crop: missing"):
+        build(parse_recipe(recipe | {"augment": {}}, "test"))
+
+
+def test_chance_is_a_uniform_guess_over_balanced_classes() -> None:
+    """Every class is a third of 3000 pixels, and of each a third is called by each name."""
+    task = Segmentation(3, VOID)
+    metric = task.metric()
+    truth = torch.arange(3).repeat_interleave(1000)
+    metric.update(torch.arange(3).repeat(1000), truth)
+    assert metric.compute()["miou"] == pytest.approx(task.chance, abs=0.1)
+    assert task.chance == 20
 
 
 def sample(height: int, width: int) -> Sample:

@@ -3,7 +3,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from densekd.metrics import BoundaryScore, Calibration, ConfusionMatrix, confidence_interval, scores
+from densekd.tasks.segmentation.boundary import BoundaryScore
+from densekd.tasks.segmentation.calibration import Calibration
+from densekd.tasks.segmentation.confusion import ConfusionMatrix, confidence_interval, scores
 
 VOID = 255
 
