@@ -21,6 +21,7 @@ import fsspec
 from PIL import Image
 
 from densekd.atomic import atomic, write_text
+from densekd.data.contract import Files
 from densekd.data.files import Classes, Item, SegmentationFiles, Source, read_image
 from densekd.errors import UserError
 
@@ -84,9 +85,7 @@ class Uncompressed(NamedTuple):
         return str(self.source)
 
 
-def write_shards(
-    files: SegmentationFiles, split: str, out: Path, megabytes: int, images: Images = "as-is"
-) -> Iterator[int]:
+def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Images = "as-is") -> Iterator[int]:
     """Pack one split.
 
     The index is written last, so an interrupted run leaves nothing that could be mistaken for a
@@ -104,8 +103,10 @@ def write_shards(
         The number of samples packed so far.
 
     Raises:
-        UserError: a file that cannot be read.
+        UserError: a file that cannot be read, or data without label maps.
     """
+    if not isinstance(files, SegmentationFiles):
+        raise UserError(f"Shards hold label maps, and this data has {files.holds}; train from it as it is.")
     rows: list[list[Any]] = []
     todo = deque(files.items)
     number = 0

@@ -41,9 +41,11 @@ def seg_ce_mmseg(
     loss_weight_aux: float,
     class_weight: list[float] | None,
 ) -> Outputs:
-    weights = None if class_weight is None else torch.tensor(class_weight, dtype=case.dtype)
     C = case.student.shape[1]
-    task = Segmentation(C, ignore_index, weights, loss_weight_aux, "all")
+    task = Segmentation(C, ignore_index, "none", loss_weight_aux, "all")
+    if class_weight is not None:
+        # In the precision of the case, where a recipe's weights are float32.
+        task.class_weights = torch.tensor(class_weight, dtype=case.dtype)
     main, aux = {"ce": loss_weight_main}, {"aux": 1.0}
     summands = {"main": main, "aux": aux, "total": main | aux}
     return {name: _task_loss(case, task, align_corners, summand) for name, summand in summands.items()}
