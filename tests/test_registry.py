@@ -75,8 +75,8 @@ def test_options_and_what_the_build_knows_meet_in_the_signature() -> None:
             "here: 'num_classes' is measured from the models and data; remove it from the options.",
         ),
         ({"reduction": "sum"}, "here: missing option temperature. Known: reduction, temperature."),
-        ({"temperature": 0}, "here: temperature 0 must be positive"),
-        ({"temperature": "hot"}, "here: '<=' not supported between instances of 'str' and 'int'"),
+        ({"temperature": 0}, "here: temperature 0.0 must be positive"),
+        ({"temperature": "hot"}, "here.temperature: a number, got 'hot'."),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:

@@ -1,15 +1,19 @@
-"""From a name to the thing it names: one table lookup, one open door, one check of arguments."""
+"""Registry: a name becomes a class or function of a table, and its options are validated by its signature."""
 
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from densekd.errors import RecipeError, UserError, suggest
+from densekd.own_modules import import_own
+from densekd.signature import Option, expected, option_at, options_at, read_options, validate_options
 
 
 def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
-    """Find what ``name`` means: a key of ``table`` or ``package.module:Name``.
+    """Find what ``name`` means: a key of ``table`` or ``package.module:Name``, also of a module in the current folder.
 
     Args:
         name: as written in a recipe.
@@ -25,7 +29,7 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
         return table[name]
     module_name, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        found = getattr(import_own(module_name), attribute)
     except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise RecipeError(f"The {kind} '{name}' cannot be imported: {error}.") from error
     if not callable(found):
@@ -36,32 +40,51 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
 def construct(factory: Callable[..., Any], options: Mapping[str, Any], supplied: Mapping[str, Any], where: str) -> Any:
     """Call ``factory`` with the user's ``options`` and those of ``supplied`` that its signature names.
 
-    The signature is the schema: an option that it does not name, or one that is supplied by the build, is an error.
+    The signature is the schema: names, types and ranges of the options are those of its annotations, see
+    :func:`densekd.signature.validate_options`.
 
     Args:
         factory: a class or function.
         options: what the user wrote.
         supplied: what the build knows (channel counts, number of classes, ...); never the user's to set.
-        where: place in the recipe, for the message.
+        where: place of the options in the recipe, for the message: ``distill.0.options``.
 
     Raises:
-        RecipeError: an unknown, supplied or missing option, or a value that the factory refuses (`ValueError`).
+        RecipeError: an unknown, supplied or missing option, one of another type or out of range, or a value that the
+            factory refuses (`ValueError`).
     """
-    parameters = inspect.signature(factory).parameters
-    free = {name for name, p in parameters.items() if p.kind in _NAMED and name not in supplied}
-    for option in options:
-        if option in parameters and option in supplied:
-            raise RecipeError(f"{where}: '{option}' is measured from the models and data; remove it from the options.")
-        if option not in free:
-            raise RecipeError(f"{where}: unknown option '{option}'. {suggest(option, free)}")
-    given = {**{name: supplied[name] for name in parameters if name in supplied}, **options}
-    missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind in _NAMED and n not in given]
-    if missing:
-        raise RecipeError(f"{where}: missing option {', '.join(missing)}. {suggest('', free)}")
+    checked = check_options(factory, options, supplied, where)
+    known = {name: supplied[name] for name in inspect.signature(factory).parameters if name in supplied}
     try:
-        return factory(**given)
+        return factory(**known, **checked)
     except (ValueError, TypeError) as error:
         raise RecipeError(f"{where}: {error}") from error
+
+
+def check_options(
+    factory: Callable[..., Any], options: Mapping[str, Any], supplied: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """Validate options against a signature without calling it, and return them as the types of its annotations.
+
+    Args:
+        factory: a class or function.
+        options: what the user wrote.
+        supplied: what is not the user's to set; its values are not read.
+        where: place of the options in the recipe, for the message.
+
+    Raises:
+        RecipeError: all that is wrong with them, one line for each.
+    """
+    known = read_options(factory)
+    for name in options:
+        if name in known and name in supplied:
+            raise RecipeError(f"{where}: '{name}' is measured from the models and data; remove it from the options.")
+    free = {name: option for name, option in known.items() if name not in supplied}
+    try:
+        return validate_options(free, options)
+    except ValidationError as error:
+        problems = _explain(error, free, options, where)
+        raise RecipeError("\n".join(problems)) from error
 
 
 def optional_import(module: str, extra: str) -> Any:
@@ -80,4 +103,41 @@ def optional_import(module: str, extra: str) -> Any:
         raise UserError(f"This needs {error.name}, which is not installed: pip install 'densekd[{extra}]'.") from error
 
 
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+def _explain(error: ValidationError, options: Mapping[str, Option], values: Mapping[str, Any], where: str) -> list[str]:
+    """Turn pydantic's errors into lines that name the place, what belongs there and what was found."""
+    wrong: list[str] = []
+    missing: dict[str, list[str]] = {}
+    for one in error.errors():
+        *parents, last = one["loc"]
+        place = ".".join([where, *map(str, parents)])
+        known = options_at(options, parents)
+        if one["type"] == "extra_forbidden" and (known or not parents):
+            wrong.append(f"{place}: unknown option '{last}'. {suggest(str(last), known)}")
+        elif one["type"] == "missing" and known:
+            missing.setdefault(place, []).append(str(last))
+        else:
+            line = _explain_value(one, options, values, where)
+            # Every branch of a choice of types reports an error of its own.
+            if line not in wrong:
+                wrong.append(line)
+    if wrong:
+        return wrong
+    # Where a name is unknown, it is probably the missing one.
+    return [f"{place}: missing option {', '.join(names)}. {suggest('', options)}" for place, names in missing.items()]
+
+
+def _explain_value(error: Any, options: Mapping[str, Option], values: Mapping[str, Any], where: str) -> str:
+    path, option = option_at(options, error["loc"])
+    got: Any = values
+    for key in path:
+        got = got[key]
+    wanted = expected(option.annotation)
+    if error["type"] in ("value_error", "assertion_error"):
+        wanted = str(error["ctx"]["error"])
+    return f"{'.'.join([where, *path])}: {wanted}, got {_as_yaml(got)}."
+
+
+def _as_yaml(value: Any) -> str:
+    """Write a value as the recipe does: null, true and false instead of Python's words."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)

@@ -79,7 +79,7 @@ def test_probing_leaves_no_trace(distilled: dict[str, Any]) -> None:
 
 def test_untapped_auxiliary_head_of_a_teacher_is_removed(distilled: dict[str, Any]) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
-    distilled["distill"][0]["resize"] = "teacher"
+    distilled["distill"][0]["resize_to"] = "teacher"
     assert built(distilled).distiller.teacher.model.auxiliary is None
     distilled["distill"][0] |= {"teacher": "aux"}
     assert built(distilled).distiller.teacher.model.auxiliary is not None
@@ -90,7 +90,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
     config = PackageConfig("pspnet", {"auxiliary_channels": 0}, ["a", "b", "c"], [[0, 0, 0]] * 3)
     save_package(teacher, config, tmp_path / "teacher")
     recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
-    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "teacher"}]
     loaded = built(recipe).distiller.teacher
     images = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
@@ -104,12 +104,19 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
     ("change", "message"),
     [
         ({"method": "cdw"}, r"Unknown loss 'cdw'\. Did you mean 'cwd'\?.*Your own: package\.module:Name"),
-        ({"options": {"temprature": 2}}, r"distill\.cwd: unknown option 'temprature'\. Did you mean 'temperature'\?"),
-        ({"options": {"temperature": -1}}, r"distill\.cwd: temperature must be positive, got -1"),
+        (
+            {"options": {"temprature": 2}},
+            r"distill\.0\.options: unknown option 'temprature'\. Did you mean 'temperature'\?",
+        ),
+        ({"options": {"temperature": -1}}, r"distill\.0\.options\b.*temperature.* got -1"),
+        (
+            {"options": {"temperature": "4"}},
+            r"^distill\.0\.options\.temperature: a number.*, got '4'\.$",
+        ),
         ({"method": "pixel", "options": {"ignore_index": 3}}, r"'ignore_index' is measured from the models and data"),
         (
             {"method": "cirkd_channel", "options": {"teacher_size": [4, 4]}},
-            r"cirkd_channel: 'teacher_size' is measured",
+            r"distill\.0\.options: 'teacher_size' is measured",
         ),
         ({"student": "logit"}, r"Tap 'logit'.*Did you mean 'logits'\?.*Modules in 'the model': .*backbone.*head"),
         ({"student": "head.classifer"}, r"no module 'head.classifer'.*Modules in 'head': .*classifier"),
@@ -118,7 +125,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
             r"student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]\. "
             r"Mend it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
         ),
-        ({"student": "features.2", "teacher": "features.0"}, r"'resize: teacher'"),
+        ({"student": "features.2", "teacher": "features.0"}, r"'resize_to: teacher'"),
         ({"method": "nowhere.at_all:Loss"}, r"loss 'nowhere\.at_all:Loss' cannot be imported"),
         ({"method": "math:pi"}, r"'math:pi' is a float, not a class or function"),
     ],
@@ -163,7 +170,7 @@ def test_a_list_of_taps_is_one_term_with_an_adapter_each(distilled: dict[str, An
 def test_a_list_of_taps_without_adapters(distilled: dict[str, Any]) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
     term = {"method": "densekd.losses.dsd:PSD", "weight": 1, "student": ["features.3", "pre_logits", "logits"]}
-    distilled["distill"] = [term | {"teacher": ["aux", "pre_logits", "logits"], "resize": "label"}]
+    distilled["distill"] = [term | {"teacher": ["aux", "pre_logits", "logits"], "resize_to": "label"}]
     terms, teacher = built_terms(distilled)
     assert not list(terms["PSD"].parameters())
     assert teacher.auxiliary is not None
@@ -176,7 +183,7 @@ def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None
         RecipeError,
         match=r"the student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]; "
         r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Mend it with "
-        r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize: teacher'\.",
+        r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize_to: teacher'\.",
     ):
         built(distilled)
 
@@ -202,7 +209,7 @@ def test_the_teachers_size_is_that_of_the_tensor_that_a_loss_receives(
     distilled: dict[str, Any], resize: str, size: tuple[int, int]
 ) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
-    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "resize": resize}]
+    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "resize_to": resize}]
     terms, _ = built_terms(distilled)
     assert terms["Sized"].loss.size == size
 
@@ -227,7 +234,9 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
     [
         ("model", "pspnett", r"Unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
         ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
-        ("options", {"num_classes": 4}, r"student: 'num_classes' is measured"),
+        ("options", {"backbone": 1}, r"^student\.options\.backbone: a text, got 1\.$"),
+        ("options", {"channels": 12.5}, r"^student\.options\.channels: a whole number, got 12\.5\.$"),
+        ("options", {"num_classes": 4}, r"student\.options: 'num_classes' is measured"),
         ("checkpoint", "no.pth", r"no\.pth: no such file or folder"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),
     ],
@@ -269,10 +278,10 @@ def test_a_teacher_of_other_classes_may_teach_features(recipe: dict[str, Any], t
     config = PackageConfig("pspnet", {"auxiliary_channels": 0}, list("abcde"), [[0, 0, 0]] * 5)
     save_package(pspnet(5, auxiliary_channels=0), config, tmp_path / "teacher")
     recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
-    features = {"student": "features.3", "teacher": "features.3", "adapter": "conv", "resize": "teacher"}
+    features = {"student": "features.3", "teacher": "features.3", "adapter": "conv", "resize_to": "teacher"}
     recipe["distill"] = [{"method": "cwd", "weight": 1, **features}]
     assert built(recipe).scored_teacher is None
-    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "teacher"}]
     with pytest.raises(RecipeError, match=r"logits is \[1, 3, 8, 8\], the teacher's logits is \[1, 5, 4, 4\]"):
         built(recipe)
 

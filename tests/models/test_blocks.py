@@ -1,5 +1,7 @@
 """Blocks: normalization against arithmetic written out, pyramid pooling against pooling written out."""
 
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -64,10 +66,9 @@ def test_conv_norm_act(slope: float, expected: float) -> None:
     assert block(torch.ones(2, 1, 4, 5)).shape == (2, 1, 4, 5)
 
 
-@pytest.mark.parametrize("project_enlarged", [False, True])
-def test_pyramid_pooling(project_enlarged: bool) -> None:
-    pooling = PyramidPooling(2, 2).eval()
-    pooling.project_enlarged = project_enlarged
+@pytest.mark.parametrize("project", ["pooled", "upsampled"])
+def test_pyramid_pooling(project: Literal["pooled", "upsampled"]) -> None:
+    pooling = PyramidPooling(2, 2, project=project).eval()
     for level in pooling.levels:
         nn.init.dirac_(level.get_parameter("0.weight"))
     features = torch.rand(1, 2, 12, 18)
@@ -76,6 +77,6 @@ def test_pyramid_pooling(project_enlarged: bool) -> None:
     torch.testing.assert_close(levels[0], mean.expand_as(levels[0]), rtol=1e-4, atol=0)
     for size, level in zip((1, 2, 3, 6), levels, strict=True):
         cells = features.unflatten(3, (size, -1)).unflatten(2, (size, -1)).mean((3, 5))
-        if project_enlarged:
+        if project == "upsampled":
             cells = F.interpolate(cells, size=(12, 18), mode="bilinear", align_corners=False)
         torch.testing.assert_close(level, cells, rtol=1e-4, atol=1e-6)

@@ -2,19 +2,17 @@
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from densekd.builders.data import Files
-from densekd.data.detection import DetectionFiles
+from densekd.data.contract import Files
 from densekd.data.files import Classes
 from densekd.distill.fuse_batchnorm import fold_batch_norms
-from densekd.distill.taps import Taps
+from densekd.distill.probe import at_rest
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, teacher_paths
 from densekd.errors import RecipeError
@@ -28,6 +26,7 @@ from densekd.models.package import PackageConfig, config_of, require_packable
 from densekd.models.pretrained import load_pretrained
 from densekd.models.sources import names_weights
 from densekd.recipe import ModelSpec, Recipe, TeacherSpec
+from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
 # Images on which shapes are measured where no crop says how large they will be.
@@ -50,7 +49,8 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     if where == "student":
         require_packable(spec.model, find_model(spec.model), where)
     weights = _weights_of_name(spec, where)
-    built = build_named(spec.model, spec.options, {"num_classes": num_classes, "weights": weights}, where)
+    supplied = {"num_classes": num_classes, "weights": weights}
+    built = build_named(spec.model, spec.options, supplied, f"{where}.options")
     model = built.model
     if spec.pretrained is not None:
         load_pretrained(contract.backbone(model) or model, spec.pretrained)
@@ -182,35 +182,28 @@ def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
     return recipe.teacher.precision
 
 
-def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
-    """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
-    with at_rest(model):
-        return Taps(model, dict.fromkeys(paths))(images)[1]
+def package_config(recipe: Recipe, student: Opened, files: Files, task: Task, name: str) -> PackageConfig:
+    """Describe the exported student; its auxiliary head and what froze parts of it stay behind.
 
-
-@contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients for a while."""
-    mode = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(mode)
-
-
-def package_config(recipe: Recipe, student: Opened, files: Files) -> PackageConfig:
-    """Describe the exported student; its auxiliary head and what froze parts of it stay behind."""
-    name, options = student.config.model, dict(student.config.options)
-    own = contract.packaged(student.model)
-    if own is not None:
-        name, options = own
-    if name in MODELS:
+    Args:
+        recipe: for what images are brought to.
+        student: as it was built.
+        files: for the classes.
+        task: for the options that predictions depend on.
+        name: of the task.
+    """
+    model = student.config.model
+    options = dict(student.config.options)
+    packaged = contract.packaged(student.model)
+    if packaged is not None:
+        model, options = packaged
+    if model in MODELS:
         options.pop("freeze", None)
-    if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
+    if "auxiliary_channels" in inspect.signature(find_model(model)).parameters:
         options["auxiliary_channels"] = 0
-    detects = isinstance(files, DetectionFiles)
-    config = config_of(name, options, files.classes, "detection" if detects else "segmentation")
-    categories = files.categories if isinstance(files, DetectionFiles) else ()
-    return replace(config, resize=recipe.data.resize, categories=categories)
+    return replace(
+        config_of(model, options, files.classes, name),
+        resize=recipe.data.input_size,
+        categories=files.categories,
+        task_options=task.package_options,
+    )

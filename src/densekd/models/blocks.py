@@ -1,6 +1,7 @@
-"""The few blocks that every family is made of."""
+"""Building blocks: input normalization, convolution with norm and activation, pyramid pooling."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,9 @@ from densekd.ops.interpolation import resize
 
 
 class Normalize(nn.Module):
-    """Turn RGB in [0, 1] into what a network was trained on; part of the model, so that models can share a batch.
+    """Input normalization: RGB in [0, 1] to the channel order, mean and deviation of the training.
+
+    It is a part of the model, so that models of different conventions can share a batch.
 
     Args:
         convention: channel order, mean and standard deviation.
@@ -27,8 +30,11 @@ class Normalize(nn.Module):
     def __init__(self, convention: Convention) -> None:
         super().__init__()
         self.convention = convention
-        self.register_buffer("mean", torch.tensor(convention.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("scale", 1 / torch.tensor(convention.std).view(1, 3, 1, 1), persistent=False)
+        mean = torch.tensor(convention.mean).view(1, 3, 1, 1)
+        scale = 1 / torch.tensor(convention.std).view(1, 3, 1, 1)
+        # Not persistent: a checkpoint holds weights alone, so that published state dicts fit.
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Reorder the channels, subtract the mean and divide by the standard deviation."""
@@ -38,25 +44,36 @@ class Normalize(nn.Module):
 
 
 class JoinedConv2d(nn.Module):
-    """Convolution of maps of several sizes, as if all were resized to that of one of them and concatenated.
+    """Convolution of maps of several sizes, as if upsampled to one size and concatenated.
 
     Args:
         inputs: channels of all maps together.
         outputs: channels.
-        kernel: odd; same padding, no bias.
+        kernel: odd; same padding.
         like: index of the map that has the size.
         align_corners: of the resizing.
+        bias: there is one, and it starts at 0.
 
     Shape:
         maps ``[B, ., h, w]``, that one ``[B, ., H, W]`` -> ``[B, outputs, H, W]``.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, like: int = 0, align_corners: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        like: int = 0,
+        align_corners: bool = False,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
+        # Initialized as a convolution is; fused batch norms may add a bias later.
         self.weight = nn.Conv2d(inputs, outputs, kernel, bias=False).weight
         self.bias: nn.Parameter | None
-        self.register_parameter("bias", None)
-        self.like, self.align_corners = like, align_corners
+        self.register_parameter("bias", nn.Parameter(torch.zeros(outputs)) if bias else None)
+        self.like = like
+        self.align_corners = align_corners
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """Convolve; see :func:`densekd.kernels.joined_convolution.joined_convolution`."""
@@ -66,34 +83,53 @@ class JoinedConv2d(nn.Module):
 def conv_norm_act(
     inputs: int, outputs: int, kernel: int, negative_slope: float = 0.0, dilation: int = 1
 ) -> nn.Sequential:
-    """Convolution with same padding and no bias, batch norm, and ReLU (leaky where the slope is not 0)."""
+    """Convolution with same padding and no bias, batch norm, and (leaky) ReLU.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: odd.
+        negative_slope: of the leaky ReLU; 0 is a ReLU.
+        dilation: of the convolution.
+    """
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
     return norm_act(conv, negative_slope)
 
 
 def norm_act(conv: nn.Conv2d | JoinedConv2d, negative_slope: float = 0.0) -> nn.Sequential:
-    """A convolution, batch norm, and ReLU (leaky where the slope is not 0)."""
-    activation = nn.LeakyReLU(negative_slope, inplace=True) if negative_slope else nn.ReLU(inplace=True)
+    """Append batch norm and ReLU (leaky where the slope is not 0) to a convolution."""
+    activation: nn.Module = nn.ReLU(inplace=True)
+    if negative_slope:
+        activation = nn.LeakyReLU(negative_slope, inplace=True)
     return nn.Sequential(conv, nn.BatchNorm2d(len(conv.weight)), activation)
 
 
 def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
-    """Depthwise 3x3 convolution, batch norm, ReLU, then the same with a 1x1 convolution (arXiv 1610.02357)."""
-    depthwise = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    """Depthwise separable 3x3 convolution; both parts with batch norm and ReLU (arXiv 1610.02357)."""
+    depthwise = nn.Conv2d(
+        inputs,
+        inputs,
+        kernel_size=3,
+        padding=dilation,
+        dilation=dilation,
+        groups=inputs,
+        bias=False,
+    )
     first = nn.Sequential(depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
     return nn.Sequential(first, conv_norm_act(inputs, outputs, 1))
 
 
 class PyramidPooling(nn.Module):
-    """Pool to 1, 2, 3 and 6 cells a side and project (PSPNet, arXiv 1612.01105); :class:`JoinedConv2d` enlarges.
-
-    With ``project_enlarged`` set the cells are enlarged and then projected (UPerNet's own code, which CIRKD has).
+    """Pyramid pooling: pool to 1, 2, 3 and 6 cells a side and project (PSPNet, arXiv 1612.01105).
 
     Args:
         inputs: channels of the features.
         outputs: channels of each of the four levels.
         negative_slope: of the levels' activation.
+        project: ``pooled``: the cells are projected, and whoever reads them upsamples them
+            (:class:`JoinedConv2d`). ``upsampled``: the cells are upsampled first (UPerNet's own
+            code, and CIRKD's).
 
     Shape:
         ``[B, inputs, H, W]`` -> list of four ``[B, outputs, n, n]``, or ``[B, outputs, H, W]``.
@@ -101,17 +137,28 @@ class PyramidPooling(nn.Module):
 
     SIZES = (1, 2, 3, 6)
 
-    def __init__(self, inputs: int, outputs: int, negative_slope: float = 0.0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        negative_slope: float = 0.0,
+        project: Literal["pooled", "upsampled"] = "pooled",
+    ) -> None:
         super().__init__()
-        self.project_enlarged: bool = False
-        self.levels = nn.ModuleList(conv_norm_act(inputs, outputs, 1, negative_slope) for _ in self.SIZES)
+        self.project = project
+        self.levels = nn.ModuleList()
+        for _ in self.SIZES:
+            self.levels.append(conv_norm_act(inputs, outputs, 1, negative_slope))
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Return the four levels."""
-        pooled = [F.adaptive_avg_pool2d(features, n) for n in self.SIZES]
-        if self.project_enlarged:
-            pooled = [upsample(x, features, align_corners=False) for x in pooled]
-        return [level(x) for level, x in zip(self.levels, pooled, strict=True)]
+        levels = []
+        for size, projection in zip(self.SIZES, self.levels, strict=True):
+            cells = F.adaptive_avg_pool2d(features, size)
+            if self.project == "upsampled":
+                cells = upsample(cells, features, align_corners=False)
+            levels.append(projection(cells))
+        return levels
 
 
 def last_channels(module: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Models that keep stride 8 by dilation: PSPNet, DeepLabV3, DeepLabV3+, FCN; an auxiliary head on stage three."""
+"""PSPNet, DeepLabV3, DeepLabV3+, FCN: dilated to output stride 8, auxiliary head on stage 3."""
 
 from collections.abc import Sequence
 
@@ -26,21 +26,24 @@ def pspnet(
     Args:
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
-        family: stem, dilations, resizing and input convention, see :data:`densekd.models.families.FAMILIES`; the ones
-            with a 7x7 stem (``mmseg_b``, ``cirkd_vanilla``) fit timm's plain ResNet weights.
-        channels: width of the head, or of its pyramid levels and of its bottleneck; by default a quarter of the last
-            map (128 for ResNet-18, 512 for -50 and -101).
-        auxiliary_channels: width of the auxiliary head; by default a quarter of the third map, 0 for none.
+        family: stem, dilations, resizing and input convention, see
+            :data:`densekd.models.families.FAMILIES`; the ones with a 7x7 stem (``mmseg_b``,
+            ``cirkd_vanilla``) fit timm's plain ResNet weights.
+        channels: width of the head, or of its pyramid levels and of its bottleneck; by default a
+            quarter of the last map (128 for ResNet-18, 512 for -50 and -101).
+        auxiliary_channels: width of the auxiliary head; by default a quarter of the third map, 0
+            for none.
         freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
             :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
     """
-    kind = find_family(family)
-    body = make_backbone(backbone, kind, OUTPUT_STRIDE)
-    head = PSPHead(body.channels[-1], channels or body.channels[-1] // 4, num_classes, kind)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, OUTPUT_STRIDE)
+    deepest = body.channels[-1]
+    head = PSPHead(deepest, channels or deepest // 4, num_classes, spec)
+    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def deeplabv3(
@@ -57,17 +60,19 @@ def deeplabv3(
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         family: as for :func:`pspnet`; CIRKD's and mmsegmentation's heads differ.
-        channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128 and 256.
+        channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128
+            and 256.
         auxiliary_channels: as for :func:`pspnet`.
         freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
     """
-    kind = find_family(family)
-    body = make_backbone(backbone, kind, OUTPUT_STRIDE)
-    head = ASPPHead(body.channels[-1], channels or body.channels[-1] // 4, num_classes, kind)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, OUTPUT_STRIDE)
+    deepest = body.channels[-1]
+    head = ASPPHead(deepest, channels or deepest // 4, num_classes, spec)
+    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def deeplabv3plus(
@@ -78,26 +83,28 @@ def deeplabv3plus(
     auxiliary_channels: int | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
-    """Build a DeepLabV3+ (Chen et al., ECCV 2018, arXiv 1802.02611) with depthwise separable convolutions.
+    """Build a DeepLabV3+ (Chen et al., ECCV 2018, arXiv 1802.02611) with separable convolutions.
 
     Args:
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         family: as for :func:`pspnet`.
-        channels: width of the head, and of the finest features in it; by default a quarter of the last map, and 12
-            below 512, else 48, as in mmsegmentation.
+        channels: width of the head, and of the finest features in it; by default a quarter of the
+            last map, and 12 below 512, else 48, as in mmsegmentation.
         auxiliary_channels: as for :func:`pspnet`.
         freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
     """
-    kind = find_family(family)
-    body = make_backbone(backbone, kind, OUTPUT_STRIDE)
-    quarter = body.channels[-1] // 4
-    width, low = channels or (quarter, 48 if quarter >= 512 else 12)
-    head = SeparableASPPHead((body.channels[0], body.channels[-1]), width, low, num_classes, kind)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, OUTPUT_STRIDE)
+    if channels is None:
+        quarter = body.channels[-1] // 4
+        channels = (quarter, 48 if quarter >= 512 else 12)
+    inputs = (body.channels[0], body.channels[-1])
+    head = SeparableASPPHead(inputs, channels, num_classes, spec)
+    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def fcn(
@@ -108,7 +115,7 @@ def fcn(
     auxiliary_channels: int | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
-    """Build a fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038), mmsegmentation's.
+    """Build mmsegmentation's fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038).
 
     Args:
         num_classes: C; supplied by the build.
@@ -121,10 +128,11 @@ def fcn(
     Raises:
         RecipeError: an unknown backbone or family.
     """
-    kind = find_family(family)
-    body = make_backbone(backbone, kind, OUTPUT_STRIDE)
-    head = DeepFCNHead(body.channels[-1], channels or body.channels[-1] // 4, num_classes)
-    return _assemble(kind, body, head, num_classes, auxiliary_channels, freeze)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, OUTPUT_STRIDE)
+    deepest = body.channels[-1]
+    head = DeepFCNHead(deepest, channels or deepest // 4, num_classes)
+    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
 
 
 def _assemble(
@@ -135,6 +143,8 @@ def _assemble(
     auxiliary_channels: int | None,
     freeze: Sequence[Role],
 ) -> Segmentor:
-    width = body.channels[2] // 4 if auxiliary_channels is None else auxiliary_channels
-    auxiliary = FCNHead(body.channels[2], width, num_classes, family) if width else None
+    """Put backbone and head together, with the auxiliary head where its width is not 0."""
+    third = body.channels[2]
+    width = third // 4 if auxiliary_channels is None else auxiliary_channels
+    auxiliary = FCNHead(third, width, num_classes, family) if width else None
     return Segmentor(family.convention, body.module, head, auxiliary, family.align_corners, freeze)

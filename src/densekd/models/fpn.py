@@ -1,4 +1,4 @@
-"""A light segmentation model: any backbone at stride 32 with a feature pyramid head at stride 4."""
+"""Semantic FPN: any backbone at stride 32 with a light feature pyramid head at stride 4."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def fpn(
     Raises:
         RecipeError: an unknown backbone or family.
     """
-    kind = find_family(family)
-    body = make_backbone(backbone, kind, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     head = FPNHead(body.channels, channels, num_classes, dropout)
-    return Segmentor(kind.convention, body.module, head, None, kind.align_corners, freeze)
+    return Segmentor(spec.convention, body.module, head, None, spec.align_corners, freeze)

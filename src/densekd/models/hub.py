@@ -1,7 +1,6 @@
 """Hugging Face hub: students saved, loaded and pushed as ``huggingface_hub`` does it with any model."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,19 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
-from densekd.models import contract
 from densekd.models.locate import PACKAGE_FILES
 from densekd.models.open import open_model
 from densekd.models.package import PackageConfig, save_package
 
+# What the hub calls a task, and what people search for; other tasks go by their own name.
 _TAGS = {
-    "segmentation": "pipeline_tag: image-segmentation\ntags: [semantic-segmentation, knowledge-distillation]\n",
-    "detection": "pipeline_tag: object-detection\ntags: [object-detection, knowledge-distillation]\n",
+    "segmentation": ("image-segmentation", "semantic-segmentation"),
+    "detection": ("object-detection", "object-detection"),
 }
+_USE = "output = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside"
 _USES = {
-    "segmentation": "logits = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside",
     "detection": """output = model(torch.rand(1, 3, 480, 640))  # RGB in [0, 1]; normalization is inside
 (found,) = model.detect(output, torch.tensor([[480, 640]]))  # found.boxes [N, 4], found.scores, found.labels""",
-    "other": "output = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside",
 }
 
 
@@ -34,7 +32,7 @@ class HubModel(nn.Module, ModelHubMixin):
 
     Args:
         model: the student.
-        package: what a package says of it.
+        package: what it is.
 
     Shape:
         float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``.
@@ -51,11 +49,8 @@ class HubModel(nn.Module, ModelHubMixin):
         return logits
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        package = self.package
-        if contract.is_detector(self.model):
-            package = replace(package, task="detection")
-        save_package(self.model, package, save_directory)
-        write_text(save_directory / "README.md", card(package))
+        save_package(self.model, self.package, save_directory)
+        write_text(save_directory / "README.md", card(self.package))
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> "HubModel":
@@ -71,12 +66,12 @@ def card(package: PackageConfig) -> str:
     """Return a model card: what the model is, its classes, and how it is used; the licence is its owner's to choose."""
     options = json.dumps(package.options)
     classes = ", ".join(package.classes)
-    # A task of someone else's has no tag on the hub that we know.
-    tag = _TAGS.get(package.task, "")
-    use = _USES.get(package.task, _USES["other"])
+    pipeline, topic = _TAGS.get(package.task, ("", package.task.rpartition(":")[2]))
+    pipeline_line = f"pipeline_tag: {pipeline}\n" if pipeline else ""
     return f"""---
 library_name: densekd
-{tag}---
+{pipeline_line}tags: [{topic}, knowledge-distillation]
+---
 # {package.model}
 
 A `{package.model}` with options `{options}`, for {len(package.classes)} classes: {classes}.
@@ -85,6 +80,6 @@ A `{package.model}` with options `{options}`, for {len(package.classes)} classes
 import densekd, torch
 
 model = densekd.load("this/repository")  # a plain nn.Module
-{use}
+{_USES.get(package.task, _USE)}
 ```
 """

@@ -1,9 +1,9 @@
-"""Mix transformers, SegFormer's encoders (Xie et al., NeurIPS 2021, arXiv 2105.15203), built from timm's PVTv2."""
+"""Mix transformers (MiT), SegFormer's encoders (arXiv 2105.15203), built from timm's PVTv2."""
 
 from timm.models.pvt_v2 import PyramidVisionTransformerV2
 from torch import Tensor, nn
 
-# Embedding widths and blocks of the four stages. Heads, reductions and the ratio of the MLP are the same in all.
+# Embedding widths and blocks of the four stages. The rest is the same in all.
 MITS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "mit_b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
     "mit_b1": ((64, 128, 320, 512), (2, 2, 2, 2)),
@@ -15,12 +15,13 @@ MITS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 class MixTransformer(nn.Module):
-    """Four stages of overlapping patches, spatially reduced attention and MLPs with a depthwise convolution.
+    """Mix transformer: overlapping patches, spatially reduced attention, convolutional MLPs.
 
     Args:
         name: one of ``MITS``.
-        norm_eps: of the norms behind patch embeddings and reductions; those of blocks and stages have 1e-6.
-        drop_path: rate of the last block; it rises linearly from 0.
+        norm_eps: of the layer norms after patch embeddings and spatial reductions; those of blocks
+            and stages have 1e-6.
+        drop_path: stochastic depth rate of the last block; it rises linearly from 0.
 
     Shape:
         ``[B, 3, H, W]`` -> maps at strides 4, 8, 16, 32.
@@ -38,9 +39,10 @@ class MixTransformer(nn.Module):
             mlp_ratios=(4, 4, 4, 4),
             drop_path_rate=drop_path,
         )
-        self.patch_embed, self.stages = body.patch_embed, body.stages
+        self.patch_embed = body.patch_embed
+        self.stages = body.stages
         for module in self.modules():
-            # timm's own LayerNorm has 1e-6; these are torch's.
+            # timm's own LayerNorm has 1e-6; these are torch's, and the families differ in them.
             if type(module) is nn.LayerNorm:
                 module.eps = norm_eps
 

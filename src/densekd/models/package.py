@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class PackageConfig:
             their shorter and longer side; None: their own size.
         categories: of a detector: the number of each class in results files (COCO's category id); none: 1..C.
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
+        task_options: those of the task's options that predictions and scores depend on.
     """
 
     model: str
@@ -40,6 +41,7 @@ class PackageConfig:
     resize: tuple[int, int] | tuple[int] | None = None
     categories: tuple[int, ...] = ()
     task: str = "segmentation"
+    task_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # JSON and YAML know lists only.
@@ -99,9 +101,10 @@ def parse_config(content: Any, where: str) -> PackageConfig:
     """
     try:
         entries = {}
-        for field in fields(PackageConfig):
-            if field.name in content or field.default is MISSING:
-                entries[field.name] = content[field.name]
+        for entry in fields(PackageConfig):
+            required = entry.default is MISSING and entry.default_factory is MISSING
+            if required or entry.name in content:
+                entries[entry.name] = content[entry.name]
         config = PackageConfig(**entries)
         for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
             if not isinstance(value, kind):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
@@ -15,17 +14,17 @@ from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SegformerFamily:
     """One published way to build SegFormer; the two kinds of head are different networks.
 
     Args:
         convention: of the input.
-        head: ``linear``: plain projections, joined from the deepest to the finest (NVlabs). ``conv``: with batch norm
-            and ReLU, joined from the finest (mmsegmentation).
+        head: ``linear``: plain projections, joined from the deepest to the finest (NVlabs).
+            ``conv``: with batch norm and ReLU, joined from the finest (mmsegmentation).
         norm_eps: see :class:`densekd.models.mit.MixTransformer`.
         fuse_bias: the convolution that joins has a bias.
-        align_corners: of the logits' enlargement; inside the head it is off.
+        align_corners: of the upsampling of the logits; inside the head it is off.
         dropout: share of channels dropped before the classifier.
     """
 
@@ -38,14 +37,35 @@ class SegformerFamily:
 
 
 SEGFORMERS = {
-    "nvlabs": SegformerFamily(IMAGENET, "linear", 1e-5, False, False, 0.1),
-    "mmseg": SegformerFamily(IMAGENET, "conv", 1e-6, False, False, 0.1),
-    "cirkd": SegformerFamily(CAFFE, "linear", 1e-5, True, True, 0.0),
+    "nvlabs": SegformerFamily(
+        convention=IMAGENET,
+        head="linear",
+        norm_eps=1e-5,
+        fuse_bias=False,
+        align_corners=False,
+        dropout=0.1,
+    ),
+    "mmseg": SegformerFamily(
+        convention=IMAGENET,
+        head="conv",
+        norm_eps=1e-6,
+        fuse_bias=False,
+        align_corners=False,
+        dropout=0.1,
+    ),
+    "cirkd": SegformerFamily(
+        convention=CAFFE,
+        head="linear",
+        norm_eps=1e-5,
+        fuse_bias=True,
+        align_corners=True,
+        dropout=0.0,
+    ),
 }
 
 
 class SegformerHead(nn.Module):
-    """Project every map to one width, enlarge all to the finest, join them by a 1x1 convolution, classify.
+    """All-MLP head: project every map to one width, upsample to the finest, fuse by 1x1, classify.
 
     Args:
         inputs: channels of the four maps.
@@ -60,21 +80,27 @@ class SegformerHead(nn.Module):
     def __init__(self, inputs: tuple[int, ...], channels: int, num_classes: int, family: SegformerFamily) -> None:
         super().__init__()
         self.deepest_first = family.head == "linear"
-        self.projections = nn.ModuleList(
-            nn.Conv2d(c, channels, 1) if family.head == "linear" else conv_norm_act(c, channels, 1) for c in inputs
-        )
-        joined = JoinedConv2d(len(inputs) * channels, channels, 1, like=-1 if self.deepest_first else 0)
-        if family.fuse_bias:
-            joined.bias = nn.Parameter(torch.zeros(channels))
-        self.bottleneck = norm_act(joined)
+        # One projection per map. A linear layer on tokens is a 1x1 convolution on their map.
+        self.projections = nn.ModuleList()
+        for width in inputs:
+            if family.head == "linear":
+                self.projections.append(nn.Conv2d(width, channels, 1))
+            else:
+                self.projections.append(conv_norm_act(width, channels, 1))
+        # The finest map, whose size the others are upsampled to, is the last or the first.
+        like = -1 if self.deepest_first else 0
+        fuse = JoinedConv2d(len(inputs) * channels, channels, 1, like=like, bias=family.fuse_bias)
+        self.bottleneck = norm_act(fuse)
         self.dropout = nn.Dropout2d(family.dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest map."""
         projected = [project(x) for project, x in zip(self.projections, features, strict=True)]
-        joined = self.bottleneck(projected[::-1] if self.deepest_first else projected)
-        logits: Tensor = self.classifier(self.dropout(joined))
+        if self.deepest_first:
+            projected.reverse()
+        fused = self.bottleneck(projected)
+        logits: Tensor = self.classifier(self.dropout(fused))
         return logits
 
 
@@ -98,11 +124,15 @@ def segformer(
     Raises:
         RecipeError: an unknown backbone or family.
     """
-    for name, known, what in ((backbone, MITS, "backbone"), (family, SEGFORMERS, "family")):
-        if name not in known:
-            raise RecipeError(f"Unknown {what} '{name}' of SegFormer. {suggest(name, known)}")
-    kind = SEGFORMERS[family]
-    width = channels or (256 if backbone in ("mit_b0", "mit_b1") or family == "mmseg" else 768)
-    head = SegformerHead(MITS[backbone][0], width, num_classes, kind)
-    body = MixTransformer(backbone, kind.norm_eps)
-    return Segmentor(kind.convention, body, head, None, kind.align_corners, freeze)
+    if backbone not in MITS:
+        raise RecipeError(f"Unknown backbone '{backbone}' of SegFormer. {suggest(backbone, MITS)}")
+    if family not in SEGFORMERS:
+        raise RecipeError(f"Unknown family '{family}' of SegFormer. {suggest(family, SEGFORMERS)}")
+    spec = SEGFORMERS[family]
+    if channels is None:
+        narrow = backbone in ("mit_b0", "mit_b1") or family == "mmseg"
+        channels = 256 if narrow else 768
+    widths, _ = MITS[backbone]
+    head = SegformerHead(widths, channels, num_classes, spec)
+    body = MixTransformer(backbone, spec.norm_eps)
+    return Segmentor(spec.convention, body, head, None, spec.align_corners, freeze)

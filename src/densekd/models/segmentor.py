@@ -1,4 +1,4 @@
-"""The one module that every segmentation model of ours is."""
+"""Segmentation model of the zoo: normalization, backbone, head and auxiliary head."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,17 @@ from densekd.models.freeze import Role, freeze, keep_frozen
 class Segmentor(nn.Module):
     """Normalization, backbone, head, and an auxiliary head where the family trains with one.
 
-    The auxiliary head's logits are read through the tap ``aux``. Whoever does not need them sets ``auxiliary`` to None:
-    a teacher whose ``aux`` nobody taps, a student that is exported.
+    The auxiliary head's logits are read through the tap ``aux``. Whoever does not need them sets
+    ``auxiliary`` to None: a teacher whose ``aux`` nobody taps, a student that is exported.
 
     Args:
         convention: of the input, see :class:`densekd.models.families.Convention`.
         backbone: images -> list of four feature maps, finest first.
         head: feature maps -> logits.
         auxiliary: the same, or None.
-        align_corners: how the family enlarges its logits.
-        frozen: parts of the backbone that do not learn and keep their statistics, see :mod:`densekd.models.freeze`.
+        align_corners: how the family upsamples its logits.
+        frozen: parts of the backbone that do not learn and keep their statistics, see
+            :mod:`densekd.models.freeze`.
 
     Shape:
         float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``.
@@ -57,15 +58,19 @@ class Segmentor(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``logits``, ``pre_logits``, ``features.0..3`` and, with an auxiliary head, ``aux``."""
+        """Short tap names: ``logits``, ``pre_logits``, ``features.0..3``, and possibly ``aux``."""
         names = {f"features.{i}": f"backbone[{i}]" for i in range(4)}
-        names |= {"logits": "head.classifier", "pre_logits": "head.bottleneck"}
-        return names if self.auxiliary is None else {**names, "aux": "auxiliary.classifier"}
+        names["logits"] = "head.classifier"
+        names["pre_logits"] = "head.bottleneck"
+        if self.auxiliary is not None:
+            names["aux"] = "auxiliary.classifier"
+        return names
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the head's logits."""
         features = self.backbone(self.normalize(images))
         if self.auxiliary is not None:
+            # For its tap alone; the logits that are returned are the main head's.
             self.auxiliary(features)
         logits: Tensor = self.head(features)
         return logits

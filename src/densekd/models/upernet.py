@@ -22,26 +22,31 @@ def upernet(
 
     Args:
         num_classes: C; supplied by the build.
-        backbone: ``swin_tiny``, ``swin_small``, ``swin_base``, ``swin_large`` (``_window12`` for windows of 12), or one
-            of :data:`densekd.models.backbones.BACKBONES`.
-        family: ``mmseg`` (strides 4 to 32) or ``cirkd`` (a dilated backbone, and logits at stride 8).
-        channels: width of the head, or of its pooled levels and of all else: CIRKD's lite has 512 and 128.
-        auxiliary_channels: width of the auxiliary head; by default 256 on Swin, else a quarter of the third map; 0 for
-            none (SegDistill's students).
+        backbone: ``swin_tiny``, ``swin_small``, ``swin_base``, ``swin_large`` (``_window12`` for
+            windows of 12), or one of :data:`densekd.models.backbones.BACKBONES`.
+        family: ``mmseg`` (strides 4 to 32) or ``cirkd`` (a dilated backbone, and logits at
+            stride 8).
+        channels: width of the head, or of its pooled levels and of all else: CIRKD's lite has 512
+            and 128.
+        auxiliary_channels: width of the auxiliary head; by default 256 on Swin, else a quarter of
+            the third map; 0 for none (SegDistill's students).
         freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
             :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
     """
-    kind = find_family(family)
+    spec = find_family(family)
     if backbone in SWINS:
         swin = Swin(backbone)
-        body, width = Backbone(swin, swin.channels), 256
+        body = Backbone(swin, swin.channels)
+        width = 256
     else:
-        body = make_backbone(backbone, kind, 8 if kind.aspp == "project" else 32)
+        output_stride = 8 if spec.upernet == "cirkd" else 32
+        body = make_backbone(backbone, spec, output_stride)
         width = body.channels[2] // 4
-    head = UPerHead(body.channels, channels, num_classes, kind)
-    width = width if auxiliary_channels is None else auxiliary_channels
-    auxiliary = FCNHead(body.channels[2], width, num_classes, kind) if width else None
-    return Segmentor(kind.convention, body.module, head, auxiliary, kind.align_corners, freeze)
+    if auxiliary_channels is not None:
+        width = auxiliary_channels
+    head = UPerHead(body.channels, channels, num_classes, spec)
+    auxiliary = FCNHead(body.channels[2], width, num_classes, spec) if width else None
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)

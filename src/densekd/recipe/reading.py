@@ -1,5 +1,6 @@
 """Reading a recipe and changing it; what is wrong is said in the words of the file."""
 
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +10,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from densekd.errors import RecipeError, suggest
+from densekd.recipe.old_keys import rename_keys, rename_override
 from densekd.recipe.sections import EvaluationSpec, Recipe
 
 # What pydantic adds to the location of an error inside a choice of types; the reader looks for keys.
 _CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Plain data only, and no key twice in a mapping: YAML lets the last one win without a word."""
+class _Loader(yaml.SafeLoader):
+    """Safe YAML loader that refuses a key twice in a mapping, and reads ``1e-3`` as a number as YAML 1.2 does."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping, or refuse it."""
@@ -31,6 +33,12 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a text.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
+
+
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.path=value`` overrides.
 
@@ -38,13 +46,15 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: a missing or malformed file, an unknown key (the message lists the known ones), a wrong value.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}).") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
+    # Old keys first, so that an override of today's key meets what the file says.
+    rename_keys(content)
     for override in overrides:
         _override(content, override)
     return parse_recipe(content, str(path))
@@ -60,6 +70,9 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: as :func:`load_recipe`.
     """
+    # The caller's mapping stays as it is.
+    content = copy.deepcopy(content)
+    rename_keys(content)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -75,20 +88,18 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
     if recipe.student.inherit and recipe.teacher is None:
         raise RecipeError(f"{where}: student.inherit needs a teacher.")
-    if recipe.task.kind == "none" and not recipe.distill:
+    if not recipe.task.has_own_loss and not recipe.distill:
         raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
-    if recipe.task.kind == "segmentation" and recipe.augment.crop is None:
-        raise RecipeError(f"{where}:\n  augment.crop: missing.")
     return recipe
 
 
 def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
-    """Apply ``key=value`` changes to the evaluation part of a recipe.
+    """Apply ``key=value`` changes to the evaluation part of a recipe; the task checks them when it is built.
 
     Raises:
-        RecipeError: an unknown key or a wrong value.
+        RecipeError: a change that is not ``key=value``.
     """
     content: dict[str, Any] = spec.model_dump(mode="json")
     for change in changes:
@@ -108,12 +119,12 @@ def _override(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"'{override}' is no override; write key.path=value, for instance training.steps=100.")
-    *parents, last = key.split(".")
+    *parents, last = rename_override(content, key).split(".")
     place: Any = content
     for parent in parents:
         place = _step_into(place, parent, key)
     try:
-        parsed = yaml.safe_load(value)
+        parsed = yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"'{override}': the value is not YAML: {error}") from error
     if isinstance(place, list):

@@ -9,12 +9,13 @@ from typing import Any
 from rich.console import Console
 
 from densekd.atomic import write_text
-from densekd.data.demo import make_demo
+from densekd.data.demo.dataset import make_demo
 from densekd.errors import UserError
 from densekd.recipe import load_recipe
 from densekd.report.tables import comparison_table
 from densekd.run.folder import RunFolder
-from densekd.run.train import Launch, train
+from densekd.run.launch import Launch
+from densekd.run.train import train
 
 IMAGES = {"train": 240, "val": 60}
 SIZE = (96, 128)

@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling heads (DeepLabV3, arXiv 1706.05587; DeepLabV3+, arXiv 1802.02611)."""
+"""Atrous spatial pyramid pooling (ASPP): DeepLabV3, arXiv 1706.05587, and V3+, arXiv 1802.02611."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Branch = Callable[[int, int, int], nn.Module]
 
 
 class ASPP(nn.Module):
-    """A 1x1 convolution, three dilated 3x3 ones and the image's mean, side by side.
+    """Atrous spatial pyramid pooling: a 1x1 convolution, three dilated 3x3, the image's mean.
 
     Args:
         inputs: channels of the deepest features.
@@ -23,27 +23,36 @@ class ASPP(nn.Module):
         branch: builds a dilated branch from (inputs, channels, dilation).
 
     Shape:
-        ``[B, inputs, H, W]`` -> list of four ``[B, channels, H, W]`` and one ``[B, channels, 1, 1]``.
+        ``[B, inputs, H, W]`` -> list of four ``[B, channels, H, W]``, one ``[B, channels, 1, 1]``.
     """
 
     def __init__(self, inputs: int, channels: int, family: Family, branch: Branch) -> None:
         super().__init__()
         self.pool_first = family.aspp == "bottleneck"
-        dilated = (branch(inputs, channels, rate) for rate in RATES)
-        self.branches = nn.ModuleList([conv_norm_act(inputs, channels, 1), *dilated])
+        self.branches = nn.ModuleList([conv_norm_act(inputs, channels, 1)])
+        for rate in RATES:
+            self.branches.append(branch(inputs, channels, rate))
         self.pool = conv_norm_act(inputs, channels, 1)
         self.align_corners = family.align_corners
 
     def join(self, channels: int, kernel: int) -> JoinedConv2d:
-        """Return a convolution that reads all branches; its parameters are not this module's."""
+        """Return a convolution that reads all branches; its parameters are not this module's.
+
+        Args:
+            channels: of each branch, and of the output.
+            kernel: of the convolution.
+        """
+        # Any branch but the mean, which is a single cell, has the size of the output.
         like = -1 if self.pool_first else 0
         return JoinedConv2d(5 * channels, channels, kernel, like, self.align_corners)
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """Return the branches in the family's order; a joined convolution enlarges the mean."""
+        """Return the branches in the family's order; a joined convolution upsamples the mean."""
         pooled = self.pool(features.mean((2, 3), keepdim=True))
         branches = [branch(features) for branch in self.branches]
-        return [pooled, *branches] if self.pool_first else [*branches, pooled]
+        if self.pool_first:
+            return [pooled, *branches]
+        return [*branches, pooled]
 
 
 def _dilated(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
@@ -51,7 +60,9 @@ def _dilated(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
 
 
 class ASPPHead(nn.Module):
-    """ASPP, a 3x3 bottleneck, dropout, a 1x1 classifier; CIRKD projects by a 1x1 convolution in between.
+    """DeepLabV3's head: ASPP, a 3x3 bottleneck, dropout, a 1x1 classifier.
+
+    CIRKD projects the five branches by a 1x1 convolution before the bottleneck.
 
     Args:
         inputs: channels of the deepest features.
@@ -68,9 +79,12 @@ class ASPPHead(nn.Module):
         self.aspp = ASPP(inputs, channels, family, _dilated)
         self.project: nn.Module = nn.Identity()
         if family.aspp == "project":
-            self.project = nn.Sequential(*norm_act(self.aspp.join(channels, 1)), nn.Dropout(0.5))
+            # The 1x1 convolution joins the branches, and the bottleneck reads a single map.
+            projection = norm_act(self.aspp.join(channels, 1))
+            self.project = projection.append(nn.Dropout(0.5))
             self.bottleneck = conv_norm_act(channels, channels, 3)
         else:
+            # The bottleneck itself joins the branches.
             self.bottleneck = norm_act(self.aspp.join(channels, 3))
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
@@ -83,12 +97,11 @@ class ASPPHead(nn.Module):
 
 
 class SeparableASPPHead(nn.Module):
-    """DeepLabV3+: ASPP of depthwise separable convolutions, enlarged and joined with the finest features.
+    """DeepLabV3+'s head: separable ASPP, upsampled and joined with the finest features.
 
     Args:
         inputs: channels of the finest and of the deepest features.
-        channels: width.
-        low_channels: what the finest features are projected to.
+        channels: width, and what the finest features are projected to.
         num_classes: C.
         family: align_corners.
 
@@ -96,23 +109,26 @@ class SeparableASPPHead(nn.Module):
         list of maps, the first ``[B, inputs[0], H, W]`` -> ``[B, C, H, W]``.
     """
 
-    def __init__(
-        self, inputs: tuple[int, int], channels: int, low_channels: int, num_classes: int, family: Family
-    ) -> None:
+    def __init__(self, inputs: tuple[int, int], channels: tuple[int, int], num_classes: int, family: Family) -> None:
         super().__init__()
+        finest, deepest = inputs
+        width, low = channels
         self.align_corners = family.align_corners
-        self.aspp = ASPP(inputs[1], channels, family, separable)
-        self.fuse = norm_act(self.aspp.join(channels, 3))
-        self.low = conv_norm_act(inputs[0], low_channels, 1)
+        self.aspp = ASPP(deepest, width, family, separable)
+        self.fuse = norm_act(self.aspp.join(width, 3))
+        self.low = conv_norm_act(finest, low, 1)
         self.bottleneck = nn.Sequential(
-            separable(channels + low_channels, channels, 1), separable(channels, channels, 1)
+            separable(width + low, width, 1),
+            separable(width, width, 1),
         )
         self.dropout = nn.Dropout2d(0.1)
-        self.classifier = nn.Conv2d(channels, num_classes, 1)
+        self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest features."""
+        # Encoder: context from the deepest map. Decoder: detail from the finest one.
         low = self.low(features[0])
         deep = upsample(self.fuse(self.aspp(features[-1])), low, self.align_corners)
-        logits: Tensor = self.classifier(self.dropout(self.bottleneck(torch.cat([deep, low], 1))))
+        joined = torch.cat([deep, low], 1)
+        logits: Tensor = self.classifier(self.dropout(self.bottleneck(joined)))
         return logits

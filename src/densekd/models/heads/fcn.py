@@ -1,20 +1,20 @@
-"""Fully convolutional heads: the auxiliary one (arXiv 1612.01105, section 3.3) and the main one (1411.4038)."""
+"""Fully convolutional heads: the auxiliary one (arXiv 1612.01105, 3.3) and FCN's (1411.4038)."""
 
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import conv_norm_act
+from densekd.models.blocks import conv_norm_act, norm_act
 from densekd.models.families import Family
 
 
 class FCNHead(nn.Module):
-    """A 3x3 convolution, dropout and a 1x1 classifier on the third feature map.
+    """Auxiliary head: a 3x3 convolution, dropout and a 1x1 classifier on the third feature map.
 
     Args:
         inputs: channels of that map.
         channels: width.
         num_classes: C.
-        family: activation, and whether the convolution has a bias.
+        family: activation, and bias of the 3x3 convolution.
 
     Shape:
         list of maps, the third ``[B, inputs, H, W]`` -> ``[B, C, H, W]``.
@@ -22,9 +22,8 @@ class FCNHead(nn.Module):
 
     def __init__(self, inputs: int, channels: int, num_classes: int, family: Family) -> None:
         super().__init__()
-        self.conv = conv_norm_act(inputs, channels, 3, family.negative_slope)
-        if family.auxiliary_bias:
-            self.conv[0] = nn.Conv2d(inputs, channels, 3, padding=1)
+        conv = nn.Conv2d(inputs, channels, 3, padding=1, bias=family.auxiliary_bias)
+        self.conv = norm_act(conv, family.negative_slope)
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
@@ -35,7 +34,7 @@ class FCNHead(nn.Module):
 
 
 class DeepFCNHead(nn.Module):
-    """Fully convolutional head on the deepest map: two 3x3 convolutions, joined with their input by a third.
+    """FCN's head on the deepest map: two 3x3 convolutions, joined with their input by a third.
 
     Args:
         inputs: channels of that map.
@@ -48,7 +47,10 @@ class DeepFCNHead(nn.Module):
 
     def __init__(self, inputs: int, channels: int, num_classes: int) -> None:
         super().__init__()
-        self.convs = nn.Sequential(conv_norm_act(inputs, channels, 3), conv_norm_act(channels, channels, 3))
+        self.convs = nn.Sequential(
+            conv_norm_act(inputs, channels, 3),
+            conv_norm_act(channels, channels, 3),
+        )
         self.bottleneck = conv_norm_act(inputs + channels, channels, 3)
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
@@ -56,6 +58,6 @@ class DeepFCNHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the deepest map."""
         deepest = features[-1]
-        x = self.bottleneck(torch.cat([deepest, self.convs(deepest)], 1))
-        logits: Tensor = self.classifier(self.dropout(x))
+        joined = torch.cat([deepest, self.convs(deepest)], 1)
+        logits: Tensor = self.classifier(self.dropout(self.bottleneck(joined)))
         return logits

@@ -1,4 +1,4 @@
-"""Pyramid scene parsing head (arXiv 1612.01105)."""
+"""Pyramid scene parsing (PSPNet) head: arXiv 1612.01105."""
 
 from torch import Tensor, nn
 
@@ -21,18 +21,24 @@ class PSPHead(nn.Module):
 
     def __init__(self, inputs: int, channels: int | tuple[int, int], num_classes: int, family: Family) -> None:
         super().__init__()
+        if isinstance(channels, int):
+            channels = (channels, channels)
+        pooled, width = channels
         self.pyramid_first = family.pyramid_first
-        levels, channels = (channels, channels) if isinstance(channels, int) else channels
-        self.pyramid = PyramidPooling(inputs, levels, family.negative_slope)
+        self.pyramid = PyramidPooling(inputs, pooled, family.negative_slope)
+        # The deepest features come last or first; the pooled cells are upsampled to their size.
         like = -1 if self.pyramid_first else 0
-        joined = JoinedConv2d(inputs + 4 * levels, channels, 3, like, family.align_corners)
+        joined = JoinedConv2d(inputs + 4 * pooled, width, 3, like, family.align_corners)
         self.bottleneck = norm_act(joined, family.negative_slope)
         self.dropout = nn.Dropout2d(0.1)
-        self.classifier = nn.Conv2d(channels, num_classes, 1)
+        self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the deepest features."""
-        levels = self.pyramid(features[-1])
-        joined = [*levels, features[-1]] if self.pyramid_first else [features[-1], *levels]
+        deepest = features[-1]
+        levels = self.pyramid(deepest)
+        joined = [deepest, *levels]
+        if self.pyramid_first:
+            joined = [*levels, deepest]
         logits: Tensor = self.classifier(self.dropout(self.bottleneck(joined)))
         return logits

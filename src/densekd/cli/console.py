@@ -1,0 +1,35 @@
+"""The terminal: one console for every command, quiet libraries, errors as one message."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+console = Console()
+
+
+def print_plain(text: str) -> None:
+    """Print a line as it is: numbers are not colored, long paths are not broken."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what people should know of a model before they trust it; brackets are text, not markup."""
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_error(message: str) -> None:
+    """Print an error to the standard error stream; the message's brackets are text, not markup."""
+    escaped = message.replace("[", "\\[")
+    Console(stderr=True).print(f"[red]error:[/] {escaped}", highlight=False, soft_wrap=True)
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Write what a command found as JSON, where ``--json FILE`` asks for it."""
+    from densekd.atomic import write_text
+
+    if path is not None:
+        write_text(path, json.dumps(content, indent=1) + "\n")

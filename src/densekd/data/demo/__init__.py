@@ -1,0 +1,1 @@
+"""Synthetic street scenes for the quickstart: images with class labels and depth."""

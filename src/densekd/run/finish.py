@@ -1,0 +1,106 @@
+"""The end of a training: export of the student, scores on the validation split, pictures, report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from densekd.atomic import write_text
+from densekd.builders.build import Built
+from densekd.models import contract
+from densekd.models.open import open_model
+from densekd.models.package import save_package
+from densekd.recipe import Recipe
+from densekd.report import write_report
+from densekd.run.folder import RunFolder
+from densekd.tasks.protocol import Figure, Scores
+
+_PICTURES = 6
+
+
+def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, console: Console) -> dict[str, Any]:
+    """Export the student, score everybody on the whole validation split, write results, pictures and report.
+
+    Args:
+        recipe: what to export, and how images are predicted.
+        built: the trained student and its teacher.
+        run: the folder to fill.
+        baseline: package of the student trained alone, or None.
+        console: for people.
+
+    Returns:
+        The content of results.json.
+    """
+    export_student(recipe, built, run)
+    files, resize = built.validation, recipe.data.input_size
+    # The exported package is scored, not the module in memory: what is delivered is what is measured.
+    models: dict[str, nn.Module] = {"student": open_model(run.student).model}
+    if built.scored_teacher is not None:
+        models["teacher"] = built.scored_teacher
+    if baseline is not None:
+        models["baseline"] = open_model(baseline).model
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task = built.task
+    scores: dict[str, Scores] = {}
+    for name, model in models.items():
+        scores[name] = task.scores(model.to(device), files, resize, recipe.data.workers)
+    if scores["student"][task.metrics.headline.key] is None:
+        console.print(
+            "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
+        )
+    if built.scored_teacher is not None:
+        scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
+        # The teacher is counted as it was, not with its batch norms fused.
+        scores["teacher"]["parameters"] = built.teacher_parameters
+    results = _results(built, recipe.data.val, scores)
+    results["figures"] = _write_figures(task.figures(scores["student"], files), run)
+    write_text(run.results, json.dumps(results, indent=1) + "\n")
+    predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
+    task.sample_pictures(predictors, files, run.path / "predictions", evenly_spaced(len(files), _PICTURES))
+    report = write_report(run.path)
+    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
+    return results
+
+
+def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
+    """Write the student package: the last weights or the best, without the auxiliary head."""
+    student = built.distiller.student
+    if recipe.training.export == "best" and run.best.is_file():
+        checkpoint = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
+        own = {key: value for key, value in checkpoint.items() if key.startswith("student.")}
+        student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
+    contract.drop_auxiliary(student)
+    save_package(student, built.package, run.student)
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """Return at most ``count`` indices from the first to the last of ``length``, evenly spaced and different."""
+    return sorted({round(k * (length - 1) / max(1, count - 1)) for k in range(count)})
+
+
+def _results(built: Built, split: str, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """Return the content of results.json, which says its task and what the scores are called."""
+    metrics = built.task.metrics
+    results: dict[str, Any] = {"task": built.package.task, "metrics": metrics.to_json(), "split": split}
+    for name in ("teacher", "baseline", "student"):
+        found = scores.get(name)
+        if found is not None:
+            # What is too large for a results file is left out.
+            found = {key: value for key, value in found.items() if key not in metrics.details}
+        results[name] = found
+    legend = built.task.legend(built.validation)
+    results["palette"] = {name: list(color) for name, color in legend.items()}
+    return results
+
+
+def _write_figures(figures: Sequence[Figure], run: RunFolder) -> list[dict[str, str]]:
+    """Write drawings into the run folder; return how the report shows them."""
+    shown: list[dict[str, str]] = []
+    for figure in figures:
+        write_text(run.path / f"{figure.name}.svg", figure.svg)
+        shown.append({"file": f"{figure.name}.svg", "title": figure.title, "description": figure.description})
+    return shown
