@@ -22,7 +22,7 @@ from densekd.data.detection import (
 from densekd.data.loaders import evaluation_loader
 from densekd.data.transforms import Limits
 from densekd.models.contract import as_detector
-from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.boxes import Detections
 from densekd.tasks.common import device_of, parameter_count, to_float
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
 from densekd.tasks.protocol import Scores
