@@ -18,7 +18,7 @@ from golden_cases import MANIFEST, Case, Method, Outputs, Probe, compare, hash_f
 from torch import Tensor, nn
 
 from densekd.distill.terms import make_adapter
-from densekd.kernels import choose
+from densekd.kernels import using
 from densekd.losses.cwd import CWD
 from densekd.losses.pixel import Pixel
 
@@ -146,9 +146,8 @@ def refused(entry: Mapping[str, Any]) -> bool:
 @pytest.fixture(params=["auto", "reference"])
 def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
     """Kernels on, then off."""
-    choose(request.param)
-    yield
-    choose("auto")
+    with using(request.param):
+        yield
 
 
 @DTYPES

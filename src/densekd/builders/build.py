@@ -25,7 +25,7 @@ from densekd.builders.terms import build_terms
 from densekd.data.unlabelled import has_labels
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
-from densekd.kernels import choose
+from densekd.kernels import using
 from densekd.models.package import PackageConfig
 from densekd.recipe import Recipe
 from densekd.tasks import NoTask
@@ -83,7 +83,11 @@ def build(recipe: Recipe) -> Built:
     Raises:
         UserError: anything that the recipe names and that is missing, damaged or does not fit.
     """
-    choose(recipe.kernels)
+    with using(recipe.kernels):
+        return _build(recipe)
+
+
+def _build(recipe: Recipe) -> Built:
     training, validation = (build_files(recipe.data, split) for split in (recipe.data.train, recipe.data.val))
     classes = training.classes
     torch.manual_seed(recipe.training.seed)
@@ -105,7 +109,8 @@ def build(recipe: Recipe) -> Built:
         digest = describe_model(teacher)
         frozen = freeze(recipe, teacher, terms)
         cache = build_cache(recipe, frozen, digest, views)
-    distiller = Distiller(student, frozen if cache is None else cache.replay, task, terms, _optimizer_config(recipe))
+    teaching = frozen if cache is None else cache.replay
+    distiller = Distiller(student, teaching, task, terms, _optimizer_config(recipe), recipe.kernels)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None

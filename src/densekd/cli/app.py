@@ -182,13 +182,15 @@ def cache(recipe: RecipePath, overrides: Overrides = None) -> None:
     loaded = load_recipe(_recipe_file(recipe), overrides or ())
     from densekd.builders.build import build
     from densekd.errors import RecipeError
+    from densekd.kernels import using
     from densekd.run.train import fill_cache
 
     _silence_libraries()
     found = build(loaded).cache
     if found is None:
         raise RecipeError("teacher.cache is missing; add for instance teacher.cache.folder=... teacher.cache.views=4.")
-    fill_cache(found, console)
+    with using(loaded.kernels):
+        fill_cache(found, console)
 
 
 @data_app.command("check")

@@ -12,6 +12,7 @@ from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, paths, teacher_paths
+from densekd.kernels import Kernels, using
 from densekd.teacher_cache import CachedTeacher
 
 
@@ -42,6 +43,8 @@ class Distiller(L.LightningModule):
         task: see :mod:`densekd.tasks`.
         terms: name -> term, or context that the terms after it name as a student tap.
         optimization: see :class:`densekd.distill.optimizers.OptimizerConfig`.
+        kernels: ``auto``, fused kernels wherever one applies, or ``reference``, the plain formulas; holds for this
+            module's steps alone.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class Distiller(L.LightningModule):
         task: Task,
         terms: Mapping[str, Term | Context],
         optimization: OptimizerConfig,
+        kernels: Kernels = "auto",
     ) -> None:
         super().__init__()
         self.student: nn.Module = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.terms = nn.ModuleDict(terms)
         self.task = task
         self.optimization = optimization
+        self.kernels: Kernels = kernels
         self.metric = task.metric()
         contexts = {name for name, term in terms.items() if isinstance(term, Context)}
         read = [path for term in terms.values() for path in paths(term.taps.student) if path not in contexts]
@@ -87,6 +92,10 @@ class Distiller(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted."""
+        with using(self.kernels):
+            return self._step(batch)
+
+    def _step(self, batch: Any) -> dict[str, Any]:
         n = self.global_step + 1
         images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
         target = self.task.target(batch)
@@ -117,7 +126,8 @@ class Distiller(L.LightningModule):
 
     def validation_step(self, samples: Any, batch_idx: int) -> None:
         """Count one batch of the validation data."""
-        self.task.evaluate(self.student, samples, self.metric)
+        with using(self.kernels):
+            self.task.evaluate(self.student, samples, self.metric)
 
     def on_validation_epoch_start(self) -> None:
         """Start counting from zero."""

@@ -23,6 +23,7 @@ from densekd.data.loaders import evaluation_set
 from densekd.distill.terms import Context, Term, paths
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate, subset
+from densekd.kernels import using
 from densekd.recipe import Recipe
 from densekd.run.folder import RunFolder
 from densekd.run.train import Launch, fit
@@ -68,7 +69,8 @@ def check(recipe: Recipe, console: Console) -> Table:
         table.add_row("teacher cache", f"{size}; the steps below run the teacher")
     if built.scored_teacher is not None:
         sample = subset(built.validation, _SAMPLE)
-        scores = evaluate(built.scored_teacher, sample, recipe.data.resize)
+        with using(recipe.kernels):
+            scores = evaluate(built.scored_teacher, sample, recipe.data.resize)
         titles = titles_of(scores)
         score = scores[titles.headline]
         found = "no labels" if score is None else f"{score:.1f} %"

@@ -20,6 +20,7 @@ from densekd.data.sampler import Shard, StepSampler
 from densekd.errors import RecipeError, UserError
 from densekd.evaluation import agreement, evaluate, predictor, sample_pictures, scoring_of, subset
 from densekd.evaluation.pictures import confusion_picture
+from densekd.kernels import using
 from densekd.models.package import load_package, save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
@@ -111,14 +112,15 @@ def train(recipe: Recipe, run: RunFolder, launch: Launch, existing: Existing, co
     _look_at_data(built)
     for note in getattr(built.distiller.student, "notes", ()):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    if built.scored_teacher is not None:
-        _show_teacher(built.scored_teacher, built.validation, recipe, console)
-    if built.cache is not None:
-        fill_cache(built.cache, console)
-    fit(recipe, built, run, launch, console)
-    if not is_first_process():
-        return {}
-    return finish(recipe, built, run, baseline, console)
+    with using(recipe.kernels):
+        if built.scored_teacher is not None:
+            _show_teacher(built.scored_teacher, built.validation, recipe, console)
+        if built.cache is not None:
+            fill_cache(built.cache, console)
+        fit(recipe, built, run, launch, console)
+        if not is_first_process():
+            return {}
+        return finish(recipe, built, run, baseline, console)
 
 
 def fill_cache(cache: Cache, console: Console) -> None:

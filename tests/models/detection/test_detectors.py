@@ -15,7 +15,7 @@ from densekd.models import find_model
 from densekd.models.backbones import BACKBONES, make_backbone
 from densekd.models.checkpoints.resnets import which_resnet
 from densekd.models.detection.coding import from_deltas
-from densekd.models.detection.dense import Maps, matched, paired_iou
+from densekd.models.detection.dense import Maps, matched
 from densekd.models.detection.faster_rcnn import regions
 from densekd.models.detection.gfl import gfl
 from densekd.models.detection.retinanet import RetinaHead
@@ -205,14 +205,12 @@ def test_suppression_is_within_classes() -> None:
     assert len(suppress(flat, Selection(0.5)).boxes) == 0
 
 
-def test_matched_and_paired() -> None:
+def test_matched() -> None:
     boxes = [torch.tensor([[0.0, 0, 2, 2], [1, 1, 3, 3]]), torch.tensor([[5.0, 5, 6, 6]])]
     target = Boxes(boxes, [torch.tensor([4, 5]), torch.tensor([6])], torch.zeros(2, 2))
     box, label = matched(target, torch.tensor([[1, -1, 0], [-1, 0, -2]]))
     assert label.tolist() == [5, 4, 6]
     assert box[:, 0].tolist() == [1, 0, 5]
-    torch.testing.assert_close(paired_iou(boxes[0][:1], boxes[0][1:]), torch.tensor([1 / 7]))
-    assert paired_iou(boxes[0][:1], boxes[1]).item() == 0
 
 
 def test_wrong_width_is_refused_by_name() -> None:

@@ -5,7 +5,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+
+from densekd.ops.boxes import box_iou
 
 BACKGROUND, IGNORED = -1, -2
 

@@ -16,7 +16,7 @@ from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection, suppress
 from densekd.models.families import find_family
 from densekd.ops.anchors import Anchors
-from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.boxes import Boxes, Detections, box_area
 
 STRIDES = (4, 8, 16, 32, 64)
 # What the box head predicts is divided by these, so that all four are of about one size.
@@ -202,7 +202,7 @@ def regions(levels: tuple[Tensor, ...], boxes: list[Tensor]) -> Tensor:
         ``[sum of N_b, C, 7, 7]``.
     """
     joined = torch.cat(boxes)
-    side = (joined[:, 2:] - joined[:, :2]).prod(1).sqrt()
+    side = box_area(joined).sqrt()
     level = (side / 56 + 1e-6).log2().floor().clamp(0, len(levels) - 2)
     image = torch.cat([joined.new_full((len(one), 1), k) for k, one in enumerate(boxes)])
     numbered = torch.cat([image, joined], 1)

@@ -5,14 +5,13 @@ from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.coding import centers, from_distances, to_distances
+from densekd.models.detection.coding import from_distances, to_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
     matched,
     no_boxes,
-    paired_iou,
     rows,
     small,
     tower,
@@ -24,7 +23,7 @@ from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
 from densekd.ops.anchors import Anchors
 from densekd.ops.atss import atss
-from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
 from densekd.ops.integral import integral
 from densekd.ops.processes import mean_over_processes
 
@@ -126,7 +125,7 @@ class GFLHead(nn.Module):
         quality = torch.zeros_like(cls)
         boxes, labels = matched(target, assigned)
         stride = strides[place, None]
-        points, wanted = centers(joined[place]) / stride, boxes / stride
+        points, wanted = box_centers(joined[place]) / stride, boxes / stride
         logits = reg[image, place]
         found = from_distances(points, integral(logits))
         weight = cls.detach()[image, place].sigmoid().amax(1) if len(place) else logits.new_zeros(0)
@@ -144,7 +143,7 @@ class GFLHead(nn.Module):
     def boxes(self, output: Maps) -> list[Tensor]:
         """Decode every position of every level: ``[B, P_l, 4]``, not clipped."""
         return [
-            from_distances(centers(anchors), integral(rows(reg, 4 * BINS).float()) * stride)
+            from_distances(box_centers(anchors), integral(rows(reg, 4 * BINS).float()) * stride)
             for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True)
         ]
 
