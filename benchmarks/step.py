@@ -194,7 +194,7 @@ class Scene:
         images = distiller.task.images(self.batch).contiguous(memory_format=torch.channels_last)
         teacher_features = distiller.teacher(images)
         packed = {path: Packing("bf16").pack(x) for path, x in teacher_features.items()}
-        return self.batch | {"taught": packed}, CachedTeacher(
+        return self.batch | {"teacher_features": packed}, CachedTeacher(
             {path: x.shape[1] for path, x in teacher_features.items()}
         )
 

@@ -9,7 +9,7 @@ import densekd
 
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
-    0: ["errors", "signature"],
+    0: ["errors", "own_modules", "signature"],
     1: ["atomic", "registry", "titles", "ops"],
     2: ["kernels"],
     3: ["losses", "data", "recipe", "metrics", "inference"],

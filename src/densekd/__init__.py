@@ -8,11 +8,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from densekd import own_modules
+
 if TYPE_CHECKING:
     from torch import nn
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
+
+# A spawned worker process unpickles classes of the user's modules, and imports this package first.
+own_modules.restore()
 
 
 def load(path: str | Path) -> "nn.Module":

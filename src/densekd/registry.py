@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from densekd.errors import RecipeError, UserError, suggest
+from densekd.own_modules import import_own
 from densekd.signature import Option, expected, option_at, options_at, read_options, validate_options
 
 
 def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
-    """Find what ``name`` means: a key of ``table`` or ``package.module:Name``.
+    """Find what ``name`` means: a key of ``table`` or ``package.module:Name``, also of a module in the current folder.
 
     Args:
         name: as written in a recipe.
@@ -28,7 +29,7 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
         return table[name]
     module_name, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        found = getattr(import_own(module_name), attribute)
     except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise RecipeError(f"The {kind} '{name}' cannot be imported: {error}.") from error
     if not callable(found):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tiny_data import tiny_recipe
 
 from densekd.errors import RecipeError
-from densekd.recipe import Recipe, dump_recipe, expand_braces, load_recipe, parse_recipe
+from densekd.recipe import ComponentSpec, Recipe, dump_recipe, expand_braces, load_recipe, parse_recipe
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 assert len(SHIPPED) >= 2
@@ -48,7 +48,8 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "nmae",
             "name",
-            "augment, baseline, data, distill, evaluation, kernels, name, optimizer, student, task, teacher, training",
+            "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, "
+            "task, teacher, training",
         ),
         ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
@@ -63,6 +64,17 @@ def complaint(load: Load, *overrides: str) -> str:
 def test_an_unknown_key_names_the_nearest_and_the_known_ones(load: Load, wrong: str, near: str, known: str) -> None:
     text = complaint(load, f"{wrong}=1")
     assert f"\n  {wrong}: unknown key. Did you mean '{near}'? Known: {known}" in text
+
+
+def test_a_logger_is_a_name_or_a_name_with_options(load: Load) -> None:
+    assert [logger.name for logger in load().logging] == ["tensorboard"]
+    recipe = load("logging=[csv, {name: 'wandb:Logger', options: {project: x}}]", "callbacks=['mine:Callback']")
+    assert recipe.logging == (
+        ComponentSpec(name="csv"),
+        ComponentSpec(name="wandb:Logger", options={"project": "x"}),
+    )
+    assert recipe.callbacks == (ComponentSpec(name="mine:Callback"),)
+    assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "here") == recipe
 
 
 @pytest.mark.parametrize(("written", "number"), [("1e-3", 1e-3), ("2E3", 2000.0), ("-1.5e-3", -1.5e-3), (".5e1", 5.0)])

@@ -110,7 +110,7 @@ def _build(recipe: Recipe) -> Built:
         frozen = freeze(recipe, teacher, terms)
         cache = build_cache(recipe, frozen, digest, views)
     teaching = frozen if cache is None else cache.replay
-    distiller = Distiller(student, teaching, task, terms, _optimizer_config(recipe), recipe.kernels)
+    distiller = Distiller(student, teaching, task, terms, _optimizer_config(recipe), kernels=recipe.kernels)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None

@@ -1,7 +1,7 @@
-"""Datasets: ``DATASETS`` maps a name to the function that finds the files of one split.
+"""Datasets of images with labels or boxes: ``DATASETS`` maps a name to the function that finds one split.
 
-``function(root, split)`` returns SegmentationFiles, or DetectionFiles where boxes are labelled. Your own:
-``package.module:function`` with the same signature.
+``function(root, split)`` returns SegmentationFiles, or DetectionFiles where boxes are labelled.
+Your own: ``package.module:function`` with the same signature.
 """
 
 from collections.abc import Callable

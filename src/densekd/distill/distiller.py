@@ -1,6 +1,6 @@
-"""The one LightningModule: a teacher looks, a student learns, terms are added up."""
+"""The LightningModule of a distillation: frozen teacher, trained student, weighted sum of losses."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning as L
@@ -8,12 +8,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from densekd.distill.batches import as_batch, as_samples, has_target
 from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, paths, teacher_paths
+from densekd.errors import UserError
 from densekd.kernels import Kernels, using
+from densekd.tasks import Detection, Segmentation
 from densekd.teacher_cache import CachedTeacher
+
+# Parameters -> torch optimizer, or whatever else Lightning's configure_optimizers may return.
+OptimizerFactory = Callable[[list[nn.Parameter]], Any]
 
 
 class Task(Protocol):
@@ -30,51 +36,51 @@ class Task(Protocol):
 
 
 class Distiller(L.LightningModule):
-    """Train ``student`` on its task and on what ``terms`` compare it with.
+    """Knowledge distillation of any two modules: the student learns from its task and from what terms compare.
 
-    Built from live objects: works in a notebook, with any two modules.
+    Built from live objects, it trains under any Lightning Trainer, without a recipe. Every loss is logged under its
+    name (``loss``, ``task/...``, ``distill/...``, ``lr``, after validation ``val/...``).
+
+    A batch is a mapping with ``images`` and ``target`` (labels) or ``boxes``, ``labels``, ``sizes``; or a tuple
+    ``(images, labels)``; or images alone. Images are uint8, or float in [0, 1], ``[B, 3, H, W]`` RGB, and are never
+    changed.
 
     Args:
         student: takes float RGB in [0, 1], ``[B, 3, H, W]``.
         teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints. One that is
             :class:`densekd.distill.teacher.FrozenTeacher` already stays as it is;
-            :class:`densekd.teacher_cache.CachedTeacher` stands in for one
-            whose tensors travel with the batches.
-        task: see :mod:`densekd.tasks`.
+            :class:`densekd.teacher_cache.CachedTeacher` stands in for one whose tensors travel with the batches.
+        task: the student's own loss and its scores, see :mod:`densekd.tasks`; None: what the model says it is.
         terms: name -> term, or context that the terms after it name as a student tap.
-        optimization: see :class:`densekd.distill.optimizers.OptimizerConfig`.
-        kernels: ``auto``, fused kernels wherever one applies, or ``reference``, the plain formulas; holds for this
-            module's steps alone.
+        optimizer: a function of the parameters, for instance ``functools.partial(torch.optim.AdamW, lr=1e-3)``; or
+            :class:`densekd.distill.optimizers.OptimizerConfig`; None: AdamW with a polynomial decay.
+        kernels: ``auto``, fused kernels wherever one applies, or ``reference``, the plain formulas; holds for the steps
+            of this module alone.
+
+    Raises:
+        UserError: nothing to learn from, or a task that cannot be told from the student.
     """
 
     def __init__(
         self,
         student: nn.Module,
-        teacher: nn.Module | None,
-        task: Task,
-        terms: Mapping[str, Term | Context],
-        optimization: OptimizerConfig,
+        teacher: nn.Module | None = None,
+        task: Task | None = None,
+        terms: Mapping[str, Term | Context] | None = None,
+        optimizer: OptimizerConfig | OptimizerFactory | None = None,
         kernels: Kernels = "auto",
     ) -> None:
         super().__init__()
+        terms = terms or {}
+        task = task or task_of(student)
         self.student: nn.Module = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.terms = nn.ModuleDict(terms)
         self.task = task
-        self.optimization = optimization
+        self.optimizer = optimizer
         self.kernels: Kernels = kernels
         self.metric = task.metric()
-        contexts = {name for name, term in terms.items() if isinstance(term, Context)}
-        read = [path for term in terms.values() for path in paths(term.taps.student) if path not in contexts]
-        taps = [*read, *task.student_taps(student)]
-        self._taps = Taps(student, dict.fromkeys(taps))
-        self.teacher: FrozenTeacher | CachedTeacher | None = None
-        if isinstance(teacher, CachedTeacher):
-            self.teacher = teacher
-        elif teacher is not None:
-            teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.teacher = (
-                teacher if isinstance(teacher, FrozenTeacher) else FrozenTeacher(teacher, teacher_paths(terms))
-            )
+        self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
+        self.teacher = _frozen(teacher, terms)
         # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
         # remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
@@ -85,49 +91,60 @@ class Distiller(L.LightningModule):
         self._taps = Taps(self.student, self._taps.specs, "inductor")
 
     def on_fit_start(self) -> None:
-        """Let what losses remember begin equal on all processes."""
+        """Broadcast what losses remember, so that it begins equal on all processes."""
         if dist.is_available() and dist.is_initialized():
             for buffer in self.terms.buffers():
                 dist.broadcast(buffer, 0)
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
-        """Return the total loss and its detached summands, each already weighted."""
-        with using(self.kernels):
-            return self._step(batch)
+        """Return the total loss and its detached summands, each already weighted; log them."""
+        losses = self.losses(batch, self.global_step + 1)
+        total = torch.stack(list(losses.values())).sum()
+        detached = {name: value.detach() for name, value in losses.items()}
+        self._log_losses({"loss": total.detach(), **detached})
+        return {"loss": total, "losses": detached}
 
-    def _step(self, batch: Any) -> dict[str, Any]:
-        n = self.global_step + 1
+    def losses(self, batch: Any, n: int) -> dict[str, Tensor]:
+        """Return the weighted losses of a batch, with gradient: ``task/<name>`` and ``distill/<name>``.
+
+        Args:
+            batch: see the class.
+            n: the optimizer step, counted from 1, for the schedules of weights.
+        """
+        # A backward pass needs no choice: autograd knows which implementation ran.
+        with using(self.kernels):
+            return self._losses(as_batch(batch), n)
+
+    def _losses(self, batch: Any, n: int) -> dict[str, Tensor]:
         images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
-        target = self.task.target(batch)
-        teacher_features = self._look(batch, images)
+        target = self.task.target(batch) if has_target(batch) else None
+        # Forward of the teacher, without gradient, as far as its deepest tap.
+        teacher_features = self._teacher_features(batch, images)
+        # Forward of the student; hooks collect its taps on the way.
         output, student_features = self._taps(images)
-        losses = {
-            f"task/{name}": v for name, v in self.task.losses(self.student, output, student_features, target).items()
-        }
+        # The student's own losses, then one summand for each term.
+        losses: dict[str, Tensor] = {}
+        for name, value in self.task.losses(self.student, output, student_features, target).items():
+            losses[f"task/{name}"] = value
         for name, term in self.terms.items():
             if isinstance(term, Context):
                 student_features[name] = term(student_features)
                 continue
             assert isinstance(term, Term)
             weight = term.weight(n)
-            losses[f"distill/{name}"] = (
-                weight * term(student_features, teacher_features, target) if weight else images.new_zeros(())
-            )
-        total = torch.stack(list(losses.values())).sum()
-        return {"loss": total, "losses": {name: value.detach() for name, value in losses.items()}}
-
-    def _look(self, batch: Any, images: Tensor) -> dict[str, Tensor]:
-        if self.teacher is None:
-            return {}
-        teacher_features: dict[str, Tensor] = self.teacher(
-            batch["taught"] if isinstance(self.teacher, CachedTeacher) else images
-        )
-        return teacher_features
+            # A term whose weight is zero is not computed.
+            value = images.new_zeros(())
+            if weight:
+                value = weight * term(student_features, teacher_features, target)
+            losses[f"distill/{name}"] = value
+        return losses
 
     def validation_step(self, samples: Any, batch_idx: int) -> None:
         """Count one batch of the validation data."""
+        # Where boxes are scored, every image of every process needs a number of its own.
+        first = (batch_idx * self.trainer.world_size + self.global_rank) << 20
         with using(self.kernels):
-            self.task.evaluate(self.student, samples, self.metric)
+            self.task.evaluate(self.student, as_samples(samples, first), self.metric)
 
     def on_validation_epoch_start(self) -> None:
         """Start counting from zero."""
@@ -136,22 +153,107 @@ class Distiller(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the validation scores over all processes."""
         self.metric.gather()
-        scores = self.metric.compute()
-        self.log_dict(
-            {f"val/{k}": float("nan") if v is None else v for k, v in scores.items() if not isinstance(v, list)}
-        )
+        for name, score in self.metric.compute().items():
+            # Scores of single classes are lists; they belong to reports.
+            if not isinstance(score, list):
+                self.log(f"val/{name}", float("nan") if score is None else score)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip each part of a joint optimizer by its own norm: a critic does not shorten the student's step."""
-        for part in optimizer.parts if isinstance(optimizer, CombinedOptimizer) else [optimizer]:
-            if gradient_clip_val:
-                # Lightning's own door refuses fused optimizers under bf16 for the sake of fp16, which scales gradients.
-                self.trainer.precision_plugin.clip_grad_by_norm(part, gradient_clip_val)
+        """Clip each part of a combined optimizer by its own norm: a discriminator does not shorten the student's."""
+        if not gradient_clip_val:
+            return
+        parts = optimizer.parts if isinstance(optimizer, CombinedOptimizer) else [optimizer]
+        for part in parts:
+            # Lightning's own door refuses fused optimizers under bf16 for the sake of fp16, which scales gradients.
+            self.trainer.precision_plugin.clip_grad_by_norm(part, gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
-        """Build the optimizer and the per-step schedule."""
-        optimizer = make_optimizer(self.student, self.terms, self.optimization)
-        schedule = make_schedule(optimizer, self.optimization)
+        """Build the optimizer and the per-step schedule of the learning rate."""
+        if self.optimizer is not None and not isinstance(self.optimizer, OptimizerConfig):
+            return self.optimizer(self._trainable())
+        settings = self.optimizer or default_optimizer(self.trainer.estimated_stepping_batches)
+        optimizer = make_optimizer(self.student, self.terms, settings)
+        schedule = make_schedule(optimizer, settings)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _teacher_features(self, batch: Mapping[str, Any], images: Tensor) -> dict[str, Tensor]:
+        if self.teacher is None:
+            return {}
+        seen = batch["teacher_features"] if isinstance(self.teacher, CachedTeacher) else images
+        features: dict[str, Tensor] = self.teacher(seen)
+        return features
+
+    def _log_losses(self, losses: Mapping[str, Tensor]) -> None:
+        """Log detached values; nothing here waits for the device unless a progress bar shows them."""
+        # A step by hand, outside a training, has nowhere to log to.
+        if self._trainer is None:
+            return
+        trainer = self.trainer
+        values = torch.stack(list(losses.values()))
+        every = trainer.log_every_n_steps
+        if trainer.world_size > 1 and every and (self.global_step + 1) % every == 0:
+            # Loggers get means over all processes; this costs one exchange each time they are fed.
+            values = trainer.strategy.reduce(values, reduce_op="mean")
+        shown = trainer.progress_bar_callback is not None
+        self.log_dict(dict(zip(losses, values, strict=True)), prog_bar=shown)
+        # On the CPU: a number brought to the device at every step would wait for it.
+        self.log("lr", torch.tensor(trainer.optimizers[0].param_groups[0]["lr"]))
+
+    def _trainable(self) -> list[nn.Parameter]:
+        """Return what a user's optimizer moves: the student's parameters and those of adapters and losses.
+
+        Raises:
+            UserError: a loss that wants settings of its own, as a discriminator does.
+        """
+        for name, module in self.terms.named_modules():
+            if hasattr(module, "optimization"):
+                raise UserError(
+                    f"'{name}' learns by optimizer settings of its own, so that the student's must be an "
+                    "OptimizerConfig and not a function."
+                )
+        return [p for part in (self.student, self.terms) for p in part.parameters() if p.requires_grad]
+
+
+def task_of(student: nn.Module) -> Task:
+    """Return the task that a student says it is made for: a detector detects, others label pixels.
+
+    Raises:
+        UserError: a model that does not say how many classes it has.
+    """
+    num_classes = getattr(student, "num_classes", None)
+    if num_classes is None:
+        raise UserError(
+            f"{type(student).__name__} has no num_classes; say the task: task=Segmentation(num_classes, 255), "
+            "Detection(num_classes), or NoTask(...) to learn from the terms alone."
+        )
+    if hasattr(student, "losses") and hasattr(student, "detect"):
+        return Detection(num_classes)
+    return Segmentation(num_classes, 255)
+
+
+def default_optimizer(steps: float) -> OptimizerConfig:
+    """Return AdamW, learning rate 1e-3, with polynomial decay over ``steps``; constant where there is no end."""
+    if steps == float("inf") or steps < 1:
+        return OptimizerConfig("adamw", 1e-3, steps=1, weight_decay=0.01, power=0.0)
+    return OptimizerConfig("adamw", 1e-3, steps=int(steps), weight_decay=0.01)
+
+
+def _student_paths(terms: Mapping[str, Term | Context], task_taps: Sequence[str]) -> list[str]:
+    """Return the paths read in the student, each once; the name of a context is none of them."""
+    contexts = {name for name, term in terms.items() if isinstance(term, Context)}
+    read: list[str] = []
+    for term in terms.values():
+        read += [path for path in paths(term.taps.student) if path not in contexts]
+    return list(dict.fromkeys([*read, *task_taps]))
+
+
+def _frozen(teacher: nn.Module | None, terms: Mapping[str, Term | Context]) -> FrozenTeacher | CachedTeacher | None:
+    """Freeze a teacher that is not frozen or cached yet."""
+    if teacher is None or isinstance(teacher, CachedTeacher):
+        return teacher
+    teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if isinstance(teacher, FrozenTeacher):
+        return teacher
+    return FrozenTeacher(teacher, teacher_paths(terms))

@@ -1,4 +1,4 @@
-"""A term of the training objective: a loss, where its two tensors come from, what aligns them, and its weight."""
+"""Terms of the training objective: a loss, where its two tensors come from, what aligns them, and its weight."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Adapter = Literal["none", "conv", "conv-bn-relu"]
 
 @dataclass(frozen=True)
 class WeightSchedule:
-    """The weight of a term over the optimizer steps n = 1, 2, ..., with the shapes that SegDistill ships.
+    """Loss weight schedule over the optimizer steps n = 1, 2, ...: warm-up and decay in SegDistill's shapes.
 
     Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential) or 0 (jump).
     Decay for ``start < n < end``: ``value (end - n) / (end - start)`` (linear),
@@ -43,6 +43,7 @@ class WeightSchedule:
 
     def __call__(self, n: int) -> float:
         """Return the weight at optimizer step ``n``, counted from 1."""
+        # Where warm-up and decay overlap, the decay holds.
         if self.decay is not None and n > self.decay[0]:
             start, end = self.decay
             if n >= end:
@@ -66,7 +67,7 @@ class TapPair(NamedTuple):
 
 @runtime_checkable
 class Resizing(Protocol):
-    """A loss that enlarges its maps by itself, without holding them at the size of the labels."""
+    """A loss that upsamples its maps by itself, without holding them at the size of the labels."""
 
     def resized(self, student: Tensor, teacher: Tensor, to: Upsample, target: Tensor | None) -> Tensor:
         """Return ``self(to(student), to(teacher), target)``; the maps are in any floating point precision."""
@@ -74,26 +75,34 @@ class Resizing(Protocol):
 
 
 class Term(nn.Module):
-    """One summand: ``weight(n) * loss(adapter(student tap), teacher tap, target)``.
+    """One summand of the objective: ``weight(n) * loss(adapter(student tap), teacher tap, target)``.
+
+    ``Term(CWD(4.0), weight=3.0)`` compares the logits of both models.
 
     Args:
         loss: see :mod:`densekd.losses`.
-        taps: where the two tensors come from, or the two tuples of them.
-        adapter: applied to the student's tensor; ``nn.Identity()`` for none, :class:`PerLevel` for a tuple.
-        weight: its schedule.
-        resize: ``none``; ``teacher`` enlarges or shrinks the student's tensor to the teacher's size, ``student`` the
-            teacher's to the student's; ``label`` resizes both to the size of the labels (SegDistill). Bilinear,
+        taps: where the two tensors come from: (student's path, teacher's path), one path for both, or two tuples of
+            as many paths for a loss that compares levels. See :class:`densekd.distill.taps.Taps`.
+        adapter: applied to the student's tensor; None for none, :class:`PerLevel` for a tuple.
+        weight: a number, or its schedule.
+        resize: ``none``; ``teacher`` resizes the student's tensor to the teacher's size, ``student`` the teacher's to
+            the student's; ``label`` resizes both to the size of the labels (SegDistill). Bilinear,
             ``align_corners=False``; of tuples, level by level. A loss that is :class:`Resizing` gets both as they are.
     """
 
     def __init__(
-        self, loss: nn.Module, taps: TapPair, adapter: nn.Module, weight: WeightSchedule, resize: Resize
+        self,
+        loss: nn.Module,
+        taps: TapPair | tuple[Tap, Tap] | str = "logits",
+        adapter: nn.Module | None = None,
+        weight: WeightSchedule | float = 1.0,
+        resize: Resize = "none",
     ) -> None:
         super().__init__()
         self.loss = loss
-        self.taps = taps
-        self.adapter = adapter
-        self.weight = weight
+        self.taps = TapPair(taps, taps) if isinstance(taps, str) else TapPair(*taps)
+        self.adapter = nn.Identity() if adapter is None else adapter
+        self.weight = weight if isinstance(weight, WeightSchedule) else WeightSchedule(float(weight))
         self.resize = resize
 
     def forward(
@@ -102,33 +111,33 @@ class Term(nn.Module):
         """Return the unweighted loss.
 
         Args:
-            learnt: the student's taps, each ``[B, C, H, W]``.
-            taught: the teacher's taps, without gradient.
+            student_features: the student's taps, each ``[B, C, H, W]``.
+            teacher_features: the teacher's taps, without gradient.
             target: what the loss learns from: labels ``[B, H, W]``, boxes, or None.
         """
-        student, teacher = (
-            self.adapter(_read(student_features, self.taps.student)),
-            _read(teacher_features, self.taps.teacher),
-        )
+        student = self.adapter(_read(student_features, self.taps.student))
+        teacher = _read(teacher_features, self.taps.teacher)
         if self.resize == "label" and isinstance(target, Tensor) and isinstance(self.loss, Resizing):
-            return self._enlarged(student, teacher.detach(), target)
+            return self._loss_resizes(student, teacher.detach(), target)
         if isinstance(student, tuple):
             levels = [self._fitted(*level, target) for level in zip(student, teacher, strict=True)]
             student, teacher = zip(*levels, strict=True)
         else:
             student, teacher = self._fitted(student, teacher, target)
         device = student_features[paths(self.taps.student)[0]].device
-        # Half precision is for the networks; exponentials and sums over a map need more than eight bits.
+        # Mixed precision is for the networks; exponentials and sums over a map need more than eight bits.
         with torch.autocast(device.type, enabled=False):
             value: Tensor = self.loss(student, teacher, target)
         return value
 
-    def _enlarged(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+    def _loss_resizes(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        """Let the loss upsample inside its kernel: nothing is held at the size of the labels."""
         to = Upsample((target.shape[-2], target.shape[-1]))
         with torch.autocast(student.device.type, enabled=False):
             return cast(Resizing, self.loss).resized(student, teacher, to, target)
 
     def _fitted(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+        """Bring two maps to one size and to float32."""
         student, teacher = self._resized(student, teacher.detach(), target)
         return to_float32(student), to_float32(teacher)
 
@@ -140,14 +149,15 @@ class Term(nn.Module):
         if self.resize == "label":
             if not isinstance(target, Tensor):
                 raise RecipeError("resize: label needs a map of labels; this batch has none.")
-            return resize(student, target.shape[-2:]), resize(teacher, target.shape[-2:])
+            size = target.shape[-2:]
+            return resize(student, size), resize(teacher, size)
         return student, teacher
 
 
 class Context(nn.Module):
-    """A block on a student tap that several terms share: it runs, learns and is saved once.
+    """Block on a student tap that several terms share: it runs, learns and is saved once.
 
-    It stands among the terms; its name there is a student tap for the terms after it.
+    It is listed among the terms; its name there is a student tap for the terms after it.
 
     Args:
         tap: path in the student.
@@ -180,7 +190,10 @@ def paths(tap: Tap) -> tuple[str, ...]:
 
 def teacher_paths(terms: Mapping[str, Term | Context]) -> list[str]:
     """Return the paths that are read in the teacher, each once."""
-    return list(dict.fromkeys(path for term in terms.values() for path in paths(term.taps.teacher)))
+    read: list[str] = []
+    for term in terms.values():
+        read += paths(term.taps.teacher)
+    return list(dict.fromkeys(read))
 
 
 def make_adapter(kind: Adapter, student_channels: int, teacher_channels: int) -> nn.Module:

@@ -4,7 +4,7 @@ import itertools
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from densekd.errors import RecipeError
 
@@ -19,6 +19,20 @@ Tap = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ComponentSpec(_Part):
+    """A row of a table and its options; without options the name alone is enough."""
+
+    name: str = Field(description="name in its table, or package.module:Name")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the constructor")
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Component = Annotated[ComponentSpec, BeforeValidator(_named, json_schema_input_type=str | ComponentSpec)]
 
 
 class ModelSpec(_Part):
@@ -272,6 +286,11 @@ class Recipe(_Part):
     evaluation: EvaluationSpec = EvaluationSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
     training: TrainingSpec
+    logging: tuple[Component, ...] = Field(
+        (ComponentSpec(name="tensorboard"),),
+        description="names of LOGGERS, or package.module:Name of Lightning loggers",
+    )
+    callbacks: tuple[Component, ...] = Field((), description="package.module:Name of Lightning callbacks")
     kernels: Literal["auto", "reference"] = Field(
         "auto", description="how losses are computed: by kernels wherever one applies, or by the formulas beside them"
     )

@@ -1,4 +1,4 @@
-"""The run folder: where everything of one training lies, and what machine it ran on."""
+"""Run folder: paths of everything that one training writes, its environment, resuming and overwriting."""
 
 import importlib.metadata
 import json
@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,15 +70,31 @@ class RunFolder:
         return RunFolder(self.path / "baseline")
 
 
+def default_run(recipe: Recipe, source: str | Path = "") -> RunFolder:
+    """Return where a recipe is trained: the run folder it was read from, or ``runs/<name>``."""
+    if source and (Path(source) / "recipe.yaml").is_file():
+        return RunFolder(Path(source))
+    return RunFolder(Path("runs") / recipe.name)
+
+
 def is_first_process() -> bool:
-    """Say whether this process writes files: rank 0 of whatever launched it (Lightning, torchrun, SLURM)."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    rank = next((rank for rank in ranks if rank is not None), "0")
+    """Tell whether this process writes files: rank 0 of whatever launched it (Lightning, torchrun, SLURM)."""
+    rank = "0"
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name in os.environ:
+            rank = os.environ[name]
+            break
     return int(rank) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
 
 
-def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: tuple[str, ...] = ()) -> None:
+def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: Sequence[str] = ()) -> None:
     """Make the folder and write recipe and environment, or check that an existing one can be continued.
+
+    Args:
+        run: the folder.
+        recipe: as it is trained, overrides applied.
+        existing: what to do with a folder in use.
+        overrides: those given on the command line, for the record.
 
     Raises:
         UserError: the folder is in use and neither resuming nor overwriting was asked for.
@@ -91,6 +108,7 @@ def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: t
     elif used and existing == "refuse":
         raise UserError(f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.")
     elif used and run.recipe.is_file():
+        # A resumed training must be the one that was interrupted.
         different = [key for key in differences(load_recipe(run.recipe), recipe) if key not in _HARMLESS]
         if different:
             raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(different)}.")
@@ -101,19 +119,24 @@ def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: t
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
     """List the dotted keys in which two recipes differ."""
-    a, b = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    a = _flat(one.model_dump(mode="json"))
+    b = _flat(other.model_dump(mode="json"))
     return sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
 
 
-def environment(overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Describe versions, machine and git state."""
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+def environment(overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Describe versions, machine, git state, and how the training was started."""
+    program, *arguments = sys.argv
+    versions = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        versions[library] = importlib.metadata.version(library)
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "densekd": densekd.__version__,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(Path(a).name if k == 0 else a for k, a in enumerate(sys.argv)),
+        "command": " ".join([Path(program).name, *arguments]),
         "overrides": list(overrides),
-        "versions": {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in _LIBRARIES},
+        "versions": versions,
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "processor": _processor(),
@@ -126,28 +149,34 @@ def environment(overrides: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        return {k: v for key, part in value.items() for k, v in _flat(part, f"{prefix}{key}.").items()}
-    if isinstance(value, list) and value:
-        return {k: v for key, part in enumerate(value) for k, v in _flat(part, f"{prefix}{key}.").items()}
-    return {prefix.rstrip("."): value}
+    """Return nested mappings and lists as one mapping with dotted keys; empty ones are values."""
+    if not isinstance(value, dict | list) or not value:
+        return {prefix: value}
+    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    flat: dict[str, Any] = {}
+    for key, part in parts:
+        flat |= _flat(part, f"{prefix}.{key}" if prefix else str(key))
+    return flat
 
 
 def _processor() -> str:
+    """Return the processor's name: Linux tells it in a file, other systems by a call."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def _git_state() -> dict[str, Any] | None:
+    """Return commit and whether files were changed, or None outside a checkout."""
+
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        command = ["git", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}

@@ -1,7 +1,8 @@
-"""What a training leaves to read: ``metrics.csv``, loggers, and progress with the time left."""
+"""Metrics of a training as ``metrics.csv``, and its progress with the time left."""
 
 import csv
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from torch import Tensor
 
 from densekd.atomic import atomic
 
+# Where no progress bar can be shown, every tenth record is printed.
+_PRINT_EVERY = 10
+
 
 class MetricsLogger(L.Callback):
-    """Write ``metrics.csv``, feed the loggers and show progress with the time left.
+    """Write ``metrics.csv`` and show progress with the time left; loggers get what the Distiller logs.
 
     Args:
-        path: of the CSV; rows behind the step a training resumes from are dropped.
-        every: steps between rows.
+        path: of the CSV; rows after the step a training resumes from are dropped.
+        every: optimizer steps between rows.
         console: for the progress.
     """
 
@@ -38,9 +42,16 @@ class MetricsLogger(L.Callback):
             self.columns = list(rows[0]) if rows else ["step"]
             self._rewrite(rows)
         self.started = (time.perf_counter(), trainer.global_step)
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[status]}"), TimeRemainingColumn())
         hidden = not (self.console.is_terminal and trainer.is_global_zero)
-        self.bar = Progress(TextColumn("[bold]{task.description}"), *columns, console=self.console, disable=hidden)
+        self.bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=hidden,
+        )
         self.bar.start()
         self.row = self.bar.add_task("training", total=trainer.max_steps, completed=trainer.global_step, status="")
 
@@ -51,23 +62,31 @@ class MetricsLogger(L.Callback):
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         self.bar.update(self.row, completed=step)
-        if not stepped or not (step % self.every == 0 or step == trainer.max_steps):
+        due = step % self.every == 0 or step == trainer.max_steps
+        if not (stepped and due):
             return
+        # Means over all processes, fetched as one tensor.
         means = trainer.strategy.reduce(torch.stack(list(outputs["losses"].values())), reduce_op="mean")
         assert isinstance(means, Tensor)
         losses = dict(zip(outputs["losses"], means.tolist(), strict=True))
+        # The time of a step is that of all steps since the last record.
         now = time.perf_counter()
-        self.seconds = (now - self.started[0]) / max(1, step - self.started[1])
+        before, step_before = self.started
+        self.seconds = (now - before) / max(1, step - step_before)
         self.started = (now, step)
         values = {"loss": sum(losses.values()), **losses, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
-        self._record(trainer, step, values | {"seconds_per_step": self.seconds})
+        self._record(trainer, step, {**values, "seconds_per_step": self.seconds})
         self._show(trainer, step, values)
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step)
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Show that the training waits for its validation."""
+        self.bar.update(self.row, description="validating")
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Record the validation scores."""
-        values = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        self.bar.update(self.row, description="training")
+        metrics = trainer.callback_metrics.items()
+        values = {name: value.item() for name, value in metrics if name.startswith("val/")}
         self._record(trainer, trainer.global_step, values)
         if trainer.is_global_zero:
             shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
@@ -84,11 +103,13 @@ class MetricsLogger(L.Callback):
         if hasattr(self, "bar"):
             self.bar.stop()
 
-    def _show(self, trainer: L.Trainer, step: int, values: dict[str, float]) -> None:
+    def _show(self, trainer: L.Trainer, step: int, values: Mapping[str, float]) -> None:
+        """Show the loss beside the progress bar, or print a line now and then where there is none."""
         if not trainer.is_global_zero:
             return
         self.bar.update(self.row, status=f"loss {values['loss']:.3f}")
-        if self.console.is_terminal or (step % (self.every * 10) and step != trainer.max_steps):
+        due = step % (self.every * _PRINT_EVERY) == 0 or step == trainer.max_steps
+        if self.console.is_terminal or not due:
             return
         assert self.seconds is not None
         left = time.strftime("%H:%M:%S", time.gmtime(self.seconds * (trainer.max_steps - step)))
@@ -99,12 +120,16 @@ class MetricsLogger(L.Callback):
             soft_wrap=True,
         )
 
-    def _record(self, trainer: L.Trainer, step: int, values: dict[str, float]) -> None:
+    def _record(self, trainer: L.Trainer, step: int, values: Mapping[str, float]) -> None:
+        """Append a row; a column that is new, as those of the validation are, is added to all rows."""
         if not trainer.is_global_zero:
             return
-        row = {"step": str(step)} | {name: f"{value:.6g}" for name, value in values.items()}
-        if set(row) - set(self.columns):
-            self.columns += [name for name in row if name not in self.columns]
+        row = {"step": str(step)}
+        for name, value in values.items():
+            row[name] = f"{value:.6g}"
+        new = [name for name in row if name not in self.columns]
+        if new:
+            self.columns += new
             self._rewrite(_read_rows(self.path))
         with self.path.open("a", newline="", encoding="utf-8") as handle:
             csv.DictWriter(handle, self.columns, restval="").writerow(row)

@@ -25,8 +25,9 @@ from densekd.errors import RecipeError, UserError
 from densekd.evaluation import evaluate, subset
 from densekd.kernels import using
 from densekd.recipe import Recipe
+from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
-from densekd.run.train import Launch, fit
+from densekd.run.launch import Launch
 from densekd.teacher_cache import gigabytes
 from densekd.titles import titles_of
 

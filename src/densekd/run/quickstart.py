@@ -14,7 +14,8 @@ from densekd.errors import UserError
 from densekd.recipe import load_recipe
 from densekd.report.tables import comparison_table
 from densekd.run.folder import RunFolder
-from densekd.run.train import Launch, train
+from densekd.run.launch import Launch
+from densekd.run.train import train
 
 IMAGES = {"train": 240, "val": 60}
 SIZE = (96, 128)

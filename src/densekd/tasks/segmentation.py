@@ -152,7 +152,13 @@ class Segmentation(nn.Module):
 
 
 def as_float(images: Tensor) -> Tensor:
-    """Turn the uint8 images that travelled into what a model takes: float in [0, 1]."""
+    """Return images as a model takes them: float in [0, 1]; uint8 is divided by 255, the caller's tensor stays.
+
+    Args:
+        images: uint8, or float in [0, 1] already.
+    """
+    if images.is_floating_point():
+        return images
     return images.float().div_(255)
 
 

@@ -4,10 +4,10 @@ import torch
 
 from densekd.models.detection.coding import (
     clip,
-    from_deltas,
-    from_distances,
-    to_deltas,
-    to_distances,
+    decode_deltas,
+    decode_distances,
+    encode_deltas,
+    encode_distances,
 )
 from densekd.ops.boxes import box_centers
 
@@ -17,14 +17,14 @@ def test_codings_are_inverse() -> None:
     anchors = torch.rand(20, 4) * 10
     anchors[:, 2:] += anchors[:, :2] + 1
     boxes = anchors + torch.rand(20, 4) - 0.5
-    torch.testing.assert_close(from_deltas(anchors, to_deltas(anchors, boxes)), boxes)
+    torch.testing.assert_close(decode_deltas(anchors, encode_deltas(anchors, boxes)), boxes)
     points = box_centers(anchors)
-    torch.testing.assert_close(from_distances(points, to_distances(points, boxes)), boxes)
+    torch.testing.assert_close(decode_distances(points, encode_distances(points, boxes)), boxes)
 
 
 def test_deltas_cannot_overflow() -> None:
     anchor = torch.tensor([[0.0, 0, 16, 16]])
-    box = from_deltas(anchor, torch.tensor([[0.0, 0, 500, -500]]))
+    box = decode_deltas(anchor, torch.tensor([[0.0, 0, 500, -500]]))
     torch.testing.assert_close(box[0, 2] - box[0, 0], torch.tensor(1000.0))
     torch.testing.assert_close(box[0, 3] - box[0, 1], torch.tensor(0.256))
 

@@ -1,20 +1,23 @@
-"""GFL: boxes as distributions, scores that mean quality (Li et al., NeurIPS 2020, arXiv 2006.04388)."""
+"""GFL (generalized focal loss): boxes as distributions, scores that mean quality (arXiv 2006.04388).
+
+Li et al., NeurIPS 2020. One-stage detector with ATSS label assignment.
+"""
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.coding import from_distances, to_distances
+from densekd.models.detection.coding import decode_distances, encode_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
-    matched,
-    no_boxes,
-    rows,
-    small,
+    matched_boxes,
+    normal_init,
+    permute_and_flatten,
     tower,
+    zero_regression_loss,
 )
 from densekd.models.detection.detector import Detector, Learns
 from densekd.models.detection.losses import distribution_focal, quality_focal
@@ -28,6 +31,7 @@ from densekd.ops.integral import integral
 from densekd.ops.processes import mean_over_processes
 
 STRIDES = (8, 16, 32, 64, 128)
+# Distances of 0 to 16 strides.
 BINS = 17
 # Channels that are normalized together: 32 groups of 256.
 _GROUP = 8
@@ -59,7 +63,7 @@ def gfl(
 
 
 class Scale(nn.Module):
-    """One learnt factor that begins at 1."""
+    """Learned factor of one level's distances; it starts at 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +75,7 @@ class Scale(nn.Module):
 
 
 class GFLHead(nn.Module):
-    """Class scores that are trained to be the IoU of their box, and four distributions over 17 distances.
+    """GFL's head: class scores trained to be the IoU of their box, four distributions over 17 distances.
 
     Args:
         channels: of the levels; a multiple of 8.
@@ -79,8 +83,12 @@ class GFLHead(nn.Module):
         num_classes: C.
 
     Shape:
-        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, C, H_l, W_l]`` and ``reg [B, 4 * 17, H_l,
-        W_l]``: left, top, right, bottom, each a distribution's logits over 0..16 strides.
+        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, C, H_l, W_l]`` and
+        ``reg [B, 4 * 17, H_l, W_l]``: left, top, right, bottom, each a distribution's logits over
+        0..16 strides.
+
+    Raises:
+        ValueError: channels that are no multiple of 8.
     """
 
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
@@ -93,14 +101,16 @@ class GFLHead(nn.Module):
         self.cls_tower = tower(channels, depth, _conv)
         self.reg_tower = tower(channels, depth, _conv)
         self.cls = classifier(channels, num_classes)
-        self.reg = small(nn.Conv2d(channels, 4 * BINS, 3, padding=1))
+        self.reg = normal_init(nn.Conv2d(channels, 4 * BINS, 3, padding=1))
         self.scales = nn.ModuleList(Scale() for _ in STRIDES)
 
     @property
     def taps(self) -> dict[str, str]:
         """Short tap names: logits (``cls.0..4``) and distributions' logits (``reg.0..4``) of each level."""
         levels = range(len(STRIDES))
-        return {f"cls.{k}": f"cls@{k}" for k in levels} | {f"reg.{k}": f"scales.{k}" for k in levels}
+        names = {f"cls.{k}": f"cls@{k}" for k in levels}
+        names |= {f"reg.{k}": f"scales.{k}" for k in levels}
+        return names
 
     def forward(self, levels: list[Tensor]) -> Maps:
         """Return the raw output."""
@@ -109,49 +119,63 @@ class GFLHead(nn.Module):
         return Maps(tuple(cls), tuple(reg))
 
     def losses(self, output: Maps, target: Boxes) -> dict[str, Tensor]:
-        """Return quality focal loss (eq. 4), twice the GIoU loss, and a quarter of the distribution focal loss (eq. 6).
+        """Return quality focal loss (eq. 4), twice the GIoU loss, a quarter of the distribution focal loss (eq. 6).
 
-        The first is divided by the number of positives, the others weigh each positive by its highest score and are
-        divided by the sum of these weights; both divisors are means over processes.
+        The first is divided by the number of positives, the others weigh each positive by its
+        highest score and are divided by the sum of these weights; both divisors are means over
+        processes.
+
+        Args:
+            output: of :meth:`forward`.
+            target: the boxes of the batch.
         """
-        anchors = self.anchors(output.cls)
-        strides = torch.cat([x.new_full((len(x),), stride) for x, stride in zip(anchors, STRIDES, strict=True)])
-        per_level, joined = [len(x) for x in anchors], torch.cat(anchors)
-        cls = torch.cat([rows(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([rows(x, 4 * BINS) for x in output.reg], 1).float()
-        assigned = torch.stack([atss(joined, per_level, boxes) for boxes in target.boxes])
+        levels = self.anchors(output.cls)
+        anchors = torch.cat(levels)
+        cls = torch.cat([permute_and_flatten(x, self.num_classes) for x in output.cls], 1).float()
+        reg = torch.cat([permute_and_flatten(x, 4 * BINS) for x in output.reg], 1).float()
+        # Label assignment (ATSS): the box of every position, of every image.
+        per_level = [len(x) for x in levels]
+        assigned = torch.stack([atss(anchors, per_level, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)
-        positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
-        quality = torch.zeros_like(cls)
-        boxes, labels = matched(target, assigned)
+        boxes, labels = matched_boxes(target, assigned)
+        # Points, boxes and distances of the positives are in units of their level's stride.
+        strides = torch.cat([x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)])
         stride = strides[place, None]
-        points, wanted = box_centers(joined[place]) / stride, boxes / stride
+        points = box_centers(anchors[place]) / stride
+        wanted = boxes / stride
         logits = reg[image, place]
-        found = from_distances(points, integral(logits))
-        weight = cls.detach()[image, place].sigmoid().amax(1) if len(place) else logits.new_zeros(0)
+        found = decode_distances(points, integral(logits))
+        # Each positive weighs by its highest score.
+        weight = cls.detach()[image, place].sigmoid().amax(1)
+        # The target of a class score is the IoU of the box that goes with it.
+        quality = torch.zeros_like(cls)
         quality[image, place, labels] = paired_iou(found.detach(), wanted)
         giou = (weight * generalized_box_iou_loss(found, wanted)).sum()
-        distances = to_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
+        # A distance must lie below the last bin, so that there is one on either side.
+        distances = encode_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
         dfl = (weight[:, None] * distribution_focal(logits.reshape(-1, 4, BINS), distances)).sum() / 4
+        # An image without positives counts as one, as in mmdetection.
+        positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
         divisor = mean_over_processes(weight.sum(), 1)
         return {
             "cls": quality_focal(cls, quality) / mean_over_processes(positives),
-            "bbox": 2 * giou / divisor + no_boxes(output),
+            "bbox": 2 * giou / divisor + zero_regression_loss(output),
             "dfl": 0.25 * dfl / divisor,
         }
 
     def boxes(self, output: Maps) -> list[Tensor]:
         """Decode every position of every level: ``[B, P_l, 4]``, not clipped."""
-        return [
-            from_distances(box_centers(anchors), integral(rows(reg, 4 * BINS).float()) * stride)
-            for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True)
-        ]
+        decoded = []
+        for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True):
+            distances = integral(permute_and_flatten(reg, 4 * BINS).float()) * stride
+            decoded.append(decode_distances(box_centers(anchors), distances))
+        return decoded
 
     def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:
-        """Return what is found in each image."""
+        """Return the detections of each image of ``sizes [B, 2]`` (height, width)."""
         return detections(output, self.num_classes, self.boxes(output), sizes, self.selection)
 
 
 def _conv(channels: int) -> nn.Sequential:
-    conv = small(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
+    conv = normal_init(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
     return nn.Sequential(conv, nn.GroupNorm(channels // _GROUP, channels), nn.ReLU(inplace=True))

@@ -1,4 +1,4 @@
-"""RetinaNet: anchors and the focal loss (Lin et al., ICCV 2017, arXiv 1708.02002)."""
+"""RetinaNet: one-stage detector with anchors and the focal loss (Lin et al., ICCV 2017, arXiv 1708.02002)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,16 +6,16 @@ from torchvision.ops import sigmoid_focal_loss
 
 from densekd.models.backbones import make_backbone
 from densekd.models.detection.assignment import IGNORED, MaxIoUAssigner
-from densekd.models.detection.coding import from_deltas, to_deltas
+from densekd.models.detection.coding import decode_deltas, encode_deltas
 from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
-    matched,
-    no_boxes,
-    rows,
-    small,
+    matched_boxes,
+    normal_init,
+    permute_and_flatten,
     tower,
+    zero_regression_loss,
 )
 from densekd.models.detection.detector import Detector, Learns
 from densekd.models.detection.neck import FPN
@@ -55,7 +55,7 @@ def retinanet(
 
 
 class RetinaHead(nn.Module):
-    """Class scores and deltas of nine anchors at every position.
+    """RetinaNet's head: class scores and deltas of nine anchors at every position.
 
     Args:
         channels: of the levels.
@@ -63,7 +63,8 @@ class RetinaHead(nn.Module):
         num_classes: C.
 
     Shape:
-        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, 9 * C, H_l, W_l]``, ``reg [B, 9 * 4, ...]``.
+        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, 9 * C, H_l, W_l]`` and
+        ``reg [B, 9 * 4, H_l, W_l]``.
     """
 
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
@@ -75,44 +76,64 @@ class RetinaHead(nn.Module):
         self.cls_tower = tower(channels, depth, _conv)
         self.reg_tower = tower(channels, depth, _conv)
         self.cls = classifier(channels, self.anchors.shapes * num_classes)
-        self.reg = small(nn.Conv2d(channels, self.anchors.shapes * 4, 3, padding=1))
+        self.reg = normal_init(nn.Conv2d(channels, self.anchors.shapes * 4, 3, padding=1))
 
     @property
     def taps(self) -> dict[str, str]:
         """Short tap names: logits (``cls.0..4``) and deltas (``reg.0..4``) of each level."""
-        return {f"{name}.{k}": f"{name}@{k}" for name in ("cls", "reg") for k in range(len(STRIDES))}
+        names: dict[str, str] = {}
+        for output in ("cls", "reg"):
+            # The modules run once per level; ``@k`` is the call of level k.
+            names |= {f"{output}.{k}": f"{output}@{k}" for k in range(len(STRIDES))}
+        return names
 
     def forward(self, levels: list[Tensor]) -> Maps:
         """Return the raw output."""
-        cls = tuple(self.cls(self.cls_tower(x)) for x in levels)
-        return Maps(cls, tuple(self.reg(self.reg_tower(x)) for x in levels))
+        cls = [self.cls(self.cls_tower(x)) for x in levels]
+        reg = [self.reg(self.reg_tower(x)) for x in levels]
+        return Maps(tuple(cls), tuple(reg))
 
     def losses(self, output: Maps, target: Boxes) -> dict[str, Tensor]:
-        """Return the focal loss and the L1 loss of deltas, both divided by the number of positives."""
+        """Return the focal loss and the L1 loss of deltas, both divided by the number of positives.
+
+        Args:
+            output: of :meth:`forward`.
+            target: the boxes of the batch.
+
+        Returns:
+            ``cls`` and ``bbox``; the divisor is a mean over processes.
+        """
         anchors = torch.cat(self.anchors(output.cls))
-        cls = torch.cat([rows(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([rows(x, 4) for x in output.reg], 1).float()
+        cls = torch.cat([permute_and_flatten(x, self.num_classes) for x in output.cls], 1).float()
+        reg = torch.cat([permute_and_flatten(x, 4) for x in output.reg], 1).float()
+        # Label assignment: the box of every anchor, of every image.
         assigned = torch.stack([self.assign(anchors, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)
-        boxes, labels = matched(target, assigned)
+        boxes, labels = matched_boxes(target, assigned)
+        # Classification: positives and background count, what lies between does not.
         truth = torch.zeros_like(cls)
         truth[image, place, labels] = 1
         counted = (assigned != IGNORED)[..., None]
         focal = sigmoid_focal_loss(cls, truth, alpha=0.25, gamma=2.0).where(counted, 0).sum()
-        distance = (reg[image, place] - to_deltas(anchors[place], boxes)).abs().sum()
+        # Regression: positives alone.
+        distance = (reg[image, place] - encode_deltas(anchors[place], boxes)).abs().sum()
+        # An image without positives counts as one, as in mmdetection.
         positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
         divisor = mean_over_processes(positives)
-        return {"cls": focal / divisor, "bbox": distance / divisor + no_boxes(output)}
+        return {"cls": focal / divisor, "bbox": distance / divisor + zero_regression_loss(output)}
 
     def boxes(self, output: Maps) -> list[Tensor]:
         """Decode every anchor of every level: ``[B, P_l, 4]``, not clipped."""
-        anchors = self.anchors(output.cls)
-        return [from_deltas(a, rows(reg, 4).float()) for a, reg in zip(anchors, output.reg, strict=True)]
+        decoded = []
+        for anchors, reg in zip(self.anchors(output.cls), output.reg, strict=True):
+            decoded.append(decode_deltas(anchors, permute_and_flatten(reg, 4).float()))
+        return decoded
 
     def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:
-        """Return what is found in each image."""
+        """Return the detections of each image of ``sizes [B, 2]`` (height, width)."""
         return detections(output, self.num_classes, self.boxes(output), sizes, self.selection)
 
 
 def _conv(channels: int) -> nn.Sequential:
-    return nn.Sequential(small(nn.Conv2d(channels, channels, 3, padding=1)), nn.ReLU(inplace=True))
+    conv = normal_init(nn.Conv2d(channels, channels, 3, padding=1))
+    return nn.Sequential(conv, nn.ReLU(inplace=True))

@@ -4,7 +4,8 @@ Each obeys the contract of :mod:`densekd.models`, and besides:
 
 - ``model.backbone`` is the part that ``pretrained`` fills and ``head_lr`` leaves alone;
 - ``model.auxiliary``, where there is such a head, may be set to None;
-- ``model.packaged``, where the recipe's own name and options would need a file, are those that rebuild it without;
+- ``model.packaged``, where the recipe's own name and options would need a file, are those that
+  rebuild it without;
 - ``model.notes``, where there are any, are shown to people before the training.
 """
 
@@ -27,5 +28,8 @@ SOURCES: dict[str, Callable[..., nn.Module]] = {
 
 
 def names_weights(name: str, options: Mapping[str, Any]) -> bool:
-    """Say whether a model's name stands for weights too, not for an architecture alone: ``hf:`` without ``config``."""
+    """Return True where a model's name means weights too: ``hf:`` without ``config``.
+
+    All other names mean an architecture alone.
+    """
     return name.startswith("hf:") and "config" not in options

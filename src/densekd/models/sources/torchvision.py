@@ -11,14 +11,15 @@ from densekd.models.families import IMAGENET
 
 
 class TorchvisionSegmentor(nn.Module):
-    """A model of torchvision in its parts, under torchvision's names, so that its state dicts fit.
+    """Model of torchvision in its parts, under torchvision's names, so that its state dicts fit.
 
     Args:
         name: its name there.
         model: the model.
 
     Shape:
-        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``, before torchvision's enlargement.
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``, before torchvision
+        upsamples them.
     """
 
     def __init__(self, name: str, model: Any) -> None:
@@ -45,9 +46,12 @@ class TorchvisionSegmentor(nn.Module):
         names = {"logits": "classifier"}
         names |= {f"features.{i}": f"backbone.{stage}" for i, stage in enumerate(self._stages())}
         if isinstance(self.classifier, nn.Sequential):
-            activation = max(i for i, layer in enumerate(self.classifier) if isinstance(layer, nn.ReLU))
-            names["pre_logits"] = f"classifier.{activation}"
-        return names if self.aux_classifier is None else {**names, "aux": "aux_classifier"}
+            # The last activation; between it and the classifier there may be dropout.
+            activations = [i for i, layer in enumerate(self.classifier) if isinstance(layer, nn.ReLU)]
+            names["pre_logits"] = f"classifier.{activations[-1]}"
+        if self.aux_classifier is not None:
+            names["aux"] = "aux_classifier"
+        return names
 
     @property
     def packaged(self) -> tuple[str, dict[str, Any]]:
@@ -58,25 +62,30 @@ class TorchvisionSegmentor(nn.Module):
         """Return the classifier's logits."""
         maps = self.backbone(self.normalize(images))
         if self.aux_classifier is not None:
+            # For its tap alone; the logits that are returned are the main head's.
             self.aux_classifier(maps["aux"])
-        # LR-ASPP reads two levels.
+        # LR-ASPP reads two levels, the others the last map.
         logits: Tensor = self.classifier(maps.get("out", maps))
         return logits
 
     def _stages(self) -> list[str]:
         """Name the last module of each of the four stages."""
-        stages = [name for name, _ in self.backbone.named_children()]
-        if "layer1" in stages:
+        names = [name for name, _ in self.backbone.named_children()]
+        if "layer1" in names:
             return [f"layer{i}" for i in range(1, 5)]
-        strided = [i for i, block in enumerate(self.backbone.children()) if getattr(block, "_is_cn", False)]
-        return [*(stages[i - 1] for i in strided[1:]), stages[-1]]
+        # MobileNetV3: a stage ends before the next strided block; torchvision marks these blocks.
+        blocks = self.backbone.children()
+        strided = [i for i, block in enumerate(blocks) if getattr(block, "_is_cn", False)]
+        ends = [names[i - 1] for i in strided[1:]]
+        return [*ends, names[-1]]
 
 
 def torchvision_model(name: str, num_classes: int, auxiliary: Literal["none", "fcn"] = "none") -> TorchvisionSegmentor:
     """Build a segmentation model of torchvision without weights.
 
     Args:
-        name: in torchvision: ``deeplabv3_resnet50``, ``fcn_resnet101``, ``lraspp_mobilenet_v3_large``, ...
+        name: in torchvision: ``deeplabv3_resnet50``, ``fcn_resnet101``,
+            ``lraspp_mobilenet_v3_large``, ...
         num_classes: C; supplied by the build.
         auxiliary: ``fcn`` for torchvision's auxiliary head, which published weights have.
 

@@ -1,0 +1,66 @@
+"""Arguments that several commands share, and what they name: recipe files, models."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from densekd.errors import RecipeError, suggest
+
+if TYPE_CHECKING:
+    from densekd.recipe import Recipe
+
+
+def located(name: str) -> Path:
+    """Return the file or folder that a path or URL names, downloaded where it is a URL."""
+    from densekd.models.checkpoints.download import located as download
+
+    return download(name)
+
+
+RecipePath = Annotated[str, typer.Argument(help="a YAML file, a run folder, or the name of a shipped recipe")]
+ModelPath = Annotated[Path, typer.Argument(parser=located, help="run folder, student folder, checkpoint or its URL")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value, as in the recipe", show_default=False)]
+EvaluationOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key=value, as in the recipe's evaluation section", show_default=False),
+]
+RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
+JsonPath = Annotated[Path | None, typer.Option("--json", help="also write the numbers here")]
+Workers = Annotated[int, typer.Option("--workers", help="processes")]
+
+
+def read_recipe(name: str, overrides: list[str] | None) -> "Recipe":
+    """Read the recipe that :data:`RecipePath` names, with overrides applied.
+
+    Raises:
+        RecipeError: no such recipe, or a wrong one.
+    """
+    from densekd.recipe import load_recipe
+
+    return load_recipe(_recipe_file(name), overrides or ())
+
+
+def shipped_recipe(name: str) -> Path:
+    """Find a recipe that comes with densekd: in the wheel, or beside ``src/`` in a checkout.
+
+    Raises:
+        RecipeError: no shipped recipe has this name; the message lists them.
+    """
+    package = Path(__file__).parents[1]
+    in_wheel, in_checkout = package / "recipes", package.parents[1] / "recipes"
+    folder = in_wheel if in_wheel.is_dir() else in_checkout
+    known = {str(file.relative_to(folder).with_suffix("")): file for file in folder.rglob("*.yaml")}
+    if name not in known:
+        raise RecipeError(f"'{name}' is no recipe file, no run folder and no shipped recipe. {suggest(name, known)}")
+    return known[name]
+
+
+def _recipe_file(name: str) -> Path:
+    path = Path(name)
+    if (path / "recipe.yaml").is_file():
+        return path / "recipe.yaml"
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    return shipped_recipe(name)

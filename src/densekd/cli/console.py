@@ -1,0 +1,38 @@
+"""The terminal: one console for every command, quiet libraries, errors as one message."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+console = Console()
+
+
+def print_plain(text: str) -> None:
+    """Print a line as it is: numbers are not colored, long paths are not broken."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_error(message: str) -> None:
+    """Print an error to the standard error stream; the message's brackets are text, not markup."""
+    escaped = message.replace("[", "\\[")
+    Console(stderr=True).print(f"[red]error:[/] {escaped}", highlight=False, soft_wrap=True)
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Write what a command found as JSON, where ``--json FILE`` asks for it."""
+    from densekd.atomic import write_text
+
+    if path is not None:
+        write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def silence_libraries() -> None:
+    """Keep banners and warnings of libraries off the screen, once they are imported; ours are raised or printed."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Transformers is imported later, if at all, and reads this then.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -1,0 +1,76 @@
+"""Commands about data: ``datasets``, ``data check``, ``data prepare``, ``data shard``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Workers, read_recipe
+from densekd.cli.console import console, print_plain, write_json
+from densekd.errors import UserError
+
+data_app = typer.Typer(help="Check, prepare and pack data.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def datasets() -> None:
+    """List the datasets."""
+    from densekd.cli.inspection import describe_datasets
+
+    console.print(describe_datasets())
+
+
+def check(recipe: RecipePath, overrides: Overrides = None, json: JsonPath = None, workers: Workers = 4) -> None:
+    """Read every image and label of a recipe's data; exit 1 if a training would fail."""
+    from densekd.run.preflight import check_data, data_table
+
+    report = check_data(read_recipe(recipe, overrides), workers)
+    console.print(data_table(report))
+    write_json(json, report.to_json())
+    if report.fails:
+        raise typer.Exit(1)
+
+
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="cityscapes or cocostuff10k")],
+    root: Annotated[Path, typer.Argument(help="folder of the data")],
+    workers: Workers = 4,
+) -> None:
+    """Make the label pictures that training reads from what a benchmark publishes."""
+    from densekd.data.prepare import PREPARE
+    from densekd.registry import resolve
+
+    prepare_labels = resolve(dataset, PREPARE, "dataset to prepare")
+    count = prepare_labels(root, workers)
+    print_plain(f"{count} labels written")
+
+
+def shard(
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Argument(help="folder for the tars and their indices")],
+    overrides: Overrides = None,
+    megabytes: Annotated[int, typer.Option(help="size of one tar")] = 500,
+    images: Annotated[
+        Literal["as-is", "uncompressed"], typer.Option(help="uncompressed: larger, and nothing to decode")
+    ] = "as-is",
+) -> None:
+    """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
+    from rich.progress import track
+
+    from densekd.builders.build import build_files
+    from densekd.data.files import SegmentationFiles
+    from densekd.data.shards import write_shards
+
+    data = read_recipe(recipe, overrides).data
+    # A recipe may train and validate on one split; it is packed once.
+    for split in dict.fromkeys((data.train, data.val)):
+        files = build_files(data, split)
+        if not isinstance(files, SegmentationFiles):
+            raise UserError(f"{data.dataset}: shards hold label maps, and this data has boxes; train from it as it is.")
+        written = write_shards(files, split, out, megabytes, images)
+        for _ in track(written, f"packing {split}", len(files), transient=True):
+            pass
+        print_plain(f"{split}: {len(files)} samples in {out}")
+
+
+for command in (check, prepare, shard):
+    data_app.command()(command)

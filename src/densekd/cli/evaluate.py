@@ -1,0 +1,49 @@
+"""Commands that run a finished model: ``evaluate``, ``predict``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath
+from densekd.cli.console import console, print_plain, write_json
+
+DataPath = Annotated[Path | None, typer.Option("--data", help="data folder or recipe; default: the run's own data")]
+
+
+def evaluate(
+    model: ModelPath,
+    overrides: EvaluationOverrides = None,
+    data: DataPath = None,
+    split: Annotated[str | None, typer.Option(help="default: the recipe's validation split, or val")] = None,
+    json: JsonPath = None,
+) -> None:
+    """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
+    from densekd.evaluation import evaluate_path
+    from densekd.report.tables import score_table
+
+    scores = evaluate_path(model, data, split, overrides or [])
+    console.print(score_table(scores))
+    write_json(json, scores)
+
+
+def predict(
+    model: ModelPath,
+    images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
+    overrides: EvaluationOverrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
+    submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
+) -> None:
+    """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
+    from densekd.evaluation import open_predictor, predict_folder, write_submission
+
+    beside = model if model.is_dir() else model.parent
+    out = out or beside / "predictions"
+    predictor = open_predictor(model, overrides or [])
+    if submission is not None:
+        count = write_submission(predictor, images, out, submission)
+        print_plain(f"{count} images: {out}")
+        return
+    count = predict_folder(predictor, images, out)
+    written = ", ".join(str(out / name) for name in predictor.writes)
+    print_plain(f"{count} images: {written}")

@@ -1,0 +1,92 @@
+"""Commands that train: ``train``, ``quickstart``, ``check``, ``cache``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, read_recipe, shipped_recipe
+from densekd.cli.console import console, silence_libraries
+
+if TYPE_CHECKING:
+    from densekd.run.folder import Existing
+
+Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, gpu, ...")]
+Devices = Annotated[str, typer.Option(help="number or list of devices")]
+Nodes = Annotated[int, typer.Option(help="number of machines")]
+Strategy = Annotated[str, typer.Option(help="Lightning strategy: auto, ddp, fsdp, ...")]
+
+
+def train(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    run: RunPath = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    accelerator: Accelerator = "auto",
+    devices: Devices = "auto",
+    nodes: Nodes = 1,
+    strategy: Strategy = "auto",
+) -> None:
+    """Train a student, with or without a teacher; evaluate, export and report."""
+    existing = _existing(resume, overwrite)
+    loaded = read_recipe(recipe, overrides)
+    # The recipe is checked before Lightning is imported, which takes seconds.
+    from densekd.report.tables import comparison_table
+    from densekd.run.folder import RunFolder, default_run
+    from densekd.run.launch import Launch
+    from densekd.run.train import train as run_training
+
+    silence_libraries()
+    folder = default_run(loaded, recipe) if run is None else RunFolder(run)
+    launch = Launch(accelerator, devices, nodes, strategy)
+    results = run_training(loaded, folder, launch, existing, console, overrides or ())
+    # Of several processes only the first has results.
+    if results:
+        console.print(comparison_table(results))
+
+
+def quickstart(
+    run: Annotated[Path, typer.Option("--run", help="run folder")] = Path("runs/quickstart"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Make synthetic street scenes, train teacher, student alone and student with CWD, and compare. No download."""
+    from densekd.run.quickstart import quickstart as run_quickstart
+
+    silence_libraries()
+    run_quickstart(run, shipped_recipe("quickstart").parent, overwrite, console)
+
+
+def check(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Sample the data, build the models, run a few steps, and estimate memory and time."""
+    loaded = read_recipe(recipe, overrides)
+    from densekd.run.preflight import check as run_check
+
+    silence_libraries()
+    console.print(run_check(loaded, console))
+
+
+def cache(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Write a recipe's teacher cache, so that trainings that share it never run the teacher."""
+    loaded = read_recipe(recipe, overrides)
+    from densekd.builders.build import build
+    from densekd.errors import RecipeError
+    from densekd.kernels import using
+    from densekd.run.fill_cache import fill_cache
+
+    silence_libraries()
+    found = build(loaded).cache
+    if found is None:
+        raise RecipeError("teacher.cache is missing; add for instance teacher.cache.folder=... teacher.cache.views=4.")
+    with using(loaded.kernels):
+        fill_cache(found, console)
+
+
+def _existing(resume: bool, overwrite: bool) -> "Existing":
+    """Turn two flags into what happens to a run folder in use."""
+    if resume and overwrite:
+        raise typer.BadParameter("--resume continues a run and --overwrite deletes it; choose one.")
+    if resume:
+        return "resume"
+    return "overwrite" if overwrite else "refuse"

@@ -1,0 +1,90 @@
+"""Import of the user's own modules from the current folder, for ``package.module:Name`` and for nothing else.
+
+The folder is on ``sys.path`` only while such a module is imported, and last, so that no file in it stands in for a
+library. What it brought is remembered in the environment: a spawned worker process, which unpickles the user's classes,
+finds these modules and no others.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_VARIABLE = "DENSEKD_OWN_MODULES"
+
+
+def import_own(name: str) -> ModuleType:
+    """Import a module that may lie in the current folder.
+
+    Args:
+        name: dotted name of an installed module or of one in the current folder; installed ones come first.
+    """
+    with _importable(Path.cwd()):
+        return importlib.import_module(name)
+
+
+def restore() -> None:
+    """Find the modules again that the process which started this one imported from its current folder."""
+    if _VARIABLE in os.environ:
+        _install(_Finder(json.loads(os.environ[_VARIABLE])))
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Module finder of some top-level modules.
+
+    Args:
+        folders: the folder of each module.
+    """
+
+    def __init__(self, folders: dict[str, str]) -> None:
+        self.folders = folders
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> Any:
+        """Return the spec of a module that is known, or None."""
+        if path is not None or fullname not in self.folders:
+            return None
+        return importlib.machinery.PathFinder.find_spec(fullname, [self.folders[fullname]])
+
+
+def _install(finder: _Finder) -> None:
+    sys.meta_path[:] = [other for other in sys.meta_path if not isinstance(other, _Finder)]
+    sys.meta_path.append(finder)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Put a folder at the end of ``sys.path`` for one import."""
+    if str(folder) in sys.path or "" in sys.path:
+        yield
+        return
+    before = set(sys.modules)
+    # A file that was written a moment ago is not in the listing that Python keeps of a folder.
+    importlib.invalidate_caches()
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            sys.path.remove(str(folder))
+        _remember(folder, sys.modules.keys() - before)
+
+
+def _remember(folder: Path, imported: Iterable[str]) -> None:
+    """Note which of the imported modules lie in a folder, for this process and for those that it starts."""
+    folders = json.loads(os.environ.get(_VARIABLE, "{}"))
+    for name in imported:
+        found = importlib.machinery.PathFinder.find_spec(name, [str(folder)])
+        used = getattr(sys.modules[name], "__spec__", None)
+        # One that a library has under the same name was imported from there.
+        if found is not None and used is not None and found.origin == used.origin:
+            folders[name] = str(folder)
+    if folders:
+        os.environ[_VARIABLE] = json.dumps(folders)
+        _install(_Finder(folders))

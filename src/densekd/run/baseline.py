@@ -1,0 +1,46 @@
+"""The baseline of a distillation: the same student trained alone, same seed and schedule."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from densekd.models.package import load_package
+from densekd.recipe import Recipe
+from densekd.run.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The student trained alone.
+
+    Args:
+        package: the folder of the trained student.
+        recipe: what it is still to be trained by; None where it is there.
+    """
+
+    package: Path
+    recipe: Recipe | None = None
+
+
+def find_baseline(recipe: Recipe, run: RunFolder) -> Baseline | None:
+    """Find the baseline that a recipe asks for, or the recipe that trains it into ``run.baseline``.
+
+    Raises:
+        UserError: the folder that ``baseline:`` names holds no student.
+    """
+    if recipe.baseline is None:
+        return None
+    if recipe.baseline != "train":
+        package = Path(recipe.baseline).expanduser()
+        # Read now, so that a missing or damaged one stops the training before it begins.
+        load_package(package)
+        return Baseline(package)
+    if run.baseline.results.is_file():
+        return Baseline(run.baseline.student)
+    return Baseline(run.baseline.student, student_alone(recipe))
+
+
+def student_alone(recipe: Recipe) -> Recipe:
+    """Return the recipe without its teacher and all that comes from it."""
+    student = recipe.student.model_copy(update={"inherit": ()})
+    without = {"student": student, "teacher": None, "distill": (), "baseline": None}
+    return recipe.model_copy(update=without)

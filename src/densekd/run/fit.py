@@ -1,0 +1,117 @@
+"""The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from rich.console import Console
+
+from densekd.builders.build import Built
+from densekd.data.loaders import evaluation_loader, evaluation_set, training_loader
+from densekd.data.sampler import Shard, StepSampler
+from densekd.errors import RecipeError
+from densekd.recipe import Recipe
+from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
+from densekd.run.folder import RunFolder
+from densekd.run.launch import Launch
+from densekd.run.loggers import NOBODY, Observers
+from densekd.run.metrics_logger import MetricsLogger
+
+VALIDATION_BATCH = 8
+
+
+class Loaders(L.LightningDataModule):
+    """The loaders of one process, made when its rank is known.
+
+    Args:
+        recipe: batch size, steps, workers.
+        built: the datasets.
+    """
+
+    def __init__(self, recipe: Recipe, built: Built) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.built = built
+
+    def train_dataloader(self) -> Any:
+        """Load the whole training as one pass over ``steps`` batches.
+
+        Raises:
+            RecipeError: a batch that does not divide among accumulated parts and processes.
+        """
+        training = self.recipe.training
+        batch = self.recipe.data.batch_size
+        try:
+            if batch % training.accumulate:
+                raise ValueError(f"a batch of {batch} does not divide into {training.accumulate} parts")
+            part = batch // training.accumulate
+            parts = training.steps * training.accumulate
+            sampler = StepSampler(len(self.built.samples), part, parts, training.seed, self._shard())
+        except ValueError as error:
+            raise RecipeError(f"data.batch_size: {error}.") from error
+        return training_loader(self.built.samples, sampler, self.recipe.data.workers)
+
+    def val_dataloader(self) -> Any:
+        """Load this process's share of the validation images."""
+        dataset = evaluation_set(self.built.validation, self.recipe.data.resize)
+        return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.workers, self._shard())
+
+    def _shard(self) -> Shard:
+        assert self.trainer is not None
+        return Shard(self.trainer.global_rank, self.trainer.world_size)
+
+
+def fit(
+    recipe: Recipe, built: Built, run: RunFolder, launch: Launch, console: Console, observers: Observers = NOBODY
+) -> L.Trainer:
+    """Run Lightning from the run's last checkpoint, or from the start where there is none.
+
+    Args:
+        recipe: how long, how precise, how often.
+        built: what is trained, and on what.
+        run: the folder of checkpoints and ``metrics.csv``.
+        launch: where to run.
+        console: for the progress.
+        observers: loggers and callbacks of the recipe.
+    """
+    settings = recipe.training
+    # On a GPU the guard reads the losses seldom, because reading waits for the device.
+    guard = FiniteGuard(settings.log_every if torch.cuda.is_available() else 1)
+    package = {"package": vars(built.package)}
+    callbacks = [
+        StepSeeds(settings.seed),
+        guard,
+        MetricsLogger(run.path / "metrics.csv", settings.log_every, console),
+        *observers.callbacks,
+        # Last, so that a checkpoint holds the state of every callback after the step.
+        Checkpoints(run.last.parent, settings.checkpoint_every, guard, package),
+    ]
+    trainer = L.Trainer(
+        # Where it runs.
+        accelerator=launch.accelerator,
+        devices=int(launch.devices) if launch.devices.isdigit() else launch.devices,
+        num_nodes=launch.nodes,
+        strategy=launch.strategy,
+        # One pass over as many batches as there are steps: mixed precision, gradient accumulation, clipping.
+        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        max_steps=settings.steps,
+        max_epochs=-1,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
+        # Validation is counted in optimizer steps; the loader has its own distributed sampler.
+        val_check_interval=(settings.validate_every or settings.steps) * settings.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        # Loggers get what the Distiller logs; files, checkpoints and progress are ours.
+        logger=list(observers.loggers),
+        log_every_n_steps=settings.log_every,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=run.path,
+    )
+    resume = run.last if run.last.is_file() else None
+    trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
+    return trainer
