@@ -174,7 +174,7 @@ class GFLHead(nn.Module):
         decoded = []
         for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True):
             distances = integral(permute_and_flatten(reg, 4 * BINS).float()) * stride
-            decoded.append(decode_distances(centers(anchors), distances))
+            decoded.append(decode_distances(box_centers(anchors), distances))
         return decoded
 
     def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:
