@@ -14,6 +14,7 @@ from densekd.distill.adapters import GraphContext
 from densekd.distill.terms import Adapter, Context, PerLevel, TapPair, Term, WeightSchedule, make_adapter, paths
 from densekd.errors import RecipeError
 from densekd.losses import LOSSES
+from densekd.models import contract
 from densekd.ops.boxes import Boxes
 from densekd.recipe import Recipe, TermSpec
 from densekd.registry import construct, resolve
@@ -69,8 +70,8 @@ def build_terms(
         if labels == "absent" and not value:
             raise RecipeError(f"distill.{name}: {spec.method} learns from labels, and these images have none.")
         terms[name] = term
-    if hasattr(teacher, "auxiliary") and not any("aux" in path for path in teacher_features):
-        teacher.auxiliary = None  # type: ignore[assignment]
+    if not any("aux" in path for path in teacher_features):
+        contract.drop_auxiliary(teacher)
     return terms
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
+from densekd.models import contract
 
 Compile = Literal["none", "inductor"]
 
@@ -52,7 +53,7 @@ class Taps:
 
     def __init__(self, model: nn.Module, paths: Iterable[str], compile: Compile = "none") -> None:
         self.model = model
-        self.short = {"logits": "", **getattr(model, "taps", {})}
+        self.short = {"logits": "", **contract.taps(model)}
         self.specs = {path: self._parse(path) for path in paths}
         self._needed: dict[str, int] = {}
         for name, call, _ in self.specs.values():

@@ -14,6 +14,7 @@ from densekd.evaluation.by_task import evaluate
 from densekd.evaluation.predict import Predictor
 from densekd.evaluation.predict_boxes import BoxPredictor
 from densekd.evaluation.segmentation import scoring_of
+from densekd.models.contract import is_detector
 from densekd.models.open import UNNAMED, classes_of, open_model
 from densekd.models.package import Package
 from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
@@ -27,7 +28,7 @@ def open_predictor(path: Path, changes: Sequence[str]) -> Predictor | BoxPredict
     """
     model, config = open_model(path)
     inference = build_inference(evaluation_of(path, changes))
-    if hasattr(model, "detect"):
+    if is_detector(model):
         categories = tuple(config.categories or range(1, len(config.classes) + 1))
         return BoxPredictor(model, classes_of(config), categories, config.resize)
     return Predictor(model, classes_of(config), config.resize, inference)

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from densekd.builders.build import build
+from densekd.models import contract
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
 from densekd.run.checks import read_samples, score_teacher
@@ -53,7 +54,7 @@ def train(
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step.
     read_samples(built)
-    for note in getattr(built.distiller.student, "notes", ()):
+    for note in contract.notes(built.distiller.student):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     score_teacher(built, console)
     if built.cache is not None:

@@ -2,24 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from densekd.data.detection import DetectionItem, EvaluationSample, pad_to_batch
-from densekd.errors import UserError
 from densekd.metrics import BoxMetric
+from densekd.models.contract import as_detector, is_detector, num_classes
 from densekd.ops.boxes import Boxes, Detections
 from densekd.tasks.segmentation import as_float
-
-
-class Detects(Protocol):
-    """What the task asks of a model besides its raw output; :mod:`densekd.models.detection` says what each does."""
-
-    def __call__(self, images: Tensor) -> Any: ...  # noqa: D102
-    def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]: ...  # noqa: D102
-    def detect(self, output: Any, sizes: Tensor) -> list[Detections]: ...  # noqa: D102
 
 
 class Detection(nn.Module):
@@ -39,7 +31,7 @@ class Detection(nn.Module):
         Raises:
             UserError: a student that is no detector.
         """
-        _detector(student)
+        as_detector(student)
         return []
 
     def images(self, batch: Mapping[str, Any]) -> Tensor:
@@ -54,11 +46,11 @@ class Detection(nn.Module):
         self, student: nn.Module, output: Any, student_features: Mapping[str, Tensor], target: Boxes
     ) -> dict[str, Tensor]:
         """Return the weighted summands of the student's own loss."""
-        return _detector(student).losses(output, target)
+        return as_detector(student).losses(output, target)
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
         """Say whether a model can be scored: it detects, and as many classes."""
-        return hasattr(model, "detect") and getattr(model, "num_classes", self.num_classes) == self.num_classes
+        return is_detector(model) and num_classes(model) in (None, self.num_classes)
 
     def metric(self) -> BoxMetric:
         """Return a new accumulator for :meth:`evaluate`."""
@@ -93,16 +85,7 @@ class Detection(nn.Module):
         Returns:
             for each image what was found, boxes in its pixels.
         """
-        detector = _detector(model)
+        detector = as_detector(model)
         batch, sizes = pad_to_batch(images)
         output = detector(self.images({"images": batch.to(device)}))
         return detector.detect(output, sizes.to(device))
-
-
-def _detector(model: nn.Module) -> Detects:
-    if not (hasattr(model, "losses") and hasattr(model, "detect")):
-        raise UserError(
-            f"{type(model).__name__} is no detector: detection needs losses(output, target) and detect(output, sizes); "
-            "see densekd.models.detection."
-        )
-    return cast(Detects, model)

@@ -11,6 +11,7 @@ from densekd.errors import UserError
 from densekd.inference import Inference, Prediction
 from densekd.kernels import resized_cross_entropy
 from densekd.metrics import ConfusionMatrix
+from densekd.models import contract
 from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 from densekd.ops.processes import mean_over_processes
@@ -56,7 +57,7 @@ class Segmentation(nn.Module):
 
     def student_taps(self, student: nn.Module) -> list[str]:
         """Return the taps that the task's own loss reads besides the output."""
-        return ["aux"] if "aux" in getattr(student, "taps", {}) and self.auxiliary_weight else []
+        return ["aux"] if "aux" in contract.taps(student) and self.auxiliary_weight else []
 
     def images(self, batch: Batch) -> Tensor:
         """Return what a model takes: float in [0, 1], ``[B, 3, H, W]``, from the uint8 images that travelled."""
@@ -169,7 +170,7 @@ def upsample(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
 
 def align_corners(model: nn.Module) -> bool:
     """Say how a model's logits are enlarged; False for models that do not say."""
-    return bool(getattr(model, "align_corners", False))
+    return contract.align_corners(model)
 
 
 def balanced_weights(frequency: Tensor) -> Tensor:
