@@ -167,6 +167,6 @@ def test_what_learns_from_boxes_says_so(recipe: dict[str, Any], method: str) -> 
 
 
 def test_labels_cannot_say_the_size(distilled: dict[str, Any]) -> None:
-    distilled["distill"] = [{"method": "cwd", "weight": 1, "resize": "label", **CLS}]
-    with pytest.raises(RecipeError, match="resize: label needs a map of labels"):
+    distilled["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "label", **CLS}]
+    with pytest.raises(RecipeError, match="resize_to: label needs a map of labels"):
         build(parse_recipe(distilled, "test"))

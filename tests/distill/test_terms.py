@@ -115,7 +115,7 @@ def test_resize_by_hand() -> None:
 
 def test_resize_to_labels_needs_labels() -> None:
     term = make_term(MetricsLogger(), resize="label")
-    with pytest.raises(RecipeError, match="resize: label needs a map of labels"):
+    with pytest.raises(RecipeError, match="resize_to: label needs a map of labels"):
         term({"features.3": torch.rand(1, 1, 2, 2)}, {"neck": torch.rand(1, 1, 2, 2)}, None)
 
 
@@ -264,3 +264,13 @@ def test_where_warm_up_and_decay_overlap_the_decay_holds() -> None:
     assert schedule(50) == 1.5
     assert schedule(60) == 3 * 0.9
     assert schedule(150) == 0
+
+
+def test_a_term_with_defaults_compares_the_logits() -> None:
+    term = Term(MetricsLogger(), weight=3)
+    assert term.taps == TapPair("logits", "logits")
+    assert term.weight == WeightSchedule(3.0)
+    assert isinstance(term.adapter, nn.Identity)
+    assert term.resize == "none"
+    assert Term(MetricsLogger(), "features.1").taps == TapPair("features.1", "features.1")
+    assert Term(MetricsLogger(), (("a", "b"), ("c", "d"))).taps == TapPair(("a", "b"), ("c", "d"))

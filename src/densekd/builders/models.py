@@ -2,18 +2,16 @@
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from densekd.builders.data import Files
-from densekd.data.detection import DetectionFiles
+from densekd.data.contract import Files
 from densekd.data.files import Classes
 from densekd.distill.fuse_batchnorm import fold_batch_norms
-from densekd.distill.taps import Taps
+from densekd.distill.probe import at_rest
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, teacher_paths
 from densekd.errors import RecipeError
@@ -28,6 +26,7 @@ from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.registry import construct
+from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
 # Images on which shapes are measured where no crop says how large they will be.
@@ -165,32 +164,28 @@ def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
     return recipe.training.precision if own == "training" else own
 
 
-def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
-    """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
-    with at_rest(model):
-        return Taps(model, dict.fromkeys(paths))(images)[1]
+def package_config(recipe: Recipe, student: nn.Module, files: Files, task: Task, name: str) -> PackageConfig:
+    """Say what the exported student is; the auxiliary head stays behind.
 
-
-@contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients for a while."""
-    mode = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(mode)
-
-
-def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageConfig:
-    """Say what the exported student is; the auxiliary head stays behind."""
+    Args:
+        recipe: the student's name and options, and what images are brought to.
+        student: as it was built.
+        files: for the classes.
+        task: for the options that predictions depend on.
+        name: of the task.
+    """
     assert recipe.student.model is not None
-    name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
-    if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
+    model, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
+    if "auxiliary_channels" in inspect.signature(find_model(model)).parameters:
         options["auxiliary_channels"] = 0
-    palette = [list(color) for color in files.classes.palette]
-    names, void = list(files.classes.names), files.classes.ignore_index
-    categories = files.categories if isinstance(files, DetectionFiles) else ()
-    task = "detection" if isinstance(files, DetectionFiles) else "segmentation"
-    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories, task)
+    return PackageConfig(
+        model=model,
+        options=options,
+        classes=list(files.classes.names),
+        palette=[list(color) for color in files.classes.palette],
+        ignore_index=files.classes.ignore_index,
+        resize=recipe.data.input_size,
+        categories=files.categories,
+        task=name,
+        task_options=task.package_options,
+    )

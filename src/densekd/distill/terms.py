@@ -148,7 +148,7 @@ class Term(nn.Module):
             return student, resize(teacher, student.shape[-2:])
         if self.resize == "label":
             if not isinstance(target, Tensor):
-                raise RecipeError("resize: label needs a map of labels; this batch has none.")
+                raise RecipeError("resize_to: label needs a map of labels; this batch has none.")
             size = target.shape[-2:]
             return resize(student, size), resize(teacher, size)
         return student, teacher

@@ -1,6 +1,7 @@
 """The sections of a recipe and what each may say."""
 
 import itertools
+import logging
 import re
 from typing import Annotated, Any, Literal
 
@@ -95,10 +96,17 @@ class DataSpec(_Part):
     root: str = Field(description="folder of the data")
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
-    resize: Size | tuple[PositiveInt] | None = Field(
+    resize: Size | None = Field(
         None,
-        description="what every image is first brought to, also at evaluation: height and width (detection: the "
-        "limits of its shorter and longer side), or one number, its shorter side",
+        description="height and width that every image is first resized to, also at evaluation",
+    )
+    short_side: PositiveInt | None = Field(
+        None,
+        description="instead of resize: the length that the shorter side is resized to, the aspect ratio kept",
+    )
+    long_side: PositiveInt | None = Field(
+        None,
+        description="with short_side: the longer side becomes no longer than this (detection)",
     )
     batch_size: int = Field(
         8, ge=1, description="images of one optimizer step, over all processes and accumulated parts"
@@ -106,15 +114,27 @@ class DataSpec(_Part):
     workers: int = Field(0, ge=0, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
 
-    @field_validator("resize", mode="before")
-    @classmethod
-    def _side(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else value
-
     @field_validator("cache", mode="before")
     @classmethod
     def _word(cls, value: Any) -> Any:
         return "off" if value is False else value  # YAML reads a bare off as false
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "DataSpec":
+        if self.resize is not None and self.short_side is not None:
+            raise ValueError("resize and short_side exclude each other; set one of them to null")
+        if self.long_side is not None and self.short_side is None:
+            raise ValueError("long_side is a limit beside short_side, which is missing")
+        return self
+
+    @property
+    def input_size(self) -> tuple[int, int] | tuple[int] | None:
+        """Size that images are brought to: (height, width); (shorter side,); (shorter, longer) limits; or None."""
+        if self.short_side is None:
+            return self.resize
+        if self.long_side is None:
+            return (self.short_side,)
+        return (self.short_side, self.long_side)
 
 
 class AugmentSpec(_Part):
@@ -122,7 +142,7 @@ class AugmentSpec(_Part):
 
     crop: Size | None = Field(None, description="height, width (segmentation)")
     short_side: Size | None = Field(
-        None, description="range that the limit of the shorter side is drawn from (detection); default: data.resize's"
+        None, description="range that the limit of the shorter side is drawn from (detection); default: data.short_side"
     )
     scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
@@ -139,44 +159,43 @@ class AugmentSpec(_Part):
         return value
 
 
-class TaskSpec(_Part):
-    """The student's own loss."""
+class _Open(_Part):
+    """A section whose keys are the arguments of a constructor, which checks them when it is called."""
 
-    kind: Literal["segmentation", "detection", "none"] = Field(
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that are not fields of the section."""
+        return dict(self.model_extra or {})
+
+
+class TaskSpec(_Open):
+    """The student's own loss and how it is scored; further keys are options of the task."""
+
+    kind: str = Field(
         "segmentation",
-        description="detection: boxes, the model brings its loss; none: no loss of its own, the student learns from "
-        "the terms alone",
-    )
-    class_weights: Literal["none", "balanced"] | tuple[Factor, ...] = Field(
-        "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
-    )
-    auxiliary_weight: float = Field(0.4, ge=0, description="factor of the auxiliary head's loss")
-    normalize: Literal["valid", "all"] = Field(
-        "valid",
-        description="divisor of the cross-entropy: pixels that are not void, or all (mmsegmentation, SegDistill)",
+        description="name of TASKS or package.module:Name; none: no loss of its own, the student learns from the terms "
+        "alone and is scored as usual for its data",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spelling(cls, value: Any) -> Any:
+        # The key of recipes written before it was spelled as torch and mmsegmentation spell it.
+        if isinstance(value, dict) and "normalise" in value and "normalize" not in value:
+            logging.getLogger("densekd").warning("task.normalise is called task.normalize now.")
+            return {("normalize" if key == "normalise" else key): one for key, one in value.items()}
+        return value
 
-class EvaluationSpec(_Part):
-    """How whole images are predicted and scored, in validation and afterwards."""
+    @property
+    def has_own_loss(self) -> bool:
+        """Whether the student learns from labels as well, and not from the terms alone."""
+        return self.kind != "none"
 
-    crop: Size | None = Field(None, description="height, width of sliding windows; none: the whole image at once")
-    stride: Size | None = Field(None, description="step of the windows; default: two thirds of the crop")
-    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="factors on the image's size, averaged")
-    flip: Literal["none", "horizontal"] = Field("none", description="also predict the mirrored image")
-    average: Literal["softmax", "logits"] = Field("softmax", description="what scales and mirror images average")
-    absent: Literal["excluded", "zero"] = Field(
-        "excluded", description="classes that never occur in the means; zero: TorchDistiller, CIRKD, HWD"
-    )
-    boundary: float = Field(0.0, ge=0, lt=1, description="tolerance of the boundary score in diagonals; 0: no score")
 
-    @model_validator(mode="after")
-    def _covering(self) -> "EvaluationSpec":
-        if self.stride is not None and (
-            self.crop is None or any(s > c for s, c in zip(self.stride, self.crop, strict=True))
-        ):
-            raise ValueError("stride needs a crop that is at least as large, or windows leave gaps")
-        return self
+class EvaluationSpec(_Open):
+    """How whole images are predicted and scored, in validation and afterwards: options of the task."""
 
 
 class WeightSpec(_Part):
@@ -200,7 +219,10 @@ class TermSpec(_Part):
     adapter: Literal["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"] = Field(
         "none", description="learnt, on the student's tap; all terms on one tap share its graph-context"
     )
-    resize: Literal["none", "teacher", "student", "label"] = "none"
+    resize_to: Literal["none", "teacher", "student", "label"] = Field(
+        "none",
+        description="whose height and width the maps are compared at; label: both are resized to that of the labels",
+    )
 
     @field_validator("weight", mode="before")
     @classmethod

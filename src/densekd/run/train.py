@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from densekd.builders.build import build
+from densekd.kernels import using
 from densekd.models import contract
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
@@ -56,9 +57,10 @@ def train(
     read_samples(built)
     for note in contract.notes(built.distiller.student):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    score_teacher(built, console)
-    if built.cache is not None:
-        fill_cache(built.cache, console)
+    with using(recipe.kernels):
+        score_teacher(built, console)
+        if built.cache is not None:
+            fill_cache(built.cache, console)
     fit(recipe, built, run, launch, console, observers)
     if not is_first_process():
         return {}
