@@ -9,6 +9,7 @@ from densekd.builders.models import PROBE
 from densekd.data.contract import Files
 from densekd.distill.terms import Context, TapPair, Term, WeightSchedule, teacher_paths
 from densekd.distill.wiring import ProbeBatch, TermPlan, wire_terms
+from densekd.models import contract
 from densekd.recipe import Recipe, TermSpec
 
 
@@ -41,8 +42,8 @@ def build_terms(
     )
     terms = wire_terms(plan_terms(recipe.distill), student, teacher, batch)
     # An auxiliary head that nothing taps is not worth its forward pass.
-    if hasattr(teacher, "auxiliary") and not any("aux" in path for path in teacher_paths(terms)):
-        teacher.auxiliary = None  # type: ignore[assignment]
+    if not any("aux" in path for path in teacher_paths(terms)):
+        contract.drop_auxiliary(teacher)
     return terms
 
 

@@ -115,8 +115,8 @@ def test_learns_to_find_a_box() -> None:
         assert box_iou(one.boxes[:1], target.boxes[k]).item() > 0.7
 
 
-def test_finetuning_keeps_stem_first_stage_and_statistics() -> None:
-    model = build("gfl", learns="finetune").train()
+def test_freezing_keeps_stem_first_stage_and_statistics() -> None:
+    model = build("gfl", freeze=("stem", "stage1")).train()
     frozen = {key.split(".")[1] for key, weight in model.named_parameters() if not weight.requires_grad}
     assert frozen == {"conv1", "bn1", "layer1"}
     assert not any(m.training for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d))

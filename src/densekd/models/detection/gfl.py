@@ -3,6 +3,8 @@
 One-stage detector: boxes as distributions, scores that mean quality, ATSS label assignment.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
@@ -20,11 +22,12 @@ from densekd.models.detection.dense import (
     tower,
     zero_regression_loss,
 )
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.losses import distribution_focal, quality_focal
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.atss import atss
 from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
@@ -43,7 +46,8 @@ def gfl(
     backbone: str = "resnet50",
     channels: int = 256,
     depth: int = 4,
-    learns: Learns = "all",
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
 ) -> Detector:
     """Build a GFL detector on levels P3..P7.
 
@@ -52,17 +56,19 @@ def gfl(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head; a multiple of 8.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes
-            with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_output")
     head = GFLHead(channels, depth, num_classes)
-    return Detector(family.convention, body.module, neck, head, learns)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class Scale(nn.Module):
