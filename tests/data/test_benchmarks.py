@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from trees import make_ade20k, make_cityscapes, make_cocostuff, make_voc
 
-from densekd.builders.build import build_files
+from densekd.builders.data import build_files
 from densekd.data import DATASETS
 from densekd.data.ade20k import ade20k
 from densekd.data.cityscapes import cityscapes

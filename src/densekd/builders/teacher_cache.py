@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from densekd.builders.data import Augmented
-from densekd.builders.models import PROBE, precision_of
+from densekd.builders.models import PROBE
 from densekd.data.segmentation import TrainingSet
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from densekd.builders.build import Files
+from densekd.builders.data import Files
 from densekd.data.detection import DetectionFiles
 from densekd.data.segmentation import Resize
 from densekd.evaluation.detection import evaluate_boxes

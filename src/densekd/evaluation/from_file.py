@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from densekd.builders.build import Files, build_files, build_inference
+from densekd.builders.data import Files, build_files
+from densekd.builders.task import build_inference
 from densekd.data.files import SegmentationFiles, pair_by_stem
 from densekd.data.folder import folder
 from densekd.errors import UserError

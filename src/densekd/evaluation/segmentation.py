@@ -7,7 +7,7 @@ import torch
 from rich.progress import track
 from torch import nn
 
-from densekd.builders.build import build_inference
+from densekd.builders.task import build_inference
 from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader
 from densekd.data.segmentation import EvaluationSet, Resize

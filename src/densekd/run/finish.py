@@ -56,7 +56,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     if built.scored_teacher is not None:
         scores["student"] |= agreement(models["student"], built.scored_teacher, files, resize, scoring.inference)
         # The teacher is counted as it was, not with its batch norms fused.
-        scores["teacher"]["parameters"] = built.teacher_parameters
+        scores["teacher"]["parameters"] = built.teacher.parameters
     results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": _palette(built)}
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     predictors = {name: predictor(model, files, resize, scoring.inference) for name, model in models.items()}

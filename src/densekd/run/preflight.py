@@ -17,7 +17,8 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from densekd.builders.build import Built, Files, build, build_files
+from densekd.builders.build import Built, build
+from densekd.builders.data import Files, build_files
 from densekd.data.check import DataReport, Problem, look_at_all, summarise
 from densekd.data.loaders import evaluation_set
 from densekd.distill.terms import Context, Term, paths
