@@ -5,20 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from densekd.builders.data import Augmented, Files, build_files, build_training_set
+from densekd.builders.data import build_files, build_training_set
 from densekd.builders.models import PROBE, build_model, build_teacher, inherit, map_classes, package_config
-from densekd.builders.task import build_task
+from densekd.builders.task import build_task, task_name
 from densekd.builders.teacher import Teacher, prepare_teacher
 from densekd.builders.teacher_cache import Cache
 from densekd.builders.terms import build_terms, check_terms
-from densekd.data.unlabelled import has_labels
+from densekd.data.contract import Files, TrainingData
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.probe import at_rest
 from densekd.kernels import using
 from densekd.models.package import PackageConfig
 from densekd.recipe import Recipe
-from densekd.tasks import NoTask
+from densekd.tasks import NoTask, Task
 from densekd.teacher_cache import CachedSamples
 
 
@@ -31,15 +31,17 @@ class Built:
         training: the augmented training set.
         validation: the files of the validation split.
         package: what the exported student says of itself.
+        task: that the student is scored by, also where it learns from the terms alone.
         teacher: None where the student is trained alone.
         scored_teacher: the teacher's model, when it predicts the data's classes and can be scored; None when there is
             none or when it only teaches features.
     """
 
     distiller: Distiller
-    training: Augmented
+    training: TrainingData
     validation: Files
     package: PackageConfig
+    task: Task
     teacher: Teacher | None
     scored_teacher: nn.Module | None
 
@@ -49,7 +51,7 @@ class Built:
         return None if self.teacher is None else self.teacher.cache
 
     @property
-    def samples(self) -> Augmented | CachedSamples:
+    def samples(self) -> TrainingData | CachedSamples:
         """What the training reads: the augmented set, or its cached views with the teacher's features."""
         if self.cache is None:
             return self.training
@@ -86,23 +88,23 @@ def _build(recipe: Recipe) -> Built:
         teacher_model = map_classes(recipe.teacher, teacher_model, classes)
     # The student's own task, and the views of the training images.
     scored_as = build_task(recipe, training)
-    task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
-    views = build_training_set(recipe, training)
-    # What is compared between the two models; its shapes are measured on the whole teacher.
+    task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
+    views = build_training_set(recipe, training, scored_as)
+    # What is compared between the two models; shapes are measured on the whole teacher.
+    size = recipe.augment.crop or PROBE
     terms, teacher = {}, None
     if teacher_model is not None:
-        labels = "present" if has_labels(training) else "absent"
-        terms = build_terms(recipe, student, teacher_model, classes, labels)
+        target = scored_as.probe_target(size, training.labels)
+        terms = build_terms(recipe, student, teacher_model, target, training)
         teacher = prepare_teacher(recipe, teacher_model, terms, views)
-    config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
     features = None if teacher is None else teacher.features
+    config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
     distiller = Distiller(student, features, task, terms, config, recipe.kernels)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None
     if teacher_model is not None:
-        images = torch.rand(1, 3, *(recipe.augment.crop or PROBE))
         with at_rest(teacher_model):
-            scored = teacher_model if scored_as.fits(teacher_model, images) else None
-    package = package_config(recipe, student, training)
-    return Built(distiller, views, validation, package, teacher, scored)
+            scored = teacher_model if scored_as.fits(teacher_model, torch.rand(1, 3, *size)) else None
+    package = package_config(recipe, student, training, scored_as, task_name(recipe, training))
+    return Built(distiller, views, validation, package, scored_as, teacher, scored)

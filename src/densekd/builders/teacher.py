@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from densekd.builders.data import Augmented
 from densekd.builders.models import PROBE
 from densekd.builders.teacher_cache import Cache, build_cache
+from densekd.data.contract import TrainingData
 from densekd.distill.fuse_batchnorm import fold_batch_norms
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, teacher_heads, teacher_paths
@@ -41,7 +41,7 @@ class Teacher:
 
 
 def prepare_teacher(
-    recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context], samples: Augmented
+    recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context], samples: TrainingData
 ) -> Teacher:
     """Make a teacher as cheap as it can be with the same outputs, and freeze it.
 

@@ -17,10 +17,9 @@ from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_p
 from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
-from densekd.tasks import NoTask
+from densekd.tasks import NoTask, TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
-TrainingTask = Any
 # Parameters -> torch optimizer, or whatever else Lightning's configure_optimizers may return.
 OptimizerFactory = Callable[[list[nn.Parameter]], Any]
 

@@ -26,6 +26,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class OpenSection(Section):
+    """Section whose further keys are the arguments of a constructor, which checks them when it is called."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> Options:
+        """The keys that are not fields of the section."""
+        return dict(self.model_extra or {})
+
+
 class ComponentSpec(Section):
     """A row of a table and its options; without options the name alone is enough."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from densekd.recipe.base import Bits, Component, ComponentSpec, Factor, Positive, Section, Share, Size
+from densekd.recipe.base import Bits, Component, ComponentSpec, Factor, OpenSection, Positive, Section, Share, Size
 from densekd.recipe.models import StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
@@ -79,44 +79,23 @@ class AugmentSpec(Section):
         return value
 
 
-class TaskSpec(Section):
-    """The student's own loss."""
+class TaskSpec(OpenSection):
+    """The student's own loss and how it is scored; further keys are options of the task."""
 
-    kind: Literal["segmentation", "detection", "none"] = Field(
+    kind: str = Field(
         "segmentation",
-        description="detection: boxes, the model brings its loss; none: no loss of its own, the student learns from "
-        "the terms alone",
-    )
-    class_weights: Literal["none", "balanced"] | tuple[Factor, ...] = Field(
-        "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
-    )
-    auxiliary_weight: float = Field(0.4, ge=0, description="factor of the auxiliary head's loss")
-    normalize: Literal["valid", "all"] = Field(
-        "valid",
-        description="divisor of the cross-entropy: pixels that are not void, or all (mmsegmentation, SegDistill)",
+        description="name of TASKS or package.module:Name; none: no loss of its own, the student learns from the terms "
+        "alone and is scored as usual for its data",
     )
 
+    @property
+    def has_own_loss(self) -> bool:
+        """Whether the student learns from labels as well, and not from the terms alone."""
+        return self.kind != "none"
 
-class EvaluationSpec(Section):
-    """How whole images are predicted and scored, in validation and afterwards."""
 
-    crop: Size | None = Field(None, description="height, width of sliding windows; none: the whole image at once")
-    stride: Size | None = Field(None, description="step of the windows; default: two thirds of the crop")
-    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="factors on the image's size, averaged")
-    flip: Literal["none", "horizontal"] = Field("none", description="also predict the mirrored image")
-    average: Literal["softmax", "logits"] = Field("softmax", description="what scales and mirror images average")
-    absent: Literal["excluded", "zero"] = Field(
-        "excluded", description="classes that never occur in the means; zero: TorchDistiller, CIRKD, HWD"
-    )
-    boundary: float = Field(0.0, ge=0, lt=1, description="tolerance of the boundary score in diagonals; 0: no score")
-
-    @model_validator(mode="after")
-    def _covering(self) -> "EvaluationSpec":
-        if self.stride is not None and (
-            self.crop is None or any(s > c for s, c in zip(self.stride, self.crop, strict=True))
-        ):
-            raise ValueError("stride needs a crop that is at least as large, or windows leave gaps")
-        return self
+class EvaluationSpec(OpenSection):
+    """How whole images are predicted and scored, in validation and afterwards: options of the task."""
 
 
 class OptimizerSpec(Section):
