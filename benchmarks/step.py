@@ -39,7 +39,7 @@ from densekd.distill.terms import TapPair as Taps
 from densekd.kernels import choose
 from densekd.losses import LOSSES
 from densekd.models import find_model
-from densekd.tasks import Segmentation, upsample
+from densekd.tasks.segmentation import Segmentation, upsample
 from densekd.teacher_cache import CachedTeacher, Packing
 
 VOID = 255

@@ -10,14 +10,14 @@ import densekd
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
     0: ["braces", "errors", "own_modules", "quiet", "signature"],
-    1: ["atomic", "registry", "titles", "ops"],
+    1: ["atomic", "metric_names", "registry", "ops"],
     2: ["kernels"],
-    3: ["losses", "data", "recipe", "metrics", "inference"],
+    3: ["losses", "data", "recipe"],
     4: ["models"],
     5: ["tasks", "teacher_cache"],
     6: ["distill"],
     7: ["builders"],
-    8: ["evaluation", "report"],
+    8: ["report"],
     9: ["run"],
     10: ["api", "cli"],
     11: ["__main__"],

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from densekd.builders.build import build
+from densekd.data.maps import as_batch
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import as_batch
 from densekd.distill.distiller import Distiller
 from densekd.distill.taps import Taps
 from densekd.distill.terms import Context

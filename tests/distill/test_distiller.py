@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
-from densekd.data.segmentation import Sample
+from densekd.data.maps import Sample
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.terms import TapPair, Term, WeightSchedule

@@ -1,12 +1,11 @@
 """From a recipe to live objects: the only place where strings become things; each part has its file in ``parts/``."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
-from densekd.builders.data import Augmented, Files, build_files, build_training_set
+from densekd.builders.data import build_files, build_training_set
 from densekd.builders.models import (
     PROBE,
     build_model,
@@ -17,26 +16,24 @@ from densekd.builders.models import (
     map_classes,
     package_config,
 )
-from densekd.builders.task import build_inference, build_task
+from densekd.builders.task import build_task, task_name
 from densekd.builders.teacher_cache import Cache, build_cache
 from densekd.builders.terms import build_terms
-from densekd.data.unlabelled import has_labels
+from densekd.data.contract import Files, TrainingData
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.probe import at_rest, probe
 from densekd.kernels import using
 from densekd.models.package import PackageConfig
 from densekd.recipe import Recipe
-from densekd.tasks import NoTask
+from densekd.tasks import NoTask, Task
 from densekd.teacher_cache import CachedSamples
 
 __all__ = [
     "Built",
     "Cache",
-    "Files",
     "build",
     "build_files",
-    "build_inference",
     "build_model",
     "build_teacher",
     "build_terms",
@@ -53,6 +50,7 @@ class Built:
         training: the augmented training set.
         validation: the files of the validation split.
         package: what the exported student says of itself.
+        task: that the student is scored by, also where it learns from the terms alone.
         scored_teacher: the teacher, when it predicts the data's classes and can be scored; None when there is none or
             when it only teaches features.
         cache: of the teacher's tensors, if the recipe wants one.
@@ -60,15 +58,16 @@ class Built:
     """
 
     distiller: Distiller
-    training: Augmented
+    training: TrainingData
     validation: Files
     package: PackageConfig
+    task: Task
     scored_teacher: nn.Module | None
     cache: "Cache | None" = None
     teacher_parameters: int = 0
 
     @property
-    def samples(self) -> Augmented | CachedSamples:
+    def samples(self) -> TrainingData | CachedSamples:
         """What the training reads: the augmented set, or its replayed views with what the teacher said of them."""
         return self.training if self.cache is None else CachedSamples(self.cache.filling.views, self.cache.store)
 
@@ -97,12 +96,12 @@ def _build(recipe: Recipe) -> Built:
         teacher = build_teacher(recipe.teacher, len(classes.names))
         inherit(student, teacher, recipe.student.inherit)
         teacher = map_classes(recipe.teacher, teacher, classes)
-    labels: Literal["present", "absent"] = "present" if has_labels(training) else "absent"
     size = recipe.augment.crop or PROBE
     scored_as = build_task(recipe, training)
-    task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
-    terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
-    views = build_training_set(recipe, training)
+    task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
+    views = build_training_set(recipe, training, scored_as)
+    target = scored_as.probe_target(size, training.labels)
+    terms = {} if teacher is None else build_terms(recipe, student, teacher, target, training)
     frozen, cache, count = None, None, 0
     if teacher is not None:
         count = sum(p.numel() for p in teacher.parameters())
@@ -117,8 +116,8 @@ def _build(recipe: Recipe) -> Built:
     if teacher is not None:
         with at_rest(teacher):
             scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
-    package = package_config(recipe, student, training)
-    return Built(distiller, views, validation, package, scored, cache, count)
+    package = package_config(recipe, student, training, scored_as, task_name(recipe, training))
+    return Built(distiller, views, validation, package, scored_as, scored, cache, count)
 
 
 def _optimizer_config(recipe: Recipe) -> OptimizerConfig:

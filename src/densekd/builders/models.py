@@ -8,8 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from densekd.builders.data import Files
-from densekd.data.detection import DetectionFiles
+from densekd.data.contract import Files
 from densekd.data.files import Classes
 from densekd.distill.fuse_batchnorm import fold_batch_norms
 from densekd.distill.probe import at_rest
@@ -27,6 +26,7 @@ from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.registry import construct
+from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
 # Images on which shapes are measured where no crop says how large they will be.
@@ -164,14 +164,28 @@ def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
     return recipe.training.precision if own == "training" else own
 
 
-def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageConfig:
-    """Say what the exported student is; the auxiliary head stays behind."""
+def package_config(recipe: Recipe, student: nn.Module, files: Files, task: Task, name: str) -> PackageConfig:
+    """Say what the exported student is; the auxiliary head stays behind.
+
+    Args:
+        recipe: the student's name and options, and what images are brought to.
+        student: as it was built.
+        files: for the classes.
+        task: for the options that predictions depend on.
+        name: of the task.
+    """
     assert recipe.student.model is not None
-    name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
-    if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
+    model, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
+    if "auxiliary_channels" in inspect.signature(find_model(model)).parameters:
         options["auxiliary_channels"] = 0
-    palette = [list(color) for color in files.classes.palette]
-    names, void = list(files.classes.names), files.classes.ignore_index
-    categories = files.categories if isinstance(files, DetectionFiles) else ()
-    task = "detection" if isinstance(files, DetectionFiles) else "segmentation"
-    return PackageConfig(name, options, names, palette, void, recipe.data.input_size, categories, task)
+    return PackageConfig(
+        model=model,
+        options=options,
+        classes=list(files.classes.names),
+        palette=[list(color) for color in files.classes.palette],
+        ignore_index=files.classes.ignore_index,
+        resize=recipe.data.input_size,
+        categories=files.categories,
+        task=name,
+        task_options=task.package_options,
+    )

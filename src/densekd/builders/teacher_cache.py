@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from densekd.builders.data import Augmented
 from densekd.builders.models import PROBE, precision_of
-from densekd.data.segmentation import TrainingSet
+from densekd.data.contract import TrainingData
+from densekd.data.maps import TrainingSet
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe
@@ -40,7 +40,7 @@ class Cache:
     replay: CachedTeacher
 
 
-def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: Augmented) -> Cache | None:
+def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: TrainingData) -> Cache | None:
     """Find the teacher cache that a recipe wants, or say what it will hold; nothing is written here.
 
     Args:

@@ -1,15 +1,14 @@
 """Terms of a recipe: each entry of ``distill`` becomes a plan, and plans are wired between student and teacher."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from densekd.builders.models import PROBE
-from densekd.data.files import Classes
+from densekd.data.contract import Files
 from densekd.distill.terms import Context, TapPair, Term, WeightSchedule, teacher_paths
 from densekd.distill.wiring import ProbeBatch, TermPlan, wire_terms
-from densekd.ops.boxes import Boxes
 from densekd.recipe import Recipe, TermSpec
 
 
@@ -17,21 +16,28 @@ def build_terms(
     recipe: Recipe,
     student: nn.Module,
     teacher: nn.Module,
-    classes: Classes,
-    labels: Literal["present", "absent"] = "present",
+    target: Any,
+    files: Files,
 ) -> dict[str, Term | Context]:
     """Build the terms, and before them the contexts they share; shapes are probed with one forward of both models.
+
+    Args:
+        recipe: its terms.
+        student, teacher: the models.
+        target: of one image of the probe's size, see :meth:`densekd.tasks.protocol.Task.probe_target`.
+        files: for the classes, and whether there are labels.
 
     Raises:
         RecipeError: an unknown tap or loss, or tensors that do not fit each other; the message says what would fix it.
     """
     size = recipe.augment.crop or PROBE
+    classes = files.classes
     batch = ProbeBatch(
         images=torch.rand(1, 3, *size),
-        target=_target(recipe, size, classes.ignore_index if labels == "absent" else 0),
+        target=target,
         facts={"num_classes": len(classes.names), "ignore_index": classes.ignore_index},
         sizes="many" if recipe.augment.crop is None else "one",
-        labels=labels,
+        labels=files.labels,
     )
     terms = wire_terms(plan_terms(recipe.distill), student, teacher, batch)
     # An auxiliary head that nothing taps is not worth its forward pass.
@@ -66,12 +72,3 @@ def _plan(spec: TermSpec, where: str) -> TermPlan:
         adapter=spec.adapter,
         resize=spec.resize_to,
     )
-
-
-def _target(recipe: Recipe, size: tuple[int, int], label: int) -> Any:
-    """Return labels that are all one class, or one box in the middle: something to try losses on."""
-    if recipe.task.kind != "detection":
-        return torch.full((1, *size), label)
-    height, width = size
-    middle = torch.tensor([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]])
-    return Boxes([middle], [torch.zeros(1, dtype=torch.int64)], torch.tensor([size]))

@@ -27,6 +27,7 @@ def folder(root: Path, split: str) -> SegmentationFiles:
     if not root.is_dir():
         raise UserError(f"{root}: no such data folder.")
     images = root / "images"
+    # A misspelt split is the most frequent mistake, so the message lists those that are there.
     if images.is_dir() and not (images / split).is_dir():
         splits = sorted(p.name for p in images.iterdir() if p.is_dir())
         raise UserError(f"{images}: no split '{split}'; there is {', '.join(splits) or 'none'}.")
@@ -59,7 +60,8 @@ def published_classes(name: str) -> Classes:
 def _parse_classes(content: dict[str, Any]) -> Classes:
     if isinstance(content["names"], str):
         raise ValueError("names must be a list")
-    names = tuple(str(name) for name in content["names"])
+    # A label is one byte, and one of its values marks ignored pixels.
+    names = tuple(map(str, content["names"]))
     if not names or len(names) > 255:
         raise ValueError(f"there are {len(names)} names; 1 to 255 can be told apart in 8 bits")
     twice = _first_duplicate(names)
@@ -72,7 +74,7 @@ def _parse_classes(content: dict[str, Any]) -> Classes:
     ignore_index = int(content.get("ignore_index", 255))
     if ignore_index in range(len(names)) or ignore_index not in range(256):
         raise ValueError(f"ignore_index {ignore_index} must lie in 0..255 and be no class")
-    submission = tuple(int(value) for value in content.get("submission", ()))
+    submission = tuple(map(int, content.get("submission", ())))
     if len(submission) not in (0, len(names)):
         raise ValueError(f"there are {len(names)} names but {len(submission)} submission values")
     return Classes(names, palette, ignore_index, submission)

@@ -16,10 +16,9 @@ from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, paths, teacher_paths
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
-from densekd.tasks import NoTask
+from densekd.tasks import NoTask, TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
-TrainingTask = Any
 # Parameters -> torch optimizer, or whatever else Lightning's configure_optimizers may return.
 OptimizerFactory = Callable[[list[nn.Parameter]], Any]
 

@@ -1,4 +1,4 @@
-"""Building blocks of the zoo: input normalization, convolution with norm and activation, pyramid pooling."""
+"""Building blocks: input normalization, convolution with norm and activation, pyramid pooling."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -106,8 +106,16 @@ def norm_act(conv: nn.Conv2d | JoinedConv2d, negative_slope: float = 0.0) -> nn.
 
 
 def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
-    """Depthwise separable 3x3 convolution: each part with batch norm and ReLU (arXiv 1610.02357)."""
-    depthwise = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    """Depthwise separable 3x3 convolution; both parts with batch norm and ReLU (arXiv 1610.02357)."""
+    depthwise = nn.Conv2d(
+        inputs,
+        inputs,
+        kernel_size=3,
+        padding=dilation,
+        dilation=dilation,
+        groups=inputs,
+        bias=False,
+    )
     first = nn.Sequential(depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
     return nn.Sequential(first, conv_norm_act(inputs, outputs, 1))
 

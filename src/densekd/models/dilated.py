@@ -1,4 +1,4 @@
-"""PSPNet, DeepLabV3, DeepLabV3+ and FCN: dilated backbones at output stride 8, auxiliary head on stage three."""
+"""PSPNet, DeepLabV3, DeepLabV3+, FCN: dilated to output stride 8, auxiliary head on stage 3."""
 
 from torch import nn
 
@@ -104,7 +104,7 @@ def fcn(
     channels: int | None = None,
     auxiliary_channels: int | None = None,
 ) -> Segmentor:
-    """Build a fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038), mmsegmentation's.
+    """Build mmsegmentation's fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038).
 
     Args:
         num_classes: C; supplied by the build.

@@ -40,7 +40,7 @@ class Segmentor(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``logits``, ``pre_logits``, ``features.0..3``, and ``aux`` if there is one."""
+        """Short tap names: ``logits``, ``pre_logits``, ``features.0..3``, and possibly ``aux``."""
         names = {f"features.{i}": f"backbone[{i}]" for i in range(4)}
         names["logits"] = "head.classifier"
         names["pre_logits"] = "head.bottleneck"

@@ -1,6 +1,7 @@
 """The sections of a recipe and what each may say."""
 
 import itertools
+import logging
 import re
 from typing import Annotated, Any, Literal
 
@@ -158,44 +159,43 @@ class AugmentSpec(_Part):
         return value
 
 
-class TaskSpec(_Part):
-    """The student's own loss."""
+class _Open(_Part):
+    """A section whose keys are the arguments of a constructor, which checks them when it is called."""
 
-    kind: Literal["segmentation", "detection", "none"] = Field(
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that are not fields of the section."""
+        return dict(self.model_extra or {})
+
+
+class TaskSpec(_Open):
+    """The student's own loss and how it is scored; further keys are options of the task."""
+
+    kind: str = Field(
         "segmentation",
-        description="detection: boxes, the model brings its loss; none: no loss of its own, the student learns from "
-        "the terms alone",
-    )
-    class_weights: Literal["none", "balanced"] | tuple[Factor, ...] = Field(
-        "none", description="factors of the cross-entropy; balanced: 1 / log(1.02 + frequency), mean 1"
-    )
-    auxiliary_weight: float = Field(0.4, ge=0, description="factor of the auxiliary head's loss")
-    normalize: Literal["valid", "all"] = Field(
-        "valid",
-        description="divisor of the cross-entropy: pixels that are not void, or all (mmsegmentation, SegDistill)",
+        description="name of TASKS or package.module:Name; none: no loss of its own, the student learns from the terms "
+        "alone and is scored as usual for its data",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spelling(cls, value: Any) -> Any:
+        # The key of recipes written before it was spelled as torch and mmsegmentation spell it.
+        if isinstance(value, dict) and "normalise" in value and "normalize" not in value:
+            logging.getLogger("densekd").warning("task.normalise is called task.normalize now.")
+            return {("normalize" if key == "normalise" else key): one for key, one in value.items()}
+        return value
 
-class EvaluationSpec(_Part):
-    """How whole images are predicted and scored, in validation and afterwards."""
+    @property
+    def has_own_loss(self) -> bool:
+        """Whether the student learns from labels as well, and not from the terms alone."""
+        return self.kind != "none"
 
-    crop: Size | None = Field(None, description="height, width of sliding windows; none: the whole image at once")
-    stride: Size | None = Field(None, description="step of the windows; default: two thirds of the crop")
-    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="factors on the image's size, averaged")
-    flip: Literal["none", "horizontal"] = Field("none", description="also predict the mirrored image")
-    average: Literal["softmax", "logits"] = Field("softmax", description="what scales and mirror images average")
-    absent: Literal["excluded", "zero"] = Field(
-        "excluded", description="classes that never occur in the means; zero: TorchDistiller, CIRKD, HWD"
-    )
-    boundary: float = Field(0.0, ge=0, lt=1, description="tolerance of the boundary score in diagonals; 0: no score")
 
-    @model_validator(mode="after")
-    def _covering(self) -> "EvaluationSpec":
-        if self.stride is not None and (
-            self.crop is None or any(s > c for s, c in zip(self.stride, self.crop, strict=True))
-        ):
-            raise ValueError("stride needs a crop that is at least as large, or windows leave gaps")
-        return self
+class EvaluationSpec(_Open):
+    """How whole images are predicted and scored, in validation and afterwards: options of the task."""
 
 
 class WeightSpec(_Part):

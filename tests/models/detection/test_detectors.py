@@ -14,9 +14,9 @@ from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.models.backbones import BACKBONES, make_backbone
 from densekd.models.checkpoints.resnets import which_resnet
+from densekd.models.detection.box_head import roi_features
 from densekd.models.detection.coding import decode_deltas
 from densekd.models.detection.dense import Maps, matched_boxes, paired_iou
-from densekd.models.detection.faster_rcnn import roi_features
 from densekd.models.detection.gfl import gfl
 from densekd.models.detection.retinanet import RetinaHead
 from densekd.models.detection.selection import Selection, suppress

@@ -19,7 +19,7 @@ from densekd.models.families import IMAGENET
 from densekd.models.package import PackageConfig, load_package, save_package
 from densekd.models.sources.transformer import convention_of
 from densekd.recipe import ModelSpec
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")

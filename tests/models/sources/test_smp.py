@@ -12,7 +12,7 @@ from densekd.builders.build import build_model, probe
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.recipe import ModelSpec
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 library = pytest.importorskip("segmentation_models_pytorch")
 ARCHITECTURES = sorted(set(library.MODEL_ARCHITECTURES_MAPPING) - {"dpt"})

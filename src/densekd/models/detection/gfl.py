@@ -1,6 +1,6 @@
-"""GFL (generalized focal loss): boxes as distributions, scores that mean quality (arXiv 2006.04388).
+"""GFL (generalized focal loss; Li et al., NeurIPS 2020, arXiv 2006.04388).
 
-Li et al., NeurIPS 2020. One-stage detector with ATSS label assignment.
+One-stage detector: boxes as distributions, scores that mean quality, ATSS label assignment.
 """
 
 import torch
@@ -13,6 +13,7 @@ from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
+    flatten_levels,
     matched_boxes,
     normal_init,
     paired_iou,
@@ -52,7 +53,8 @@ def gfl(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head; a multiple of 8.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes
+            with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
@@ -60,7 +62,8 @@ def gfl(
     family = find_family("mmseg_b")
     body = make_backbone(backbone, family, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_output")
-    return Detector(family.convention, body.module, neck, GFLHead(channels, depth, num_classes), learns)
+    head = GFLHead(channels, depth, num_classes)
+    return Detector(family.convention, body.module, neck, head, learns)
 
 
 class Scale(nn.Module):
@@ -76,7 +79,7 @@ class Scale(nn.Module):
 
 
 class GFLHead(nn.Module):
-    """GFL's head: class scores trained to be the IoU of their box, four distributions over 17 distances.
+    """GFL's head: scores trained to be the IoU of their box, four distributions over 17 distances.
 
     Args:
         channels: of the levels; a multiple of 8.
@@ -95,7 +98,7 @@ class GFLHead(nn.Module):
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
         super().__init__()
         if channels % _GROUP:
-            raise ValueError(f"channels must be a multiple of {_GROUP}, the size of a norm's group, got {channels}")
+            raise ValueError(f"channels must be a multiple of {_GROUP}, a norm's group, got {channels}")
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,))
         self.selection = Selection(nms_iou=0.6)
@@ -107,7 +110,7 @@ class GFLHead(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: logits (``cls.0..4``) and distributions' logits (``reg.0..4``) of each level."""
+        """Short tap names: logits ``cls.0..4``, distributions' logits ``reg.0..4`` by level."""
         levels = range(len(STRIDES))
         names = {f"cls.{k}": f"cls@{k}" for k in levels}
         names |= {f"reg.{k}": f"scales.{k}" for k in levels}
@@ -116,15 +119,17 @@ class GFLHead(nn.Module):
     def forward(self, levels: list[Tensor]) -> Maps:
         """Return the raw output."""
         cls = [self.cls(self.cls_tower(x)) for x in levels]
-        reg = [scale(self.reg(self.reg_tower(x))) for scale, x in zip(self.scales, levels, strict=True)]
+        reg = []
+        for x, scale in zip(levels, self.scales, strict=True):
+            reg.append(scale(self.reg(self.reg_tower(x))))
         return Maps(tuple(cls), tuple(reg))
 
     def losses(self, output: Maps, target: Boxes) -> dict[str, Tensor]:
-        """Return quality focal loss (eq. 4), twice the GIoU loss, a quarter of the distribution focal loss (eq. 6).
+        """Return quality focal loss, twice the GIoU loss, a quarter of the distribution focal loss.
 
-        The first is divided by the number of positives, the others weigh each positive by its
-        highest score and are divided by the sum of these weights; both divisors are means over
-        processes.
+        Equations 4 and 6. The first is divided by the number of positives, the others weigh each
+        positive by its highest score and are divided by the sum of these weights; both divisors
+        are means over processes.
 
         Args:
             output: of :meth:`forward`.
@@ -132,16 +137,16 @@ class GFLHead(nn.Module):
         """
         levels = self.anchors(output.cls)
         anchors = torch.cat(levels)
-        cls = torch.cat([permute_and_flatten(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([permute_and_flatten(x, 4 * BINS) for x in output.reg], 1).float()
+        cls = flatten_levels(output.cls, self.num_classes)
+        reg = flatten_levels(output.reg, 4 * BINS)
         # Label assignment (ATSS): the box of every position, of every image.
-        per_level = [len(x) for x in levels]
+        per_level = [len(level) for level in levels]
         assigned = torch.stack([atss(anchors, per_level, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)
         boxes, labels = matched_boxes(target, assigned)
         # Points, boxes and distances of the positives are in units of their level's stride.
-        strides = torch.cat([x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)])
-        stride = strides[place, None]
+        strides = [x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)]
+        stride = torch.cat(strides)[place, None]
         points = centers(anchors[place]) / stride
         wanted = boxes / stride
         logits = reg[image, place]
@@ -154,7 +159,8 @@ class GFLHead(nn.Module):
         giou = (weight * generalized_box_iou_loss(found, wanted)).sum()
         # A distance must lie below the last bin, so that there is one on either side.
         distances = encode_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
-        dfl = (weight[:, None] * distribution_focal(logits.reshape(-1, 4, BINS), distances)).sum() / 4
+        per_side = distribution_focal(logits.reshape(-1, 4, BINS), distances)
+        dfl = (weight[:, None] * per_side).sum() / 4
         # An image without positives counts as one, as in mmdetection.
         positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
         divisor = mean_over_processes(weight.sum(), 1)

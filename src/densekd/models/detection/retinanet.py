@@ -1,4 +1,4 @@
-"""RetinaNet: one-stage detector with anchors and the focal loss (Lin et al., ICCV 2017, arXiv 1708.02002)."""
+"""RetinaNet (Lin et al., ICCV 2017, arXiv 1708.02002): one-stage, anchors and focal loss."""
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
+    flatten_levels,
     matched_boxes,
     normal_init,
     permute_and_flatten,
@@ -43,7 +44,8 @@ def retinanet(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes
+            with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
@@ -51,7 +53,8 @@ def retinanet(
     family = find_family("mmseg_b")
     body = make_backbone(backbone, family, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_input")
-    return Detector(family.convention, body.module, neck, RetinaHead(channels, depth, num_classes), learns)
+    head = RetinaHead(channels, depth, num_classes)
+    return Detector(family.convention, body.module, neck, head, learns)
 
 
 class RetinaHead(nn.Module):
@@ -104,8 +107,8 @@ class RetinaHead(nn.Module):
             ``cls`` and ``bbox``; the divisor is a mean over processes.
         """
         anchors = torch.cat(self.anchors(output.cls))
-        cls = torch.cat([permute_and_flatten(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([permute_and_flatten(x, 4) for x in output.reg], 1).float()
+        cls = flatten_levels(output.cls, self.num_classes)
+        reg = flatten_levels(output.reg, 4)
         # Label assignment: the box of every anchor, of every image.
         assigned = torch.stack([self.assign(anchors, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""Detectors of the transformers library (DETR and descendants): a set of queries, each with its classes and one box."""
+"""Detectors of the transformers library: DETR and its descendants, which answer with a set."""
 
 import re
 from typing import Any, Literal, NamedTuple
@@ -102,11 +102,11 @@ class TransformerDetector(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: maps ``features.0..`` and ``neck.0..``, finest first; ``cls`` and ``reg`` of the queries.
+        """Short tap names: maps ``features.0..`` and ``neck.0..``, finest first, ``cls`` and ``reg``.
 
-        ``cls`` is ``[B, C, Q, 1]``, logits, and ``reg`` is ``[B, 4, Q, 1]``, boxes as in
-        :class:`Queries`. Queries have no places, so those of two models only correspond where one
-        was made from the other.
+        The last two are the queries': ``cls`` is ``[B, C, Q, 1]``, logits, and ``reg`` is
+        ``[B, 4, Q, 1]``, boxes as in :class:`Queries`. Queries have no places, so those of two
+        models only correspond where one was made from the other.
         """
         features = len(self.network.model.backbone.intermediate_channel_sizes)
         if self.spec.neck == "pyramid":
@@ -137,7 +137,7 @@ class TransformerDetector(nn.Module):
         return Queries(output.logits, output.pred_boxes, size, output.loss_dict)
 
     def losses(self, output: Queries, target: Boxes) -> dict[str, Tensor]:
-        """Return the weighted terms of the library's loss, each summed over the layers that have a loss.
+        """Return the weighted terms of the library's loss, each summed over the decoder's layers.
 
         Each process divides by its own number of boxes. RT-DETR and D-FINE are trained without
         their denoising queries, which would need the labels in the forward.
@@ -151,13 +151,16 @@ class TransformerDetector(nn.Module):
         labels = []
         for boxes, classes in zip(target.boxes, target.labels, strict=True):
             unit = boxes.new_tensor([width, height, width, height])
-            labels.append({"class_labels": classes, "boxes": box_convert(boxes, "xyxy", "cxcywh") / unit})
+            centered = box_convert(boxes, "xyxy", "cxcywh") / unit
+            labels.append({"class_labels": classes, "boxes": centered})
         # The call that was postponed, now with labels, and in full precision.
         positional, named = output.called
-        logits, _, device, predicted, config, *others = (_in_float32(value) for value in positional)
+        arguments = [_in_float32(value) for value in positional]
         options = {name: _in_float32(value) for name, value in named.items()}
-        with torch.autocast(logits.device.type, enabled=False):
-            _, parts, _ = self.criterion(logits, labels, device, predicted, config, *others, **options)
+        # The second argument is the labels.
+        arguments[1] = labels
+        with torch.autocast(output.logits.device.type, enabled=False):
+            _, parts, _ = self.criterion(*arguments, **options)
         summed: dict[str, Tensor] = {}
         for name, value in parts.items():
             # "loss_ce", "loss_ce_0", "loss_vfl_aux_1"; what is only logged has another beginning.
@@ -167,7 +170,7 @@ class TransformerDetector(nn.Module):
         return summed
 
     def detect(self, output: Queries, sizes: Tensor) -> list[Detections]:
-        """Return as many detections per image as there are queries, less those without area inside the image.
+        """Return one detection per query, less those without area inside the image.
 
         A set needs no suppression of overlaps. Where scores are sigmoids, the best pairs of query
         and class are taken, so that a query may be found under several classes.

@@ -1,4 +1,4 @@
-"""``smp:``: architectures of segmentation-models-pytorch on any of its encoders, as ``architecture/encoder``."""
+"""``smp:architecture/encoder``: models of segmentation-models-pytorch (SMP)."""
 
 import inspect
 from typing import Any
@@ -63,7 +63,7 @@ class SmpSegmentor(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``logits``, ``pre_logits`` and ``features.0`` to ``.3`` or as many as the encoder has."""
+        """Short tap names: ``features.0..3`` (or fewer), ``logits`` and ``pre_logits``."""
         names = {f"features.{i}": f"maps[{i}]" for i in range(self._levels)}
         return {**names, "logits": "segmentation_head", "pre_logits": "decoder"}
 
@@ -83,7 +83,9 @@ class SmpSegmentor(nn.Module):
 
 
 def smp(name: str, num_classes: int, arguments: dict[str, Any] | None = None) -> SmpSegmentor:
-    """Build a model of segmentation-models-pytorch without weights; the encoder's come through ``pretrained``.
+    """Build a model of segmentation-models-pytorch without weights.
+
+    The encoder's weights come through ``pretrained``.
 
     Args:
         name: ``architecture/encoder`` in the library's names: ``unet/resnet18``,

@@ -1,4 +1,4 @@
-"""Segmentation models and backbones of the transformers library: RGB in [0, 1] in, logits and feature maps out."""
+"""Segmentation models and backbones of the transformers library: logits and feature maps."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +87,7 @@ class Transformer(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``features.0..3``, and where the architecture has them ``pre_logits`` and ``aux``."""
+        """Short tap names: ``features.0..3``, possibly ``pre_logits`` and ``aux``."""
         names = {f"features.{i}": f"maps[{i}]" for i in range(4)}
         if self.spec.pre_logits:
             names["pre_logits"] = f"network.{self.spec.pre_logits}"
@@ -97,7 +97,7 @@ class Transformer(nn.Module):
 
     @property
     def packaged(self) -> tuple[str, dict[str, Any]]:
-        """Return the name and options that rebuild this model without a file, and without auxiliary head."""
+        """Return the name and options that rebuild this model without a file and auxiliary head."""
         config = self.network.config
         content = entries(config)
         if "use_auxiliary_head" in config.to_dict():
@@ -134,9 +134,13 @@ class Transformer(nn.Module):
 
 
 def entries(config: Any) -> dict[str, Any]:
-    """Return the entries of a library's config that differ from its type's defaults, classes and versions left out."""
+    """Return the entries of a library's config that differ from its type's defaults.
+
+    Classes and versions are left out.
+    """
     content: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
-    for key in ("model_type", "transformers_version", "architectures", "dtype", "id2label", "label2id"):
+    content.pop("model_type", None)
+    for key in ("transformers_version", "architectures", "dtype", "id2label", "label2id"):
         content.pop(key, None)
     return content
 
