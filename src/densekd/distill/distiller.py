@@ -13,7 +13,8 @@ from densekd.distill.choose_task import choose_task
 from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
-from densekd.distill.terms import Context, Term, paths, teacher_paths
+from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_paths
+from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
 from densekd.tasks import NoTask, TrainingTask
@@ -73,6 +74,7 @@ class Distiller(L.LightningModule):
             raise UserError("There is nothing to learn: no task of the student's own, and no terms.")
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self.teacher = _frozen(teacher, terms)
+        require_teacher(teacher_heads(terms), self.teacher)
         # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
         # remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
