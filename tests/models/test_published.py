@@ -10,7 +10,8 @@ import torch
 from golden_models import published_state
 from torch import Tensor
 
-from densekd.builders.build import build, build_teacher
+from densekd.builders.build import build
+from densekd.builders.models import build_teacher
 from densekd.errors import UserError
 from densekd.models import MODELS
 from densekd.models.checkpoints.load import read_state

@@ -1,19 +1,14 @@
 """Students and teachers: built, filled with weights, mapped, made cheap, probed."""
 
-import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from densekd.data.contract import Files
 from densekd.data.files import Classes
-from densekd.distill.fuse_batchnorm import fold_batch_norms
 from densekd.distill.probe import at_rest
-from densekd.distill.teacher import FrozenTeacher
-from densekd.distill.terms import Context, Term, teacher_paths
 from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
@@ -139,29 +134,6 @@ def map_classes(spec: TeacherSpec, teacher: nn.Module, classes: Classes) -> nn.M
         members = spec.classes[name]
         groups.append([number(name, one) for one in (members if isinstance(members, tuple) else (members,))])
     return RemapClasses(teacher, groups)
-
-
-def freeze(recipe: Recipe, teacher: nn.Module, terms: Mapping[str, Term | Context]) -> FrozenTeacher:
-    """Make the teacher as cheap as it can be with the same outputs, see :mod:`densekd.distill.fuse_batchnorm`."""
-    spec, read = recipe.teacher, teacher_paths(terms)
-    assert spec is not None
-    teacher = teacher.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fold_batch_norms(teacher, read, torch.rand(1, 3, *(recipe.augment.crop or PROBE)))
-    return FrozenTeacher(teacher, read, precision_of(recipe), spec.compile)
-
-
-def describe_model(model: nn.Module) -> str:
-    """Return a digest of what a model is made of and of its weights."""
-    digest = hashlib.sha256(repr(model).encode())
-    for name, value in model.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
-    """Return the teacher's precision."""
-    own = "training" if recipe.teacher is None else recipe.teacher.precision
-    return recipe.training.precision if own == "training" else own
 
 
 def package_config(recipe: Recipe, student: nn.Module, files: Files, task: Task, name: str) -> PackageConfig:
