@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.builders.build import build, build_files, build_model, build_teacher, build_terms
+from densekd.builders.build import build
+from densekd.builders.data import build_files
+from densekd.builders.models import build_model, build_teacher
+from densekd.builders.terms import build_terms
 from densekd.distill.terms import Term
 from densekd.errors import RecipeError, UserError
 from densekd.models.dilated import pspnet
@@ -123,7 +126,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
         (
             {"student": "features.3", "teacher": "features.3"},
             r"student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]\. "
-            r"Mend it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
+            r"Fix it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
         ),
         ({"student": "features.2", "teacher": "features.0"}, r"'resize_to: teacher'"),
         ({"method": "nowhere.at_all:Loss"}, r"loss 'nowhere\.at_all:Loss' cannot be imported"),
@@ -182,7 +185,7 @@ def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None
     with pytest.raises(
         RecipeError,
         match=r"the student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]; "
-        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Mend it with "
+        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Fix it with "
         r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize_to: teacher'\.",
     ):
         built(distilled)

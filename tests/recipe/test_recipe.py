@@ -9,8 +9,9 @@ import yaml
 from pydantic import ValidationError
 from tiny_data import tiny_recipe
 
+from densekd.braces import expand_braces
 from densekd.errors import RecipeError
-from densekd.recipe import ComponentSpec, Recipe, dump_recipe, expand_braces, load_recipe, parse_recipe
+from densekd.recipe import ComponentSpec, Recipe, dump_recipe, load_recipe, parse_recipe
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 assert len(SHIPPED) >= 2

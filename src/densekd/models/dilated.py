@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import Family, find_family
 from densekd.models.freeze import Role
@@ -43,7 +41,8 @@ def pspnet(
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
     head = PSPHead(deepest, channels or deepest // 4, num_classes, spec)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
 def deeplabv3(
@@ -72,7 +71,8 @@ def deeplabv3(
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
     head = ASPPHead(deepest, channels or deepest // 4, num_classes, spec)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
 def deeplabv3plus(
@@ -104,7 +104,8 @@ def deeplabv3plus(
         channels = (quarter, 48 if quarter >= 512 else 12)
     inputs = (body.channels[0], body.channels[-1])
     head = SeparableASPPHead(inputs, channels, num_classes, spec)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
 def fcn(
@@ -132,19 +133,13 @@ def fcn(
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
     head = DeepFCNHead(deepest, channels or deepest // 4, num_classes)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels, freeze)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
-def _assemble(
-    family: Family,
-    body: Backbone,
-    head: nn.Module,
-    num_classes: int,
-    auxiliary_channels: int | None,
-    freeze: Sequence[Role],
-) -> Segmentor:
-    """Put backbone and head together, with the auxiliary head where its width is not 0."""
+def _auxiliary_head(body: Backbone, channels: int | None, num_classes: int, family: Family) -> FCNHead | None:
+    """Build the auxiliary head on the third map, a quarter as wide by default; none where its width is 0."""
     third = body.channels[2]
-    width = third // 4 if auxiliary_channels is None else auxiliary_channels
-    auxiliary = FCNHead(third, width, num_classes, family) if width else None
-    return Segmentor(family.convention, body.module, head, auxiliary, family.align_corners, freeze)
+    if channels is None:
+        channels = third // 4
+    return FCNHead(third, channels, num_classes, family) if channels else None

@@ -16,7 +16,7 @@ from densekd.models.backbones import BACKBONES, make_backbone
 from densekd.models.checkpoints.resnets import which_resnet
 from densekd.models.detection.box_head import roi_features
 from densekd.models.detection.coding import decode_deltas
-from densekd.models.detection.dense import Maps, matched_boxes, paired_iou
+from densekd.models.detection.dense import Maps, matched_boxes
 from densekd.models.detection.gfl import gfl
 from densekd.models.detection.retinanet import RetinaHead
 from densekd.models.detection.selection import Selection, suppress
@@ -211,8 +211,6 @@ def test_matched_and_paired() -> None:
     box, label = matched_boxes(target, torch.tensor([[1, -1, 0], [-1, 0, -2]]))
     assert label.tolist() == [5, 4, 6]
     assert box[:, 0].tolist() == [1, 0, 5]
-    torch.testing.assert_close(paired_iou(boxes[0][:1], boxes[0][1:]), torch.tensor([1 / 7]))
-    assert paired_iou(boxes[0][:1], boxes[1]).item() == 0
 
 
 def test_wrong_width_is_refused_by_name() -> None:
