@@ -5,7 +5,6 @@ import math
 import torch
 
 from densekd.models.detection.coding import (
-    centers,
     clip,
     decode_deltas,
     decode_distances,
@@ -13,6 +12,7 @@ from densekd.models.detection.coding import (
     encode_distances,
 )
 from densekd.ops.anchors import Anchors
+from densekd.ops.boxes import box_centers
 
 
 def test_order_and_shapes() -> None:
@@ -31,7 +31,7 @@ def test_codings_are_inverse() -> None:
     anchors[:, 2:] += anchors[:, :2] + 1
     boxes = anchors + torch.rand(20, 4) - 0.5
     torch.testing.assert_close(decode_deltas(anchors, encode_deltas(anchors, boxes)), boxes)
-    points = centers(anchors)
+    points = box_centers(anchors)
     torch.testing.assert_close(decode_distances(points, encode_distances(points, boxes)), boxes)
 
 

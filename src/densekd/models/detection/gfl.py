@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.coding import centers, decode_distances, encode_distances
+from densekd.models.detection.coding import decode_distances, encode_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,
@@ -18,7 +18,6 @@ from densekd.models.detection.dense import (
     flatten_levels,
     matched_boxes,
     normal_init,
-    paired_iou,
     permute_and_flatten,
     tower,
     zero_regression_loss,
@@ -31,7 +30,7 @@ from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.atss import atss
-from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
 from densekd.ops.integral import integral
 from densekd.ops.processes import mean_over_processes
 
@@ -153,7 +152,7 @@ class GFLHead(nn.Module):
         # Points, boxes and distances of the positives are in units of their level's stride.
         strides = [x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)]
         stride = torch.cat(strides)[place, None]
-        points = centers(anchors[place]) / stride
+        points = box_centers(anchors[place]) / stride
         wanted = boxes / stride
         logits = reg[image, place]
         found = decode_distances(points, integral(logits))
@@ -181,7 +180,7 @@ class GFLHead(nn.Module):
         decoded = []
         for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True):
             distances = integral(permute_and_flatten(reg, 4 * BINS).float()) * stride
-            decoded.append(decode_distances(centers(anchors), distances))
+            decoded.append(decode_distances(box_centers(anchors), distances))
         return decoded
 
     def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:
