@@ -55,6 +55,7 @@ class Built:
             when it only teaches features.
         cache: of the teacher's tensors, if the recipe wants one.
         teacher_parameters: their number before batch norms were folded.
+        notes: what people should know of the two models before the training.
     """
 
     distiller: Distiller
@@ -65,6 +66,7 @@ class Built:
     scored_teacher: nn.Module | None
     cache: "Cache | None" = None
     teacher_parameters: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def samples(self) -> TrainingData | CachedSamples:
@@ -90,12 +92,14 @@ def _build(recipe: Recipe) -> Built:
     training, validation = (build_files(recipe.data, split) for split in (recipe.data.train, recipe.data.val))
     classes = training.classes
     torch.manual_seed(recipe.training.seed)
-    student = build_model(recipe.student, len(classes.names), "student")
+    opened = build_model(recipe.student, len(classes.names), "student")
+    student, notes = opened.model, opened.notes
     teacher = None
     if recipe.teacher is not None:
-        teacher = build_teacher(recipe.teacher, len(classes.names))
-        inherit(student, teacher, recipe.student.inherit)
-        teacher = map_classes(recipe.teacher, teacher, classes)
+        found = build_teacher(recipe.teacher, len(classes.names))
+        notes = (*notes, *found.notes)
+        inherit(student, found.model, recipe.student.inherit)
+        teacher = map_classes(recipe.teacher, found, classes)
     size = recipe.augment.crop or PROBE
     scored_as = build_task(recipe, training)
     task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
@@ -116,8 +120,8 @@ def _build(recipe: Recipe) -> Built:
     if teacher is not None:
         with at_rest(teacher):
             scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
-    package = package_config(recipe, student, training, scored_as, task_name(recipe, training))
-    return Built(distiller, views, validation, package, scored_as, scored, cache, count)
+    package = package_config(recipe, opened, training, scored_as, task_name(recipe, training))
+    return Built(distiller, views, validation, package, scored_as, scored, cache, count, notes)
 
 
 def _optimizer_config(recipe: Recipe) -> OptimizerConfig:
