@@ -23,7 +23,7 @@ from densekd.data.detection import (
 )
 from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Draw, Shard, StepSampler
-from densekd.data.transforms import MEAN_COLOUR, ResizeKeepRatio, photometric_distortion
+from densekd.data.transforms import MEAN_COLOR, ResizeKeepRatio, photometric_distortion
 from densekd.errors import UserError
 
 ONE = 3 * 64 * 128 + 2 * (16 + 8)  # bytes of a decoded sample with two boxes
@@ -165,7 +165,7 @@ def test_a_batch_is_padded_at_the_bottom_and_right_with_the_mean_colour() -> Non
     for padded, image, (height, width) in zip(batch["images"], images, shapes, strict=True):
         assert torch.equal(padded[:, :height, :width], image)
         for rest in (padded[:, height:], padded[:, :, width:]):
-            assert torch.equal(rest, torch.tensor(MEAN_COLOUR, dtype=torch.uint8)[:, None, None].expand_as(rest))
+            assert torch.equal(rest, torch.tensor(MEAN_COLOR, dtype=torch.uint8)[:, None, None].expand_as(rest))
 
 
 def test_a_multiple_of_32_is_not_padded() -> None:

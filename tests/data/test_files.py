@@ -97,7 +97,7 @@ def test_a_value_that_is_no_class_names_file_value_and_position(tmp_path: Path, 
     with pytest.raises(UserError) as error:
         files(tmp_path, None, label).label(0)
     assert str(error.value) == (
-        f"{tmp_path}/a.png: label value {value} at row 2, column 4; the 3 classes are 0..2 and void is 255."
+        f"{tmp_path}/a.png: label value {value} at row 2, column 4; the 3 classes are 0..2 and ignored pixels are 255."
     )
 
 

@@ -9,8 +9,9 @@ import yaml
 from pydantic import ValidationError
 from tiny_data import tiny_recipe
 
+from densekd.braces import expand_braces
 from densekd.errors import RecipeError
-from densekd.recipe import ComponentSpec, Recipe, dump_recipe, expand_braces, load_recipe, parse_recipe
+from densekd.recipe import ComponentSpec, Recipe, dump_recipe, load_recipe, parse_recipe
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 assert len(SHIPPED) >= 2
@@ -51,10 +52,10 @@ def complaint(load: Load, *overrides: str) -> str:
             "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, "
             "task, teacher, training",
         ),
-        ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
+        ("data.rot", "root", "batch_size, cache, dataset, long_side, resize, root, short_side, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
         ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
-        ("distill.1.methd", "method", "adapter, method, options, resize, student, teacher, weight"),
+        ("distill.1.methd", "method", "adapter, method, options, resize_to, student, teacher, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
         ("optimizer.beta", "betas", "betas, floor, head_lr, lr, method, milestones, momentum, no_decay, power, "),
         ("training.step", "steps", "accumulate, checkpoint_every, clip, compile, export, log_every, precision, seed, "),
@@ -309,12 +310,29 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("512", (512,)), ("[512]", (512,)), ("[180, 240]", (180, 240)), ("null", None)]
+    ("written", "size"),
+    [
+        (["data.resize=[180, 240]"], (180, 240)),
+        (["data.short_side=512"], (512,)),
+        (["data.short_side=800", "data.long_side=1333"], (800, 1333)),
+        ([], None),
+    ],
 )
-def test_resize_is_a_size_or_a_shorter_side(load: Load, written: str, meant: Any) -> None:
-    recipe = load(f"data.resize={written}")
-    assert recipe.data.resize == meant
+def test_each_meaning_of_a_size_has_its_key(load: Load, written: list[str], size: Any) -> None:
+    recipe = load(*written)
+    assert recipe.data.input_size == size
     assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "test") == recipe
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (["data.resize=[8, 8]", "data.short_side=8"], "data: resize and short_side exclude each other"),
+        (["data.long_side=8"], "data: long_side is a limit beside short_side, which is missing"),
+    ],
+)
+def test_sizes_that_contradict(load: Load, written: list[str], message: str) -> None:
+    assert message in complaint(load, *written)
 
 
 def test_a_task_may_have_any_options_and_keeps_them(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
 
-from densekd.builders.build import Built, Cache, build
+from densekd.builders.build import Built, build
+from densekd.builders.teacher_cache import Cache
 from densekd.data.files import SegmentationFiles
 from densekd.data.sampler import ONE_PROCESS, Draw, StepSampler
 from densekd.errors import RecipeError, UserError
@@ -76,7 +77,7 @@ def test_what_is_replayed_is_what_the_live_teacher_says(cached: dict[str, Any]) 
     for numbers in ((0, 1, 2, 3), (11, 3, 8, 6), (5, 4), (11,)):
         batch = samples.collate([samples[Draw(n % 6, n)] for n in numbers])  # type: ignore[union-attr]
         images = built.distiller.task.images(batch).contiguous(memory_format=torch.channels_last)
-        live, replayed = cache.teacher(images), built.distiller.teacher(batch["taught"])
+        live, replayed = cache.teacher(images), built.distiller.teacher(batch["teacher_features"])
         assert live.keys() == replayed.keys() == {"logits", "features.1"}
         for path, tensor in live.items():
             if len(numbers) == 4:

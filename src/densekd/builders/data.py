@@ -44,9 +44,13 @@ def _dataset(name: str) -> Callable[..., Files]:
 def build_training_set(recipe: Recipe, files: Files, task: Task) -> TrainingData:
     """Put the augmentation together."""
     data = recipe.data
+    if task.keeps_aspect_ratio and data.resize is not None:
+        raise RecipeError("data.resize changes the aspect ratio; boxes have data.short_side and data.long_side.")
+    if not task.keeps_aspect_ratio and data.long_side is not None:
+        raise RecipeError("data.long_side limits images with boxes; label maps have data.resize or data.short_side.")
     cache = None if recipe.teacher is None else recipe.teacher.cache
     views = Augmentation(
-        resize=data.resize,
+        resize=data.input_size,
         # Views that a teacher cache replays depend on its own seed.
         seed=recipe.training.seed if cache is None else cache.seed,
         cache_bytes=cache_budget(data.cache, data.workers),

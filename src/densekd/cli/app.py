@@ -3,7 +3,6 @@
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import Annotated
 
 import typer

@@ -1,4 +1,4 @@
-"""Datasets: ``DATASETS`` maps a name to the function that finds the files of one split.
+"""Datasets: ``DATASETS`` maps a name to the function that finds the images and labels of a split.
 
 ``function(root, split)`` returns :class:`densekd.data.contract.Files`: images with their labels,
 boxes or maps. Your own: ``package.module:function`` with the same signature.

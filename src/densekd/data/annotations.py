@@ -1,4 +1,4 @@
-"""The boxes of one image as its file has them, and what of them is learnt."""
+"""Box annotations of one image as its file has them, and the boxes that a detector is trained on."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,12 +10,12 @@ _PIXEL = 1 - 1e-3
 
 
 class Annotations(NamedTuple):
-    """The boxes of one image at its original size, all of them: scorers want them so; see :func:`training_boxes`.
+    """All boxes of one image at its original size, as scorers want them; see :func:`training_boxes`.
 
     Shape:
-        boxes: float32 ``[N, 4]``, corners x1, y1, x2, y2 in pixels; labels: int64 ``[N]``; crowd: bool ``[N]``, groups
-        that are neither learned nor count as missed; area: float64 ``[N]`` in pixels, by which scorers tell sizes
-        apart (COCO's is that of the mask).
+        boxes: float32 ``[N, 4]``, corners x1, y1, x2, y2 in pixels; labels: int64 ``[N]``; crowd:
+        bool ``[N]``, groups that are neither learned nor count as missed; area: float64 ``[N]`` in
+        pixels, by which scorers tell sizes apart (COCO's is that of the mask).
     """
 
     boxes: np.ndarray
@@ -34,13 +34,15 @@ class Annotation(NamedTuple):
 
 
 def stacked(found: Sequence[Annotation]) -> Annotations:
-    """Put the boxes of one image, of which there may be none, into arrays."""
-    return Annotations(
-        np.array([one.box for one in found], np.float32).reshape(-1, 4),
-        np.array([one.label for one in found], np.int64),
-        np.array([one.crowd for one in found], np.bool_),
-        np.array([one.area for one in found], np.float64),
-    )
+    """Stack the boxes of one image, of which there may be none, into arrays."""
+    N = len(found)
+    boxes = np.zeros((N, 4), np.float32)
+    labels = np.zeros(N, np.int64)
+    crowd = np.zeros(N, np.bool_)
+    area = np.zeros(N, np.float64)
+    for k, annotation in enumerate(found):
+        boxes[k], labels[k], crowd[k], area[k] = annotation
+    return Annotations(boxes, labels, crowd, area)
 
 
 def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -50,12 +52,13 @@ def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def learnable(truth: Annotations, size: tuple[int, int]) -> np.ndarray:
-    """Say of each box of an image (height, width) whether it is learnt: bool ``[N]``.
+    """Mark the boxes of an image (height, width) that a detector is trained on: bool ``[N]``.
 
-    Not learnt is, as in mmdetection's datasets, a crowd, a box less than a pixel wide or high or without area, and a
-    box without a part inside the image.
+    Left out are, as in mmdetection's datasets, crowds, boxes less than a pixel wide or high or
+    without area, and boxes without a part inside the image.
     """
     sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    # A box that is clipped to nothing lies outside the image.
     inside = clipped(truth.boxes, size)
     visible = inside[:, 2:] > inside[:, :2]
     keep: np.ndarray = ~truth.crowd & (truth.area > 0) & (sides >= _PIXEL).all(1) & visible.all(1)
@@ -63,6 +66,6 @@ def learnable(truth: Annotations, size: tuple[int, int]) -> np.ndarray:
 
 
 def training_boxes(truth: Annotations, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is learnt of an image: boxes float32 ``[N, 4]``, clipped to it, and labels int64 ``[N]``."""
+    """Select the boxes to train on: float32 ``[N, 4]``, clipped, and labels int64 ``[N]``."""
     keep = learnable(truth, size)
     return clipped(truth.boxes[keep], size), truth.labels[keep]

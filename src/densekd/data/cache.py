@@ -1,4 +1,4 @@
-"""Decoded samples, kept in memory."""
+"""Memory cache of decoded samples."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ S = TypeVar("S", bound=tuple[Tensor, ...])
 
 
 class SampleCache(Generic[S]):
-    """Keeps decoded samples in this process as long as they fit; what does not fit is decoded again.
+    """Memory cache of decoded samples in one process; what does not fit is decoded again.
 
     Args:
         free_bytes: how much may be kept.
@@ -25,6 +25,7 @@ class SampleCache(Generic[S]):
             return self.samples[index]
         sample = decode(index)
         size = sum(tensor.nbytes for tensor in sample)
+        # First come, first kept: nothing is evicted, because every pass reads every image once.
         if size <= self.free_bytes:
             self.free_bytes -= size
             self.samples[index] = sample

@@ -1,4 +1,4 @@
-"""Boxes in COCO's JSON (Lin et al., ECCV 2014, arXiv 1405.0312): COCO itself and whatever is written like it."""
+"""Boxes in COCO's JSON (Lin et al., ECCV 2014, arXiv 1405.0312): COCO and datasets written like it."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import first_folder
+from densekd.data.files import first_file, first_folder
 from densekd.data.folder import distinct_classes
 from densekd.errors import UserError
 
@@ -19,26 +19,27 @@ _OTHER_PLACES = "Elsewhere, say FILE.json@FOLDER in place of the split's name"
 
 
 def coco(root: Path, split: str) -> DetectionFiles:
-    """Find the images of one split and read their boxes.
+    """Boxes in COCO's JSON: COCO itself, or any data in its layout or Roboflow's.
 
-    Layouts, the first that is there: ``annotations/instances_<split>.json`` (official: ``train2017``) or
-    ``instances_<split>.json``, with the images in ``<split>/`` or ``images/<split>/``; ``_annotations.coco.json`` among
-    the images in ``<split>/`` (Roboflow). Any other pair is a split ``FILE.json@FOLDER``, both below the root or
-    absolute.
+    Layouts, the first that is there: ``annotations/instances_<split>.json`` (official:
+    ``train2017``) or ``instances_<split>.json``, with the images in ``<split>/`` or
+    ``images/<split>/``; ``_annotations.coco.json`` among the images in ``<split>/`` (Roboflow). Any
+    other pair is a split ``FILE.json@FOLDER``, both below the root or absolute.
 
-    The categories, sorted by id, are the classes 0..C-1. Boxes are kept as they are, whatever is learnt of them: see
-    :func:`densekd.data.annotations.learnable`.
+    The categories, sorted by id, are the classes 0..C-1. Boxes are kept as they are, whatever is
+    trained on: see :func:`densekd.data.annotations.learnable`.
 
     Args:
         root: the folder that holds them.
         split: its name, or ``FILE.json@FOLDER``.
 
     Raises:
-        UserError: a missing file or image, malformed JSON, no image, no category, an id that occurs twice, or an
-            annotation of an unknown image or category.
+        UserError: a missing file or image, malformed JSON, no image, no category, an id that occurs
+            twice, or an annotation of an unknown image or category.
     """
     path, folder = _places(root, split)
     content = _read(path)
+    # Categories, sorted by their ids, become the classes 0..C-1.
     names = _by_id(path, content, "categories", lambda record: str(record["name"]))
     categories = tuple(sorted(names))
     labels = {category: label for label, category in enumerate(categories)}
@@ -46,16 +47,20 @@ def coco(root: Path, split: str) -> DetectionFiles:
     if not names or not images:
         what = "images" if names else "categories"
         raise UserError(f"{path}: '{what}' is empty, so there is nothing to detect; is this the right file?")
-    found: dict[int, list[Annotation]] = defaultdict(list)
-    content.setdefault("annotations", [])  # which the files of test images do not have
-    for image, one in _by_id(path, content, "annotations", lambda record: _annotation(record, images, labels)).values():
-        found[image].append(one)
+    # Files of test images have no annotations.
+    content.setdefault("annotations", [])
+    annotations = _by_id(path, content, "annotations", lambda record: _annotation(record, images, labels))
+    boxes: dict[int, list[Annotation]] = defaultdict(list)
+    for image, annotation in annotations.values():
+        boxes[image].append(annotation)
     _require_files(path, folder, [name for name, _ in images.values()])
-    items = tuple(
-        DetectionItem(Path(name).with_suffix("").as_posix(), folder / name, number, size, stacked(found[number]))
-        for number, (name, size) in sorted(images.items())
-    )
-    return DetectionFiles(distinct_classes([names[category] for category in categories], path), items, categories)
+    # Images without annotations stay: a detector learns background from them.
+    items = []
+    for number, (name, size) in sorted(images.items()):
+        stem = Path(name).with_suffix("").as_posix()
+        items.append(DetectionItem(stem, folder / name, number, size, stacked(boxes[number])))
+    classes = distinct_classes([names[category] for category in categories], path)
+    return DetectionFiles(classes, tuple(items), categories)
 
 
 def _places(root: Path, split: str) -> tuple[Path, Path]:
@@ -63,11 +68,11 @@ def _places(root: Path, split: str) -> tuple[Path, Path]:
     file, at, folder = split.partition(".json@")
     if at:
         return root / f"{file}.json", root / folder
-    path = root / split / _ROBOFLOW
-    files = (root / "annotations" / f"instances_{split}.json", root / f"instances_{split}.json", path)
-    path = next((path for path in files if path.is_file()), root)
-    if path == root:
-        looked_for = " and ".join(str(path) for path in files)
+    official = f"instances_{split}.json"
+    candidates = (root / "annotations" / official, root / official, root / split / _ROBOFLOW)
+    path = first_file(candidates)
+    if path is None:
+        looked_for = " and ".join(map(str, candidates))
         raise UserError(f"COCO split '{split}' not found; looked for {looked_for}. {_OTHER_PLACES}.")
     if path.name == _ROBOFLOW:
         return path, path.parent
@@ -95,6 +100,7 @@ def _by_id(path: Path, content: Mapping[str, Any], kind: str, parse: Callable[[A
         )
     found: dict[int, T] = {}
     for position, record in enumerate(records):
+        # The message gets more exact as more of the record is known.
         where = f"{path}: {kind}[{position}]"
         try:
             if not isinstance(record, dict):
@@ -113,7 +119,10 @@ def _by_id(path: Path, content: Mapping[str, Any], kind: str, parse: Callable[[A
 
 
 def _image(record: Mapping[str, Any]) -> tuple[str, tuple[int, int]]:
-    name, height, width = record["file_name"], _whole(record["height"]), _whole(record["width"])
+    """Parse file name and (height, width) of one image."""
+    name = record["file_name"]
+    height = _whole(record["height"])
+    width = _whole(record["width"])
     if not isinstance(name, str):
         raise ValueError(f"file_name must be a path, not {name!r}")
     if height < 1 or width < 1:
@@ -124,6 +133,7 @@ def _image(record: Mapping[str, Any]) -> tuple[str, tuple[int, int]]:
 def _annotation(
     record: Mapping[str, Any], images: Collection[int], labels: Mapping[int, int]
 ) -> tuple[int, Annotation]:
+    """Parse the image id and the box of one annotation."""
     image, category = record["image_id"], record["category_id"]
     if image not in images:
         raise ValueError(f"image_id {image!r} is the id of no image; add the image or remove the annotation")
@@ -133,7 +143,10 @@ def _annotation(
     if len(box) != 4 or not all(math.isfinite(value) for value in box):
         raise ValueError(f"bbox must be four numbers, x, y, width and height, not {record['bbox']!r}")
     x, y, width, height = box
-    area = width * height if record.get("area") is None else float(record["area"])
+    # The area is that of the mask, where the file has one.
+    area = width * height
+    if record.get("area") is not None:
+        area = float(record["area"])
     corners = (x, y, x + width, y + height)
     return int(image), Annotation(corners, labels[category], bool(record.get("iscrowd", 0)), area)
 

@@ -18,7 +18,7 @@ from densekd.data.cache import SampleCache
 from densekd.data.files import Classes, Source, read_image
 from densekd.data.maps import mix
 from densekd.data.sampler import Draw
-from densekd.data.transforms import MEAN_COLOUR, Limits, limited_size
+from densekd.data.transforms import MEAN_COLOR, Limits, limited_size
 from densekd.errors import UserError
 
 # Batches are padded to multiples of it, the coarsest stride of the backbones.
@@ -207,7 +207,7 @@ def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     images = list(images)
     sizes = torch.tensor([image.shape[-2:] for image in images])
     height, width = (math.ceil(side / STRIDE) * STRIDE for side in sizes.amax(0).tolist())
-    batch = torch.tensor(MEAN_COLOUR, dtype=torch.uint8)[:, None, None].repeat(len(images), 1, height, width)
+    batch = torch.tensor(MEAN_COLOR, dtype=torch.uint8)[:, None, None].repeat(len(images), 1, height, width)
     for padded, image in zip(batch, images, strict=True):
         padded[:, : image.shape[-2], : image.shape[-1]] = image
     return batch, sizes

@@ -1,4 +1,4 @@
-"""Images and their labels on disk: found, paired, verified and decoded, with errors that name the file."""
+"""Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,16 +16,19 @@ from densekd.errors import UserError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABEL_SUFFIXES = (".png",)
 
+# Everything that Pillow raises for a damaged, foreign or oversized file.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
 
 @dataclass(frozen=True)
 class Classes:
-    """What the label values mean.
+    """Class names, colors and the ignore index of a dataset.
 
     Args:
         names: C class names; label c means names[c].
         palette: C RGB colors, 0..255.
-        ignore_index: the label of void pixels, which are neither learned nor scored.
-        submission: what the benchmark's server wants for each class, where that is not the class number.
+        ignore_index: label of pixels that are neither learned nor scored.
+        submission: what the benchmark's server wants for each class, if not the class number.
     """
 
     names: tuple[str, ...]
@@ -35,7 +38,7 @@ class Classes:
 
 
 class Source(Protocol):
-    """Where the bytes of a file come from: a ``Path``, or a part of something larger."""
+    """Bytes of a file: a ``Path``, or a part of something larger."""
 
     def read_bytes(self) -> bytes: ...  # noqa: D102
 
@@ -53,7 +56,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentationFiles:
-    """The files of one split.
+    """Images and labels of one split.
 
     Args:
         classes: what the labels mean.
@@ -92,15 +95,18 @@ class SegmentationFiles:
         """
         path = self.items[index].label
         values, histogram = _read_label(path)
-        allowed = {*range(len(self.classes.names)), self.classes.ignore_index, *self.label_map}
+        # The histogram is cheap; the pixels are searched only for the place of a wrong value.
+        known = {*range(len(self.classes.names)), self.classes.ignore_index, *self.label_map}
         for value in np.flatnonzero(histogram):
-            if int(value) not in allowed:
+            if int(value) not in known:
                 y, x = np.argwhere(values == value)[0]
+                count = len(self.classes.names)
                 raise UserError(
-                    f"{path}: label value {value} at row {y}, column {x}; the {len(self.classes.names)} classes are "
-                    f"0..{len(self.classes.names) - 1} and void is {self.classes.ignore_index}."
+                    f"{path}: label value {value} at row {y}, column {x}; the {count} classes are "
+                    f"0..{count - 1} and ignored pixels are {self.classes.ignore_index}."
                 )
         if self.label_map:
+            # A table of all 256 values maps what the file has to class numbers.
             table = np.arange(256, dtype=np.uint8)
             table[list(self.label_map)] = list(self.label_map.values())
             values = table[values]
@@ -112,7 +118,8 @@ class SegmentationFiles:
         Raises:
             UserError: as above, or when their sizes differ.
         """
-        image, label = self.image(index), self.label(index)
+        image = self.image(index)
+        label = self.label(index)
         if image.shape[:2] != label.shape:
             item = self.items[index]
             raise UserError(
@@ -146,18 +153,25 @@ def read_image(source: Source) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as picture:
             if picture.mode.startswith("I;16"):
                 # Pillow clips 16 bits to 8 instead of scaling them.
-                return np.repeat((np.array(picture) >> 8).astype(np.uint8)[..., None], 3, 2)
-            quick = picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L")
-            decoded = _decode_quickly(content) if quick else None
-            return np.array(picture.convert("RGB")) if decoded is None else decoded
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                gray = (np.array(picture) >> 8).astype(np.uint8)
+                return np.repeat(gray[..., None], 3, 2)
+            if picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L"):
+                decoded = _decode_quickly(content)
+                if decoded is not None:
+                    return decoded
+            return np.array(picture.convert("RGB"))
+    except _UNREADABLE as error:
         raise UserError(f"{source}: the image cannot be read ({error}). Replace or remove it.") from error
 
 
 def _decode_quickly(content: bytes) -> np.ndarray | None:
-    """Decode with torchvision: the same pixels sooner; None for what it refuses, so that Pillow says what is wrong."""
+    """Decode with torchvision, sooner than Pillow and to the same pixels.
+
+    None for what torchvision refuses, so that Pillow gives the reason.
+    """
+    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     try:
-        pixels = decode_image(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB)
+        pixels = decode_image(encoded, ImageReadMode.RGB)
     except RuntimeError:
         return None
     array: np.ndarray = pixels.permute(1, 2, 0).numpy()
@@ -169,8 +183,10 @@ def _read_label(path: Source) -> tuple[np.ndarray, list[int]]:
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as picture:
             picture.load()
-            mode, values, histogram = picture.mode, np.array(picture), picture.histogram()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            mode = picture.mode
+            values = np.array(picture)
+            histogram = picture.histogram()
+    except _UNREADABLE as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
     if mode not in ("L", "P"):
         raise UserError(
@@ -184,7 +200,8 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
 
     Args:
         folder: searched with all its sub-folders; links to folders are not followed.
-        endings: of the file names, in lower case: suffixes, or more of the name (``_leftimg8bit.png``).
+        endings: of the file names, in lower case: suffixes, or more of the name
+            (``_leftimg8bit.png``).
 
     Raises:
         UserError: the folder does not exist, or two files share a stem.
@@ -193,8 +210,9 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
     found: dict[str, Path] = {}
+    # Sorted, so that the order of the data does not depend on the file system.
     for path in sorted(folder.rglob("*")):
-        ending = next((e for e in endings if path.name.lower().endswith(e)), None)
+        ending = _first_ending(path.name, endings)
         if ending is None or path.name.startswith("."):
             continue
         stem = path.relative_to(folder).as_posix()[: -len(ending)]
@@ -202,6 +220,13 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
             raise UserError(f"{found[stem]} and {path} have the same stem; keep one.")
         found[stem] = path
     return found
+
+
+def _first_ending(name: str, endings: tuple[str, ...]) -> str | None:
+    for ending in endings:
+        if name.lower().endswith(ending):
+            return ending
+    return None
 
 
 def pair_by_stem(
@@ -213,19 +238,21 @@ def pair_by_stem(
     """Pair every image with the label of the same stem.
 
     Raises:
-        UserError: a folder is missing, there is no image, or an image or label stays alone.
+        UserError: a folder is missing, there is no image, or an image or label has no partner.
     """
-    by_image, by_label = find(images, image_endings), find(labels, label_endings)
+    by_image = find(images, image_endings)
+    by_label = find(labels, label_endings)
     if not by_image:
         raise UserError(f"{images}: no images ({', '.join(image_endings)}).")
-    for here, there, folder, what in (
-        (by_image, by_label, labels, "label"),
-        (by_label, by_image, images, "image"),
-    ):
-        alone = [path for stem, path in here.items() if stem not in there]
-        if alone:
-            raise UserError(f"{len(alone)} of {len(here)} files have no {what} in {folder}, the first: {alone[0]}.")
+    _require_partners(by_image, by_label, f"label in {labels}")
+    _require_partners(by_label, by_image, f"image in {images}")
     return tuple(Item(stem, path, by_label[stem]) for stem, path in by_image.items())
+
+
+def _require_partners(files: Mapping[str, Path], partners: Mapping[str, Path], what: str) -> None:
+    alone = [path for stem, path in files.items() if stem not in partners]
+    if alone:
+        raise UserError(f"{len(alone)} of {len(files)} files have no {what}, the first: {alone[0]}.")
 
 
 def first_folder(candidates: Iterable[Path], what: str) -> Path:
@@ -242,7 +269,20 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
     for path in candidates:
         if path.is_dir():
             return path
-    raise UserError(f"{what} not found; looked for {' and '.join(str(path) for path in candidates)}.")
+    raise UserError(f"{what} not found; looked for {' and '.join(map(str, candidates))}.")
+
+
+def first_file(candidates: Iterable[Path]) -> Path | None:
+    """Return the first file that exists, or None."""
+    for path in candidates:
+        if path.is_file():
+            return path
+    return None
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a list of names or annotations: the lines of a text file without the blank ones."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -254,5 +294,5 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error

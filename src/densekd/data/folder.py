@@ -1,4 +1,4 @@
-"""Any segmentation data in one plain layout: ``images/<split>``, ``labels/<split>`` and ``classes.json``."""
+"""Segmentation data in one plain layout: ``images/<split>``, ``labels/<split>`` and ``classes.json``."""
 
 import colorsys
 import json
@@ -11,10 +11,11 @@ from densekd.errors import UserError
 
 
 def folder(root: Path, split: str) -> SegmentationFiles:
-    """Find the files of one split.
+    """Any segmentation data in the plain folder layout: images, labels and classes.json.
 
-    Layout: ``images/<split>/<stem>.jpg|png|...``, ``labels/<split>/<stem>.png`` (one channel, 8 bit, class numbers) and
-    ``classes.json`` with ``names`` and, optionally, ``palette`` (RGB per class) and ``ignore_index`` (255).
+    Layout: ``images/<split>/<stem>.jpg|png|...``, ``labels/<split>/<stem>.png`` (one channel,
+    8 bit, class numbers) and ``classes.json`` with ``names`` and, optionally, ``palette`` (RGB per
+    class) and ``ignore_index`` (255).
 
     Args:
         root: the folder that holds them.
@@ -26,10 +27,12 @@ def folder(root: Path, split: str) -> SegmentationFiles:
     if not root.is_dir():
         raise UserError(f"{root}: no such data folder.")
     images = root / "images"
+    # A misspelt split is the most frequent mistake, so the message lists those that are there.
     if images.is_dir() and not (images / split).is_dir():
         splits = sorted(p.name for p in images.iterdir() if p.is_dir())
         raise UserError(f"{images}: no split '{split}'; there is {', '.join(splits) or 'none'}.")
-    return SegmentationFiles(read_classes(root / "classes.json"), pair_by_stem(images / split, root / "labels" / split))
+    classes = read_classes(root / "classes.json")
+    return SegmentationFiles(classes, pair_by_stem(images / split, root / "labels" / split))
 
 
 def read_classes(path: Path) -> Classes:
@@ -57,25 +60,42 @@ def published_classes(name: str) -> Classes:
 def _parse_classes(content: dict[str, Any]) -> Classes:
     if isinstance(content["names"], str):
         raise ValueError("names must be a list")
-    names = tuple(str(name) for name in content["names"])
+    # A label is one byte, and one of its values marks ignored pixels.
+    names = tuple(map(str, content["names"]))
     if not names or len(names) > 255:
         raise ValueError(f"there are {len(names)} names; 1 to 255 can be told apart in 8 bits")
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = _first_duplicate(names)
     if twice is not None:
         raise ValueError(f"the name '{twice}' is there twice")
-    palette = tuple((int(r), int(g), int(b)) for r, g, b in content.get("palette", distinct_colors(len(names))))
-    if len(palette) != len(names):
-        raise ValueError(f"there are {len(names)} names but {len(palette)} colors")
-    for color in palette:
-        if not all(0 <= value <= 255 for value in color):
-            raise ValueError(f"the color {color} must lie in 0..255")
+    if "palette" in content:
+        palette = _parse_palette(content["palette"], len(names))
+    else:
+        palette = tuple(distinct_colors(len(names)))
     ignore_index = int(content.get("ignore_index", 255))
     if ignore_index in range(len(names)) or ignore_index not in range(256):
         raise ValueError(f"ignore_index {ignore_index} must lie in 0..255 and be no class")
-    submission = tuple(int(value) for value in content.get("submission", ()))
+    submission = tuple(map(int, content.get("submission", ())))
     if len(submission) not in (0, len(names)):
         raise ValueError(f"there are {len(names)} names but {len(submission)} submission values")
     return Classes(names, palette, ignore_index, submission)
+
+
+def _parse_palette(content: Any, count: int) -> tuple[tuple[int, int, int], ...]:
+    """Check the colors of ``count`` classes."""
+    palette = tuple((int(r), int(g), int(b)) for r, g, b in content)
+    if len(palette) != count:
+        raise ValueError(f"there are {count} names but {len(palette)} colors")
+    for color in palette:
+        if min(color) < 0 or max(color) > 255:
+            raise ValueError(f"the color {color} must lie in 0..255")
+    return palette
+
+
+def _first_duplicate(names: Sequence[str]) -> str | None:
+    for name in names:
+        if names.count(name) > 1:
+            return name
+    return None
 
 
 def distinct_classes(names: Sequence[str], source: Path) -> Classes:
@@ -88,7 +108,7 @@ def distinct_classes(names: Sequence[str], source: Path) -> Classes:
     Raises:
         UserError: two classes of one name.
     """
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = _first_duplicate(names)
     if twice is not None:
         raise UserError(f"{source}: two classes are named '{twice}'; rename one, or remove the one that is not used.")
     return Classes(tuple(names), tuple(distinct_colors(len(names))))
@@ -96,5 +116,12 @@ def distinct_classes(names: Sequence[str], source: Path) -> Classes:
 
 def distinct_colors(count: int) -> list[tuple[int, int, int]]:
     """Return ``count`` RGB colors that differ in hue, then in brightness."""
-    colors = (colorsys.hsv_to_rgb(k * 0.618 % 1, 0.75 - 0.25 * (k % 2), 0.95 - 0.25 * (k % 3)) for k in range(count))
-    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colors]
+    colors = []
+    for k in range(count):
+        # Steps of the golden ratio spread any number of hues around the color wheel.
+        hue = k * 0.618 % 1
+        saturation = 0.75 - 0.25 * (k % 2)
+        brightness = 0.95 - 0.25 * (k % 3)
+        r, g, b = colorsys.hsv_to_rgb(hue, saturation, brightness)
+        colors.append((round(255 * r), round(255 * g), round(255 * b)))
+    return colors

@@ -1,5 +1,6 @@
 """Datasets of the Hugging Face hub, or saved by its library, with a column of images and one of labels."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,9 @@ class Cell(NamedTuple):
         """Return the file's bytes, from the table or from the path that it names."""
         cell = self.table[self.row][self.column]
         content: bytes | None = cell["bytes"]
-        return Path(cell["path"]).read_bytes() if content is None else content
+        if content is None:
+            return Path(cell["path"]).read_bytes()
+        return content
 
     @property
     def suffix(self) -> str:
@@ -37,34 +40,58 @@ class Cell(NamedTuple):
 
 
 def huggingface(name: str, root: Path | str, split: str) -> SegmentationFiles:
-    """Find the rows of one split; pictures are decoded when they are read, labels are class numbers.
+    """Hugging Face dataset for segmentation, ``hf:owner/name``: a column of images and one of labels.
+
+    Pictures are decoded when they are read; labels are class numbers.
 
     Args:
         name: ``owner/name`` on the hub, or a folder that ``save_to_disk`` wrote.
-        root: folder with ``classes.json``, which says what the numbers mean (see :func:`densekd.data.folder.folder`).
+        root: folder with ``classes.json``, which says what the numbers mean (see
+            :func:`densekd.data.folder.folder`).
         split: of the dataset.
 
     Raises:
-        UserError: the library is missing, the dataset cannot be had, has no such split or columns, or no classes.json.
+        UserError: the library is missing, the dataset cannot be had, has no such split or columns,
+            or no classes.json.
     """
     library = optional_import("datasets", "hf-data")
     classes = read_classes(Path(root) / "classes.json")
-    try:
-        folder = Path(name).expanduser()
-        table = library.load_from_disk(str(folder)) if folder.is_dir() else library.load_dataset(name, split=split)
-        table = table[split] if isinstance(table, dict) else table
-    except Exception as error:  # the library has many ways to fail
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"data: '{split}' of hf:{name} could not be had ({type(error).__name__}: {reason}).") from error
+    table = _load(library, name, split)
+    # A dataset may hold more pictures than these, e.g. depth: the names decide.
     pictures = [column for column, kind in table.features.items() if isinstance(kind, library.Image)]
-    image = next((column for column in _IMAGES if column in pictures), None)
-    label = next((column for column in _LABELS if column in pictures), None)
+    image = _first_column(_IMAGES, pictures)
+    label = _first_column(_LABELS, pictures)
     if image is None or label is None:
         raise UserError(
             f"data: hf:{name} has the columns {', '.join(table.column_names)}; a picture is looked for in "
             f"{', '.join(_IMAGES)}, its label in {', '.join(_LABELS)}. Rename them with the library's rename_column."
         )
+    # The library would decode every picture it is asked for; only the bytes are wanted.
     for column in (image, label):
         table = table.cast_column(column, library.Image(decode=False))
-    items = (Item(f"{k:08}", Cell(table, k, image, name), Cell(table, k, label, name)) for k in range(len(table)))
+    items = []
+    for row in range(len(table)):
+        items.append(Item(f"{row:08}", Cell(table, row, image, name), Cell(table, row, label, name)))
     return SegmentationFiles(classes, tuple(items))
+
+
+def _load(library: Any, name: str, split: str) -> Any:
+    """Load one split from a folder or the hub."""
+    try:
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            # A folder holds one split, or all in one dictionary.
+            saved = library.load_from_disk(str(folder))
+            return saved[split] if isinstance(saved, dict) else saved
+        return library.load_dataset(name, split=split)
+    except Exception as error:  # the library has many ways to fail
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        raise UserError(f"data: '{split}' of hf:{name} could not be had ({type(error).__name__}: {reason}).") from error
+
+
+def _first_column(names: Sequence[str], columns: Collection[str]) -> str | None:
+    for name in names:
+        if name in columns:
+            return name
+    return None

@@ -1,4 +1,4 @@
-"""The order of the data, as a pure function of the seed and the step."""
+"""Distributed batch sampler: the order of the data as a pure function of the seed and the step."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Draw(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """One of several processes."""
+    """Rank of this process, and the number of processes (world size)."""
 
     rank: int = 0
     world: int = 1
@@ -25,10 +25,11 @@ ONE_PROCESS = Shard()
 
 
 class StepSampler(Sampler[list[Draw]]):
-    """Batches for a number of steps: shuffled pass after shuffled pass, without a seam between passes.
+    """Distributed batch sampler for a number of steps: shuffled epochs without a seam.
 
-    Batch k of all processes together is samples ``k * batch_size`` to ``(k + 1) * batch_size - 1`` of one stream,
-    whatever the number of processes; a resumed training continues the stream because nothing in it depends on the past.
+    Batch k of all processes together is samples ``k * batch_size`` to ``(k + 1) * batch_size - 1``
+    of one stream, whatever the number of processes; a resumed training continues the stream because
+    nothing in it depends on the past. Deterministic.
 
     Args:
         images: size of the dataset.
@@ -56,18 +57,24 @@ class StepSampler(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Yield this process's part of each batch."""
-        current, order = -1, torch.empty(0)
+        current = -1
+        order = torch.empty(0)
         for batch in range(self.batches):
+            # The processes take turns: rank r has samples r, r + world, r + 2 * world, ...
+            first = batch * self.batch_size + self.shard.rank
+            end = (batch + 1) * self.batch_size
             draws = []
-            for number in range(
-                batch * self.batch_size + self.shard.rank, (batch + 1) * self.batch_size, self.shard.world
-            ):
+            for number in range(first, end, self.shard.world):
                 epoch, position = divmod(number, self.images)
+                # A batch may reach over the end of an epoch: its last samples come from the next.
                 if epoch != current:
-                    current, order = epoch, self._order(epoch)
+                    current = epoch
+                    order = self._order(epoch)
                 draws.append(Draw(int(order[position]), number))
             yield draws
 
     def _order(self, epoch: int) -> torch.Tensor:
+        """Shuffle the images, in each epoch anew and in all processes alike."""
+        # The factor keeps (seed, epoch) of one training apart from those of the next seed.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         return torch.randperm(self.images, generator=generator)

@@ -1,16 +1,18 @@
-"""A data set packed into a few large tar files: quick to copy, read from disk or an object store, any sample at once.
+"""Tar shards of a dataset: a few large files, read from disk or an object store in any order.
 
-The tars are what WebDataset reads (``<number>.image.<suffix>``, ``<number>.label.png``). Beside them lies an index of
-where each file begins, so samples are read in any order: shuffling, splitting over nodes and resuming are the same as
-for plain files, and nothing of a shard is read that is not used.
+The tars are what WebDataset reads (``<number>.image.<suffix>``, ``<number>.label.png``). Beside
+them lies an index of where each file begins, so samples are read in any order: shuffling, splitting
+over nodes and resuming are the same as for plain files, and nothing of a shard is read that is not
+used.
 """
 
 import functools
 import io
 import json
+import math
 import tarfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -29,7 +31,7 @@ _MEGABYTE = 1_000_000
 
 
 class Slice(NamedTuple):
-    """A file inside an archive.
+    """Byte range of a tar archive that holds one file.
 
     Args:
         archive: path or URL of the tar.
@@ -46,6 +48,7 @@ class Slice(NamedTuple):
     def read_bytes(self) -> bytes:
         """Read the file; from an object store with one range request."""
         system, path = _system(self.archive)
+        # An object store answers with what there is, also if the archive is cut off.
         content: bytes = system.cat_file(path, start=self.offset, end=self.offset + self.size)
         if len(content) != self.size:
             raise OSError(f"{self.archive} ends before byte {self.offset + self.size}")
@@ -62,7 +65,7 @@ class Slice(NamedTuple):
 
 
 class Uncompressed(NamedTuple):
-    """The same picture as a PPM, which is nothing but its pixels."""
+    """A picture as PPM: the same pixels, uncompressed."""
 
     source: Source
 
@@ -85,15 +88,16 @@ class Uncompressed(NamedTuple):
 def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Images = "as-is") -> Iterator[int]:
     """Pack one split.
 
-    The index is written last, so an interrupted run leaves nothing that could be mistaken for a data set.
+    The index is written last, so an interrupted run leaves nothing that could be mistaken for a
+    dataset.
 
     Args:
         files: what to pack.
         split: name of the index and of the tars.
         out: folder.
         megabytes: size at which a new tar is begun.
-        images: ``as-is`` packs the files byte for byte; ``uncompressed`` packs the same pixels as PPM, which are
-            several times larger and need no decoding. Labels go in as they are.
+        images: ``as-is`` packs the files byte for byte; ``uncompressed`` packs the same pixels as
+            PPM, which are several times larger and need no decoding. Labels go in as they are.
 
     Yields:
         The number of samples packed so far.
@@ -106,18 +110,26 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
     rows: list[list[Any]] = []
     todo = deque(files.items)
     number = 0
+    # Tar after tar is filled until it reaches the size; the last sample may exceed it.
     while todo:
         archive = f"{split}-{number:06}.tar"
-        with atomic(out / archive) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        with (
+            atomic(out / archive) as temporary,
+            tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+        ):
             while todo and tar.offset < megabytes * _MEGABYTE:
                 item = todo.popleft()
-                image = item.image if images == "as-is" else Uncompressed(item.image)
-                places = [
-                    _add(tar, f"{len(rows):09}.{kind}", x) for kind, x in (("image", image), ("label", item.label))
-                ]
-                rows.append([item.stem, archive, *places])
+                image: Source = item.image
+                if images == "uncompressed":
+                    image = Uncompressed(image)
+                # One row of the index: stem, archive, and the byte ranges of image and label.
+                stem = f"{len(rows):09}"
+                image_place = _add(tar, f"{stem}.image", image)
+                label_place = _add(tar, f"{stem}.label", item.label)
+                rows.append([item.stem, archive, image_place, label_place])
                 yield len(rows)
         number += 1
+    # The index holds what a label means, so that shards need no other file.
     content = {
         "format": 1,
         "classes": asdict(files.classes),
@@ -128,10 +140,11 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
 
 
 def shards(root: Path | str, split: str) -> SegmentationFiles:
-    """Find the samples of one split that ``densekd data shard`` packed.
+    """Tar shards that 'densekd data shard' packed, in a folder or an object store.
 
     Args:
-        root: folder or URL (``s3://bucket/folder``; what fsspec knows) with ``<split>.json`` and its tars.
+        root: folder or URL (``s3://bucket/folder``; what fsspec knows) with ``<split>.json`` and
+            its tars.
         split: name of the index.
 
     Raises:
@@ -141,18 +154,12 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
     try:
         system, inside = _system(path)
         content = json.loads(system.cat_file(inside))
-        known = content["classes"]
-        classes = Classes(
-            tuple(known["names"]),
-            tuple((r, g, b) for r, g, b in known["palette"]),
-            known["ignore_index"],
-            tuple(known["submission"]),
-        )
-        items = tuple(
-            Item(stem, *(Slice(f"{root}/{archive}", *place) for place in places))
-            for stem, archive, *places in content["items"]
-        )
-        return SegmentationFiles(classes, items, dict(content["label_map"]))
+        items = []
+        for stem, archive, image, label in content["items"]:
+            url = f"{root}/{archive}"
+            items.append(Item(stem, Slice(url, *image), Slice(url, *label)))
+        classes = _parse_classes(content["classes"])
+        return SegmentationFiles(classes, tuple(items), dict(content["label_map"]))
     except FileNotFoundError as error:
         raise UserError(
             f"no index of shards; looked for {path}, which 'densekd data shard RECIPE {root}' writes."
@@ -161,21 +168,32 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
         raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
 
 
+def _parse_classes(content: Mapping[str, Any]) -> Classes:
+    return Classes(
+        names=tuple(content["names"]),
+        palette=tuple((r, g, b) for r, g, b in content["palette"]),
+        ignore_index=content["ignore_index"],
+        submission=tuple(content["submission"]),
+    )
+
+
 def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str]:
     """Add one file; return where its bytes begin, how many there are, and its name."""
     try:
         content = source.read_bytes()
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error}).") from error
+    # Names, times and owners are left out: the same files give the same tar.
     header = tarfile.TarInfo(f"{name}{source.suffix.lower()}")
     header.size = len(content)
     tar.addfile(header, io.BytesIO(content))
-    padded = -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-    return tar.offset - padded, len(content), str(source)
+    # A tar pads each file to whole blocks; the file begins that far before the end.
+    blocks = math.ceil(len(content) / tarfile.BLOCKSIZE)
+    return tar.offset - blocks * tarfile.BLOCKSIZE, len(content), str(source)
 
 
 @functools.lru_cache(maxsize=64)
 def _system(url: str) -> tuple[Any, str]:
-    """Return fsspec's file system for a path or URL, and the path inside it."""
+    """Open fsspec's file system of a path or URL once; return it and the path inside it."""
     system, path = fsspec.core.url_to_fs(url)
     return system, path

@@ -1,8 +1,8 @@
-"""Pascal VOC 2012 with 21 classes (Everingham et al., 2010), and its augmented labels (Hariharan et al., 2011)."""
+"""Pascal VOC 2012 with 21 classes (Everingham et al., 2010; labels of Hariharan et al., 2011)."""
 
 from pathlib import Path
 
-from densekd.data.files import Item, SegmentationFiles, first_folder
+from densekd.data.files import Item, SegmentationFiles, first_file, first_folder, read_lines
 from densekd.data.folder import published_classes
 from densekd.errors import UserError
 
@@ -10,12 +10,13 @@ _AUGMENTED = ("trainaug", "train_aug")
 
 
 def voc(root: Path, split: str) -> SegmentationFiles:
-    """Find the files of one split.
+    """Pascal VOC 2012 segmentation, 21 classes, official layout and augmented labels (trainaug).
 
-    Layout: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png``, ``SegmentationClassAug/*.png`` and the lists
-    ``ImageSets/Segmentation/<split>.txt`` (or ``<split>.txt``, ``list/<split>.txt``), in the root or in
-    ``VOCdevkit/VOC2012``, ``VOC2012`` or ``VOCAug`` below it. ``trainaug`` without a list of its own is ``train`` and
-    ``aug`` together. An augmented label is read where there is one, for the training splits.
+    Layout: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png``, ``SegmentationClassAug/*.png`` and
+    the lists ``ImageSets/Segmentation/<split>.txt`` (or ``<split>.txt``, ``list/<split>.txt``), in
+    the root or in ``VOCdevkit/VOC2012``, ``VOC2012`` or ``VOCAug`` below it. ``trainaug`` without a
+    list of its own is ``train`` and ``aug`` together. An augmented label is read where there is
+    one, for the training splits.
 
     Args:
         root: the folder that holds them.
@@ -26,34 +27,40 @@ def voc(root: Path, split: str) -> SegmentationFiles:
     """
     homes = (root, root / "VOCdevkit" / "VOC2012", root / "VOC2012", root / "VOCAug")
     home = first_folder((home / "JPEGImages" for home in homes), "Pascal VOC images").parent
+    # Where both have a label, training reads the augmented one, validation the official one.
     folders = [home / "SegmentationClass"]
     if split != "val":
         folders.insert(0, home / "SegmentationClassAug")
-    items = tuple(_item(home, folders, stem) for stem in sorted(_stems(home, split)))
-    return SegmentationFiles(published_classes("voc"), items)
+    items = []
+    for stem in sorted(_stems(home, split)):
+        items.append(_item(home, folders, stem))
+    return SegmentationFiles(published_classes("voc"), tuple(items))
 
 
 def _item(home: Path, folders: list[Path], stem: str) -> Item:
     image = home / "JPEGImages" / f"{stem}.jpg"
     labels = [folder / f"{stem}.png" for folder in folders]
-    label = next((path for path in labels if path.is_file()), None)
+    label = first_file(labels)
     if label is None or not image.is_file():
-        missing = image if label is not None else " or ".join(str(path) for path in labels)
+        missing = image if label is not None else " or ".join(map(str, labels))
         raise UserError(f"{missing}: missing, though a list of {home} names it.")
     return Item(stem, image, label)
 
 
 def _stems(home: Path, split: str) -> set[str]:
+    """Read the names of a split's images from its list."""
     names = _AUGMENTED if split in _AUGMENTED else (split,)
-    folders = (home / "ImageSets" / "Segmentation", home, home / "list")
-    looked_for = [folder / f"{name}.txt" for folder in folders for name in names]
-    found = next((path for path in looked_for if path.is_file()), None)
+    official = home / "ImageSets" / "Segmentation"
+    candidates = []
+    for folder in (official, home, home / "list"):
+        for name in names:
+            candidates.append(folder / f"{name}.txt")
+    found = first_file(candidates)
     if found is not None:
         # CIRKD's lists name image and label, the official ones the stem alone.
-        lines = found.read_text(encoding="utf-8").splitlines()
-        return {Path(line.split()[0]).stem for line in lines if line.strip()}
-    if split in _AUGMENTED and (folders[0] / "aug.txt").is_file():
+        return {Path(line.split()[0]).stem for line in read_lines(found)}
+    # The augmented set is the union of two lists.
+    if split in _AUGMENTED and (official / "aug.txt").is_file():
         return _stems(home, "train") | _stems(home, "aug")
-    raise UserError(
-        f"Pascal VOC split '{split}' not found; looked for {' and '.join(str(path) for path in looked_for)}."
-    )
+    looked_for = " and ".join(map(str, candidates))
+    raise UserError(f"Pascal VOC split '{split}' not found; looked for {looked_for}.")

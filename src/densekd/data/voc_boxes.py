@@ -1,14 +1,14 @@
-"""Boxes in Pascal VOC's XML (Everingham et al., 2010): VOC 2007, VOC 2012 and whatever is written like them."""
+"""Boxes in Pascal VOC's XML (Everingham et al., 2010): VOC 2007, VOC 2012 and datasets written like them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import IMAGE_SUFFIXES, Classes, first_folder, image_size
+from densekd.data.files import IMAGE_SUFFIXES, Classes, first_file, first_folder, image_size, read_lines
 from densekd.data.folder import distinct_classes, published_classes, read_classes
 from densekd.errors import UserError
 
@@ -20,39 +20,46 @@ class _Object(NamedTuple):
 
 
 def voc_boxes(root: Path, split: str) -> DetectionFiles:
-    """Find the images of one split and read their boxes.
+    """Boxes in Pascal VOC's XML: VOC 2007, VOC 2012, or any data in their layout.
 
     Layout: ``Annotations/<stem>.xml``, ``JPEGImages/<stem>.jpg`` (or another suffix) and the list
-    ``ImageSets/Main/<split>.txt``, in the root or in ``VOCdevkit/VOC2007``, ``VOCdevkit/VOC2012``, ``VOC2007`` or
-    ``VOC2012`` below it. Where there are both years, a split names its own: ``VOC2007/trainval+VOC2012/trainval``.
+    ``ImageSets/Main/<split>.txt``, in the root or in ``VOCdevkit/VOC2007``, ``VOCdevkit/VOC2012``,
+    ``VOC2007`` or ``VOC2012`` below it. Where there are both years, a split names its own:
+    ``VOC2007/trainval+VOC2012/trainval``.
 
-    The classes are those of ``classes.json`` in the root, where there is one; VOC's 20, if no object of the folder is
-    of another class; else the names of all objects, sorted. Pixels are counted from 1 and a box has its last ones:
-    it covers x from xmin - 1 to xmax. Difficult objects are crowds: neither learned nor do they count as missed.
+    The classes are those of ``classes.json`` in the root, where there is one; VOC's 20, if no
+    object of the folder is of another class; else the names of all objects, sorted. Pixels are
+    counted from 1 and a box has its last ones: it covers x from xmin - 1 to xmax. Difficult objects
+    are crowds: neither learned nor do they count as missed.
 
     Args:
         root: the folder that holds them.
-        split: the name of a list, ``train``, ``val``, ``trainval`` or ``test``, behind the folder's where needed.
+        split: the name of a list, ``train``, ``val``, ``trainval`` or ``test``, after the folder's
+            name and a slash where needed.
 
     Raises:
-        UserError: a missing folder, list, image or annotation, a malformed annotation, or an unknown class.
+        UserError: a missing folder, list, image or annotation, a malformed annotation, or an
+            unknown class.
     """
     folder, _, name = split.rpartition("/")
     home = _home(root, folder)
     stems = _stems(home / "ImageSets" / "Main" / f"{name}.txt")
     classes = _classes(root, home)
-    labels = {name: label for label, name in enumerate(classes.names)}
-    items = tuple(_item(home, stem, number, labels) for number, stem in enumerate(stems, 1))
-    return DetectionFiles(classes, items, tuple(range(len(classes.names))))
+    items = []
+    # VOC gives its images no numbers; results files count them from 1.
+    for number, stem in enumerate(stems, 1):
+        items.append(_item(home, stem, number, classes.names))
+    return DetectionFiles(classes, tuple(items), tuple(range(len(classes.names))))
 
 
 def _home(root: Path, folder: str) -> Path:
     """Return the folder that holds ``Annotations``."""
+    devkit = root / "VOCdevkit"
     if folder:
-        homes = [root / folder, root / "VOCdevkit" / folder]
+        homes = [root / folder, devkit / folder]
     else:
-        years = ("VOC2007", "VOC2012")
-        homes = [root, *(root / "VOCdevkit" / year for year in years), *(root / year for year in years)]
+        homes = [root, devkit / "VOC2007", devkit / "VOC2012", root / "VOC2007", root / "VOC2012"]
+        # Two years have files of the same names, so one of them must be meant.
         there = [home for home in homes if (home / "Annotations").is_dir()]
         if len(there) > 1:
             raise UserError(
@@ -63,42 +70,50 @@ def _home(root: Path, folder: str) -> Path:
 
 
 def _stems(path: Path) -> list[str]:
+    """Read the names of a split's images from its list."""
     if not path.is_file():
         there = ", ".join(sorted(found.stem for found in path.parent.glob("*.txt"))) or "none"
         raise UserError(f"{path}: no such list of images; there is {there}.")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    stems = sorted({line.split()[0] for line in lines if line.strip()})
+    # Lists of one class have a second column: whether the class is in the image.
+    stems = sorted({line.split()[0] for line in read_lines(path)})
     if not stems:
         raise UserError(f"{path}: the list is empty.")
     return stems
 
 
 def _classes(root: Path, home: Path) -> Classes:
+    """Return the classes of ``classes.json``, VOC's 20, or those that the objects have."""
     if (root / "classes.json").is_file():
         return read_classes(root / "classes.json")
+    # The first of the 21 of segmentation is the background, which is no object.
     published = published_classes("voc")
     twenty = Classes(published.names[1:], published.palette[1:])
-    found = {one.name for path in (home / "Annotations").glob("*.xml") for one in _objects(path, _parse(path))}
+    found: set[str] = set()
+    for path in (home / "Annotations").glob("*.xml"):
+        found.update(one.name for one in _objects(path, _parse(path)))
     if found <= set(twenty.names):
         return twenty
     return distinct_classes(sorted(found), home / "Annotations")
 
 
-def _item(home: Path, stem: str, number: int, labels: Mapping[str, int]) -> DetectionItem:
+def _item(home: Path, stem: str, number: int, names: Sequence[str]) -> DetectionItem:
+    """Read the boxes of one image."""
     path = home / "Annotations" / f"{stem}.xml"
     images = [home / "JPEGImages" / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
-    image = next((image for image in images if image.is_file()), images[0])
+    image = first_file(images) or images[0]
     for file in (path, image):
         if not file.is_file():
             raise UserError(f"{file}: missing, though a list of {home / 'ImageSets' / 'Main'} names it.")
     tree = _parse(path)
-    found = []
+    boxes = []
     for one in _objects(path, tree):
-        if one.name not in labels:
-            raise UserError(f"{path}: '{one.name}' is no class; known are {', '.join(labels)}. Add it to classes.json.")
+        if one.name not in names:
+            raise UserError(f"{path}: '{one.name}' is no class; known are {', '.join(names)}. Add it to classes.json.")
         x1, y1, x2, y2 = one.corners
-        found.append(Annotation(one.corners, labels[one.name], one.difficult, (x2 - x1) * (y2 - y1)))
-    return DetectionItem(stem, image, number, _size(tree) or image_size(image), stacked(found))
+        area = (x2 - x1) * (y2 - y1)
+        # Difficult objects are neither trained on nor do they count as missed.
+        boxes.append(Annotation(one.corners, names.index(one.name), one.difficult, area))
+    return DetectionItem(stem, image, number, _size(tree) or image_size(image), stacked(boxes))
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -109,24 +124,32 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _objects(path: Path, tree: ElementTree.Element) -> list[_Object]:
+    """Parse the objects of one annotation."""
     found = []
     for number, one in enumerate(tree.iterfind("object"), 1):
         name = (one.findtext("name") or "").strip()
         try:
-            x1, y1, x2, y2 = (float(one.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax"))
-            if not name or not all(math.isfinite(value) for value in (x1, y1, x2, y2)):
+            corners = [float(one.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax")]
+            if not name or not all(math.isfinite(value) for value in corners):
                 raise ValueError
-            found.append(_Object(name, (x1 - 1, y1 - 1, x2, y2), int(one.findtext("difficult") or 0) != 0))
+            difficult = int(one.findtext("difficult") or 0) != 0
         except ValueError as error:
             raise UserError(
                 f"{path}: object {number} ('{name}') needs a 'name' and a 'bndbox' with the numbers xmin, ymin, xmax "
                 "and ymax; 'difficult', if it is there, is 0 or 1."
             ) from error
+        # Pixels count from 1 and the last one belongs to the box.
+        x1, y1, x2, y2 = corners
+        found.append(_Object(name, (x1 - 1, y1 - 1, x2, y2), difficult))
     return found
 
 
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
-    """Return what an annotation says of its image's size; many tools leave it out or write zero."""
-    height, width = (tree.findtext(f"size/{key}") or "0" for key in ("height", "width"))
-    size = (int(height), int(width)) if height.isdecimal() and width.isdecimal() else (0, 0)
-    return size if min(size) > 0 else None
+    """Read the image's (height, width) from an annotation; None where a tool left it out or wrote zero."""
+    height = tree.findtext("size/height") or "0"
+    width = tree.findtext("size/width") or "0"
+    if not (height.isdecimal() and width.isdecimal()):
+        return None
+    if int(height) == 0 or int(width) == 0:
+        return None
+    return int(height), int(width)

@@ -1,30 +1,40 @@
-"""Kullback-Leibler divergence between softmax distributions over positions, value and derivative in one visit."""
+"""Channel-wise KL divergence (CWD): softmax over the positions of a channel, loss and gradient in one fused pass."""
+
+# B batch, C channels, N = H * W positions, G groups of channels
+# s, t logits of student and teacher over the temperature; q, p their softmax; grad = q - p
 
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
-from densekd.kernels.choice import kernel
-from densekd.kernels.divergence import Divergence, computed_in, require_one_shape, slope_like, softmax_
-from densekd.kernels.groups import SINGLE, Groups
+from densekd.kernels.dispatch import kernel
+from densekd.ops.attach_grad import attach_grad
 from densekd.ops.blocks import BLOCK_NUMEL
+from densekd.ops.divergence import Divergence, softmax_kl_
+from densekd.ops.groups import SINGLE, Groups
+from densekd.ops.precision import compute_dtype, grad_like
+from densekd.ops.shapes import require_one_shape
 
-# Channels from which on channels-last maps are read as they lie.
+# Channels-last maps of at least so many channels are read position by position, as they lie in memory.
 _WIDE = 64
 
 
 def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.0, groups: Groups = SINGLE) -> Tensor:
     """Compute :func:`channel_kl` in plain operations."""
     require_one_shape(student, teacher)
-    dtype = computed_in(student, teacher)
-    s, t = (x.to(dtype).flatten(2) / temperature for x in (student, teacher.detach()))
+    dtype = compute_dtype(student, teacher)
+    # [B, C, N]
+    s = student.to(dtype).flatten(2) / temperature
+    t = teacher.detach().to(dtype).flatten(2) / temperature
     if groups.order is not None:
-        s, t = s[:, groups.order], t[:, groups.order]
+        s = s[:, groups.order]
+        t = t[:, groups.order]
     values = []
-    for members in zip(*(torch.split(x, groups.size, 1) for x in (s, t)), strict=True):
-        log_q, log_p = (x.flatten(1).log_softmax(1) for x in members)
+    for s_group, t_group in zip(torch.split(s, groups.size, 1), torch.split(t, groups.size, 1), strict=True):
+        # One distribution over all positions of all channels of the group.
+        log_q = s_group.flatten(1).log_softmax(1)
+        log_p = t_group.flatten(1).log_softmax(1)
         values.append((log_p.exp() * (log_p - log_q)).sum(1))
     return torch.stack(values, 1)
 
@@ -33,9 +43,9 @@ def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 
 def channel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0, groups: Groups = SINGLE) -> Tensor:
     """``KL(softmax(teacher / T) || softmax(student / T))`` over all positions of each channel or group of channels.
 
-    CWD (arXiv 2011.13256, eq. 4) and CGD. Value and derivative come from one visit of each channel, in which what is
-    made beside the derivative fits a cache; groups of several channels are visited twice. Nothing but the derivative is
-    kept, and it becomes the gradient. There is no second derivative.
+    CWD (arXiv 2011.13256, eq. 4) and CGD. Value and gradient come from one pass over each channel, whose intermediate
+    results fit a cache; groups of several channels take two passes. Nothing but the gradient is kept for the backward
+    pass. There is no second derivative.
 
     Args:
         student: logits ``[B, C, ...]``, finite, any floating point precision and memory layout; gets a gradient.
@@ -51,11 +61,13 @@ def channel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0, group
     """
     require_one_shape(student, teacher)
     with torch.no_grad():
-        value, slope = _fused(student, teacher, temperature, groups.size, groups.order)
+        value, grad = _fused(student, teacher, temperature, groups.size, groups.order)
         value = value.view(*value.shape, *[1] * (student.ndim - 2))
-    # T meets the value, the smaller of the two: T KL has the derivative q - p.
-    parts = attach_grad(value * temperature, student, slope).flatten(1) / temperature
-    return parts if groups.size == 1 else groups.gathered(parts, 0.0).sum(2)
+    # q - p is the derivative of T * KL; dividing the value by T is cheaper than dividing the map.
+    by_channel = attach_grad(value * temperature, student, grad).flatten(1) / temperature
+    if groups.size == 1:
+        return by_channel
+    return groups.gathered(by_channel, 0.0).sum(2)
 
 
 @torch.library.custom_op("densekd::channel_kl", mutates_args=())
@@ -67,59 +79,100 @@ def _fused(
 
 
 @_fused.register_fake
-def _(student: Tensor, teacher: Tensor, temperature: float, size: int, order: Tensor | None) -> tuple[Tensor, Tensor]:
-    return student.new_empty(student.shape[:2], dtype=computed_in(student, teacher)), slope_like(student)
+def _fused_fake(
+    student: Tensor, teacher: Tensor, temperature: float, size: int, order: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    value = student.new_empty(student.shape[:2], dtype=compute_dtype(student, teacher))
+    return value, grad_like(student)
 
 
 if find_spec("triton") is not None:
 
     @_fused.register_kernel("cuda")
-    def _(
+    def _fused_cuda(
         student: Tensor, teacher: Tensor, temperature: float, size: int, order: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton import channel_kl as chip
+        from densekd.kernels.triton import channel_kl as triton
 
-        if computed_in(student, teacher) == torch.float64:
-            return cpu_blocked(student, teacher, temperature, Groups(size, order))
-        return chip.channel_kl(student, teacher, temperature, Groups(size, order))
+        groups = Groups(size, order)
+        if compute_dtype(student, teacher) == torch.float64:
+            return cpu_blocked(student, teacher, temperature, groups)
+        return triton.channel_kl(student, teacher, temperature, groups)
 
 
 def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -> tuple[Tensor, Tensor]:
-    """Do it part by part, in plain operations on buffers that stay in the cache: channels, or rows of channels-last."""
-    slope = slope_like(student)
-    s, t, d = (x.flatten(2) for x in (student, teacher, slope))
-    dim = 0 if s.stride(1) == 1 and s.shape[1] >= _WIDE else 1
-    if dim == 0:
+    """Compute block by block, in plain operations on buffers that stay in the cache.
+
+    A block is some channels of one image, or in wide channels-last maps all channels at some positions.
+    """
+    B, C = student.shape[:2]
+    grad = grad_like(student)
+    # [B, C, N]
+    s, t, d = student.flatten(2), teacher.flatten(2), grad.flatten(2)
+    # The axis of a block along which positions lie.
+    dim = 1
+    if s.stride(1) == 1 and C >= _WIDE:
+        dim = 0
+        # [B, N, C]
         s, t, d = s.mT, t.mT, d.mT
-    B, M, N = s.shape
-    n = max(1, BLOCK_NUMEL // max(N, 1))
-    buffers = s.new_empty(3, min(n, M), N, dtype=computed_in(student, teacher))
-    parts = [(b, slice(m, min(m + n, M))) for b in range(B) for m in range(0, M, n)]
-    known = []
-    for at in parts:
+    rows = min(s.shape[1], max(1, BLOCK_NUMEL // max(s.shape[2], 1)))
+    blocks = _blocks(s, rows)
+    buffers = s.new_empty(3, rows, s.shape[2], dtype=compute_dtype(student, teacher))
+    # First pass: the softmax within each block, and the statistics of its part of each channel.
+    statistics = []
+    # A channel that lies within one block and is a group of its own needs no second pass.
+    one_pass = dim == 1 and groups.size == 1
+    for at in blocks:
         q, p, scratch = buffers[:, : len(s[at])]
-        _scaled(s[at], temperature, q), _scaled(t[at], temperature, p)
-        known.append(torch.stack(softmax_(q, p, scratch, dim)).squeeze(dim + 1))
-        if dim == groups.size == 1:
+        _scale(s[at], temperature, out=q)
+        _scale(t[at], temperature, out=p)
+        statistics.append(torch.stack(softmax_kl_(q, p, scratch, dim)).squeeze(dim + 1))
+        if one_pass:
             torch.sub(q, p, out=d[at])
-    # [3, B, parts of a channel, C]
-    rows = Divergence(*(torch.cat(known, 1).view(3, B, 1, M) if dim else torch.stack(known, 1).view(3, B, -1, N)))
-    value, whole = groups.parts(rows.joined(1))
-    if dim == groups.size == 1:
-        return value, slope
-    shares = [(x - y[:, None]).exp_().view(B, -1) for x, y in zip(rows[1:], whole[1:], strict=True)]
-    for at, q_share, p_share in zip(parts, *(_by_part(x, n if dim else N) for x in shares), strict=True):
+    # [B, K, C], K parts of each channel
+    joined = torch.cat(statistics, 1) if dim == 1 else torch.stack(statistics, 1)
+    parts = Divergence(*joined.view(3, B, -1, C))
+    # Join the parts of each channel, then the channels of each group.
+    value, group = groups.summands(parts.joined(1))
+    if one_pass:
+        return value, grad
+    # Second pass: the softmax within a block times the probability of its part within the group.
+    q_share = (parts.student - group.student[:, None]).exp_()
+    p_share = (parts.teacher - group.teacher[:, None]).exp_()
+    for at in blocks:
         q, p = buffers[:2, : len(s[at])]
-        for x, share, into in ((s, q_share, q), (t, p_share, p)):
-            torch.softmax(_scaled(x[at], temperature, into), dim, out=into).mul_(share.unsqueeze(dim))
+        for x, share, out in ((s, q_share, q), (t, p_share, p)):
+            _scale(x[at], temperature, out=out)
+            torch.softmax(out, dim, out=out).mul_(_of_block(share, at, dim, rows))
         torch.sub(q, p, out=d[at])
-    return value, slope
+    return value, grad
 
 
-def _by_part(shares: Tensor, n: int) -> list[Tensor]:
-    return [part for image in shares for part in image.split(n)]
+Block = tuple[int, slice]
 
 
-def _scaled(x: Tensor, temperature: float, into: Tensor) -> Tensor:
-    # An operation that also widens would compute in half precision.
-    return torch.mul(x, 1 / temperature, out=into) if x.dtype == into.dtype else into.copy_(x).div_(temperature)
+def _blocks(x: Tensor, rows: int) -> list[Block]:
+    """Index the blocks of ``[B, M, N]``: an image, and ``rows`` of its M rows or what is left of them."""
+    blocks = []
+    for b in range(x.shape[0]):
+        for first in range(0, x.shape[1], rows):
+            blocks.append((b, slice(first, min(first + rows, x.shape[1]))))
+    return blocks
+
+
+def _of_block(share: Tensor, at: Block, dim: int, rows: int) -> Tensor:
+    """Return the probability of each channel's part in a block, from ``[B, K, C]``; broadcasts against the block."""
+    b, part = at
+    if dim == 1:
+        # [rows, 1]: whole channels
+        return share[b, 0, part, None]
+    # [1, C]: the part of all channels at the block's positions
+    return share[b, part.start // rows, None]
+
+
+def _scale(x: Tensor, temperature: float, out: Tensor) -> Tensor:
+    """Write ``x / temperature`` to ``out``, in its precision."""
+    if x.dtype == out.dtype:
+        return torch.mul(x, 1 / temperature, out=out)
+    # An operation that also converts would compute in half precision.
+    return out.copy_(x).div_(temperature)

@@ -1,20 +1,23 @@
-"""Kullback-Leibler divergence taken apart at the label, with one map kept for the backward pass."""
+"""Decoupled KL divergence (DKD): label against rest and among the rest, with one map kept for the backward pass."""
+
+# B batch, C classes, H, W height and width
+# p, q softmax of teacher and student without the label's class; odds = log(p_label / (1 - p_label))
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
+from densekd.ops.attach_grad import attach_grad
 
 
 def decoupled_kl(
     student: Tensor, teacher: Tensor, label: Tensor, weights: tuple[float, float], temperature: float
 ) -> Tensor:
-    """Weigh how teacher and student divide between label and rest, and how they divide the rest among its classes.
+    """Weighted sum of the KL of label against rest and the KL of the rest among its classes, at every position.
 
-    ``alpha KL([p_label, 1 - p_label] || [q_label, 1 - q_label]) + beta KL(p' || q')`` at every position, with p and q
-    the softmax of ``teacher / T`` and ``student / T`` over the classes, p' and q' the same without the label. Peak
-    memory beyond the inputs is 1.5 times both of them, 0.5 are kept for the backward pass.
+    ``alpha KL([p_label, 1 - p_label] || [q_label, 1 - q_label]) + beta KL(p' || q')``, with p and q the softmax of
+    ``teacher / T`` and ``student / T`` over the classes, p' and q' the same without the label (arXiv 2203.08679, eq.
+    7). Peak memory beyond the inputs is 1.5 times both of them, 0.5 are kept for the backward pass.
 
     Args:
         student: logits ``[B, C, H, W]``, finite, float32 or float64; gets a gradient.
@@ -28,24 +31,30 @@ def decoupled_kl(
     """
     alpha, beta = weights
     with torch.no_grad():
-        (odds_s, log_s), (odds_t, log_t) = (_against_others(x, label, temperature) for x in (student, teacher))
-        p = log_t.exp()
-        among = log_t.sub_(log_s).mul_(p).sum(1, keepdim=True)
-        binary = odds_t.sigmoid() * (F.logsigmoid(odds_t) - F.logsigmoid(odds_s))
-        binary += (-odds_t).sigmoid() * (F.logsigmoid(-odds_t) - F.logsigmoid(-odds_s))
-        # q_label - p_label, without the loss of digits where both are near one.
-        shift = alpha * (odds_s.sigmoid() * (-odds_t).sigmoid() - (-odds_s).sigmoid() * odds_t.sigmoid())
-        slope = log_s.exp_().mul_(beta - shift).sub_(p.mul_(beta)).scatter_(1, label, shift)
-        value = (alpha * binary + beta * among) * temperature
-    return attach_grad(value, student, slope).squeeze(1) / temperature
+        # Odds [B, 1, H, W] of the label, log-softmax [B, C, H, W] of the other classes.
+        s_odds, log_q = _label_against_rest(student, label, temperature)
+        t_odds, log_p = _label_against_rest(teacher, label, temperature)
+        # KL among the other classes, in the memory of log p.
+        p = log_p.exp()
+        among_rest = log_p.sub_(log_q).mul_(p).sum(1, keepdim=True)
+        # Binary KL of the label against the rest: its two summands.
+        binary = t_odds.sigmoid() * (F.logsigmoid(t_odds) - F.logsigmoid(s_odds))
+        binary += (-t_odds).sigmoid() * (F.logsigmoid(-t_odds) - F.logsigmoid(-s_odds))
+        # alpha (q_label - p_label), without the loss of digits where both are near one.
+        label_grad = alpha * (s_odds.sigmoid() * (-t_odds).sigmoid() - (-s_odds).sigmoid() * t_odds.sigmoid())
+        # What the label's class gains the others lose, in proportion to q.
+        grad = log_q.exp_().mul_(beta - label_grad).sub_(p.mul_(beta)).scatter_(1, label, label_grad)
+        value = (alpha * binary + beta * among_rest) * temperature
+    return attach_grad(value, student, grad).squeeze(1) / temperature
 
 
-def _against_others(x: Tensor, label: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _label_against_rest(x: Tensor, label: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Return the label's log odds against all other classes, and the log-softmax of those."""
     x = x / temperature
     chosen = x.gather(1, label)
-    # Far below the others, yet finite, so that a share of zero costs zero.
+    # Far below the other classes, yet finite, so that a share of zero costs zero.
     others = x.scatter_(1, label, torch.finfo(x.dtype).min / 4)
-    log = others.log_softmax(1)
-    # The largest value less its log-softmax is the log-sum-exp.
-    return chosen - (others.amax(1, keepdim=True) - log.amax(1, keepdim=True)), log
+    log_softmax = others.log_softmax(1)
+    # The largest logit less its log-softmax is the log-sum-exp.
+    log_sum_exp = others.amax(1, keepdim=True) - log_softmax.amax(1, keepdim=True)
+    return chosen - log_sum_exp, log_softmax

@@ -1,9 +1,11 @@
-"""Distances of two maps element by element, with nothing kept for the backward pass but one map."""
+"""L1 and L2 distances of two maps, with one map kept for the backward pass."""
+
+# any shape, or B batch, C channels, H, W height and width where there are weights
 
 import torch
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
+from densekd.ops.attach_grad import attach_grad
 
 
 def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -16,34 +18,38 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: the same shape; gets none.
     """
     with torch.no_grad():
+        # The difference is the derivative of half the sum of squares.
         difference = student - teacher
         half = torch.linalg.vector_norm(difference).square() / 2
     return attach_grad(half, student, difference) * 2
 
 
-def weighted_squared_distance(student: Tensor, teacher: Tensor, places: Tensor, channels: Tensor) -> Tensor:
-    """Return ``sum places channels (student - teacher)^2``; memory is that of :func:`squared_distance`.
+def weighted_squared_distance(student: Tensor, teacher: Tensor, positions: Tensor, channels: Tensor) -> Tensor:
+    """Return ``sum positions channels (student - teacher)^2``; memory is that of :func:`squared_distance`.
 
     Args:
         student: ``[B, C, H, W]``, floating point; gets a gradient.
         teacher: the same shape; gets none.
-        places: ``[B, H, W]``, without gradient.
-        channels: ``[B, C]``, without gradient.
+        positions: weights ``[B, H, W]``, without gradient.
+        channels: weights ``[B, C]``, without gradient.
     """
     with torch.no_grad():
+        # The weighted difference is the derivative of half the weighted sum.
         difference = student - teacher
-        slope = difference * places[:, None]
-        slope.mul_(channels[:, :, None, None])
-        half = (slope.flatten() @ difference.flatten()) / 2
-    return attach_grad(half, student, slope) * 2
+        grad = difference * positions[:, None]
+        grad.mul_(channels[:, :, None, None])
+        half = (grad.flatten() @ difference.flatten()) / 2
+    return attach_grad(half, student, grad) * 2
 
 
 def euclidean_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the root of that, with no gradient where both are equal; memory and arguments are the same."""
+    """Return ``|student - teacher|_2``, with no gradient where both are equal; memory and arguments are the same."""
     with torch.no_grad():
         difference = student - teacher
         norm = torch.linalg.vector_norm(difference)
-    return attach_grad(norm, student, difference.div_(norm.where(norm > 0, 1)))
+        # The derivative is the unit vector of the difference, and 0 where there is none.
+        grad = difference.div_(norm.where(norm > 0, 1))
+    return attach_grad(norm, student, grad)
 
 
 def absolute_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -51,4 +57,5 @@ def absolute_distance(student: Tensor, teacher: Tensor) -> Tensor:
     with torch.no_grad():
         difference = student - teacher
         total = difference.abs().sum()
-    return attach_grad(total, student, difference.sign_())
+        grad = difference.sign_()
+    return attach_grad(total, student, grad)

@@ -1,4 +1,7 @@
-"""Convolution of maps that are enlarged and concatenated, without the enlarged ones."""
+"""Convolution of feature maps that are resized to one size and concatenated, without holding the upsampled maps."""
+
+# B batch, C channels of a map, O output channels, h, w size of a map, H, W size of the output, k kernel size
+# Resizing and convolving are both linear: conv(cat(resize(x_i))) = sum_i conv_i(resize(x_i)), in either order
 
 from collections.abc import Sequence
 
@@ -6,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densekd.kernels.choice import kernel
+from densekd.kernels.dispatch import kernel
 from densekd.ops.interpolation import resize
 
 
@@ -24,9 +27,9 @@ def joined_convolution(
 ) -> Tensor:
     """Resize all maps bilinearly to the size of one, concatenate, convolve with same padding.
 
-    Resizing and convolving are both linear, so each map may be convolved before it is enlarged. A 1x1 convolution does
-    so; a larger one has the few cells of a pooled map multiply its weights, and a constant matrix spreads the products.
-    In SegFormer this saves 2/3 of the operations of the layer that has half of all, in PSPNet half of its bottleneck's.
+    Each map may be convolved before it is upsampled. A 1x1 convolution is; for a larger one the few cells of a pooled
+    map multiply the weights, and a constant matrix distributes the products over the positions. In SegFormer this
+    saves 2/3 of the operations of the layer that has half of all, in PSPNet half of its bottleneck's.
 
     Args:
         parts: maps ``[B, C_i, h_i, w_i]``.
@@ -39,37 +42,49 @@ def joined_convolution(
         ``[B, O, H, W]``.
     """
     size, k = parts[like].shape[2:], weight.shape[2]
-    large, spread = [], []
+    # Maps of the output's size and their weights; convolved at their own size; pooled maps and their weights.
+    full: list[Tensor] = []
+    full_weights: list[Tensor] = []
     projected: list[Tensor] = []
-    # Copies: the parameter is read once, and each part lies as a convolution wants it.
+    pooled: list[tuple[Tensor, Tensor]] = []
+    # Copies: the parameter is read once, and each part lies in memory as a convolution wants it.
     weights = torch.ops.aten.split_with_sizes_copy(weight, [x.shape[1] for x in parts], 1)
     for x, w in zip(parts, weights, strict=True):
-        if x.shape[2:] == size:
-            large.append((x, w))
-        elif k == 1:
+        cells = x.shape[2] * x.shape[3]
+        if x.shape[2:] != size and k == 1:
             projected.append(F.conv2d(x, w))
-        elif x.shape[2] * x.shape[3] < x.shape[1]:
-            spread.append((x, w))
+        elif x.shape[2:] != size and cells < x.shape[1]:
+            pooled.append((x, w))
         else:
-            large.append((resize(x, size, align_corners), w))
-    x, w = large[0] if len(large) == 1 else (torch.cat([pair[i] for pair in large], 1) for i in (0, 1))
-    out = F.conv2d(x, w, bias, padding=k // 2)
-    for x in projected:
-        out += resize(x, size, align_corners)
-    if spread:
-        products = torch.cat([_products(x, w) for x, w in spread], 1)
-        spreading = torch.cat([_spreading(x, size, k, align_corners) for x, _ in spread])
-        out += (spreading.mT @ products).view(out.shape[0], *size, -1).permute(0, 3, 1, 2)
+            full.append(resize(x, size, align_corners))
+            full_weights.append(w)
+    # One convolution of all maps that have the output's size.
+    out = F.conv2d(_cat(full), _cat(full_weights), bias, padding=k // 2)
+    # Maps that a 1x1 convolution has brought to O channels are upsampled afterwards.
+    for y in projected:
+        out += resize(y, size, align_corners)
+    # Pooled maps: products of cells and weights, distributed by one matrix product.
+    if pooled:
+        products = torch.cat([_products(x, w) for x, w in pooled], 1)
+        distribution = torch.cat([_distribution(x, size, k, align_corners) for x, _ in pooled])
+        out += (distribution.mT @ products).view(out.shape[0], *size, -1).permute(0, 3, 1, 2)
     return out
 
 
+def _cat(maps: list[Tensor]) -> Tensor:
+    """Concatenate along the channels; one map alone is not copied."""
+    return maps[0] if len(maps) == 1 else torch.cat(maps, 1)
+
+
 def _products(x: Tensor, weight: Tensor) -> Tensor:
-    """Return what every cell gives to every output through every place of the weight, ``[B, h w k k, O]``."""
+    """Return the product of every cell with every tap of the kernel, summed over channels: ``[B, h w k k, O]``."""
     return torch.einsum("bcs,ocp->bspo", x.flatten(2), weight.flatten(2)).flatten(1, 2)
 
 
-def _spreading(x: Tensor, size: torch.Size, k: int, align_corners: bool) -> Tensor:
-    """Return how much of every cell each place of the weight finds at each position, ``[h w k k, H W]``."""
+def _distribution(x: Tensor, size: torch.Size, k: int, align_corners: bool) -> Tensor:
+    """Return the share of every cell that each tap of the kernel reads at each position: ``[h w k k, H W]``."""
     h, w = x.shape[2:]
+    # Each cell as a map of its own that is 1 there, upsampled: the interpolation as a matrix.
     cells = torch.eye(h * w, dtype=x.dtype, device=x.device).view(1, h * w, h, w)
-    return F.unfold(resize(cells, size, align_corners).transpose(0, 1), k, padding=k // 2).flatten(0, 1)
+    shares = resize(cells, size, align_corners).transpose(0, 1)
+    return F.unfold(shares, k, padding=k // 2).flatten(0, 1)

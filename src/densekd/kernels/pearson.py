@@ -1,6 +1,8 @@
-"""Pearson correlation along some axes of two maps, with a backward pass that keeps nothing but the maps themselves."""
+"""Pearson correlation of two maps along some axes (DIST), keeping nothing but the maps for the backward pass."""
 
-from typing import Any
+# any shape; statistics keep the axes of a set with length one
+
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ def pearson(student: Tensor, teacher: Tensor, *axes: tuple[int, ...]) -> tuple[T
     Args:
         student: floating point, any shape; gets a gradient.
         teacher: the same shape; gets none.
-        axes: what is correlated over, one set of axes after the other.
+        axes: sets of axes; each is correlated over on its own.
 
     Returns:
         For each set, correlations in [-1, 1] with its axes of length one; 0 where either is constant.
@@ -30,39 +32,59 @@ def pearson(student: Tensor, teacher: Tensor, *axes: tuple[int, ...]) -> tuple[T
 
 def pearson_reference(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Return the correlation along one set of axes in plain operations."""
-    s, t = (x - x.mean(dims, keepdim=True) for x in (student, teacher.detach()))
-    norms = (x.square().sum(dims, keepdim=True).sqrt() for x in (s, t))
-    return (s * t).sum(dims, keepdim=True) / (torch.stack(list(norms)).prod(0) + _EPS)
+    s = student - student.mean(dims, keepdim=True)
+    t = teacher.detach() - teacher.detach().mean(dims, keepdim=True)
+    s_norm = s.square().sum(dims, keepdim=True).sqrt()
+    t_norm = t.square().sum(dims, keepdim=True).sqrt()
+    return (s * t).sum(dims, keepdim=True) / (s_norm * t_norm + _EPS)
+
+
+class _Statistics(NamedTuple):
+    """Means, and norms of the centered maps, of student and teacher along one set of axes; their correlation."""
+
+    s_mean: Tensor
+    t_mean: Tensor
+    s_norm: Tensor
+    t_norm: Tensor
+    correlation: Tensor
 
 
 class _Pearson(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, axes: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
-        moments = [_moments(student, teacher, dims) for dims in axes]
-        ctx.save_for_backward(student, teacher, *(x for moment in moments for x in moment))
-        return tuple(moment[-1] for moment in moments)
+        saved = [student, teacher]
+        correlations = []
+        for dims in axes:
+            statistics = _correlate(student, teacher, dims)
+            saved.extend(statistics)
+            correlations.append(statistics.correlation)
+        ctx.save_for_backward(*saved)
+        return tuple(correlations)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        student, teacher, *moments = ctx.saved_tensors
-        result = torch.zeros_like(student)
-        for k, gradient in enumerate(gradients):
-            mean_s, mean_t, norm_s, norm_t, correlation = moments[5 * k : 5 * k + 5]
-            along_t = gradient / (norm_s * norm_t + _EPS)
-            along_s = -along_t * correlation * norm_t / norm_s.where(norm_s > 0, 1)
-            result.addcmul_(teacher, along_t).addcmul_(student, along_s).sub_(mean_t * along_t + mean_s * along_s)
-        return result, None, None
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        student, teacher, *saved = ctx.saved_tensors
+        grad = torch.zeros_like(student)
+        for k, up in enumerate(upstream):
+            of_set = _Statistics(*saved[5 * k : 5 * k + 5])
+            # d r / d s = (t - mean t) / (|s| |t|) - r (s - mean s) / |s|^2
+            by_t = up / (of_set.s_norm * of_set.t_norm + _EPS)
+            by_s = -by_t * of_set.correlation * of_set.t_norm / of_set.s_norm.where(of_set.s_norm > 0, 1)
+            # Centering the sum of both maps at once: no centered copy is made.
+            grad.addcmul_(teacher, by_t).addcmul_(student, by_s)
+            grad.sub_(of_set.t_mean * by_t + of_set.s_mean * by_s)
+        return grad, None, None
 
 
-def _moments(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Return means and norms without the means, of student and teacher, and the correlation."""
-    mean_s, mean_t = student.mean(dims, keepdim=True), teacher.mean(dims, keepdim=True)
-    norm_s, norm_t = (
-        (x - mean).square_().sum(dims, keepdim=True).sqrt() for x, mean in ((student, mean_s), (teacher, mean_t))
-    )
-    centered = student - mean_s
+def _correlate(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -> _Statistics:
+    """Return the statistics along one set of axes, with two maps in memory at most."""
+    s_mean = student.mean(dims, keepdim=True)
+    t_mean = teacher.mean(dims, keepdim=True)
+    s_norm = (student - s_mean).square_().sum(dims, keepdim=True).sqrt()
+    t_norm = (teacher - t_mean).square_().sum(dims, keepdim=True).sqrt()
+    centered = student - s_mean
     # The centered student sums to zero up to rounding, which the teacher's mean would magnify.
-    offset = mean_t * centered.sum(dims, keepdim=True)
-    correlation: Tensor = (centered.mul_(teacher).sum(dims, keepdim=True) - offset) / (norm_s * norm_t + _EPS)
-    return mean_s, mean_t, norm_s, norm_t, correlation
+    offset = t_mean * centered.sum(dims, keepdim=True)
+    product = centered.mul_(teacher).sum(dims, keepdim=True) - offset
+    return _Statistics(s_mean, t_mean, s_norm, t_norm, product / (s_norm * t_norm + _EPS))

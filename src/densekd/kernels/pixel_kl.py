@@ -1,22 +1,30 @@
-"""Kullback-Leibler divergence between softmax distributions over channels, value and derivative in one visit."""
+"""Pixel-wise KL divergence: softmax over the channels of a position, loss and gradient in one fused pass."""
+
+# B batch, C channels, N = H * W positions
+# s, t logits of student and teacher over the temperature; q, p their softmax; grad = q - p
 
 from importlib.util import find_spec
-from itertools import product
 
 import torch
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
-from densekd.kernels.choice import kernel
-from densekd.kernels.divergence import computed_in, require_one_shape, slope_like, softmax_
+from densekd.kernels.dispatch import kernel
+from densekd.ops.attach_grad import attach_grad
 from densekd.ops.blocks import BLOCK_NUMEL
+from densekd.ops.divergence import softmax_kl_
+from densekd.ops.precision import compute_dtype, grad_like
+from densekd.ops.shapes import require_one_shape
+
+# Positions of a block at least, however many channels there are.
+_LEAST = 16
 
 
 def pixel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Compute :func:`pixel_kl` in plain operations."""
     require_one_shape(student, teacher)
-    dtype = computed_in(student, teacher)
-    log_q, log_p = ((x.to(dtype) / temperature).log_softmax(1) for x in (student, teacher.detach()))
+    dtype = compute_dtype(student, teacher)
+    log_q = (student.to(dtype) / temperature).log_softmax(1)
+    log_p = (teacher.detach().to(dtype) / temperature).log_softmax(1)
     return (log_p.exp() * (log_p - log_q)).sum(1)
 
 
@@ -24,8 +32,8 @@ def pixel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.
 def pixel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """``KL(softmax(teacher / T) || softmax(student / T))`` over the channels at each position.
 
-    Soft targets (arXiv 1503.02531) at every pixel (arXiv 1903.04197, eq. 1). What is made beside the derivative fits a
-    cache; nothing else is kept, and it becomes the gradient. There is no second derivative.
+    Soft targets (arXiv 1503.02531) at every pixel (arXiv 1903.04197, eq. 1). Intermediate results fit a cache; nothing
+    but the gradient is kept for the backward pass. There is no second derivative.
 
     Args:
         student: logits ``[B, C, ...]``, finite, any floating point precision and memory layout; gets a gradient.
@@ -40,9 +48,9 @@ def pixel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tens
     """
     require_one_shape(student, teacher)
     with torch.no_grad():
-        value, slope = _fused(student, teacher, temperature)
-    # T meets the value, the smaller of the two: T KL has the derivative q - p.
-    return attach_grad(value.unsqueeze(1) * temperature, student, slope).squeeze(1) / temperature
+        value, grad = _fused(student, teacher, temperature)
+    # q - p is the derivative of T * KL; dividing the value by T is cheaper than dividing the map.
+    return attach_grad(value.unsqueeze(1) * temperature, student, grad).squeeze(1) / temperature
 
 
 @torch.library.custom_op("densekd::pixel_kl", mutates_args=())
@@ -52,35 +60,40 @@ def _fused(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor
 
 
 @_fused.register_fake
-def _(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    value = student.new_empty((len(student), *student.shape[2:]), dtype=computed_in(student, teacher))
-    return value, slope_like(student)
+def _fused_fake(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    value = student.new_empty((len(student), *student.shape[2:]), dtype=compute_dtype(student, teacher))
+    return value, grad_like(student)
 
 
 if find_spec("triton") is not None:
 
     @_fused.register_kernel("cuda")
-    def _(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton import pixel_kl as chip
+    def _fused_cuda(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        from densekd.kernels.triton import pixel_kl as triton
 
-        if computed_in(student, teacher) == torch.float64 or student.shape[1] > chip.MOST:
+        if compute_dtype(student, teacher) == torch.float64 or student.shape[1] > triton.MAX_CHANNELS:
             return cpu_blocked(student, teacher, temperature)
-        return chip.pixel_kl(student, teacher, temperature)
+        return triton.pixel_kl(student, teacher, temperature)
 
 
 def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Do it block of positions by block, in plain operations on buffers that stay in the cache."""
-    slope = slope_like(student)
-    s, t, d = (x.flatten(2) for x in (student, teacher, slope))
+    """Compute block by block of positions, in plain operations on buffers that stay in the cache."""
+    grad = grad_like(student)
+    # [B, C, N]
+    s, t, d = student.flatten(2), teacher.flatten(2), grad.flatten(2)
     B, C, N = s.shape
-    n = min(N, max(BLOCK_NUMEL // max(C, 1), 16))
-    value = s.new_empty(B, N, dtype=computed_in(student, teacher))
-    # One buffer for each and each block: a slice of a wider one would not be contiguous.
-    for b, first in product(range(B), range(0, N, n)):
-        at = (b, slice(None), slice(first, min(first + n, N)))
-        q, p = (x[at].to(value.dtype, memory_format=torch.contiguous_format, copy=True) for x in (s, t))
-        if temperature != 1:
-            q.div_(temperature), p.div_(temperature)
-        value[b, at[2]] = softmax_(q, p, torch.empty_like(q), 0).kl[0]
-        torch.sub(q, p, out=d[at])
-    return value.view(B, *student.shape[2:]), slope
+    size = min(N, max(BLOCK_NUMEL // max(C, 1), _LEAST))
+    value = s.new_empty(B, N, dtype=compute_dtype(student, teacher))
+    for b in range(B):
+        for first in range(0, N, size):
+            at = slice(first, min(first + size, N))
+            # Contiguous copies in the precision of the value; slices of larger buffers would not be contiguous.
+            q = s[b, :, at].to(value.dtype, memory_format=torch.contiguous_format, copy=True)
+            p = t[b, :, at].to(value.dtype, memory_format=torch.contiguous_format, copy=True)
+            if temperature != 1:
+                q.div_(temperature)
+                p.div_(temperature)
+            # Softmax in place and divergence from the same exponentials, then the gradient.
+            value[b, at] = softmax_kl_(q, p, torch.empty_like(q), 0).kl[0]
+            torch.sub(q, p, out=d[b, :, at])
+    return value.view(B, *student.shape[2:]), grad

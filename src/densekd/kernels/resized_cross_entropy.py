@@ -1,4 +1,7 @@
-"""Cross-entropy of enlarged logits that are never held."""
+"""Cross-entropy of bilinearly upsampled logits that are never materialized."""
+
+# B batch, C classes, h, w size of the logits, H, W size of the labels, R rows of a block
+# q softmax of the upsampled logits; grad = weight * (q - one_hot(label)), brought back to h, w
 
 from importlib.util import find_spec
 
@@ -6,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
-from densekd.kernels.choice import kernel
-from densekd.kernels.divergence import computed_in, slope_like
+from densekd.kernels.dispatch import kernel
+from densekd.ops.attach_grad import attach_grad
 from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows
+from densekd.ops.precision import compute_dtype, grad_like
 
 
 def resized_cross_entropy_reference(
@@ -17,88 +20,97 @@ def resized_cross_entropy_reference(
 ) -> Tensor:
     """Compute :func:`resized_cross_entropy` in plain operations."""
     H, W = labels.shape[1:]
-    large = Upsample((H, W), align_corners)(logits)
-    weight = weight if weight is None else weight.to(large.dtype)
-    return F.cross_entropy(large, labels, weight, ignore_index=ignore_index, reduction="sum")
+    upsampled = Upsample((H, W), align_corners)(logits)
+    if weight is not None:
+        weight = weight.to(upsampled.dtype)
+    return F.cross_entropy(upsampled, labels, weight, ignore_index=ignore_index, reduction="sum")
 
 
 @kernel(resized_cross_entropy_reference)
 def resized_cross_entropy(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool = False
 ) -> Tensor:
-    """Sum the cross-entropy of bilinearly enlarged logits over all pixels that are not void.
+    """Sum of the cross-entropy of bilinearly upsampled logits over all pixels that are not ignored.
 
-    Stripes of the enlarged logits are made, turned into their derivative, and brought back to the logits' own size. No
-    more than a stripe exists at a time, and nothing but the derivative is kept. There is no second derivative.
+    Blocks of upsampled rows are made, turned into the gradient, and brought back to the logits' own size. No more than
+    a block exists at a time, and nothing but the gradient is kept. There is no second derivative.
 
     Args:
         logits: ``[B, C, h, w]``, any floating point precision and memory layout; gets a gradient.
         labels: int64 ``[B, H, W]`` in ``0 .. C - 1``, or ``ignore_index``.
         weight: ``[C]``, a factor for each class, or None.
-        ignore_index: label of void pixels.
-        align_corners: as ``F.interpolate`` has it.
+        ignore_index: label of ignored pixels.
+        align_corners: as in ``F.interpolate``.
 
     Returns:
         A scalar in nats, at least float32.
     """
     if logits.shape[2:] == labels.shape[1:]:
+        # Nothing to upsample: torch's own kernel is as good.
         return resized_cross_entropy_reference(logits, labels, weight, ignore_index, align_corners)
     with torch.no_grad():
-        value, slope = _fused(logits, labels, weight, ignore_index, align_corners)
-    return attach_grad(value, logits, slope)
+        value, grad = _fused(logits, labels, weight, ignore_index, align_corners)
+    return attach_grad(value, logits, grad)
 
 
 @torch.library.custom_op("densekd::resized_cross_entropy", mutates_args=())
 def _fused(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return the value and its derivative by the logits."""
+    """Return the value and its gradient by the logits."""
     return cpu_blocked(logits, labels, weight, ignore_index, align_corners)
 
 
 @_fused.register_fake
-def _(
+def _fused_fake(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
 ) -> tuple[Tensor, Tensor]:
-    return logits.new_empty((), dtype=computed_in(logits)), slope_like(logits)
+    return logits.new_empty((), dtype=compute_dtype(logits)), grad_like(logits)
 
 
 if find_spec("triton") is not None:
 
     @_fused.register_kernel("cuda")
-    def _(
+    def _fused_cuda(
         logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
     ) -> tuple[Tensor, Tensor]:
-        from densekd.kernels.triton import resized_cross_entropy as chip
+        from densekd.kernels.triton import resized_cross_entropy as triton
 
-        if computed_in(logits) == torch.float64 or logits.shape[1] > chip.MOST:
+        if compute_dtype(logits) == torch.float64 or logits.shape[1] > triton.MAX_CHANNELS:
             return cpu_blocked(logits, labels, weight, ignore_index, align_corners)
-        return chip.resized_cross_entropy(logits, labels, weight, ignore_index, align_corners)
+        return triton.resized_cross_entropy(logits, labels, weight, ignore_index, align_corners)
 
 
 def cpu_blocked(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
 ) -> tuple[Tensor, Tensor]:
-    """Do it stripe by stripe, in plain operations on buffers that stay in the cache."""
-    slope, dtype = slope_like(logits), computed_in(logits)
+    """Compute block by block of upsampled rows, in plain operations on buffers that stay in the cache."""
+    B, C = logits.shape[:2]
     H, W = labels.shape[1:]
-    to = Upsample((H, W), align_corners)
-    C = logits.shape[1]
+    grad, dtype = grad_like(logits), compute_dtype(logits)
+    upsample = Upsample((H, W), align_corners)
     total = logits.new_zeros((), dtype=torch.float64)
-    weight = torch.ones(C, dtype=dtype, device=logits.device) if weight is None else weight.to(dtype)
-    buffer = logits.new_empty(max(map(len, to.stripes(C))), C, W, dtype=dtype)
-    for x, d, truth in zip(logits, slope, labels, strict=True):
-        rows, adjoint = UpsampledRows(x, to), UpsampleBackward(d, to)
-        for stripe in to.stripes(C):
-            label = truth[stripe.start : stripe.stop, None]
-            kept = label != ignore_index
-            label = label.where(kept, 0)
-            factor = weight[label].where(kept, 0)
-            q = rows.read(stripe, buffer[: len(stripe)])
+    if weight is None:
+        weight = torch.ones(C, device=logits.device)
+    weight = weight.to(dtype)
+    # [R, C, W]
+    buffer = logits.new_empty(upsample.block_rows(C), C, W, dtype=dtype)
+    for b in range(B):
+        rows, backward = UpsampledRows(logits[b], upsample), UpsampleBackward(grad[b], upsample)
+        for block in upsample.row_blocks(C):
+            # Labels and their class weights, [R, 1, W]; ignored pixels have weight 0.
+            label = labels[b, block.start : block.stop, None]
+            valid = label != ignore_index
+            label = label.where(valid, 0)
+            factor = weight[label].where(valid, 0)
+            # Upsample some rows; the softmax replaces them, the logit of the label is read before.
+            q = rows.read(block, buffer[: len(block)])
             log_q = q.gather(1, label) - q.amax(1, keepdim=True)
             torch.softmax(q, 1, out=q)
-            # The largest probability belongs to the largest logit.
+            # The largest probability belongs to the largest logit: its logarithm is minus the log-sum-exp.
             log_q += q.amax(1, keepdim=True).log_()
             total -= (log_q * factor).sum()
-            adjoint.add(stripe, q.mul_(factor).scatter_add_(1, label, -factor))
-    return total.to(dtype), slope
+            # Gradient of the upsampled rows, added to the rows of the logits they came from.
+            block_grad = q.mul_(factor).scatter_add_(1, label, -factor)
+            backward.add(block, block_grad)
+    return total.to(dtype), grad

@@ -1,22 +1,25 @@
-"""Kullback-Leibler divergence between softmaxed similarities to a bank, without holding the similarities."""
+"""KL divergence between softmaxed similarities to a memory bank (CIRKD), without holding the similarities."""
 
-from itertools import product
+# B batch, N rows of an image, G banks, M slots of a bank, D, D' dimensions of the student's and the teacher's vectors
+# R rows of a block; s, t similarities [R, M] over the temperature; q, p their softmax; grad by s = w (q - p)
 
 import torch
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
-from densekd.kernels.choice import kernel
+from densekd.kernels.dispatch import kernel
 from densekd.kernels.softmax_kl import softmax_kl
+from densekd.ops.attach_grad import attach_grad
 
-_HELD = 1 << 22  # similarities of one model that exist at a time
+# Similarities of one model that exist at a time.
+_BLOCK_NUMEL = 1 << 22
 
 
 def similarity_kl_reference(
     student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], weight: Tensor, temperature: float
 ) -> Tensor:
-    """Compute :func:`similarity_kl` with all similarities in memory."""
-    s, t = (torch.einsum("bnd,gmd->bngm", rows, bank) / temperature for rows, bank in (student, teacher))
+    """Compute :func:`similarity_kl` with all similarities ``[B, N, G, M]`` in memory."""
+    s = torch.einsum("bnd,gmd->bngm", *student) / temperature
+    t = torch.einsum("bnd,gmd->bngm", *teacher) / temperature
     return (softmax_kl(s, t, dim=3).sum(2) * weight).sum()
 
 
@@ -24,7 +27,7 @@ def similarity_kl_reference(
 def similarity_kl(
     student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], weight: Tensor, temperature: float
 ) -> Tensor:
-    """Weigh and sum, over all rows and all banks, how differently student and teacher compare the row with the bank.
+    """Weighted sum, over all rows and banks, of the KL between student's and teacher's similarities to the bank.
 
     ``sum_{b,n,g} weight_bn KL(softmax_M(t_bn . T_g / temperature) || softmax_M(s_bn . S_g / temperature))``.
 
@@ -41,42 +44,66 @@ def similarity_kl(
         A scalar in nats, >= 0 for weights >= 0.
     """
     rows, bank = student
-    learns = bank.requires_grad
+    bank_learns = bank.requires_grad
     with torch.no_grad():
-        value, by_rows, by_bank = _fused(rows, bank, *teacher, weight, temperature, learns)
-        if rows is bank and learns:
-            by_rows, learns = by_rows.add_(by_bank), False
-    value = attach_grad(value, rows, by_rows)
-    return attach_grad(value, bank, by_bank) if learns else value
+        value, rows_grad, bank_grad = _fused(rows, bank, *teacher, weight, temperature, bank_learns)
+        if rows is bank and bank_learns:
+            # One tensor in both roles gets the sum of both gradients.
+            rows_grad.add_(bank_grad)
+            bank_learns = False
+    value = attach_grad(value, rows, rows_grad)
+    if bank_learns:
+        value = attach_grad(value, bank, bank_grad)
+    return value
 
 
 @torch.library.custom_op("densekd::similarity_kl", mutates_args=())
 def _fused(
-    rows: Tensor, bank: Tensor, teacher_rows: Tensor, teacher_bank: Tensor, weight: Tensor, t: float, learns: bool
+    rows: Tensor,
+    bank: Tensor,
+    teacher_rows: Tensor,
+    teacher_bank: Tensor,
+    weight: Tensor,
+    temperature: float,
+    bank_learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the value and its derivatives by ``rows`` and, where it ``learns``, by ``bank``."""
-    value, d_rows, d_bank = rows.new_zeros(()), torch.zeros_like(rows), _like(bank, learns).zero_()
-    step = max(1, _HELD // bank.shape[1])
-    blocks = [(b, slice(n, n + step)) for b in range(len(rows)) for n in range(0, rows.shape[1], step)]
-    for (b, part), g in product(blocks, range(len(bank))):
-        log_s = (rows[b, part] @ bank[g].T).div_(t).log_softmax(1)
-        log_t = (teacher_rows[b, part] @ teacher_bank[g].T).div_(t).log_softmax(1)
-        p_t, w = log_t.exp(), weight[b, part, None]
-        value += (log_t.sub_(log_s).mul_(p_t).sum(1, keepdim=True) * w).sum()
-        # The derivative of the divergence by the student's logits is the difference of the distributions.
-        difference = log_s.exp_().sub_(p_t).mul_(w / t)
-        d_rows[b, part] += difference @ bank[g]
-        if learns:
-            d_bank[g] += difference.T @ rows[b, part]
-    return value, d_rows, d_bank
+    """Return the value and its gradients by ``rows`` and, where ``bank_learns``, by ``bank``."""
+    value = rows.new_zeros(())
+    rows_grad = torch.zeros_like(rows)
+    bank_grad = _bank_grad_like(bank, bank_learns).zero_()
+    size = max(1, _BLOCK_NUMEL // bank.shape[1])
+    for b in range(rows.shape[0]):
+        for first in range(0, rows.shape[1], size):
+            block = slice(first, first + size)
+            # [R, 1]
+            w = weight[b, block, None]
+            for g in range(bank.shape[0]):
+                # Log-softmax of both models' similarities to the slots, [R, M].
+                log_q = (rows[b, block] @ bank[g].T).div_(temperature).log_softmax(1)
+                log_p = (teacher_rows[b, block] @ teacher_bank[g].T).div_(temperature).log_softmax(1)
+                # Divergence of each row.
+                p = log_p.exp()
+                value += (log_p.sub_(log_q).mul_(p).sum(1, keepdim=True) * w).sum()
+                # Gradient by the similarities, then by what was multiplied.
+                s_grad = log_q.exp_().sub_(p).mul_(w / temperature)
+                rows_grad[b, block] += s_grad @ bank[g]
+                if bank_learns:
+                    bank_grad[g] += s_grad.T @ rows[b, block]
+    return value, rows_grad, bank_grad
 
 
 @_fused.register_fake
-def _(
-    rows: Tensor, bank: Tensor, teacher_rows: Tensor, teacher_bank: Tensor, weight: Tensor, t: float, learns: bool
+def _fused_fake(
+    rows: Tensor,
+    bank: Tensor,
+    teacher_rows: Tensor,
+    teacher_bank: Tensor,
+    weight: Tensor,
+    temperature: float,
+    bank_learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return rows.new_empty(()), torch.empty_like(rows), _like(bank, learns)
+    return rows.new_empty(()), torch.empty_like(rows), _bank_grad_like(bank, bank_learns)
 
 
-def _like(bank: Tensor, learns: bool) -> Tensor:
-    return torch.empty_like(bank) if learns else bank.new_empty(0)
+def _bank_grad_like(bank: Tensor, bank_learns: bool) -> Tensor:
+    return torch.empty_like(bank) if bank_learns else bank.new_empty(0)

@@ -1,15 +1,18 @@
-"""Divergences between softmax distributions: in log space, and with one map kept for the backward pass.
+"""KL divergence and soft cross-entropy between softmax distributions, with one map kept for the backward pass.
 
 With p the teacher's distribution and q the student's, each has the derivative ``(q - p) / T`` by the student's logits.
-It is taken in the forward pass and nothing else is kept. Peak memory beyond the inputs, in units of both of them in
+It is computed in the forward pass and nothing else is kept. Peak memory beyond the inputs, in units of both of them in
 float32: 1.5 in the forward pass, 0.5 between the two and, with the gradient, in the backward pass.
 """
+
+# any shape; dim the axis of the distributions; grad = q - p
 
 import torch
 from torch import Tensor
 
-from densekd.kernels.attach_grad import attach_grad
-from densekd.kernels.divergence import require_one_shape
+from densekd.ops.attach_grad import attach_grad
+from densekd.ops.precision import to_float32
+from densekd.ops.shapes import require_one_shape
 
 
 def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
@@ -32,10 +35,15 @@ def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 
     """
     require_one_shape(student, teacher)
     with torch.no_grad():
-        log_student, log_teacher = (_log_softmax(x, dim, temperature) for x in (student, teacher))
-        value, slope = _divergence(log_student, log_teacher, dim)
-    # T meets the value, the smaller of the two: T KL has the derivative q - p.
-    return attach_grad(value * temperature, student, slope).squeeze(dim) / temperature
+        log_q = _log_softmax(student, dim, temperature)
+        log_p = _log_softmax(teacher, dim, temperature)
+        # sum p (log p - log q), in the memory of log p
+        p = log_p.exp()
+        value = log_p.sub_(log_q).mul_(p).sum(dim, keepdim=True)
+        # q - p, in the memory of log q
+        grad = log_q.exp_().sub_(p)
+    # q - p is the derivative of T * KL; dividing the value by T is cheaper than dividing the map.
+    return attach_grad(value * temperature, student, grad).squeeze(dim) / temperature
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
@@ -45,20 +53,16 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: 
     """
     require_one_shape(student, teacher)
     with torch.no_grad():
-        log_student = _log_softmax(student, dim, temperature)
-        probability = _log_softmax(teacher, dim, temperature).exp_()
-        value = -(probability * log_student).sum(dim, keepdim=True)
-        slope = log_student.exp_().sub_(probability)
-    return attach_grad(value * temperature, student, slope).squeeze(dim) / temperature
+        log_q = _log_softmax(student, dim, temperature)
+        p = _log_softmax(teacher, dim, temperature).exp_()
+        value = -(p * log_q).sum(dim, keepdim=True)
+        # q - p, in the memory of log q
+        grad = log_q.exp_().sub_(p)
+    return attach_grad(value * temperature, student, grad).squeeze(dim) / temperature
 
 
 def _log_softmax(x: Tensor, dim: int, temperature: float) -> Tensor:
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    return (x if temperature == 1 else x / temperature).log_softmax(dim)
-
-
-def _divergence(log_student: Tensor, log_teacher: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Return ``sum p (log p - log q)`` along ``dim``, which stays, and ``q - p``; both arguments are used up."""
-    probability = log_teacher.exp()
-    value = log_teacher.sub_(log_student).mul_(probability).sum(dim, keepdim=True)
-    return value, log_student.exp_().sub_(probability)
+    x = to_float32(x)
+    if temperature != 1:
+        x = x / temperature
+    return x.log_softmax(dim)

@@ -1,19 +1,22 @@
-"""Anchors: the boxes that a dense head starts from."""
+"""Anchors: the prior boxes of dense detection heads, several at every position of every pyramid level."""
+
+# S shapes of anchors at a position, H_l, W_l height and width of level l
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from densekd.ops.precision import compute_dtype
+
 
 @dataclass(frozen=True)
 class Anchors:
-    """Boxes of several shapes around every position of every level.
+    """Generate boxes of several shapes around every position of every level.
 
     Args:
-        strides: of the levels.
+        strides: of the levels, in pixels.
         scales: side of a square anchor in strides.
         ratios: height over width; scales vary fastest.
     """
@@ -24,11 +27,11 @@ class Anchors:
 
     @property
     def shapes(self) -> int:
-        """Return the number of anchors at a position."""
+        """Return S, the number of anchors at a position."""
         return len(self.scales) * len(self.ratios)
 
     def __call__(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return the anchors of each level, ``[H_l * W_l * shapes, 4]``: row by row, the shapes of a position together.
+        """Return the anchors of each level, ``[H_l * W_l * S, 4]``: row by row, the shapes of a position together.
 
         Args:
             maps: ``[B, C, H_l, W_l]`` of each level, for sizes and device. Position (0, 0) lies at the corner of the
@@ -37,12 +40,20 @@ class Anchors:
         return [self._level(x, stride) for x, stride in zip(maps, self.strides, strict=True)]
 
     def _level(self, x: Tensor, stride: int) -> Tensor:
-        like: dict[str, Any] = {"device": x.device, "dtype": torch.promote_types(x.dtype, torch.float32)}
-        scales, heights = torch.tensor(self.scales, **like), torch.tensor(self.ratios, **like).sqrt()
+        device, dtype = x.device, compute_dtype(x)
+        # Widths and heights [S]: of one area at every ratio.
+        scales = torch.tensor(self.scales, device=device, dtype=dtype)
+        heights = torch.tensor(self.ratios, device=device, dtype=dtype).sqrt()
         w = (stride * (1 / heights)[:, None] * scales).reshape(-1)
         h = (stride * heights[:, None] * scales).reshape(-1)
-        around = torch.stack([-w, -h, w, h], 1) / 2
-        rows, columns = (torch.arange(n, **like) * stride for n in x.shape[-2:])
-        y, x = torch.meshgrid(rows, columns, indexing="ij")
-        at = torch.stack([x, y, x, y], -1).reshape(-1, 1, 4)
-        return (at + around).reshape(-1, 4)
+        # Corners relative to the center, [S, 4].
+        relative = torch.stack([-w, -h, w, h], 1) / 2
+        # Centers, as both corners: [H_l * W_l, 1, 4].
+        rows, columns = x.shape[-2:]
+        center_y, center_x = torch.meshgrid(
+            torch.arange(rows, device=device, dtype=dtype) * stride,
+            torch.arange(columns, device=device, dtype=dtype) * stride,
+            indexing="ij",
+        )
+        centers = torch.stack([center_x, center_y, center_x, center_y], -1).reshape(-1, 1, 4)
+        return (centers + relative).reshape(-1, 4)

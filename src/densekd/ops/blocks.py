@@ -1,4 +1,4 @@
-"""Block size of tensor functions that work through a map part by part, on the CPU."""
+"""Block size of blocked CPU algorithms, which process a map part by part."""
 
-# Numbers of one map that are worked on at a time: few enough to stay in a processor's cache.
+# Numbers of one map that are processed at a time: few enough to stay in a processor's cache.
 BLOCK_NUMEL = 1 << 17

@@ -1,4 +1,4 @@
-"""The expected distance of a distribution over distances (Li et al., NeurIPS 2020, arXiv 2006.04388, eq. 6)."""
+"""Integral of a distribution over distances: the expected box sides of GFL (arXiv 2006.04388, eq. 6)."""
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ def integral(distribution: Tensor) -> Tensor:
     Returns:
         ``[..., 4]``, each in [0, n]: distances in units of the bins.
     """
-    logits = distribution.reshape(*distribution.shape[:-1], 4, distribution.shape[-1] // 4)
-    # Not a product of matrices: autocast would take it in half precision.
-    return (logits.softmax(-1) * torch.arange(logits.shape[-1], device=logits.device, dtype=logits.dtype)).sum(-1)
+    bins = distribution.shape[-1] // 4
+    logits = distribution.reshape(*distribution.shape[:-1], 4, bins)
+    distances = torch.arange(bins, device=logits.device, dtype=logits.dtype)
+    # Not a product of matrices: autocast would compute it in half precision.
+    return (logits.softmax(-1) * distances).sum(-1)

@@ -1,4 +1,6 @@
-"""Bilinear enlargement, row after row: neither the enlarged map nor its gradient is ever held."""
+"""Bilinear interpolation, as a whole or row by row, so that neither an upsampled map nor its gradient is ever held."""
+
+# C channels; h, w height and width of the map; H, W height and width after upsampling; R rows of a block
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,117 +16,143 @@ from densekd.ops.precision import to_float32
 
 def resize(x: Tensor, size: tuple[int, ...], align_corners: bool = False) -> Tensor:
     """Return ``x [B, C, h, w]`` resized bilinearly to ``size``, in its own precision; itself where it has that size."""
-    return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+    if x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 
 @dataclass(frozen=True)
 class Upsample:
-    """What maps are resized to, bilinearly.
+    """Bilinear interpolation to a fixed size.
 
     Args:
-        size: (height, width).
-        align_corners: as ``F.interpolate`` has it.
+        size: (height, width) of the result.
+        align_corners: as in ``F.interpolate``.
     """
 
     size: tuple[int, int]
     align_corners: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the enlarged map itself, ``[B, C, *size]``, in at least float32."""
+        """Return the upsampled map itself, ``[B, C, *size]``, in at least float32."""
         return resize(to_float32(x), self.size, self.align_corners)
 
-    def stripes(self, channels: int) -> Iterator[range]:
-        """Cut the rows into stripes that fit the cache."""
-        height, width = self.size
-        n = max(1, BLOCK_NUMEL // (channels * width))
-        return (range(y, min(y + n, height)) for y in range(0, height, n))
+    def row_blocks(self, channels: int) -> Iterator[range]:
+        """Split the rows of the result into blocks of which ``channels`` maps fit the cache."""
+        H, W = self.size
+        rows = max(1, BLOCK_NUMEL // (channels * W))
+        for first in range(0, H, rows):
+            yield range(first, min(first + rows, H))
+
+    def block_rows(self, channels: int) -> int:
+        """Return the number of rows of the largest block, the first."""
+        return len(next(self.row_blocks(channels)))
 
 
 @lru_cache(maxsize=64)
-def neighbours(source: int, wanted: int, align_corners: bool) -> list[tuple[int, int, float]]:
-    """Return for each new place the two old ones it lies between, and the share of the second."""
-    places = torch.arange(wanted, dtype=torch.float64)
+def source_indices(source: int, target: int, align_corners: bool) -> list[tuple[int, int, float]]:
+    """Return, for each index of a linearly resized axis, the two source indices around it and the upper one's weight.
+
+    Args:
+        source: length of the axis.
+        target: length after resizing.
+        align_corners: as in ``F.interpolate``.
+    """
+    # Coordinates in the source, as torch computes them for mode="bilinear".
+    at = torch.arange(target, dtype=torch.float64)
     if align_corners:
-        places *= (source - 1) / (wanted - 1) if wanted > 1 else 0
+        at *= (source - 1) / (target - 1) if target > 1 else 0
     else:
-        places = ((places + 0.5) * (source / wanted) - 0.5).clamp(min=0)
-    first = places.floor().clamp(max=source - 1)
-    second = (first + 1).clamp(max=source - 1)
-    return list(zip(first.long().tolist(), second.long().tolist(), (places - first).tolist(), strict=True))
+        at = ((at + 0.5) * (source / target) - 0.5).clamp(min=0)
+    lower = at.floor().clamp(max=source - 1)
+    upper = (lower + 1).clamp(max=source - 1)
+    weight = at - lower
+    return list(zip(lower.long().tolist(), upper.long().tolist(), weight.tolist(), strict=True))
 
 
 class UpsampledRows:
-    """Rows of an enlarged map ``[C, h, w]``, from top to bottom.
+    """Rows of an upsampled map, read from top to bottom without holding the map.
+
+    Interpolation is separable. A source row is resized along x once and kept as long as rows of the result lie beside
+    it; a row of the result is the blend of two such rows.
 
     Args:
-        x: the map.
-        to: the enlargement.
-        factor: of every value.
+        x: the map ``[C, h, w]``.
+        upsample: size of the result.
+        factor: multiplies every value, for instance 1 / T.
     """
 
-    def __init__(self, x: Tensor, to: Upsample, factor: float = 1.0) -> None:
-        self.x, self.to, self.factor = x, to, factor
-        self.places = neighbours(x.shape[1], to.size[0], to.align_corners)
-        self.wide: dict[int, Tensor] = {}
+    def __init__(self, x: Tensor, upsample: Upsample, factor: float = 1.0) -> None:
+        self.x = x
+        self.upsample = upsample
+        self.factor = factor
+        self.indices = source_indices(x.shape[1], upsample.size[0], upsample.align_corners)
+        # Source row -> that row resized along x, [C, W].
+        self.resized: dict[int, Tensor] = {}
 
-    def read(self, stripe: range, out: Tensor) -> Tensor:
-        """Fill ``out [rows, C, W]``."""
-        self.wide = {k: row for k, row in self.wide.items() if k >= self.places[stripe[0]][0]}
-        for y, row in zip(stripe, out, strict=True):
-            first, second, share = self.places[y]
-            torch.lerp(self._row(first, row.dtype), self._row(second, row.dtype), share, out=row)
+    def read(self, block: range, out: Tensor) -> Tensor:
+        """Fill ``out [R, C, W]`` with the rows of ``block``, R of them; blocks come in order."""
+        # Forget source rows above the block.
+        lowest = self.indices[block[0]][0]
+        self.resized = {k: row for k, row in self.resized.items() if k >= lowest}
+        # Interpolate along y between two rows that are resized along x.
+        for y, row in zip(block, out, strict=True):
+            lower, upper, weight = self.indices[y]
+            torch.lerp(self._resized(lower, row.dtype), self._resized(upper, row.dtype), weight, out=row)
         return out
 
-    def _row(self, k: int, dtype: torch.dtype) -> Tensor:
-        if k not in self.wide:
-            row = self.x[:, k].to(dtype) * self.factor
-            row = torch.ops.aten.upsample_linear1d(row[None], self.to.size[1:], self.to.align_corners)[0]
-            self.wide[k] = row
-        return self.wide[k]
+    def _resized(self, k: int, dtype: torch.dtype) -> Tensor:
+        """Return source row k resized along x, ``[C, W]``."""
+        if k not in self.resized:
+            # [1, C, w]
+            row = (self.x[:, k].to(dtype) * self.factor)[None]
+            width = self.upsample.size[1:]
+            self.resized[k] = torch.ops.aten.upsample_linear1d(row, width, self.upsample.align_corners)[0]
+        return self.resized[k]
 
 
 class UpsampleBackward:
-    """Add up what the rows of an enlarged map pass on to the map ``[C, h, w]``, from top to bottom.
+    """Gradient of upsampling, from rows that arrive from top to bottom.
+
+    The transpose of :class:`UpsampledRows`: gradients are accumulated at full width for each source row, and resized
+    back along x when no later row adds to it.
 
     Args:
-        slope: is filled with the sums.
-        to: the enlargement.
+        grad: the gradient of the map, ``[C, h, w]``; overwritten.
+        upsample: size of the result.
     """
 
-    def __init__(self, slope: Tensor, to: Upsample) -> None:
-        self.slope, self.to = slope.zero_(), to
-        self.places = neighbours(slope.shape[1], to.size[0], to.align_corners)
-        self.wide: dict[int, Tensor] = {}
+    def __init__(self, grad: Tensor, upsample: Upsample) -> None:
+        self.grad = grad.zero_()
+        self.upsample = upsample
+        self.indices = source_indices(grad.shape[1], upsample.size[0], upsample.align_corners)
+        # Source row -> its gradient before the step back along x, [C, W].
+        self.accumulated: dict[int, Tensor] = {}
 
-    def add(self, stripe: range, rows: Tensor) -> None:
-        """Pass on ``rows [rows, C, W]``; after the last there is nothing left to do."""
-        for y, row in zip(stripe, rows, strict=True):
-            first, second, share = self.places[y]
-            self._add(first, row, 1 - share)
-            self._add(second, row, share)
-        done = stripe[-1] + 1
-        following = self.places[done][0] if done < self.to.size[0] else self.slope.shape[1]
-        for k in [k for k in self.wide if k < following]:
-            row = self.wide.pop(k)[None]
-            narrow = (1, row.shape[1], self.slope.shape[2])
-            row = torch.ops.aten.upsample_linear1d_backward(row, self.to.size[1:], narrow, self.to.align_corners)
-            self.slope[:, k] = row[0]
+    def add(self, block: range, rows: Tensor) -> None:
+        """Add the gradient ``rows [R, C, W]`` of the rows of ``block``; after the last block ``grad`` is complete."""
+        # Backward along y: each row adds to the two source rows around it.
+        for y, row in zip(block, rows, strict=True):
+            lower, upper, weight = self.indices[y]
+            self._accumulate(lower, row, 1 - weight)
+            self._accumulate(upper, row, weight)
+        # Backward along x for source rows that later blocks no longer reach.
+        following = block[-1] + 1
+        unfinished = self.grad.shape[1]
+        if following < self.upsample.size[0]:
+            unfinished = self.indices[following][0]
+        for k in [k for k in self.accumulated if k < unfinished]:
+            self.grad[:, k] = self._backward_along_x(self.accumulated.pop(k))
 
-    def _add(self, k: int, row: Tensor, share: float) -> None:
-        if k in self.wide:
-            self.wide[k].add_(row, alpha=share)
+    def _accumulate(self, k: int, row: Tensor, weight: float) -> None:
+        if k in self.accumulated:
+            self.accumulated[k].add_(row, alpha=weight)
         else:
-            self.wide[k] = row * share
+            self.accumulated[k] = row * weight
 
-
-def require_one_kind(student: Tensor, teacher: Tensor) -> None:
-    """Refuse maps that differ in more than their size.
-
-    Raises:
-        ValueError: says both shapes.
-    """
-    if student.ndim != 4 or teacher.ndim != 4 or student.shape[:2] != teacher.shape[:2]:
-        raise ValueError(
-            "student and teacher must have one shape but for height and width, "
-            f"got {list(student.shape)} and {list(teacher.shape)}"
-        )
+    def _backward_along_x(self, row: Tensor) -> Tensor:
+        """Return the gradient ``[C, w]`` of a source row from that of its resized row ``[C, W]``."""
+        shape = (1, row.shape[0], self.grad.shape[2])
+        width = self.upsample.size[1:]
+        backward = torch.ops.aten.upsample_linear1d_backward
+        return backward(row[None], width, shape, self.upsample.align_corners)[0]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Backward passes that cannot be differentiated themselves."""
+"""Guard for autograd functions without a second derivative (double backward)."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,7 +16,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(backward)
     def guarded(ctx: Any, *gradients: Any) -> Any:
-        # A compiled graph refuses by itself, and looks as if gradients were enabled while it is made.
+        # A compiled graph refuses by itself, and is traced with gradients enabled.
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             raise NotImplementedError("this loss has no second derivative: create_graph must be False")
         return backward(ctx, *gradients)

@@ -1,7 +1,33 @@
-"""In which precision things are computed."""
+"""Floating point precision: float32 accumulation for half-precision (AMP) inputs."""
 
 import torch
 from torch import Tensor, nn
+
+
+def compute_dtype(*inputs: Tensor) -> torch.dtype:
+    """Return the precision to compute in: the inputs' widest, at least float32."""
+    dtype = torch.float32
+    for x in inputs:
+        dtype = torch.promote_types(dtype, x.dtype)
+    return dtype
+
+
+def to_float32(x: Tensor) -> Tensor:
+    """Return ``x`` in at least float32; float64 stays."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def grad_like(x: Tensor) -> Tensor:
+    """Return an uninitialized gradient for ``x``: channels-last where ``x`` is, else contiguous.
+
+    The gradient of a float16 map is float32: in float16's five exponent bits the derivative of a mean would underflow
+    before the loss scale reaches it.
+    """
+    memory_format = torch.contiguous_format
+    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        memory_format = torch.channels_last
+    dtype = torch.float32 if x.dtype == torch.float16 else x.dtype
+    return torch.empty_like(x, dtype=dtype, memory_format=memory_format)
 
 
 def call_in_precision(module: nn.Module, x: Tensor) -> Tensor:
@@ -15,8 +41,3 @@ def call_in_precision(module: nn.Module, x: Tensor) -> Tensor:
         return module(x)  # type: ignore[no-any-return]
     parameters = {name: parameter.to(x.dtype) for name, parameter in module.named_parameters()}
     return torch.func.functional_call(module, parameters, (x,))  # type: ignore[no-any-return]
-
-
-def to_float32(x: Tensor) -> Tensor:
-    """Return ``x`` in at least float32."""
-    return x.float() if x.dtype.itemsize < 4 else x

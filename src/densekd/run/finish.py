@@ -11,6 +11,7 @@ from torch import nn
 
 from densekd.atomic import write_text
 from densekd.builders.build import Built
+from densekd.models import contract
 from densekd.models.package import load_package, save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
@@ -34,7 +35,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         The content of results.json.
     """
     export_student(recipe, built, run)
-    files, resize = built.validation, recipe.data.resize
+    files, resize = built.validation, recipe.data.input_size
     # The exported package is scored, not the module in memory: what is delivered is what is measured.
     models: dict[str, nn.Module] = {"student": load_package(run.student).model}
     if built.scored_teacher is not None:
@@ -50,10 +51,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
-    if built.scored_teacher is not None:
+    if built.teacher is not None and built.scored_teacher is not None:
         scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
         # The teacher is counted as it was, not with its batch norms fused.
-        scores["teacher"]["parameters"] = built.teacher_parameters
+        scores["teacher"]["parameters"] = built.teacher.parameters
     results = _results(built, recipe.data.val, scores)
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_text(run.results, json.dumps(results, indent=1) + "\n")
@@ -71,8 +72,7 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
         checkpoint = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         own = {key: value for key, value in checkpoint.items() if key.startswith("student.")}
         student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
-    if hasattr(student, "auxiliary"):
-        student.auxiliary = None  # type: ignore[assignment]
+    contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
 
 

@@ -55,7 +55,7 @@ class Loaders(L.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
-        dataset = self.built.task.evaluation_set(self.built.validation, self.recipe.data.resize)
+        dataset = self.built.task.evaluation_set(self.built.validation, self.recipe.data.input_size)
         return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.workers, self._shard())
 
     def _shard(self) -> Shard:
@@ -109,7 +109,7 @@ def fit(
         use_distributed_sampler=False,
         # Loggers get what the Distiller logs; files, checkpoints and progress are ours.
         logger=list(observers.loggers),
-        log_every_n_steps=settings.log_every,
+        log_every_n_steps=min(settings.log_every, settings.steps),
         callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -17,12 +17,15 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from densekd.builders.build import Built, build, build_files
+from densekd.builders.build import Built, build
+from densekd.builders.data import build_files
 from densekd.builders.task import data_task
 from densekd.data.check import DataReport, Problem, SplitFacts, look_at_all, summarize
 from densekd.data.contract import Files, subset
 from densekd.distill.terms import Context, Term, paths
 from densekd.errors import RecipeError, UserError
+from densekd.kernels import using
+from densekd.models import contract
 from densekd.recipe import Recipe
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
@@ -63,7 +66,7 @@ def check(recipe: Recipe, console: Console) -> Table:
         )
     table.add_row("classes", f"{len(built.package.classes)}: {', '.join(built.package.classes)}")
     table.add_row("student", _millions(distiller.student))
-    for note in getattr(distiller.student, "notes", ()):
+    for note in contract.notes(distiller.student):
         table.add_row("", note)
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))
@@ -72,7 +75,9 @@ def check(recipe: Recipe, console: Console) -> Table:
     if built.scored_teacher is not None:
         sample = subset(built.validation, _SAMPLE)
         headline = built.task.metrics.headline
-        score = built.task.scores(built.scored_teacher, sample, recipe.data.resize)[headline.key]
+        with using(recipe.kernels):
+            scores = built.task.scores(built.scored_teacher, sample, recipe.data.input_size)
+        score = scores[headline.key]
         found = "no labels" if score is None else headline.format(score)
         table.add_row(f"teacher's {headline.title}", f"{found} on {len(sample)} validation images")
     for name, term in distiller.terms.items():

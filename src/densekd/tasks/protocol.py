@@ -173,6 +173,8 @@ class Task(TrainingTask, Protocol):
     files_type: ClassVar[type[Files]]
     # The dataclass whose signature is the schema of a recipe's ``evaluation``.
     evaluation_options: ClassVar[type]
+    # Whether images are resized with their aspect ratio kept, as boxes want them.
+    keeps_aspect_ratio: ClassVar[bool]
 
     @staticmethod
     def counted(files: Any) -> dict[str, tuple[str, ...]]:

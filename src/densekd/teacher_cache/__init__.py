@@ -1,4 +1,4 @@
-"""What a teacher said of every view of every image, written once and replayed: the teacher cache."""
+"""Teacher cache: a frozen teacher's features of fixed augmented views, written once, read in training."""
 
 from densekd.teacher_cache.fill import CacheWriter, fill
 from densekd.teacher_cache.packing import CachedTeacher, Packing

@@ -1,6 +1,6 @@
-"""Let the teacher look at every view once."""
+"""Filling the teacher cache: one forward of the frozen teacher for every augmented view."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -14,17 +14,17 @@ from densekd.teacher_cache.packing import Packed, Packing
 from densekd.teacher_cache.store import Store
 from densekd.teacher_cache.views import AugmentedViews, checksum
 
-Look = Callable[[Tensor], Mapping[str, Tensor]]
+Extract = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class CacheWriter:
-    """What a cache is filled from.
+    """Input of a teacher cache: views, the packing of each tap, and the loading of batches.
 
     Args:
-        views: the images.
+        views: the augmented images.
         packings: how each tap is stored.
-        batch: images that the teacher looks at together.
+        batch: images in one forward of the teacher.
         workers: loading processes.
     """
 
@@ -34,47 +34,67 @@ class CacheWriter:
     workers: int
 
     def pack(self, teacher_features: Mapping[str, Tensor]) -> dict[str, Packed]:
-        """Pack the tapped maps of a batch, for the host."""
-        return {
-            path: {name: part.cpu() for name, part in packing.pack(teacher_features[path]).items()}
-            for path, packing in self.packings.items()
-        }
+        """Pack the tapped features of a batch and bring them to the CPU."""
+        packed = {}
+        for path, packing in self.packings.items():
+            parts = packing.pack(teacher_features[path])
+            packed[path] = {name: part.cpu() for name, part in parts.items()}
+        return packed
 
 
 @torch.no_grad()
-def fill(store: Store, filling: CacheWriter, look: Look) -> Iterator[int]:
+def fill(store: Store, writer: CacheWriter, extract: Extract) -> Iterator[int]:
     """Write the shards that are missing; yield the number of entries as each is done.
 
     Args:
-        store: where to.
-        filling: what of.
-        look: from uint8 images ``[B, 3, H, W]`` to the tapped maps.
+        store: the cache on disk.
+        writer: the views and their packing.
+        extract: forward of the teacher, from uint8 images ``[B, 3, H, W]`` to the tapped features.
 
     Raises:
         UserError: the disk is too small; nothing was written then.
     """
     store.require_room()
-    shards = store.layout.shards
-    # No batch reaches over the end of a shard.
-    batches = [
-        (k, shards[k][i : i + filling.batch]) for k in store.missing() for i in range(0, len(shards[k]), filling.batch)
-    ]
-    numbers, entries = [k for k, _ in batches], [some for _, some in batches]
-    loader = DataLoader(filling.views, batch_sampler=entries, num_workers=filling.workers, collate_fn=_images)  # type: ignore[arg-type]
-    for shard, some in groupby(zip(numbers, loader, strict=True), key=itemgetter(0)):
-        sums: list[int] = []
+    shards, batches = _plan(store, writer.batch)
+    loader = DataLoader(writer.views, batch_sampler=batches, num_workers=writer.workers, collate_fn=_images)  # type: ignore[arg-type]
+    # Batches come in the order of the shards, so that each shard is one run of batches.
+    for shard, group in groupby(zip(shards, loader, strict=True), key=itemgetter(0)):
+        checksums: list[int] = []
         packed: list[dict[str, Packed]] = []
-        for _, images in some:
-            sums += [checksum(image) for image in images]
-            # Libraries choose their kernels by the batch's size, so all batches are of one.
-            full = images[torch.arange(filling.batch).clamp(max=len(images) - 1)]
-            packed.append(filling.pack({path: x[: len(images)] for path, x in look(full).items()}))
-        joined = {
-            path: {name: torch.cat([one[path][name] for one in packed]) for name in parts}
-            for path, parts in packed[0].items()
-        }
-        store.write(shard, torch.tensor(sums), joined)
-        yield len(sums)
+        for _, images in group:
+            checksums += [checksum(image) for image in images]
+            # Libraries choose their kernels by the batch's size, so all batches are of one: a
+            # shorter one is filled up with its last image, whose copies are dropped again.
+            full = images[torch.arange(writer.batch).clamp(max=len(images) - 1)]
+            features = {path: x[: len(images)] for path, x in extract(full).items()}
+            packed.append(writer.pack(features))
+        store.write(shard, torch.tensor(checksums), _concatenated(packed))
+        yield len(checksums)
+
+
+def _plan(store: Store, batch: int) -> tuple[list[int], list[range]]:
+    """List the batches of all missing shards, as numbers of views, and the shard of each.
+
+    No batch reaches over the end of a shard.
+    """
+    shards: list[int] = []
+    batches: list[range] = []
+    for shard in store.missing():
+        entries = store.layout.shards[shard]
+        for first in range(0, len(entries), batch):
+            shards.append(shard)
+            batches.append(entries[first : first + batch])
+    return shards, batches
+
+
+def _concatenated(packed: Sequence[Mapping[str, Packed]]) -> dict[str, Packed]:
+    """Join the packed features of several batches, tap by tap and part by part."""
+    joined: dict[str, Packed] = {}
+    for path, parts in packed[0].items():
+        joined[path] = {}
+        for name in parts:
+            joined[path][name] = torch.cat([one[path][name] for one in packed])
+    return joined
 
 
 def _images(samples: list[Sample]) -> Tensor:

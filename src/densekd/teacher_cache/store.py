@@ -1,4 +1,4 @@
-"""The folder of a teacher cache: a description, and shards that are mapped into memory."""
+"""Teacher cache on disk: a description, and safetensors shards that are mapped into memory."""
 
 import json
 import shutil
@@ -19,10 +19,11 @@ from densekd.teacher_cache.packing import Packed
 
 _SHARD = 256 << 20
 _FORMAT = 1
+_CHECKSUM_BYTES = 8
 
 
 class Entry(NamedTuple):
-    """What is kept of one view: the image's checksum, and the packed map of each tap."""
+    """Cache entry of one view: the image's checksum, and the packed features of each tap."""
 
     checksum: int
     teacher_features: dict[str, Packed]
@@ -30,7 +31,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What a cache holds.
+    """Content of a cache and its division into shards.
 
     Args:
         facts: everything that its content depends on; nested plain data.
@@ -45,7 +46,10 @@ class Layout:
     @cached_property
     def entry_bytes(self) -> int:
         """Size of one entry."""
-        return 8 + sum(part.nbytes for packed in self.example.values() for part in packed.values())
+        size = _CHECKSUM_BYTES
+        for packed in self.example.values():
+            size += sum(part.nbytes for part in packed.values())
+        return size
 
     @property
     def bytes(self) -> int:
@@ -60,12 +64,12 @@ class Layout:
     @property
     def shards(self) -> list[range]:
         """Entries of each file."""
-        n = self.per_shard
-        return [range(first, min(first + n, self.entries)) for first in range(0, self.entries, n)]
+        firsts = range(0, self.entries, self.per_shard)
+        return [range(first, min(first + self.per_shard, self.entries)) for first in firsts]
 
 
 class Store:
-    """One cache on disk; reading maps its files into memory, in whichever process reads.
+    """Reader and writer of one cache; each process that reads maps its files into memory.
 
     Args:
         folder: made by the first write.
@@ -95,8 +99,11 @@ class Store:
         Raises:
             UserError: it does not.
         """
-        sizes = [len(self.layout.shards[k]) for k in self.missing()]
-        needed, free = sum(sizes) * self.layout.entry_bytes, free_bytes(self.folder)
+        shards = self.layout.shards
+        # Shards that are there are kept, so only the others need room.
+        entries = sum(len(shards[k]) for k in self.missing())
+        needed = entries * self.layout.entry_bytes
+        free = free_bytes(self.folder)
         if needed > free:
             raise UserError(
                 f"teacher.cache: {gigabytes(needed)} are to be written, and {self.folder} has room for "
@@ -109,14 +116,19 @@ class Store:
         Args:
             shard: its number.
             checksums: of the images, int64 ``[n]``.
-            taught: the packed maps, each ``[n, ...]``.
+            teacher_features: packed, each part ``[n, ...]``.
         """
-        if not (self.folder / "cache.json").is_file():
-            content = {"format": _FORMAT, **self.layout.facts}
-            write_text(self.folder / "cache.json", json.dumps(content, indent=1) + "\n")
-        parts = {f"{path}/{name}": part for path, packed in teacher_features.items() for name, part in packed.items()}
+        # The description comes first: shards without one would be refused as something else.
+        about = self.folder / "cache.json"
+        if not about.is_file():
+            write_text(about, json.dumps(self._description(), indent=1) + "\n")
+        parts = {"checksum": checksums}
+        for path, packed in teacher_features.items():
+            for name, part in packed.items():
+                parts[f"{path}/{name}"] = part
+        # A shard that is there is complete, so an interrupted run goes on where it stopped.
         with atomic(self._path(shard)) as temporary:
-            save_file({"checksum": checksums, **parts}, temporary)
+            save_file(parts, temporary)
 
     def __getitem__(self, entry: int) -> Entry:
         """Read one entry.
@@ -127,10 +139,11 @@ class Store:
         shard, place = divmod(entry, self.layout.per_shard)
         try:
             file = self._file(shard)
-            teacher_features = {
-                path: {name: file.get_slice(f"{path}/{name}")[place] for name in packed}
-                for path, packed in self.layout.example.items()
-            }
+            teacher_features: dict[str, Packed] = {}
+            for path, packed in self.layout.example.items():
+                # A slice reads the bytes of this entry alone.
+                parts = {name: file.get_slice(f"{path}/{name}")[place] for name in packed}
+                teacher_features[path] = parts
             return Entry(int(file.get_slice("checksum")[place]), teacher_features)
         except (OSError, SafetensorError) as error:
             raise UserError(
@@ -138,7 +151,7 @@ class Store:
             ) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave open files behind when a loading process is started."""
+        """Leave open files out when a loading process is started."""
         return self.__dict__ | {"_open": {}}
 
     def _file(self, shard: int) -> Any:
@@ -149,12 +162,18 @@ class Store:
     def _path(self, shard: int) -> Path:
         return self.folder / f"{shard:06}.safetensors"
 
+    def _description(self) -> dict[str, Any]:
+        return {"format": _FORMAT, **self.layout.facts}
+
     def _compare(self, about: Path) -> None:
+        """Refuse a cache that was made from other weights, data, views or packings."""
         try:
             there = _flat(json.loads(about.read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError) as error:
             raise UserError(f"{about}: cannot be read ({error}). Delete {self.folder} to have it made anew.") from error
-        here = _flat(json.loads(json.dumps({"format": _FORMAT, **self.layout.facts})))
+        # Through JSON and back, so that tuples and numbers are what a file makes of them.
+        here = _flat(json.loads(json.dumps(self._description())))
+        # Name what differs, key by key: a changed augmentation is not a changed teacher.
         differ = [key for key in {**there, **here} if there.get(key) != here.get(key)]
         if differ:
             shown = "; ".join(f"{key} is {there.get(key)} there and {here.get(key)} here" for key in differ)
@@ -165,7 +184,8 @@ class Store:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the room on the disk where ``folder`` is or will be."""
+    """Return the free space of the disk that ``folder`` is or will be on."""
+    # The folder itself may not be there yet: its nearest parent is on the same disk.
     place = folder.absolute()
     while not place.exists():
         place = place.parent
@@ -173,18 +193,23 @@ def free_bytes(folder: Path) -> int:
 
 
 def gigabytes(count: int) -> str:
-    """Write a size."""
+    """Format a size in GB."""
     return f"{count / 1e9:.3g} GB"
 
 
 def example_of(teacher_features: Mapping[str, Packed]) -> dict[str, Packed]:
     """Return empty tensors of the shapes of a packed batch's first entry."""
-    return {
-        p: {name: torch.empty_like(part[:1]) for name, part in packed.items()} for p, packed in teacher_features.items()
-    }
+    example: dict[str, Packed] = {}
+    for path, packed in teacher_features.items():
+        example[path] = {name: torch.empty_like(part[:1]) for name, part in packed.items()}
+    return example
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {k: v for key, part in value.items() for k, v in _flat(part, f"{prefix}{key}.").items()}
-    return {prefix.rstrip("."): value}
+    """Flatten nested dictionaries to ``{"a.b.c": value}``."""
+    if not isinstance(value, dict):
+        return {prefix.rstrip("."): value}
+    flat: dict[str, Any] = {}
+    for key, part in value.items():
+        flat |= _flat(part, f"{prefix}{key}.")
+    return flat

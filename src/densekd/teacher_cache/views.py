@@ -1,4 +1,4 @@
-"""Views that can be replayed: what is random in view v of an image depends on (seed, image, v) alone."""
+"""Augmented views of the training images: fixed by (seed, image, view), so that features can be cached."""
 
 import hashlib
 import zlib
@@ -18,7 +18,7 @@ from densekd.teacher_cache.store import Store
 
 
 class AugmentedViews(Dataset[Sample]):
-    """Every view of every image: number ``image * count + view``.
+    """All views of all images: view v of image i has the number ``i * count + v``.
 
     Args:
         training: the augmented set; its seed is that of the views.
@@ -35,22 +35,25 @@ class AugmentedViews(Dataset[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         """Return one view."""
+        # The number of the view seeds the augmentation, as that of a sample does in training.
         return self.training[Draw(number // self.count, number)]
 
-    def number(self, random_sample: Draw) -> int:
-        """Return the view of a draw: pass after pass over the images takes the next one."""
-        return random_sample.image * self.count + random_sample.number // len(self.training) % self.count
+    def number(self, draw: Draw) -> int:
+        """Return the view of a draw: epoch after epoch takes the next one of each image."""
+        # The order of the images is the sampler's; which epoch a draw is in decides the view.
+        epoch = draw.number // len(self.training)
+        return draw.image * self.count + epoch % self.count
 
 
 class CachedSample(NamedTuple):
-    """A training sample and what the teacher said of it."""
+    """A training sample and the packed teacher features of its view."""
 
     sample: Sample
     teacher_features: dict[str, Packed]
 
 
 class CachedSamples(Dataset[CachedSample]):
-    """Training samples with what the teacher said of them.
+    """Training samples with the teacher features that were cached for them.
 
     Args:
         views: the samples.
@@ -65,16 +68,19 @@ class CachedSamples(Dataset[CachedSample]):
         """Return the number of images."""
         return len(self.views.training)
 
-    def __getitem__(self, random_sample: Draw) -> CachedSample:
+    def __getitem__(self, draw: Draw) -> CachedSample:
         """Return the view of one draw.
 
         Raises:
-            UserError: the image is not the one that the teacher saw.
+            UserError: the image is not the one whose features were cached.
         """
-        number = self.views.number(random_sample)
-        sample, entry = self.views[number], self.store[number]
+        number = self.views.number(draw)
+        sample = self.views[number]
+        entry = self.store[number]
+        # Another file, another decoder or another augmentation would pair an image with features
+        # of a different one, silently.
         if checksum(sample.image) != entry.checksum:
-            stem = self.views.training.files.items[random_sample.image].stem
+            stem = self.views.training.files.items[draw.image].stem
             raise UserError(
                 f"{self.store.folder}: the teacher saw another image where '{stem}' is now; the file or the way it is "
                 "augmented has changed. Delete the folder to have it made anew."
@@ -83,13 +89,14 @@ class CachedSamples(Dataset[CachedSample]):
 
     @staticmethod
     def collate(items: list[CachedSample]) -> dict[str, Any]:
-        """Stack samples as ever, and beside them ``teacher_features``: the packed maps of each tap."""
-        first = items[0].teacher_features
-        teacher_features = {
-            path: {name: torch.stack([item.teacher_features[path][name] for item in items]) for name in packed}
-            for path, packed in first.items()
-        }
-        return as_batch([item.sample for item in items]) | {"taught": teacher_features}
+        """Stack samples as ever, and beside them ``teacher_features``: packed, of each tap."""
+        teacher_features: dict[str, Packed] = {}
+        for path, packed in items[0].teacher_features.items():
+            teacher_features[path] = {}
+            for name in packed:
+                parts = [item.teacher_features[path][name] for item in items]
+                teacher_features[path][name] = torch.stack(parts)
+        return as_batch([item.sample for item in items]) | {"teacher_features": teacher_features}
 
 
 def checksum(image: Tensor) -> int:
@@ -98,7 +105,8 @@ def checksum(image: Tensor) -> int:
 
 
 def describe_files(files: MapFiles) -> str:
-    """Return a digest of which images and labels there are, and how large; not of the folder they are in."""
+    """Digest of the images and labels of a split: names and sizes, not the folder they are in."""
+    # Contents are not read here: an image that changed is found by its checksum in training.
     digest = hashlib.sha256()
     for item in files.items:
         digest.update(f"{item.stem}\0{_size(item.image)}\0{_size(item.label)}\n".encode())

@@ -16,7 +16,7 @@ def literal(anchors: Tensor, boxes: Tensor, rule: MaxIoUAssigner) -> list[int]:
         best = max(range(len(boxes)), key=lambda n: overlap[n, a].item())
         value = overlap[best, a].item()
         assigned.append(best if value >= rule.positive else BACKGROUND if value < rule.negative else IGNORED)
-    for n in range(len(boxes)) if rule.match_low_quality == "best" else ():
+    for n in range(len(boxes)) if rule.match_low_quality else ():
         highest = overlap[n].max().item()
         if highest >= rule.least and highest > 0:
             assigned = [n if overlap[n, a].item() == highest else kept for a, kept in enumerate(assigned)]
@@ -30,7 +30,11 @@ def random_boxes(count: int, largest: float) -> Tensor:
 
 @pytest.mark.parametrize(
     "rule",
-    [MaxIoUAssigner(0.5, 0.4, 0.0), MaxIoUAssigner(0.7, 0.3, 0.3), MaxIoUAssigner(0.5, 0.5, 0.5, "none")],
+    [
+        MaxIoUAssigner(0.5, 0.4, 0.0),
+        MaxIoUAssigner(0.7, 0.3, 0.3),
+        MaxIoUAssigner(0.5, 0.5, 0.5, match_low_quality=False),
+    ],
     ids=["retinanet", "proposals", "regions"],
 )
 def test_equals_the_loop(rule: MaxIoUAssigner) -> None:
@@ -42,7 +46,7 @@ def test_equals_the_loop(rule: MaxIoUAssigner) -> None:
         assigned = rule(anchors, boxes).tolist()
         assert assigned == literal(anchors, boxes, rule)
         kinds |= {min(number, 0) for number in assigned}
-    assert kinds == ({0, BACKGROUND} if rule.match_low_quality == "none" else {0, BACKGROUND, IGNORED})
+    assert kinds == ({0, BACKGROUND} if not rule.match_low_quality else {0, BACKGROUND, IGNORED})
 
 
 def test_a_box_that_touches_no_anchor_gets_none() -> None:

@@ -14,9 +14,9 @@ from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.models.backbones import BACKBONES, make_backbone
 from densekd.models.checkpoints.resnets import which_resnet
-from densekd.models.detection.coding import from_deltas
-from densekd.models.detection.dense import Maps, matched, paired_iou
-from densekd.models.detection.faster_rcnn import regions
+from densekd.models.detection.box_head import roi_features
+from densekd.models.detection.coding import decode_deltas
+from densekd.models.detection.dense import Maps, matched_boxes
 from densekd.models.detection.gfl import gfl
 from densekd.models.detection.retinanet import RetinaHead
 from densekd.models.detection.selection import Selection, suppress
@@ -115,8 +115,8 @@ def test_learns_to_find_a_box() -> None:
         assert box_iou(one.boxes[:1], target.boxes[k]).item() > 0.7
 
 
-def test_finetuning_keeps_stem_first_stage_and_statistics() -> None:
-    model = build("gfl", learns="finetune").train()
+def test_freezing_keeps_stem_first_stage_and_statistics() -> None:
+    model = build("gfl", freeze=("stem", "stage1")).train()
     frozen = {key.split(".")[1] for key, weight in model.named_parameters() if not weight.requires_grad}
     assert frozen == {"conv1", "bn1", "layer1"}
     assert not any(m.training for m in model.backbone.modules() if isinstance(m, nn.BatchNorm2d))
@@ -142,7 +142,7 @@ def test_retinanet_loss_anchor_by_anchor() -> None:
             for y, x, shape in ((y, x, a) for y in range(H) for x in range(W) for a in range(9)):
                 number = assigned[at]
                 if number >= 0:
-                    box = from_deltas(anchors[at], reg[image, 4 * shape : 4 * shape + 4, y, x])
+                    box = decode_deltas(anchors[at], reg[image, 4 * shape : 4 * shape + 4, y, x])
                     size = anchors[at, 2:] - anchors[at, :2]
                     other = truth[number]
                     shift = ((other[:2] + other[2:]) - (anchors[at, :2] + anchors[at, 2:])) / 2 / size
@@ -184,10 +184,10 @@ def test_regions_come_from_the_level_of_their_size() -> None:
     levels = tuple(torch.full((1, 1, 64 >> k, 64 >> k), float(k)) for k in range(5))
     sides = torch.tensor([20.0, 111.0, 113.0, 230.0, 255.0])
     boxes = torch.stack([torch.zeros(5), torch.zeros(5), sides, sides], 1)
-    read = regions(levels, [boxes])
+    read = roi_features(levels, [boxes])
     assert read.shape == (5, 1, 7, 7)
     assert read.mean((1, 2, 3)).tolist() == [0, 0, 1, 2, 2]
-    assert regions(levels, [torch.zeros(0, 4)]).shape == (0, 1, 7, 7)
+    assert roi_features(levels, [torch.zeros(0, 4)]).shape == (0, 1, 7, 7)
 
 
 def test_suppression_is_within_classes() -> None:
@@ -208,11 +208,9 @@ def test_suppression_is_within_classes() -> None:
 def test_matched_and_paired() -> None:
     boxes = [torch.tensor([[0.0, 0, 2, 2], [1, 1, 3, 3]]), torch.tensor([[5.0, 5, 6, 6]])]
     target = Boxes(boxes, [torch.tensor([4, 5]), torch.tensor([6])], torch.zeros(2, 2))
-    box, label = matched(target, torch.tensor([[1, -1, 0], [-1, 0, -2]]))
+    box, label = matched_boxes(target, torch.tensor([[1, -1, 0], [-1, 0, -2]]))
     assert label.tolist() == [5, 4, 6]
     assert box[:, 0].tolist() == [1, 0, 5]
-    torch.testing.assert_close(paired_iou(boxes[0][:1], boxes[0][1:]), torch.tensor([1 / 7]))
-    assert paired_iou(boxes[0][:1], boxes[1]).item() == 0
 
 
 def test_wrong_width_is_refused_by_name() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from densekd.models.sources.maps import InputSize, fitted, four_maps, to_map
+from densekd.models.sources.maps import InputSize, four_maps, resize_input, to_map
 
 
 @pytest.mark.parametrize(
@@ -17,19 +17,19 @@ from densekd.models.sources.maps import InputSize, fitted, four_maps, to_map
     ],
 )
 def test_images_become_the_next_size_that_fits(fit: InputSize, size: tuple[int, int]) -> None:
-    assert fitted(torch.rand(2, 3, 30, 41), fit).shape == (2, 3, *size)
+    assert resize_input(torch.rand(2, 3, 30, 41), fit).shape == (2, 3, *size)
 
 
 def test_an_image_that_fits_is_left_alone() -> None:
     images = torch.rand(1, 3, 28, 42)
-    assert fitted(images, InputSize(14)) is images
+    assert resize_input(images, InputSize(14)) is images
 
 
 def test_enlarging_keeps_places() -> None:
     """A ramp over an image is the same ramp over the resized image: nothing is padded, nothing moves."""
     ramp = ((torch.arange(20.0) + 0.5) / 20).expand(1, 3, 20, 20)
     expected = (torch.arange(28.0) + 0.5) / 28
-    resized = fitted(ramp, InputSize(14))[0, 0, 3]
+    resized = resize_input(ramp, InputSize(14))[0, 0, 3]
     torch.testing.assert_close(resized[1:-1], expected[1:-1], rtol=0, atol=1e-6)
 
 

@@ -8,7 +8,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from densekd.builders.build import build_teacher, probe
+from densekd.builders.models import build_teacher
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.models.sources.maps import InputSize
@@ -50,7 +51,7 @@ def test_the_maps_of_a_plain_transformer(name: str, prefix: int, patch: int) -> 
 
 def test_images_are_brought_to_whole_patches() -> None:
     model = made("vit_small_patch14_dinov2", head="none", arguments=VIT)
-    assert model.fit == InputSize(14)
+    assert model.input_size == InputSize(14)
     assert probe(model, ["features.3"], torch.rand(1, 3, 40, 57))["features.3"].shape[2:] == (3, 5)
 
 
@@ -89,10 +90,12 @@ def test_maps_are_those_of_features_only() -> None:
 
 
 def test_sizes_that_a_network_accepts() -> None:
-    assert made("resnet18", arguments=NARROW).fit == InputSize()
-    assert made("swin_tiny_patch4_window7_224", arguments={"embed_dim": 12, "depths": [1, 1, 1, 1]}).fit == InputSize(4)
+    assert made("resnet18", arguments=NARROW).input_size == InputSize()
+    assert made(
+        "swin_tiny_patch4_window7_224", arguments={"embed_dim": 12, "depths": [1, 1, 1, 1]}
+    ).input_size == InputSize(4)
     fixed = made("beit_base_patch16_224", arguments={"embed_dim": 16, "depth": 4, "num_heads": 2, "img_size": [48, 64]})
-    assert fixed.fit == InputSize(size=(48, 64))
+    assert fixed.input_size == InputSize(size=(48, 64))
     assert fixed(torch.rand(1, 3, 100, 30)).shape[2:] == (3, 4)
 
 

@@ -1,1 +1,1 @@
-"""The same for CUDA, in Triton; imported only where a tensor on such a device asks for it."""
+"""Triton kernels for CUDA, imported only where a tensor on such a device asks for them."""

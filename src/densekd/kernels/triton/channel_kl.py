@@ -1,98 +1,128 @@
-"""Channel-wise divergence on the chip: one visit where a channel fits, online softmax in parts where it does not.
+"""Triton kernel of the channel-wise KL: one pass where a channel fits the registers, else online softmax in parts."""
 
-A map is ``[B, C, N]`` with any strides: b image, c channel, n position; s student, t teacher, d derivative.
-"""
+# b image, c channel, n position of maps [B, C, N] with any strides; sb, sc, sn strides of the student (tb.. teacher,
+# db.. gradient); s, t logits over the temperature; q, p their softmax; d = q - p
+# K parts of a channel; PART positions of a part, CHANNELS x TILE a tile
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.kernels.divergence import Divergence, slope_like
-from densekd.kernels.groups import Groups
-from densekd.kernels.triton.online import store, visit
+from densekd.kernels.triton.online_softmax import store_statistics, update_statistics
+from densekd.ops.divergence import Divergence
+from densekd.ops.groups import Groups
+from densekd.ops.precision import grad_like
 
 _WHOLE = 16384  # positions of a channel that fit the registers of one program, of student and teacher
-_PART = 16384  # positions that a program visits where a channel is taken apart
-_TILE = 4096
+_PART = 16384  # positions that one program reads where a channel is split into parts
+_TILE = 4096  # numbers of a tile
 
 
 def channel_kl(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -> tuple[Tensor, Tensor]:
     """Return each channel's summand of the divergence ``[B, C]``, and ``q - p``."""
-    slope = slope_like(student)
-    maps = [x.flatten(2) for x in (student, teacher, slope)]
+    grad = grad_like(student)
+    maps = [x.flatten(2) for x in (student, teacher, grad)]
     B, C, N = maps[0].shape
-    strides = [stride for x in maps for stride in x.stride()]
-    if groups.size == 1 and N <= _WHOLE and maps[0].stride(2) == 1:
+    strides = [*maps[0].stride(), *maps[1].stride(), *maps[2].stride()]
+    contiguous = maps[0].stride(2) == 1
+    # One pass: a program holds a whole channel of both models.
+    if groups.size == 1 and N <= _WHOLE and contiguous:
         value = student.new_empty(B, C, dtype=torch.float32)
         block = triton.next_power_of_2(N)
-        _whole[(B * C,)](*maps, value, *strides, C, N, 1 / temperature, block, num_warps=min(16, max(1, block // 512)))
-        return value, slope
-    along = 1 if maps[0].stride(2) == 1 else min(32, triton.next_power_of_2(C))  # channels of a tile
-    grid = (triton.cdiv(C, along), triton.cdiv(N, _PART), B)
-    known = student.new_empty(3, B, grid[1], C, dtype=torch.float32)
-    sizes = (C, N, 1 / temperature, _PART, along, min(_TILE // along, _PART, triton.next_power_of_2(N)))
-    _parts[grid](*maps[:2], known, *strides[:6], *sizes)
-    value, whole = groups.parts(Divergence(*known).joined(1))
-    _slope[grid](*maps, torch.stack(whole[1:]), *strides, *sizes)
-    return value, slope
+        warps = min(16, max(1, block // 512))
+        _whole_channels[(B * C,)](*maps, value, *strides, C, N, 1 / temperature, block, num_warps=warps)
+        return value, grad
+    # A tile has one channel where positions are contiguous, several where channels are (channels-last).
+    channels = 1 if contiguous else min(32, triton.next_power_of_2(C))
+    tile = min(_TILE // channels, _PART, triton.next_power_of_2(N))
+    grid = (triton.cdiv(C, channels), triton.cdiv(N, _PART), B)
+    sizes = (C, N, 1 / temperature, _PART, channels, tile)
+    # First pass: statistics of every part of every channel, [3, B, K, C].
+    statistics = student.new_empty(3, B, grid[1], C, dtype=torch.float32)
+    _statistics_of_parts[grid](*maps[:2], statistics, *strides[:6], *sizes)
+    # Join the parts of each channel, then the channels of each group.
+    value, group = groups.summands(Divergence(*statistics).joined(1))
+    # Second pass: the gradient, from the log-sum-exps of the groups [2, B, C].
+    log_sum_exps = torch.stack([group.student, group.teacher])
+    _grad[grid](*maps, log_sum_exps, *strides, *sizes)
+    return value, grad
 
 
 @triton.jit
-def _whole(s, t, d, value, sb, sc, sn, tb, tc, tn, db, dc, dn, C, N, scale, BLOCK: tl.constexpr):  # type: ignore
-    row = tl.program_id(0)
-    b, c = (row // C).to(tl.int64), (row % C).to(tl.int64)
-    n = tl.arange(0, BLOCK)
-    inside = n < N
-    x = tl.load(s + b * sb + c * sc + n * sn, mask=inside, other=0.0).to(tl.float32) * scale
-    y = tl.load(t + b * tb + c * tc + n * tn, mask=inside, other=0.0).to(tl.float32) * scale
-    x, y = tl.where(inside, x, -1e30), tl.where(inside, y, -1e30)
-    x -= tl.max(x, 0)
-    y -= tl.max(y, 0)
-    q, p = tl.exp(x), tl.exp(y)
-    q_sum, p_sum = tl.sum(q, 0), tl.sum(p, 0)
-    p /= p_sum
-    kl = tl.sum(p * (y - x), 0) + tl.log(q_sum) - tl.log(p_sum)
-    tl.store(value + row, tl.maximum(kl, 0.0))
-    tl.store(d + b * db + c * dc + n * dn, (q / q_sum - p).to(d.dtype.element_ty), mask=inside)
-
-
-@triton.jit
-def _parts(  # type: ignore
-    s, t, known, sb, sc, sn, tb, tc, tn, C, N, scale, PART: tl.constexpr, ALONG: tl.constexpr, BLOCK: tl.constexpr
+def _whole_channels(  # type: ignore
+    s_ptr, t_ptr, d_ptr, value_ptr, sb, sc, sn, tb, tc, tn, db, dc, dn, C, N, scale, BLOCK: tl.constexpr
 ):
-    b, k = tl.program_id(2).to(tl.int64), tl.program_id(1)
-    c = tl.program_id(0) * ALONG + tl.arange(0, ALONG)
-    x_peak = tl.full((ALONG,), -1e30, tl.float32)
-    y_peak = tl.full((ALONG,), -1e30, tl.float32)
-    x_sum = tl.zeros((ALONG,), tl.float32)
-    y_sum = tl.zeros((ALONG,), tl.float32)
-    across = tl.zeros((ALONG,), tl.float32)
-    for first in range(0, PART, BLOCK):
-        n = k * PART + first + tl.arange(0, BLOCK)
-        inside = (c < C)[:, None] & (n < N)[None, :]
-        x = tl.load(s + b * sb + c[:, None].to(tl.int64) * sc + n[None, :].to(tl.int64) * sn, mask=inside, other=0.0)
-        y = tl.load(t + b * tb + c[:, None].to(tl.int64) * tc + n[None, :].to(tl.int64) * tn, mask=inside, other=0.0)
-        x, y = x.to(tl.float32) * scale, y.to(tl.float32) * scale
-        x_peak, y_peak, x_sum, y_sum, across = visit(x, y, inside, x_peak, y_peak, x_sum, y_sum, across)
-    B, K = tl.num_programs(2), tl.num_programs(1)
-    store(known, (b * K + k) * C + c, B * K * C, c < C, x_peak, y_peak, x_sum, y_sum, across)
+    """Compute divergence and gradient of one channel, held whole."""
+    row = tl.program_id(0)
+    b = (row // C).to(tl.int64)
+    c = (row % C).to(tl.int64)
+    # All positions of the channel, [BLOCK]
+    n = tl.arange(0, BLOCK)
+    valid = n < N
+    s = tl.load(s_ptr + b * sb + c * sc + n * sn, mask=valid, other=0.0).to(tl.float32) * scale
+    t = tl.load(t_ptr + b * tb + c * tc + n * tn, mask=valid, other=0.0).to(tl.float32) * scale
+    s = tl.where(valid, s, -1e30)
+    t = tl.where(valid, t, -1e30)
+    # Softmax of both, without overflow.
+    s -= tl.max(s, 0)
+    t -= tl.max(t, 0)
+    q = tl.exp(s)
+    p = tl.exp(t)
+    q_sum = tl.sum(q, 0)
+    p_sum = tl.sum(p, 0)
+    p /= p_sum
+    # KL = sum p (t - s) + lse(s) - lse(t), and the gradient q - p
+    kl = tl.sum(p * (t - s), 0) + tl.log(q_sum) - tl.log(p_sum)
+    tl.store(value_ptr + row, tl.maximum(kl, 0.0))
+    tl.store(d_ptr + b * db + c * dc + n * dn, (q / q_sum - p).to(d_ptr.dtype.element_ty), mask=valid)
 
 
 @triton.jit
-def _slope(  # type: ignore
-    s, t, d, whole, sb, sc, sn, tb, tc, tn, db, dc, dn, C, N, scale,
-    PART: tl.constexpr, ALONG: tl.constexpr, BLOCK: tl.constexpr,
+def _statistics_of_parts(  # type: ignore
+    s_ptr, t_ptr, out_ptr, sb, sc, sn, tb, tc, tn, C, N, scale,
+    PART: tl.constexpr, CHANNELS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    b, k = tl.program_id(2).to(tl.int64), tl.program_id(1)
-    c = tl.program_id(0) * ALONG + tl.arange(0, ALONG)
-    x_size = tl.load(whole + b * C + c, mask=c < C, other=0.0)
-    y_size = tl.load(whole + (tl.num_programs(2) + b) * C + c, mask=c < C, other=0.0)
-    for first in range(0, PART, BLOCK):
-        n = k * PART + first + tl.arange(0, BLOCK)
-        inside = (c < C)[:, None] & (n < N)[None, :]
+    """Accumulate the statistics of part k of some channels, tile by tile."""
+    b = tl.program_id(2).to(tl.int64)
+    k = tl.program_id(1)
+    c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    s_max = tl.full((CHANNELS,), -1e30, tl.float32)
+    t_max = tl.full((CHANNELS,), -1e30, tl.float32)
+    s_sum = tl.zeros((CHANNELS,), tl.float32)
+    t_sum = tl.zeros((CHANNELS,), tl.float32)
+    cross = tl.zeros((CHANNELS,), tl.float32)
+    for first in range(0, PART, TILE):
+        # A tile of both maps, [CHANNELS, TILE]
+        n = k * PART + first + tl.arange(0, TILE)
+        valid = (c < C)[:, None] & (n < N)[None, :]
         rows, columns = c[:, None].to(tl.int64), n[None, :].to(tl.int64)
-        x = tl.load(s + b * sb + rows * sc + columns * sn, mask=inside, other=0.0).to(tl.float32) * scale
-        y = tl.load(t + b * tb + rows * tc + columns * tn, mask=inside, other=0.0).to(tl.float32) * scale
-        pull = tl.exp(x - x_size[:, None]) - tl.exp(y - y_size[:, None])
-        tl.store(d + b * db + rows * dc + columns * dn, pull.to(d.dtype.element_ty), mask=inside)
+        s = tl.load(s_ptr + b * sb + rows * sc + columns * sn, mask=valid, other=0.0).to(tl.float32) * scale
+        t = tl.load(t_ptr + b * tb + rows * tc + columns * tn, mask=valid, other=0.0).to(tl.float32) * scale
+        s_max, t_max, s_sum, t_sum, cross = update_statistics(s, t, valid, s_max, t_max, s_sum, t_sum, cross)
+    B, K = tl.num_programs(2), tl.num_programs(1)
+    store_statistics(out_ptr, (b * K + k) * C + c, B * K * C, c < C, s_max, t_max, s_sum, t_sum, cross)
+
+
+@triton.jit
+def _grad(  # type: ignore
+    s_ptr, t_ptr, d_ptr, lse_ptr, sb, sc, sn, tb, tc, tn, db, dc, dn, C, N, scale,
+    PART: tl.constexpr, CHANNELS: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """Write the gradient of part k of some channels, tile by tile."""
+    b = tl.program_id(2).to(tl.int64)
+    k = tl.program_id(1)
+    c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    # Log-sum-exps of the whole distributions, [CHANNELS]
+    s_lse = tl.load(lse_ptr + b * C + c, mask=c < C, other=0.0)
+    t_lse = tl.load(lse_ptr + (tl.num_programs(2) + b) * C + c, mask=c < C, other=0.0)
+    for first in range(0, PART, TILE):
+        # A tile of both maps, [CHANNELS, TILE]
+        n = k * PART + first + tl.arange(0, TILE)
+        valid = (c < C)[:, None] & (n < N)[None, :]
+        rows, columns = c[:, None].to(tl.int64), n[None, :].to(tl.int64)
+        s = tl.load(s_ptr + b * sb + rows * sc + columns * sn, mask=valid, other=0.0).to(tl.float32) * scale
+        t = tl.load(t_ptr + b * tb + rows * tc + columns * tn, mask=valid, other=0.0).to(tl.float32) * scale
+        # q - p, with the softmax exp(x - lse(x))
+        d = tl.exp(s - s_lse[:, None]) - tl.exp(t - t_lse[:, None])
+        tl.store(d_ptr + b * db + rows * dc + columns * dn, d.to(d_ptr.dtype.element_ty), mask=valid)

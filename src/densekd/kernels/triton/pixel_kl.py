@@ -1,48 +1,61 @@
-"""Pixel-wise divergence on the chip: all channels of some positions at a time."""
+"""Triton kernel of the pixel-wise KL: a program holds all channels of some positions."""
+
+# b image, c channel, n position of maps [B, C, N] with any strides; sb, sc, sn strides of the student (tb.. teacher,
+# db.. gradient); s, t logits over the temperature; q, p their softmax; d = q - p
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.kernels.divergence import slope_like
+from densekd.ops.precision import grad_like
 
-MOST = 4096  # channels that fit the registers of one program
-_TILE = 8192
+MAX_CHANNELS = 4096  # that fit the registers of one program
+_TILE = 8192  # numbers of a tile
 
 
 def pixel_kl(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Return the divergence at each position, and ``q - p``."""
-    slope = slope_like(student)
-    maps = [x.flatten(2) for x in (student, teacher, slope)]
+    grad = grad_like(student)
+    maps = [x.flatten(2) for x in (student, teacher, grad)]
     B, C, N = maps[0].shape
     value = student.new_empty(B, *student.shape[2:], dtype=torch.float32)
+    strides = [*maps[0].stride(), *maps[1].stride(), *maps[2].stride()]
+    # All channels of as many positions as fit a tile.
     channels = triton.next_power_of_2(C)
     block = max(1, min(_TILE // channels, 128))
-    strides = [stride for x in maps for stride in x.stride()]
-    _pixels[(triton.cdiv(N, block), B)](*maps, value, *strides, C, N, 1 / temperature, channels, block)
-    return value, slope
+    grid = (triton.cdiv(N, block), B)
+    _positions[grid](*maps, value, *strides, C, N, 1 / temperature, channels, block)
+    return value, grad
 
 
 @triton.jit
-def _pixels(  # type: ignore
-    s, t, d, value, sb, sc, sn, tb, tc, tn, db, dc, dn, C, N, scale, CHANNELS: tl.constexpr, BLOCK: tl.constexpr
-):
+def _positions(  # type: ignore
+    s_ptr, t_ptr, d_ptr, value_ptr, sb, sc, sn, tb, tc, tn, db, dc, dn, C, N, scale,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Compute divergence and gradient at some positions."""
     b = tl.program_id(1).to(tl.int64)
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     c = tl.arange(0, CHANNELS)
-    inside = (c < C)[:, None] & (n < N)[None, :]
+    # All channels of the positions, [CHANNELS, BLOCK]
+    channel = (c < C)[:, None]
+    valid = channel & (n < N)[None, :]
     rows, columns = c[:, None].to(tl.int64), n[None, :].to(tl.int64)
-    x = tl.load(s + b * sb + rows * sc + columns * sn, mask=inside, other=0.0).to(tl.float32) * scale
-    y = tl.load(t + b * tb + rows * tc + columns * tn, mask=inside, other=0.0).to(tl.float32) * scale
-    x = tl.where((c < C)[:, None], x, -1e30)
-    y = tl.where((c < C)[:, None], y, -1e30)
-    x -= tl.max(x, 0)[None, :]
-    y -= tl.max(y, 0)[None, :]
-    q, p = tl.exp(x), tl.exp(y)
-    q_sum, p_sum = tl.sum(q, 0), tl.sum(p, 0)
+    s = tl.load(s_ptr + b * sb + rows * sc + columns * sn, mask=valid, other=0.0).to(tl.float32) * scale
+    t = tl.load(t_ptr + b * tb + rows * tc + columns * tn, mask=valid, other=0.0).to(tl.float32) * scale
+    s = tl.where(channel, s, -1e30)
+    t = tl.where(channel, t, -1e30)
+    # Softmax of both, without overflow.
+    s -= tl.max(s, 0)[None, :]
+    t -= tl.max(t, 0)[None, :]
+    q = tl.exp(s)
+    p = tl.exp(t)
+    q_sum = tl.sum(q, 0)
+    p_sum = tl.sum(p, 0)
     p /= p_sum[None, :]
-    kl = tl.sum(p * (y - x), 0) + tl.log(q_sum) - tl.log(p_sum)
-    tl.store(value + b * N + n, tl.maximum(kl, 0.0), mask=n < N)
-    pull = (q / q_sum[None, :] - p).to(d.dtype.element_ty)
-    tl.store(d + b * db + rows * dc + columns * dn, pull, mask=inside)
+    # KL = sum p (t - s) + lse(s) - lse(t), and the gradient q - p
+    kl = tl.sum(p * (t - s), 0) + tl.log(q_sum) - tl.log(p_sum)
+    tl.store(value_ptr + b * N + n, tl.maximum(kl, 0.0), mask=n < N)
+    d = (q / q_sum[None, :] - p).to(d_ptr.dtype.element_ty)
+    tl.store(d_ptr + b * db + rows * dc + columns * dn, d, mask=valid)

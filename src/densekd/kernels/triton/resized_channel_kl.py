@@ -1,107 +1,140 @@
-"""Channel-wise divergence of enlarged maps on the chip: online softmax, then the derivative cell by cell."""
+"""Triton kernel of the channel-wise KL of upsampled maps: online softmax, then the gradient cell by cell."""
+
+# b image, c channel, i, j cell of the student's map [B, C, h, w]; y, x label pixel of [B, H, W]
+# sb, sc, sh, sw strides of the student (tb.. teacher [B, C, t_h, t_w]); K parts of H rows each
+# s, t logits of label pixels over the temperature; q, p their softmax; d = q - p
+# CHANNELS channels, BLOCK pixels or cells of a tile; v.. values and g.. gradients of the cells' corners
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.kernels.divergence import Divergence, slope_like
-from densekd.kernels.groups import Groups
-from densekd.kernels.triton.online import store, visit
-from densekd.kernels.triton.upsampled import axes, between, corners, scatter, spread, values_at
+from densekd.kernels.triton.online_softmax import store_statistics, update_statistics
+from densekd.kernels.triton.upsampled import accumulate, add_to_corners, axes, interpolate, load_corners, load_upsampled
+from densekd.ops.divergence import Divergence
+from densekd.ops.groups import Groups
 from densekd.ops.interpolation import Upsample
+from densekd.ops.precision import grad_like
 
 _CHANNELS = 8  # of a tile
-_BLOCK = 64  # positions or cells of a tile
-_ROWS = 16  # rows of the enlarged map that one program sums over
+_BLOCK = 64  # pixels or cells of a tile
+_ROWS = 16  # rows of the upsampled map that one program reads
 
 
 def resized_channel_kl(
-    student: Tensor, teacher: Tensor, to: Upsample, temperature: float, groups: Groups
+    student: Tensor, teacher: Tensor, upsample: Upsample, temperature: float, groups: Groups
 ) -> tuple[Tensor, Tensor]:
     """Return each channel's summand of the divergence ``[B, C]``, and ``q - p`` brought back to the student's size."""
     B, C, h, w = student.shape
-    H, W = to.size
-    (rows, columns), (teacher_rows, teacher_columns) = axes(student, to), axes(teacher, to)
+    H, W = upsample.size
+    rows, columns = axes(student, upsample)
+    t_rows, t_columns = axes(teacher, upsample)
+    shapes = (*student.stride(), *teacher.stride(), C, h, w, *teacher.shape[2:])
+    t_tables = (t_rows.cell, t_rows.weight, t_columns.cell, t_columns.weight)
     tiles = triton.cdiv(C, _CHANNELS)
-    known = student.new_empty(3, B, triton.cdiv(H, _ROWS), C, dtype=torch.float32)
-    _parts[(tiles, known.shape[2], B)](
-        student, teacher, known, *rows[:2], *columns[:2], *teacher_rows[:2], *teacher_columns[:2],
-        *student.stride(), *teacher.stride(), C, h, w, *teacher.shape[2:], H, 1 / temperature,
-        W, _ROWS, _CHANNELS, _BLOCK,
+    # First pass: statistics of every part of _ROWS rows of every channel, [3, B, K, C].
+    statistics = student.new_empty(3, B, triton.cdiv(H, _ROWS), C, dtype=torch.float32)
+    grid = (tiles, statistics.shape[2], B)
+    _statistics_of_parts[grid](
+        student, teacher, statistics, rows.cell, rows.weight, columns.cell, columns.weight, *t_tables,
+        *shapes, H, 1 / temperature, W, _ROWS, _CHANNELS, _BLOCK,
     )  # fmt: skip
-    value, whole = groups.parts(Divergence(*known).joined(1))
-    slope = torch.zeros(B, C, h, w, device=student.device)
-    across = triton.cdiv(w, _BLOCK)
-    _cells[(tiles * across, h, B)](
-        student, teacher, torch.stack(whole[1:]), slope, *rows[1:3], *columns[1:3], *teacher_rows[:2],
-        *teacher_columns[:2], *student.stride(), *teacher.stride(), C, h, w, *teacher.shape[2:], 1 / temperature,
-        across, rows.most, columns.most, _CHANNELS, _BLOCK,
+    # Join the parts of each channel, then the channels of each group.
+    value, group = groups.summands(Divergence(*statistics).joined(1))
+    # Second pass: the gradient, from the log-sum-exps of the groups [2, B, C].
+    log_sum_exps = torch.stack([group.student, group.teacher])
+    grad = torch.zeros(B, C, h, w, device=student.device)
+    blocks = triton.cdiv(w, _BLOCK)
+    grid = (tiles * blocks, h, B)
+    _grad_of_cells[grid](
+        student, teacher, log_sum_exps, grad, rows.weight, rows.begin, columns.weight, columns.begin, *t_tables,
+        *shapes, 1 / temperature, blocks, rows.most, columns.most, _CHANNELS, _BLOCK,
     )  # fmt: skip
-    return value, torch.empty_like(slope_like(student)).copy_(slope)
+    return value, torch.empty_like(grad_like(student)).copy_(grad)
 
 
 @triton.jit
-def _parts(  # type: ignore
-    s, t, known, s_row, s_down, s_column, s_right, t_row, t_down, t_column, t_right,
+def _statistics_of_parts(  # type: ignore
+    s_ptr, t_ptr, out_ptr, s_row_cell, s_row_weight, s_column_cell, s_column_weight,
+    t_row_cell, t_row_weight, t_column_cell, t_column_weight,
     sb, sc, sh, sw, tb, tc, th, tw, C, h, w, t_h, t_w, H, scale,
     W: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    b, k = tl.program_id(2).to(tl.int64), tl.program_id(1)
+    """Accumulate the statistics of ROWS upsampled rows of some channels, tile by tile."""
+    b = tl.program_id(2).to(tl.int64)
+    k = tl.program_id(1)
     c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    x_peak = tl.full((CHANNELS,), -1e30, tl.float32)
-    y_peak = tl.full((CHANNELS,), -1e30, tl.float32)
-    x_sum = tl.zeros((CHANNELS,), tl.float32)
-    y_sum = tl.zeros((CHANNELS,), tl.float32)
-    across = tl.zeros((CHANNELS,), tl.float32)
+    s_max = tl.full((CHANNELS,), -1e30, tl.float32)
+    t_max = tl.full((CHANNELS,), -1e30, tl.float32)
+    s_sum = tl.zeros((CHANNELS,), tl.float32)
+    t_sum = tl.zeros((CHANNELS,), tl.float32)
+    cross = tl.zeros((CHANNELS,), tl.float32)
     for r in range(ROWS):
-        py = k * ROWS + r
+        y = k * ROWS + r
         for first in range(0, W, BLOCK):
-            px = first + tl.arange(0, BLOCK)
-            inside = (px < W) & (py < H)
-            x = values_at(s, b, c, C, py, px, s_row, s_down, s_column, s_right, h, w, sb, sc, sh, sw, py < H, inside)
-            y = values_at(
-                t, b, c, C, py, px, t_row, t_down, t_column, t_right, t_h, t_w, tb, tc, th, tw, py < H, inside
-            )
-            whole = inside[None, :] & (c < C)[:, None]
-            x_peak, y_peak, x_sum, y_sum, across = visit(
-                x * scale, y * scale, whole, x_peak, y_peak, x_sum, y_sum, across
+            # A tile of both upsampled maps, [CHANNELS, BLOCK]
+            x = first + tl.arange(0, BLOCK)
+            pixel = (x < W) & (y < H)
+            s = load_upsampled(
+                s_ptr, b, c, C, y, x, s_row_cell, s_row_weight, s_column_cell, s_column_weight,
+                h, w, sb, sc, sh, sw, y < H, pixel,
+            )  # fmt: skip
+            t = load_upsampled(
+                t_ptr, b, c, C, y, x, t_row_cell, t_row_weight, t_column_cell, t_column_weight,
+                t_h, t_w, tb, tc, th, tw, y < H, pixel,
+            )  # fmt: skip
+            valid = pixel[None, :] & (c < C)[:, None]
+            s_max, t_max, s_sum, t_sum, cross = update_statistics(
+                s * scale, t * scale, valid, s_max, t_max, s_sum, t_sum, cross
             )
     B, K = tl.num_programs(2), tl.num_programs(1)
-    store(known, (b * K + k) * C + c, B * K * C, c < C, x_peak, y_peak, x_sum, y_sum, across)
+    store_statistics(out_ptr, (b * K + k) * C + c, B * K * C, c < C, s_max, t_max, s_sum, t_sum, cross)
 
 
 @triton.jit
-def _cells(  # type: ignore
-    x, t, whole, d, down, top, right, left, t_row, t_down, t_column, t_right,
-    xb, xc, xh, xw, tb, tc, th, tw, C, h, w, t_h, t_w, scale, across,
+def _grad_of_cells(  # type: ignore
+    s_ptr, t_ptr, lse_ptr, d_ptr, row_weight, row_begin, column_weight, column_begin,
+    t_row_cell, t_row_weight, t_column_cell, t_column_weight,
+    sb, sc, sh, sw, tb, tc, th, tw, C, h, w, t_h, t_w, scale, blocks,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    b, i = tl.program_id(2).to(tl.int64), tl.program_id(1)
-    j = tl.program_id(0) % across * BLOCK + tl.arange(0, BLOCK)
-    c = tl.program_id(0) // across * CHANNELS + tl.arange(0, CHANNELS)
+    """Add the gradient of all label pixels in some cells of row i; ROWS x COLUMNS pixels a cell at most."""
+    b = tl.program_id(2).to(tl.int64)
+    i = tl.program_id(1)
+    j = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    c = tl.program_id(0) // blocks * CHANNELS + tl.arange(0, CHANNELS)
     cell = j < w
-    x_size = tl.load(whole + b * C + c, mask=c < C, other=0.0)[:, None]
-    y_size = tl.load(whole + (tl.num_programs(2) + b) * C + c, mask=c < C, other=0.0)[:, None]
-    v00, v01, v10, v11 = corners(x, b, c, C, i, j, h, w, xb, xc, xh, xw, cell)
+    # Log-sum-exps of the whole distributions, [CHANNELS, 1]
+    s_lse = tl.load(lse_ptr + b * C + c, mask=c < C, other=0.0)[:, None]
+    t_lse = tl.load(lse_ptr + (tl.num_programs(2) + b) * C + c, mask=c < C, other=0.0)[:, None]
+    # Corners of the student's cells, read once, and zeros for their gradients.
+    v00, v01, v10, v11 = load_corners(s_ptr, b, c, C, i, j, h, w, sb, sc, sh, sw, cell)
     g00 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g01 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g10 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g11 = tl.zeros((CHANNELS, BLOCK), tl.float32)
-    y_begin, y_end = tl.load(top + i), tl.load(top + i + 1)
-    x_begin, x_end = tl.load(left + j, mask=cell, other=0), tl.load(left + j + 1, mask=cell, other=0)
+    # The label pixels of each cell: a rectangle.
+    y_begin, y_end = tl.load(row_begin + i), tl.load(row_begin + i + 1)
+    x_begin = tl.load(column_begin + j, mask=cell, other=0)
+    x_end = tl.load(column_begin + j + 1, mask=cell, other=0)
+    # Pixel k of all cells at a time.
     for k in range(ROWS * COLUMNS):
-        py, px = y_begin + k // COLUMNS, x_begin + k % COLUMNS
-        inside = (px < x_end) & (py < y_end)
-        dy = tl.load(down + py, mask=py < y_end, other=0.0)
-        dx = tl.load(right + px, mask=inside, other=0.0)[None, :]
-        s = between(v00, v01, v10, v11, dy, dx) * scale
-        p = values_at(
-            t, b, c, C, py, px, t_row, t_down, t_column, t_right, t_h, t_w, tb, tc, th, tw, py < y_end, inside
-        )
-        # Outside a cell the sizes are no bound, and the exponentials might overflow.
-        q, p = tl.where(inside[None, :], s - x_size, 0.0), tl.where(inside[None, :], p * scale - y_size, 0.0)
-        pull = tl.exp(q) - tl.exp(p)
-        pull = tl.where(inside[None, :], pull, 0.0)
-        g00, g01, g10, g11 = spread(pull, dy, dx, g00, g01, g10, g11)
-    scatter(d, g00, g01, g10, g11, b, c, C, i, j, h, w, cell)
+        y, x = y_begin + k // COLUMNS, x_begin + k % COLUMNS
+        pixel = (x < x_end) & (y < y_end)
+        # Interpolated logits of the pixels: the student's from its corners, the teacher's from its own map.
+        dy = tl.load(row_weight + y, mask=y < y_end, other=0.0)
+        dx = tl.load(column_weight + x, mask=pixel, other=0.0)[None, :]
+        s = interpolate(v00, v01, v10, v11, dy, dx) * scale
+        t = load_upsampled(
+            t_ptr, b, c, C, y, x, t_row_cell, t_row_weight, t_column_cell, t_column_weight,
+            t_h, t_w, tb, tc, th, tw, y < y_end, pixel,
+        )  # fmt: skip
+        # Outside a cell the log-sum-exp is no bound, and the exponentials might overflow.
+        valid = pixel[None, :]
+        s = tl.where(valid, s - s_lse, 0.0)
+        t = tl.where(valid, t * scale - t_lse, 0.0)
+        # q - p, with the softmax exp(x - lse(x))
+        d = tl.where(valid, tl.exp(s) - tl.exp(t), 0.0)
+        g00, g01, g10, g11 = accumulate(d, dy, dx, g00, g01, g10, g11)
+    add_to_corners(d_ptr, g00, g01, g10, g11, b, c, C, i, j, h, w, cell)

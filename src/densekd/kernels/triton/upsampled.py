@@ -1,8 +1,14 @@
-"""What the kernels of enlarged maps share: where label pixels lie in a map, and the map's values there.
+"""Bilinear upsampling inside Triton kernels: interpolate a map at label pixels, accumulate its gradient cell by cell.
 
-A label pixel lies in a cell ``(i, j)`` between rows i, i + 1 and columns j, j + 1 of the student's map. A program owns
-a row of cells: the derivative of all label pixels in a cell goes to its four corners and is added up on the chip first.
+A label pixel lies in a cell ``(i, j)`` of the student's map, between rows i, i + 1 and columns j, j + 1. A program owns
+a row of cells: the gradient of all label pixels in a cell goes to its four corners, is accumulated in registers, and
+reaches memory with one atomic addition for each corner.
 """
+
+# b image, c channel, i, j row and column of a map [B, C, h, w] with any strides sb, sc, sh, sw; y, x label pixel
+# CHANNELS channels of a tile, BLOCK cells or pixels of a tile
+# v00, v01, v10, v11 values of the corners (upper left, upper right, lower left, lower right), [CHANNELS, BLOCK];
+# g00, g01, g10, g11 their gradients; dy, dx interpolation weights of the lower and of the right corners
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,92 +18,103 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.ops.interpolation import Upsample, neighbours
+from densekd.ops.interpolation import Upsample, source_indices
 
 
 class Axis(NamedTuple):
-    """One axis of an enlargement.
+    """Interpolation tables of one axis, on the device.
 
     Args:
-        first: int32 ``[wanted]``: the old place before each new one.
-        share: float32 ``[wanted]``: that of the old place behind it.
-        begin: int32 ``[source + 1]``: the first new place of each cell.
-        most: new places of a cell at most.
+        cell: int32 ``[target]``: the cell that each label pixel lies in, the index of its lower neighbor.
+        weight: float32 ``[target]``: interpolation weight of the upper neighbor.
+        begin: int32 ``[source + 1]``: the first label pixel of each cell; the last ends at the next cell's first.
+        most: label pixels of a cell at most.
     """
 
-    first: Tensor
-    share: Tensor
+    cell: Tensor
+    weight: Tensor
     begin: Tensor
     most: int
 
 
 @lru_cache(maxsize=64)
-def axis(source: int, wanted: int, align_corners: bool, device: torch.device) -> Axis:
-    """Return the tables of one axis, which stay on the device."""
-    places = neighbours(source, wanted, align_corners)
-    first = torch.tensor([place[0] for place in places])
-    begin = torch.searchsorted(first, torch.arange(source + 1))
-    share = torch.tensor([place[2] for place in places], dtype=torch.float32)
-    tables = [x.to(device) for x in (first.int(), share, begin.int())]
-    return Axis(tables[0], tables[1], tables[2], int(begin.diff().max()))
+def axis(source: int, target: int, align_corners: bool, device: torch.device) -> Axis:
+    """Return the tables of one axis of length ``source``, resized to ``target``."""
+    indices = source_indices(source, target, align_corners)
+    cell = torch.tensor([lower for lower, _, _ in indices])
+    weight = torch.tensor([weight for _, _, weight in indices], dtype=torch.float32)
+    # Cells are sorted along the axis: those of one cell are a range.
+    begin = torch.searchsorted(cell, torch.arange(source + 1))
+    most = int(begin.diff().max())
+    return Axis(cell.int().to(device), weight.to(device), begin.int().to(device), most)
 
 
-def axes(x: Tensor, to: Upsample) -> tuple[Axis, Axis]:
-    """Return the tables of both axes of a map ``[B, C, h, w]``."""
-    rows, columns = (axis(n, m, to.align_corners, x.device) for n, m in zip(x.shape[2:], to.size, strict=True))
+def axes(x: Tensor, upsample: Upsample) -> tuple[Axis, Axis]:
+    """Return the tables of rows and columns of a map ``[B, C, h, w]``."""
+    h, w = x.shape[2:]
+    H, W = upsample.size
+    rows = axis(h, H, upsample.align_corners, x.device)
+    columns = axis(w, W, upsample.align_corners, x.device)
     return rows, columns
 
 
 @triton.jit
-def corners(x, b, c, C, i, j, h, w, xb, xc, xh, xw, inside):  # type: ignore
-    """Return the four corners ``[c, j]`` of cells, in float32."""
-    at = x + b * xb + c[:, None].to(tl.int64) * xc
-    above, below = i * xh, tl.minimum(i + 1, h - 1) * xh
-    left, right = (j * xw)[None, :], (tl.minimum(j + 1, w - 1) * xw)[None, :]
-    mask = (c < C)[:, None] & inside[None, :]
+def load_corners(ptr, b, c, C, i, j, h, w, sb, sc, sh, sw, valid):  # type: ignore
+    """Load the four corners ``[CHANNELS, BLOCK]`` of cells ``(i, j)``, in float32."""
+    at = ptr + b * sb + c[:, None].to(tl.int64) * sc
+    # The last row and column of cells have no neighbor: both of their corners are the same.
+    upper = i * sh
+    lower = tl.minimum(i + 1, h - 1) * sh
+    left = (j * sw)[None, :]
+    right = (tl.minimum(j + 1, w - 1) * sw)[None, :]
+    mask = (c < C)[:, None] & valid[None, :]
     return (
-        tl.load(at + above + left, mask=mask, other=0.0).to(tl.float32),
-        tl.load(at + above + right, mask=mask, other=0.0).to(tl.float32),
-        tl.load(at + below + left, mask=mask, other=0.0).to(tl.float32),
-        tl.load(at + below + right, mask=mask, other=0.0).to(tl.float32),
+        tl.load(at + upper + left, mask=mask, other=0.0).to(tl.float32),
+        tl.load(at + upper + right, mask=mask, other=0.0).to(tl.float32),
+        tl.load(at + lower + left, mask=mask, other=0.0).to(tl.float32),
+        tl.load(at + lower + right, mask=mask, other=0.0).to(tl.float32),
     )
 
 
 @triton.jit
-def between(v00, v01, v10, v11, down, right):  # type: ignore
-    """Return the values inside cells; ``down`` and ``right`` are shares."""
-    above = v00 + (v01 - v00) * right
-    below = v10 + (v11 - v10) * right
-    return above + (below - above) * down
+def interpolate(v00, v01, v10, v11, dy, dx):  # type: ignore
+    """Return the bilinear interpolation between the corners of cells."""
+    upper = v00 + (v01 - v00) * dx
+    lower = v10 + (v11 - v10) * dx
+    return upper + (lower - upper) * dy
 
 
 @triton.jit
-def spread(pull, down, right, g00, g01, g10, g11):  # type: ignore
-    """Add what a value inside cells passes on to their four corners: the adjoint of :func:`between`."""
-    below = pull * down
-    above = pull - below
-    return g00 + above * (1 - right), g01 + above * right, g10 + below * (1 - right), g11 + below * right
+def accumulate(grad, dy, dx, g00, g01, g10, g11):  # type: ignore
+    """Add the gradient of pixels inside cells to that of the corners: the backward pass of :func:`interpolate`."""
+    lower = grad * dy
+    upper = grad - lower
+    return g00 + upper * (1 - dx), g01 + upper * dx, g10 + lower * (1 - dx), g11 + lower * dx
 
 
 @triton.jit
-def scatter(d, g00, g01, g10, g11, b, c, C, i, j, h, w, inside):  # type: ignore
-    """Add to the four corners of cells; ``d [B, C, h, w]`` is contiguous and float32."""
-    at = d + (b * C + c[:, None].to(tl.int64)) * h * w
-    above, below = i * w, tl.minimum(i + 1, h - 1) * w
-    left, right = j[None, :], tl.minimum(j + 1, w - 1)[None, :]
-    mask = (c < C)[:, None] & inside[None, :]
-    tl.atomic_add(at + above + left, g00, mask=mask)
-    tl.atomic_add(at + above + right, g01, mask=mask)
-    tl.atomic_add(at + below + left, g10, mask=mask)
-    tl.atomic_add(at + below + right, g11, mask=mask)
+def add_to_corners(ptr, g00, g01, g10, g11, b, c, C, i, j, h, w, valid):  # type: ignore
+    """Add the gradients of corners to memory, which other programs share; contiguous float32 ``[B, C, h, w]``."""
+    at = ptr + (b * C + c[:, None].to(tl.int64)) * h * w
+    upper = i * w
+    lower = tl.minimum(i + 1, h - 1) * w
+    left = j[None, :]
+    right = tl.minimum(j + 1, w - 1)[None, :]
+    mask = (c < C)[:, None] & valid[None, :]
+    tl.atomic_add(at + upper + left, g00, mask=mask)
+    tl.atomic_add(at + upper + right, g01, mask=mask)
+    tl.atomic_add(at + lower + left, g10, mask=mask)
+    tl.atomic_add(at + lower + right, g11, mask=mask)
 
 
 @triton.jit
-def values_at(  # type: ignore
-    x, b, c, C, py, px, row, down, column, right, h, w, xb, xc, xh, xw, row_inside, inside
+def load_upsampled(  # type: ignore
+    ptr, b, c, C, y, x, row_cell, row_weight, column_cell, column_weight, h, w, sb, sc, sh, sw, row_valid, valid
 ):
-    """Return a map's values ``[c, px]`` at pixels of one row of its enlargement."""
-    i, dy = tl.load(row + py, mask=row_inside, other=0), tl.load(down + py, mask=row_inside, other=0.0)
-    j, dx = tl.load(column + px, mask=inside, other=0), tl.load(right + px, mask=inside, other=0.0)
-    v00, v01, v10, v11 = corners(x, b, c, C, i, j, h, w, xb, xc, xh, xw, inside)
-    return between(v00, v01, v10, v11, dy, dx[None, :])
+    """Load the values ``[CHANNELS, BLOCK]`` of a map at label pixels ``x`` of row ``y``, from any cells."""
+    i = tl.load(row_cell + y, mask=row_valid, other=0)
+    dy = tl.load(row_weight + y, mask=row_valid, other=0.0)
+    j = tl.load(column_cell + x, mask=valid, other=0)
+    dx = tl.load(column_weight + x, mask=valid, other=0.0)
+    v00, v01, v10, v11 = load_corners(ptr, b, c, C, i, j, h, w, sb, sc, sh, sw, valid)
+    return interpolate(v00, v01, v10, v11, dy, dx[None, :])

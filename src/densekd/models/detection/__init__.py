@@ -1,4 +1,4 @@
-"""Detectors: backbone, neck and a head that knows its own loss and how its maps become boxes."""
+"""Object detectors: backbone, neck (feature pyramid), and a head with its own loss and decoding."""
 
 from densekd.models.detection.detector import Detector
 from densekd.models.detection.faster_rcnn import faster_rcnn

@@ -1,33 +1,35 @@
-"""Which anchor learns which box, by overlap, and which of them are drawn."""
+"""Label assignment by IoU: the box that each anchor learns, and the random sample that counts."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
-BACKGROUND, IGNORED = -1, -2
+from densekd.ops.boxes import box_iou
+
+BACKGROUND = -1
+IGNORED = -2
 
 
 @dataclass(frozen=True)
 class MaxIoUAssigner:
-    """Give every anchor the box that it overlaps most, and every box the anchors that overlap it most.
+    """Max-IoU label assignment: every anchor gets its best box, and every box its best anchors.
 
     Args:
         positive: least IoU of an anchor with its box.
-        negative: anchors below are background; those between the two are ignored.
-        least: IoU that the best anchors of a box need to be given to it whatever the first rule says.
-        rescue: ``best`` has the second rule, ``none`` leaves it out.
+        negative: anchors whose best IoU is lower are background; those between the two are ignored.
+        least: IoU that the best anchors of a box need for the second rule (low-quality matches).
+        match_low_quality: the second rule applies: a box gets the anchors that overlap it most,
+            whatever the first rule gave them.
     """
 
     positive: float
     negative: float
     least: float
-    match_low_quality: Literal["best", "none"] = "best"
+    match_low_quality: bool = True
 
     def __call__(self, anchors: Tensor, boxes: Tensor) -> Tensor:
-        """Return the number of the box for each anchor, int64 ``[A]``, else ``BACKGROUND`` or ``IGNORED``.
+        """Return each anchor's box number, int64 ``[A]``, else ``BACKGROUND`` or ``IGNORED``.
 
         Args:
             anchors: ``[A, 4]``.
@@ -35,21 +37,24 @@ class MaxIoUAssigner:
         """
         if not len(boxes):
             return torch.full((len(anchors),), BACKGROUND, device=anchors.device)
-        overlap = box_iou(boxes, anchors)
-        best, number = overlap.max(0)
+        iou = box_iou(boxes, anchors)
+        # First rule: the box that the anchor overlaps most, if it overlaps it enough.
+        best, number = iou.max(0)
         assigned = torch.where(best >= self.positive, number, IGNORED)
         assigned = torch.where(best < self.negative, BACKGROUND, assigned)
-        if self.match_low_quality == "none":
+        if not self.match_low_quality:
             return assigned
-        highest = overlap.amax(1, keepdim=True)
-        rescued = (overlap == highest) & (highest >= self.least) & (highest > 0)
-        # Of several boxes that have one anchor for their best the last one gets it (mmdetection's loop).
-        last = (rescued * torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None]).amax(0)
+        # Second rule: no box goes without an anchor, unless even its best one misses it.
+        highest = iou.amax(1, keepdim=True)
+        best_of_box = (iou == highest) & (highest >= self.least) & (highest > 0)
+        # Of several boxes that have one anchor for their best the last gets it, as in mmdetection.
+        number = torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None]
+        last = (best_of_box * number).amax(0)
         return torch.where(last > 0, last - 1, assigned)
 
 
 def random_sample(assigned: Tensor, count: int, share: float) -> tuple[Tensor, Tensor]:
-    """Draw positives and background at random.
+    """Sample positives and background at random.
 
     Args:
         assigned: ``[A]`` as :class:`MaxIoUAssigner` gives it.
@@ -57,9 +62,12 @@ def random_sample(assigned: Tensor, count: int, share: float) -> tuple[Tensor, T
         share: of positives at most; background fills up.
 
     Returns:
-        places of positives and of background.
+        indices of positives and of background.
     """
-    positive, background = (assigned >= 0).nonzero()[:, 0], (assigned == BACKGROUND).nonzero()[:, 0]
-    positive = positive[torch.randperm(len(positive), device=positive.device)[: int(count * share)]]
-    rest = count - len(positive)
-    return positive, background[torch.randperm(len(background), device=background.device)[:rest]]
+    positive = (assigned >= 0).nonzero()[:, 0]
+    background = (assigned == BACKGROUND).nonzero()[:, 0]
+    order = torch.randperm(len(positive), device=positive.device)
+    positive = positive[order[: int(count * share)]]
+    order = torch.randperm(len(background), device=background.device)
+    background = background[order[: count - len(positive)]]
+    return positive, background

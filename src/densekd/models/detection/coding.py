@@ -1,4 +1,4 @@
-"""Boxes from points and anchors, by distances and by deltas, and back."""
+"""Box coding: boxes as distances from points and as deltas from anchors, encoded and decoded."""
 
 import math
 
@@ -9,27 +9,33 @@ from torch import Tensor
 _LARGEST = math.log(1000 / 16)
 
 
-def centers(anchors: Tensor) -> Tensor:
-    """Return the centers ``[N, 2]`` (x, y) of boxes ``[N, 4]``."""
-    return (anchors[:, :2] + anchors[:, 2:]) / 2
+def decode_distances(points: Tensor, distances: Tensor) -> Tensor:
+    """Return the boxes ``[..., 4]`` around points.
 
-
-def from_distances(points: Tensor, distances: Tensor) -> Tensor:
-    """Return the boxes ``[..., 4]`` that reach ``distances`` (left, top, right, bottom) from ``points [..., 2]``."""
+    Args:
+        points: ``[..., 2]``.
+        distances: ``[..., 4]`` of the left, top, right and bottom side.
+    """
     return torch.cat([points - distances[..., :2], points + distances[..., 2:]], -1)
 
 
-def to_distances(points: Tensor, boxes: Tensor) -> Tensor:
-    """Return the distances (left, top, right, bottom) of the sides of ``boxes [N, 4]`` from ``points [N, 2]``."""
+def encode_distances(points: Tensor, boxes: Tensor) -> Tensor:
+    """Return the distances ``[N, 4]`` (left, top, right, bottom) of a box's sides from its point.
+
+    Args:
+        points: ``[N, 2]``.
+        boxes: ``[N, 4]``.
+    """
     return torch.cat([points - boxes[:, :2], boxes[:, 2:] - points], 1)
 
 
-def from_deltas(anchors: Tensor, deltas: Tensor) -> Tensor:
-    """Move and stretch anchors (Fast R-CNN, arXiv 1311.2524, appendix C).
+def decode_deltas(anchors: Tensor, deltas: Tensor) -> Tensor:
+    """Move and stretch anchors (R-CNN, arXiv 1311.2524, appendix C).
 
     Args:
         anchors: ``[..., 4]``.
-        deltas: ``[..., 4]``: shift of the center in widths and heights, log factor on width and height.
+        deltas: ``[..., 4]``: shift of the center in widths and heights, log factor on width and
+            height.
     """
     size = anchors[..., 2:] - anchors[..., :2]
     center = (anchors[..., :2] + anchors[..., 2:]) / 2 + deltas[..., :2] * size
@@ -37,15 +43,17 @@ def from_deltas(anchors: Tensor, deltas: Tensor) -> Tensor:
     return torch.cat([center - half, center + half], -1)
 
 
-def to_deltas(anchors: Tensor, boxes: Tensor) -> Tensor:
+def encode_deltas(anchors: Tensor, boxes: Tensor) -> Tensor:
     """Return the deltas ``[N, 4]`` that turn ``anchors [N, 4]`` into ``boxes [N, 4]``."""
-    size, wanted = anchors[:, 2:] - anchors[:, :2], boxes[:, 2:] - boxes[:, :2]
+    size = anchors[:, 2:] - anchors[:, :2]
+    wanted = boxes[:, 2:] - boxes[:, :2]
+    # Twice the centers' distance: the sum of both corners of one less those of the other.
     shift = ((boxes[:, :2] + boxes[:, 2:]) - (anchors[:, :2] + anchors[:, 2:])) / 2 / size
     return torch.cat([shift, (wanted / size).log()], 1)
 
 
 def clip(boxes: Tensor, size: Tensor) -> Tensor:
-    """Cut ``boxes [..., 4]`` off at the border of an image of ``size`` (height, width)."""
+    """Clip ``boxes [..., 4]`` to an image of ``size`` (height, width)."""
     height, width = size.to(boxes)
     limit = torch.stack([width, height, width, height])
     return boxes.clamp(min=0).minimum(limit)

@@ -1,34 +1,41 @@
-"""GFL: boxes as distributions, scores that mean quality (Li et al., NeurIPS 2020, arXiv 2006.04388)."""
+"""GFL (generalized focal loss; Li et al., NeurIPS 2020, arXiv 2006.04388).
+
+One-stage detector: boxes as distributions, scores that mean quality, ATSS label assignment.
+"""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.coding import centers, from_distances, to_distances
+from densekd.models.detection.coding import decode_distances, encode_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
-    matched,
-    no_boxes,
-    paired_iou,
-    rows,
-    small,
+    flatten_levels,
+    matched_boxes,
+    normal_init,
+    permute_and_flatten,
     tower,
+    zero_regression_loss,
 )
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.losses import distribution_focal, quality_focal
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.atss import atss
-from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
 from densekd.ops.integral import integral
 from densekd.ops.processes import mean_over_processes
 
 STRIDES = (8, 16, 32, 64, 128)
+# Distances of 0 to 16 strides.
 BINS = 17
 # Channels that are normalized together: 32 groups of 256.
 _GROUP = 8
@@ -39,7 +46,8 @@ def gfl(
     backbone: str = "resnet50",
     channels: int = 256,
     depth: int = 4,
-    learns: Learns = "all",
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
 ) -> Detector:
     """Build a GFL detector on levels P3..P7.
 
@@ -48,19 +56,23 @@ def gfl(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head; a multiple of 8.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_output")
-    return Detector(family.convention, body.module, neck, GFLHead(channels, depth, num_classes), learns)
+    head = GFLHead(channels, depth, num_classes)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class Scale(nn.Module):
-    """One learnt factor that begins at 1."""
+    """Learned factor of one level's distances; it starts at 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +84,7 @@ class Scale(nn.Module):
 
 
 class GFLHead(nn.Module):
-    """Class scores that are trained to be the IoU of their box, and four distributions over 17 distances.
+    """GFL's head: scores trained to be the IoU of their box, four distributions over 17 distances.
 
     Args:
         channels: of the levels; a multiple of 8.
@@ -80,79 +92,102 @@ class GFLHead(nn.Module):
         num_classes: C.
 
     Shape:
-        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, C, H_l, W_l]`` and ``reg [B, 4 * 17, H_l,
-        W_l]``: left, top, right, bottom, each a distribution's logits over 0..16 strides.
+        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, C, H_l, W_l]`` and
+        ``reg [B, 4 * 17, H_l, W_l]``: left, top, right, bottom, each a distribution's logits over
+        0..16 strides.
+
+    Raises:
+        ValueError: channels that are no multiple of 8.
     """
 
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
         super().__init__()
         if channels % _GROUP:
-            raise ValueError(f"channels must be a multiple of {_GROUP}, the size of a norm's group, got {channels}")
+            raise ValueError(f"channels must be a multiple of {_GROUP}, a norm's group, got {channels}")
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,))
         self.selection = Selection(nms_iou=0.6)
         self.cls_tower = tower(channels, depth, _conv)
         self.reg_tower = tower(channels, depth, _conv)
         self.cls = classifier(channels, num_classes)
-        self.reg = small(nn.Conv2d(channels, 4 * BINS, 3, padding=1))
+        self.reg = normal_init(nn.Conv2d(channels, 4 * BINS, 3, padding=1))
         self.scales = nn.ModuleList(Scale() for _ in STRIDES)
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: logits (``cls.0..4``) and distributions' logits (``reg.0..4``) of each level."""
+        """Short tap names: logits ``cls.0..4``, distributions' logits ``reg.0..4`` by level."""
         levels = range(len(STRIDES))
-        return {f"cls.{k}": f"cls@{k}" for k in levels} | {f"reg.{k}": f"scales.{k}" for k in levels}
+        names = {f"cls.{k}": f"cls@{k}" for k in levels}
+        names |= {f"reg.{k}": f"scales.{k}" for k in levels}
+        return names
 
     def forward(self, levels: list[Tensor]) -> Maps:
         """Return the raw output."""
         cls = [self.cls(self.cls_tower(x)) for x in levels]
-        reg = [scale(self.reg(self.reg_tower(x))) for scale, x in zip(self.scales, levels, strict=True)]
+        reg = []
+        for x, scale in zip(levels, self.scales, strict=True):
+            reg.append(scale(self.reg(self.reg_tower(x))))
         return Maps(tuple(cls), tuple(reg))
 
     def losses(self, output: Maps, target: Boxes) -> dict[str, Tensor]:
-        """Return quality focal loss (eq. 4), twice the GIoU loss, and a quarter of the distribution focal loss (eq. 6).
+        """Return quality focal loss, twice the GIoU loss, a quarter of the distribution focal loss.
 
-        The first is divided by the number of positives, the others weigh each positive by its highest score and are
-        divided by the sum of these weights; both divisors are means over processes.
+        Equations 4 and 6. The first is divided by the number of positives, the others weigh each
+        positive by its highest score and are divided by the sum of these weights; both divisors
+        are means over processes.
+
+        Args:
+            output: of :meth:`forward`.
+            target: the boxes of the batch.
         """
-        anchors = self.anchors(output.cls)
-        strides = torch.cat([x.new_full((len(x),), stride) for x, stride in zip(anchors, STRIDES, strict=True)])
-        per_level, joined = [len(x) for x in anchors], torch.cat(anchors)
-        cls = torch.cat([rows(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([rows(x, 4 * BINS) for x in output.reg], 1).float()
-        assigned = torch.stack([atss(joined, per_level, boxes) for boxes in target.boxes])
+        levels = self.anchors(output.cls)
+        anchors = torch.cat(levels)
+        cls = flatten_levels(output.cls, self.num_classes)
+        reg = flatten_levels(output.reg, 4 * BINS)
+        # Label assignment (ATSS): the box of every position, of every image.
+        per_level = [len(level) for level in levels]
+        assigned = torch.stack([atss(anchors, per_level, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)
-        positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
-        quality = torch.zeros_like(cls)
-        boxes, labels = matched(target, assigned)
-        stride = strides[place, None]
-        points, wanted = centers(joined[place]) / stride, boxes / stride
+        boxes, labels = matched_boxes(target, assigned)
+        # Points, boxes and distances of the positives are in units of their level's stride.
+        strides = [x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)]
+        stride = torch.cat(strides)[place, None]
+        points = box_centers(anchors[place]) / stride
+        wanted = boxes / stride
         logits = reg[image, place]
-        found = from_distances(points, integral(logits))
-        weight = cls.detach()[image, place].sigmoid().amax(1) if len(place) else logits.new_zeros(0)
+        found = decode_distances(points, integral(logits))
+        # Each positive weighs by its highest score.
+        weight = cls.detach()[image, place].sigmoid().amax(1)
+        # The target of a class score is the IoU of the box that goes with it.
+        quality = torch.zeros_like(cls)
         quality[image, place, labels] = paired_iou(found.detach(), wanted)
         giou = (weight * generalized_box_iou_loss(found, wanted)).sum()
-        distances = to_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
-        dfl = (weight[:, None] * distribution_focal(logits.reshape(-1, 4, BINS), distances)).sum() / 4
+        # A distance must lie below the last bin, so that there is one on either side.
+        distances = encode_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
+        per_side = distribution_focal(logits.reshape(-1, 4, BINS), distances)
+        dfl = (weight[:, None] * per_side).sum() / 4
+        # An image without positives counts as one, as in mmdetection.
+        positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
         divisor = mean_over_processes(weight.sum(), 1)
         return {
             "cls": quality_focal(cls, quality) / mean_over_processes(positives),
-            "bbox": 2 * giou / divisor + no_boxes(output),
+            "bbox": 2 * giou / divisor + zero_regression_loss(output),
             "dfl": 0.25 * dfl / divisor,
         }
 
     def boxes(self, output: Maps) -> list[Tensor]:
         """Decode every position of every level: ``[B, P_l, 4]``, not clipped."""
-        return [
-            from_distances(centers(anchors), integral(rows(reg, 4 * BINS).float()) * stride)
-            for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True)
-        ]
+        decoded = []
+        for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True):
+            distances = integral(permute_and_flatten(reg, 4 * BINS).float()) * stride
+            decoded.append(decode_distances(box_centers(anchors), distances))
+        return decoded
 
     def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:
-        """Return what is found in each image."""
+        """Return the detections of each image of ``sizes [B, 2]`` (height, width)."""
         return detections(output, self.num_classes, self.boxes(output), sizes, self.selection)
 
 
 def _conv(channels: int) -> nn.Sequential:
-    conv = small(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
+    conv = normal_init(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
     return nn.Sequential(conv, nn.GroupNorm(channels // _GROUP, channels), nn.ReLU(inplace=True))

@@ -1,4 +1,4 @@
-"""The neck of every detector: a feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144)."""
+"""Neck of the detectors: feature pyramid network (FPN; Lin et al., CVPR 2017, arXiv 1612.03144)."""
 
 from typing import Literal
 
@@ -9,15 +9,15 @@ Extra = Literal["on_input", "on_output", "pool"]
 
 
 class FPN(nn.Module):
-    """Bring the backbone's maps to one width, add the coarse ones to the finer ones, and go on to coarser levels.
+    """Feature pyramid: bring maps to one width, add coarse ones to finer ones, append levels.
 
     Args:
         inputs: channels of the maps, finest first; their strides double.
         channels: of every level.
         levels: how many come out.
-        extra: how the levels beyond the maps are made: by 3x3 convolutions of stride 2, the first on the last map
-            (``on_input``, RetinaNet) or on the last level (``on_output``, GFL), or by leaving out every other position
-            (``pool``, Faster R-CNN).
+        extra: how the levels beyond the maps are made: by 3x3 convolutions of stride 2, the first
+            on the last map (``on_input``, RetinaNet) or on the last level (``on_output``, GFL), or
+            by leaving out every other position (``pool``, Faster R-CNN).
 
     Shape:
         list of maps -> list of levels ``[B, channels, H_l, W_l]``, finest first.
@@ -27,13 +27,14 @@ class FPN(nn.Module):
         super().__init__()
         self.extra = extra
         self.levels = levels
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in inputs)
+        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in inputs)
         self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in inputs)
-        first = inputs[-1] if extra == "on_input" else channels
-        more = 0 if extra == "pool" else levels - len(inputs)
-        self.coarser = nn.ModuleList(
-            nn.Conv2d(channels if k else first, channels, 3, stride=2, padding=1) for k in range(more)
-        )
+        self.coarser = nn.ModuleList()
+        if extra != "pool":
+            width = inputs[-1] if extra == "on_input" else channels
+            for _ in range(levels - len(inputs)):
+                self.coarser.append(nn.Conv2d(width, channels, 3, stride=2, padding=1))
+                width = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
@@ -42,9 +43,12 @@ class FPN(nn.Module):
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Return the levels."""
         maps = [lateral(x) for lateral, x in zip(self.lateral, features, strict=True)]
+        # Top-down pathway: each map is added to the next finer one.
         for k in range(len(maps) - 1, 0, -1):
-            maps[k - 1] = maps[k - 1] + F.interpolate(maps[k], size=maps[k - 1].shape[-2:], mode="nearest")
+            size = maps[k - 1].shape[-2:]
+            maps[k - 1] = maps[k - 1] + F.interpolate(maps[k], size=size, mode="nearest")
         levels = [conv(x) for conv, x in zip(self.output, maps, strict=True)]
+        # Levels beyond the backbone's maps, each from the one before.
         x = features[-1] if self.extra == "on_input" else levels[-1]
         for conv in self.coarser:
             x = conv(x)

@@ -1,4 +1,6 @@
-"""RetinaNet: anchors and the focal loss (Lin et al., ICCV 2017, arXiv 1708.02002)."""
+"""RetinaNet (Lin et al., ICCV 2017, arXiv 1708.02002): one-stage, anchors and focal loss."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -6,21 +8,23 @@ from torchvision.ops import sigmoid_focal_loss
 
 from densekd.models.backbones import make_backbone
 from densekd.models.detection.assignment import IGNORED, MaxIoUAssigner
-from densekd.models.detection.coding import from_deltas, to_deltas
+from densekd.models.detection.coding import decode_deltas, encode_deltas
 from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
-    matched,
-    no_boxes,
-    rows,
-    small,
+    flatten_levels,
+    matched_boxes,
+    normal_init,
+    permute_and_flatten,
     tower,
+    zero_regression_loss,
 )
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.boxes import Boxes, Detections
 from densekd.ops.processes import mean_over_processes
@@ -34,7 +38,8 @@ def retinanet(
     backbone: str = "resnet50",
     channels: int = 256,
     depth: int = 4,
-    learns: Learns = "all",
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
 ) -> Detector:
     """Build a RetinaNet on levels P3..P7, mmdetection's.
 
@@ -43,19 +48,23 @@ def retinanet(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_input")
-    return Detector(family.convention, body.module, neck, RetinaHead(channels, depth, num_classes), learns)
+    head = RetinaHead(channels, depth, num_classes)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class RetinaHead(nn.Module):
-    """Class scores and deltas of nine anchors at every position.
+    """RetinaNet's head: class scores and deltas of nine anchors at every position.
 
     Args:
         channels: of the levels.
@@ -63,7 +72,8 @@ class RetinaHead(nn.Module):
         num_classes: C.
 
     Shape:
-        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, 9 * C, H_l, W_l]``, ``reg [B, 9 * 4, ...]``.
+        levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, 9 * C, H_l, W_l]`` and
+        ``reg [B, 9 * 4, H_l, W_l]``.
     """
 
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
@@ -75,44 +85,64 @@ class RetinaHead(nn.Module):
         self.cls_tower = tower(channels, depth, _conv)
         self.reg_tower = tower(channels, depth, _conv)
         self.cls = classifier(channels, self.anchors.shapes * num_classes)
-        self.reg = small(nn.Conv2d(channels, self.anchors.shapes * 4, 3, padding=1))
+        self.reg = normal_init(nn.Conv2d(channels, self.anchors.shapes * 4, 3, padding=1))
 
     @property
     def taps(self) -> dict[str, str]:
         """Short tap names: logits (``cls.0..4``) and deltas (``reg.0..4``) of each level."""
-        return {f"{name}.{k}": f"{name}@{k}" for name in ("cls", "reg") for k in range(len(STRIDES))}
+        names: dict[str, str] = {}
+        for output in ("cls", "reg"):
+            # The modules run once per level; ``@k`` is the call of level k.
+            names |= {f"{output}.{k}": f"{output}@{k}" for k in range(len(STRIDES))}
+        return names
 
     def forward(self, levels: list[Tensor]) -> Maps:
         """Return the raw output."""
-        cls = tuple(self.cls(self.cls_tower(x)) for x in levels)
-        return Maps(cls, tuple(self.reg(self.reg_tower(x)) for x in levels))
+        cls = [self.cls(self.cls_tower(x)) for x in levels]
+        reg = [self.reg(self.reg_tower(x)) for x in levels]
+        return Maps(tuple(cls), tuple(reg))
 
     def losses(self, output: Maps, target: Boxes) -> dict[str, Tensor]:
-        """Return the focal loss and the L1 loss of deltas, both divided by the number of positives."""
+        """Return the focal loss and the L1 loss of deltas, both divided by the number of positives.
+
+        Args:
+            output: of :meth:`forward`.
+            target: the boxes of the batch.
+
+        Returns:
+            ``cls`` and ``bbox``; the divisor is a mean over processes.
+        """
         anchors = torch.cat(self.anchors(output.cls))
-        cls = torch.cat([rows(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([rows(x, 4) for x in output.reg], 1).float()
+        cls = flatten_levels(output.cls, self.num_classes)
+        reg = flatten_levels(output.reg, 4)
+        # Label assignment: the box of every anchor, of every image.
         assigned = torch.stack([self.assign(anchors, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)
-        boxes, labels = matched(target, assigned)
+        boxes, labels = matched_boxes(target, assigned)
+        # Classification: positives and background count, what lies between does not.
         truth = torch.zeros_like(cls)
         truth[image, place, labels] = 1
         counted = (assigned != IGNORED)[..., None]
         focal = sigmoid_focal_loss(cls, truth, alpha=0.25, gamma=2.0).where(counted, 0).sum()
-        distance = (reg[image, place] - to_deltas(anchors[place], boxes)).abs().sum()
+        # Regression: positives alone.
+        distance = (reg[image, place] - encode_deltas(anchors[place], boxes)).abs().sum()
+        # An image without positives counts as one, as in mmdetection.
         positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
         divisor = mean_over_processes(positives)
-        return {"cls": focal / divisor, "bbox": distance / divisor + no_boxes(output)}
+        return {"cls": focal / divisor, "bbox": distance / divisor + zero_regression_loss(output)}
 
     def boxes(self, output: Maps) -> list[Tensor]:
         """Decode every anchor of every level: ``[B, P_l, 4]``, not clipped."""
-        anchors = self.anchors(output.cls)
-        return [from_deltas(a, rows(reg, 4).float()) for a, reg in zip(anchors, output.reg, strict=True)]
+        decoded = []
+        for anchors, reg in zip(self.anchors(output.cls), output.reg, strict=True):
+            decoded.append(decode_deltas(anchors, permute_and_flatten(reg, 4).float()))
+        return decoded
 
     def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:
-        """Return what is found in each image."""
+        """Return the detections of each image of ``sizes [B, 2]`` (height, width)."""
         return detections(output, self.num_classes, self.boxes(output), sizes, self.selection)
 
 
 def _conv(channels: int) -> nn.Sequential:
-    return nn.Sequential(small(nn.Conv2d(channels, channels, 3, padding=1)), nn.ReLU(inplace=True))
+    conv = normal_init(nn.Conv2d(channels, channels, 3, padding=1))
+    return nn.Sequential(conv, nn.ReLU(inplace=True))

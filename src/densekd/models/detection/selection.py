@@ -1,4 +1,4 @@
-"""From scores and boxes at every position to the detections of an image."""
+"""Post-processing of detections: threshold, top-k per level, non-maximum suppression (NMS)."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from densekd.ops.boxes import Detections
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of a head's boxes are kept.
+    """Thresholds and numbers of the boxes that are kept.
 
     Args:
         nms_iou: of two boxes of one class that overlap more, the one of lower score goes.
-        score: boxes below are not looked at.
+        score: boxes of lower score go.
         per_level: best pairs of position and class that are kept of each level.
         most: detections per image.
     """
@@ -26,8 +26,8 @@ class Selection:
     most: int = 100
 
 
-def best_of_level(scores: Tensor, selection: Selection) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores, places and classes of the best pairs of one level of one image, best first.
+def top_scores(scores: Tensor, selection: Selection) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores, positions and classes of the best pairs of one level of one image, best first.
 
     Args:
         scores: ``[P, C]`` in [0, 1].
@@ -35,18 +35,24 @@ def best_of_level(scores: Tensor, selection: Selection) -> tuple[Tensor, Tensor,
     """
     place, label = (scores > selection.score).nonzero(as_tuple=True)
     kept, order = scores[place, label].sort(descending=True)
-    order, kept = order[: selection.per_level], kept[: selection.per_level]
+    kept = kept[: selection.per_level]
+    order = order[: selection.per_level]
     return kept, place[order], label[order]
 
 
 def suppress(found: Detections, selection: Selection) -> Detections:
-    """Drop boxes without area, and within each class those that a better one covers; keep the best of the rest."""
+    """Non-maximum suppression within each class; boxes without area go, the best stay."""
     real = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
-    boxes, scores, labels = (x[real] for x in found)
-    keep = batched_nms(boxes.float(), scores.float(), labels, selection.nms_iou)[: selection.most]
-    return Detections(boxes[keep].float(), scores[keep].float(), labels[keep])
+    boxes = found.boxes[real].float()
+    scores = found.scores[real].float()
+    labels = found.labels[real]
+    keep = batched_nms(boxes, scores, labels, selection.nms_iou)[: selection.most]
+    return Detections(boxes[keep], scores[keep], labels[keep])
 
 
-def joined(parts: list[Detections]) -> Detections:
+def concatenate(levels: list[Detections]) -> Detections:
     """Return the boxes of all levels as one."""
-    return Detections(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    boxes = torch.cat([level.boxes for level in levels])
+    scores = torch.cat([level.scores for level in levels])
+    labels = torch.cat([level.labels for level in levels])
+    return Detections(boxes, scores, labels)

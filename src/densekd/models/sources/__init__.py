@@ -1,10 +1,12 @@
-"""Models of other libraries, named ``source:name``: ``SOURCES`` maps the prefix to a builder ``(name, ...) -> model``.
+"""Models of other libraries, named ``source:name``.
 
-Each obeys the contract of :mod:`densekd.models`, and besides:
+``SOURCES`` maps the prefix to a builder ``(name, ...) -> model``. Each model obeys the contract of
+:mod:`densekd.models`, and besides:
 
 - ``model.backbone`` is the part that ``pretrained`` fills and ``head_lr`` leaves alone;
 - ``model.auxiliary``, where there is such a head, may be set to None;
-- ``model.packaged``, where the recipe's own name and options would need a file, are those that rebuild it without;
+- ``model.packaged``, where the recipe's own name and options would need a file, are those that
+  rebuild it without;
 - ``model.notes``, where there are any, are shown to people before the training.
 """
 
@@ -27,5 +29,8 @@ SOURCES: dict[str, Callable[..., nn.Module]] = {
 
 
 def names_weights(name: str, options: Mapping[str, Any]) -> bool:
-    """Say whether a model's name stands for weights too, not for an architecture alone: ``hf:`` without ``config``."""
+    """Return True where a model's name means weights too: ``hf:`` without ``config``.
+
+    All other names mean an architecture alone.
+    """
     return name.startswith("hf:") and "config" not in options

@@ -9,13 +9,20 @@ from typing import Any, Literal
 import torch
 
 from densekd.errors import RecipeError, UserError, suggest
-from densekd.models.sources.detector import DETECTORS, DetectorKind, TransformerDetector
+from densekd.models.sources.detector import DETECTORS, DetectorSpec, TransformerDetector
 from densekd.models.sources.transformer import BACKBONE, MASKS, SEMANTIC, ArchSpec, Transformer
 from densekd.registry import optional_import
 
 _PROCESSOR = (
-    "do_normalize", "image_mean", "image_std", "do_rescale", "rescale_factor", "do_flip_channel_order", "task_inputs",
-)  # fmt: skip
+    "do_normalize",
+    "image_mean",
+    "image_std",
+    "do_rescale",
+    "rescale_factor",
+    "do_flip_channel_order",
+    "task_inputs",
+)
+# Missing weights that a message names.
 _SHOWN = 6
 
 
@@ -26,18 +33,21 @@ def huggingface(
     processor: dict[str, Any] | None = None,
     weights: Literal["none", "body", "all"] = "none",
 ) -> Transformer | TransformerDetector:
-    """Build a segmenter or detector of transformers, or of a config that is a mere backbone's, a model of features.
+    """Build a segmenter or detector of transformers, or a teacher of features from a backbone.
 
     Only safetensors are read, and no code that comes with a model is run.
 
     Args:
-        name: hub name or local folder; where ``config`` is given, a model type such as ``segformer``.
+        name: hub name or local folder; where ``config`` is given, a model type such as
+            ``segformer``.
         num_classes: C; supplied by the build.
-        config: entries of the library's config that differ from the model type's defaults; no file is read then.
+        config: entries of the library's config that differ from the model type's defaults; no file
+            is read then.
         processor: entries of ``preprocessor_config.json`` instead of the file's, see
             :func:`densekd.models.sources.transformer.convention_of`.
-        weights: supplied by the build: ``all`` keeps the head and the classes of the files, which must have every
-            weight; ``body`` makes a head of C classes, and ``model.notes`` lists what the files do not have.
+        weights: supplied by the build: ``all`` keeps the head and the classes of the files, which
+            must have every weight; ``body`` makes a head of C classes, and ``model.notes`` lists
+            what the files do not have.
 
     Raises:
         UserError: transformers is not installed, or the files cannot be had or lack weights.
@@ -45,107 +55,134 @@ def huggingface(
     """
     library = optional_import("transformers", "hf")
     if config is None:
-        name = str(folder) if (folder := Path(name).expanduser()).is_dir() else name
-        settings = _fetched(name, lambda: library.AutoConfig.from_pretrained(name, trust_remote_code=False))
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            name = str(folder)
+        load = partial(library.AutoConfig.from_pretrained, name, trust_remote_code=False)
+        settings = _fetched(name, load)
         processor = processor or _processor(library, name, settings)
     else:
         settings = _configured(library, name, config)
     # A config may ask for more to be fetched: code of attention, weights of a backbone. Neither is.
-    settings._attn_implementation, settings.use_pretrained_backbone = None, False
-    architecture, kind = _architecture(library, settings, name)
-    if weights != "all" and kind is not BACKBONE:
+    settings._attn_implementation = None
+    settings.use_pretrained_backbone = False
+    architecture, spec = _architecture(library, settings, name)
+    if weights != "all" and spec is not BACKBONE:
         settings.num_labels = num_classes
     if weights == "none":
-        return _wrapped(architecture(settings), processor or {}, kind)
-    module, fresh = _pretrained(architecture, name, settings)
-    model = _wrapped(module, processor or {}, kind)
-    if fresh:
-        some = ", ".join(fresh[:_SHOWN]) + (", ..." if len(fresh) > _SHOWN else "")
-        note = f"hf:{name}: {len(fresh)} weights of the model are not in its files: {some}"
-        if weights == "all":
-            raise UserError(f"{note}. A teacher must be complete.")
-        model.notes = (f"{note}; they start fresh",)
-    return model
+        return _wrapped(architecture(settings), processor or {}, spec)
+    module, missing = _pretrained(architecture, name, settings)
+    if not missing:
+        return _wrapped(module, processor or {}, spec)
+    some = ", ".join([*missing[:_SHOWN], "..."] if len(missing) > _SHOWN else missing)
+    note = f"hf:{name}: {len(missing)} weights of the model are not in its files: {some}"
+    if weights == "all":
+        raise UserError(f"{note}. A teacher must be complete.")
+    return _wrapped(module, processor or {}, spec, (f"{note}; they start fresh",))
 
 
 def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
-    """Return the library's config of a model type; a copy, since the library keeps and changes what it is given."""
+    """Return the library's config of a model type."""
     known = (*SEMANTIC, *MASKS, *DETECTORS)
     if name not in known:
-        raise RecipeError(f"hf:{name}: with 'config', a model type stands behind the colon. {suggest(name, known)}")
+        raise RecipeError(f"hf:{name}: with 'config', a model type comes after the colon. {suggest(name, known)}")
     if config.get("backbone") and not config.get("backbone_config"):
         raise RecipeError(
-            f"hf:{name}: config: a backbone's name may have to be looked up on the hub; describe it in "
-            "'backbone_config', for instance {model_type: timm_backbone, backbone: resnet50, out_indices: [2, 3, 4]}."
+            f"hf:{name}: config: a backbone's name may have to be looked up on the hub; describe it "
+            "in 'backbone_config', for instance {model_type: timm_backbone, backbone: resnet50, "
+            "out_indices: [2, 3, 4]}."
         )
     try:
+        # A copy, since the library keeps and changes what it is given.
         return library.AutoConfig.for_model(name, **copy.deepcopy(config))
     except Exception as error:  # the library checks its configs in many ways
         raise RecipeError(f"hf:{name}: config: {' '.join(str(error).split())}") from error
 
 
-def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec | DetectorKind]:
+def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec | DetectorSpec]:
     """Return the library's class for a config, and how its models are read."""
-    kind = settings.model_type
-    if kind in SEMANTIC:
-        return library.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING[type(settings)], SEMANTIC[kind]
-    if kind in MASKS:
-        return library.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING[type(settings)], MASKS[kind]
-    if kind in DETECTORS:
-        # Denoising queries want labels in the forward; anchors and positions are those of whatever size comes.
-        for entry, value in (("num_denoising", 0), ("eval_size", None), ("anchor_image_size", None)):
+    model_type = settings.model_type
+    if model_type in SEMANTIC:
+        return library.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING[type(settings)], SEMANTIC[model_type]
+    if model_type in MASKS:
+        return library.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING[type(settings)], MASKS[model_type]
+    if model_type in DETECTORS:
+        # Denoising queries want labels in the forward; anchors and positions are those of whatever
+        # size comes.
+        sizeless = {"num_denoising": 0, "eval_size": None, "anchor_image_size": None}
+        for entry, value in sizeless.items():
             if hasattr(settings, entry):
                 setattr(settings, entry, value)
-        return library.MODEL_FOR_OBJECT_DETECTION_MAPPING[type(settings)], DETECTORS[kind]
+        return library.MODEL_FOR_OBJECT_DETECTION_MAPPING[type(settings)], DETECTORS[model_type]
     if type(settings) in library.MODEL_FOR_BACKBONE_MAPPING:
+        # Stage 0 is the stem or embedding; take the maps after every quarter of the others.
         depth = len(settings.stage_names) - 1
-        settings.out_indices = [(k + 1) * depth // 4 for k in range(4)]
+        settings.out_indices = [quarter * depth // 4 for quarter in (1, 2, 3, 4)]
         return library.MODEL_FOR_BACKBONE_MAPPING[type(settings)], BACKBONE
     raise RecipeError(
-        f"hf:{name}: a model of type '{kind}' neither segments semantically nor detects, nor is it a backbone. Known: "
-        f"{', '.join(sorted((*SEMANTIC, *MASKS, *DETECTORS)))}, and the library's backbones."
+        f"hf:{name}: a model of type '{model_type}' neither segments semantically nor detects, nor "
+        f"is it a backbone. Known: {', '.join(sorted((*SEMANTIC, *MASKS, *DETECTORS)))}, and the "
+        "library's backbones."
     )
 
 
 def _wrapped(
-    module: Any, processor: dict[str, Any], kind: ArchSpec | DetectorKind
+    module: Any, processor: dict[str, Any], spec: ArchSpec | DetectorSpec, notes: tuple[str, ...] = ()
 ) -> Transformer | TransformerDetector:
-    if isinstance(kind, DetectorKind):
-        return TransformerDetector(module, processor, kind)
-    return Transformer(module, processor, kind)
+    if isinstance(spec, DetectorSpec):
+        return TransformerDetector(module, processor, spec, notes)
+    return Transformer(module, processor, spec, notes)
 
 
 def _pretrained(architecture: Any, name: str, settings: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return the model with the weights of its files, and the names of those that it does not have from there."""
-    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-    load = partial(architecture.from_pretrained, name, config=settings, dtype=torch.float32, **options)
+    """Return the model with the weights of its files, and the names of those missing there."""
+    load = partial(
+        architecture.from_pretrained,
+        name,
+        config=settings,
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
     module, report = _fetched(name, load)
-    fresh = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    if fresh.issuperset(key for key, _ in module.named_parameters()):
+    missing = set(report["missing_keys"])
+    missing |= {key for key, *_ in report["mismatched_keys"]}
+    if missing.issuperset(key for key, _ in module.named_parameters()):
         raise UserError(f"hf:{name}: no weight in its files fits a {type(module).__name__}.")
-    # Norms that the library puts behind a classifier's stages do without weights: they start at factor 1 and shift 0.
-    fresh = {key for key in fresh if not key.startswith("hidden_states_norms.")}
+    # Norms that the library puts after a classifier's stages do without weights: they start at
+    # factor 1 and shift 0.
+    missing = {key for key in missing if not key.startswith("hidden_states_norms.")}
     # The library hands out what it loads in evaluation mode.
-    return module.train(), tuple(sorted(fresh))
+    return module.train(), tuple(sorted(missing))
 
 
 def _processor(library: Any, name: str, settings: Any) -> dict[str, Any]:
-    """Return what the files say of the input; nothing where they are silent."""
+    """Return what the files say of the input normalization; nothing where they are silent."""
+    reader = library.image_processing_utils.BaseImageProcessor
     try:
-        content = library.image_processing_utils.BaseImageProcessor.get_image_processor_dict(name)[0]
+        content = reader.get_image_processor_dict(name)[0]
     except OSError:
         content = {}
     # What a file leaves out, the class that it names decides.
-    kind = str(content.get("image_processor_type", content.get("feature_extractor_type", "")))
-    defaults = getattr(library, kind.replace("FeatureExtractor", "ImageProcessor"), None)
-    found = {key: content.get(key, getattr(defaults, key, None)) for key in _PROCESSOR}
-    if defaults is not None:
-        found["do_normalize"] = bool(found["do_normalize"])
-    found = {key: value for key, value in found.items() if value is not None}
+    class_name = str(content.get("image_processor_type", content.get("feature_extractor_type", "")))
+    defaults = getattr(library, class_name.replace("FeatureExtractor", "ImageProcessor"), None)
+    found = {}
+    for key in _PROCESSOR:
+        value = content.get(key, getattr(defaults, key, None))
+        if key == "do_normalize" and defaults is not None:
+            # A class that does not mention it does not normalize.
+            value = bool(value)
+        if value is not None:
+            found[key] = value
     if settings.model_type == "oneformer" and "task_inputs" not in found:
-        tokenizer = _fetched(name, lambda: library.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
-        tokens = tokenizer("the task is semantic", padding="max_length", max_length=settings.task_seq_len)
-        found["task_inputs"] = [k * m for k, m in zip(tokens["input_ids"], tokens["attention_mask"], strict=True)]
+        load = partial(library.AutoTokenizer.from_pretrained, name, trust_remote_code=False)
+        tokenizer = _fetched(name, load)
+        length = settings.task_seq_len
+        tokens = tokenizer("the task is semantic", padding="max_length", max_length=length)
+        # As the library's processor does: padding becomes token 0.
+        pairs = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
+        found["task_inputs"] = [token * mask for token, mask in pairs]
     return found
 
 
@@ -154,5 +191,6 @@ def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
     try:
         return fetch()
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
         raise UserError(f"hf:{name}: cannot be had from a local folder or the hub: {reason}") from error

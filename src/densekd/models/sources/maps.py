@@ -1,4 +1,4 @@
-"""What foreign networks need on the way in and out: sizes they accept, and tokens turned into maps."""
+"""Input sizes that foreign networks accept, and hidden states (tokens) turned into feature maps."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class InputSize(NamedTuple):
-    """The image sizes that a network accepts.
+    """Image sizes that a network accepts.
 
     Args:
         multiple: height and width are multiples of this.
@@ -19,24 +19,29 @@ class InputSize(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-def fitted(images: Tensor, fit: InputSize) -> Tensor:
+def resize_input(images: Tensor, accepted: InputSize) -> Tensor:
     """Resize images bilinearly to the fixed size, or up to the next multiple.
 
-    Resized rather than padded, so that a map covers the image and nothing else, and maps of two models agree in place.
+    Resized rather than padded, so that a map covers the image and nothing else, and maps of two
+    models agree in place.
 
     Shape:
         ``[B, 3, H, W]`` -> ``[B, 3, H', W']``.
     """
     H, W = images.shape[-2:]
-    size = fit.size or (-(-H // fit.multiple) * fit.multiple, -(-W // fit.multiple) * fit.multiple)
+    size = accepted.size
+    if size is None:
+        multiple = accepted.multiple
+        size = (-(-H // multiple) * multiple, -(-W // multiple) * multiple)
     if size == (H, W):
         return images
+    # Antialiasing only matters, and only costs, where something is left out.
     shrinks = size[0] < H or size[1] < W
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=shrinks)
 
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Turn tokens into a map; the patch tokens come last, behind class tokens, registers and queries.
+    """Turn tokens into a map; patch tokens come last, after class tokens, registers and queries.
 
     Args:
         tokens: ``[B, N, C]`` with N >= h w, or a map ``[B, C, h, w]``, which is returned as it is.
@@ -49,18 +54,22 @@ def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def four_maps(states: Sequence[Tensor], grid: tuple[int, int]) -> list[Tensor]:
-    """Choose four of a network's hidden states, finest first.
+    """Choose four of a network's hidden states as feature maps, finest first.
 
-    Of a pyramid, the last state of each of the last four sizes; of states that are mostly equal in size (a plain
-    transformer, a dilated network), the input's embedding left out, those after 1/4, 2/4, 3/4 and all of the depth.
+    Of a pyramid, the last state of each of the last four sizes; of states that are mostly equal in
+    size (a plain transformer, a dilated network), the input's embedding left out, those after 1/4,
+    2/4, 3/4 and all of the depth.
 
     Args:
         states: ``[B, N, C]`` or ``[B, C, h, w]``, from input to output.
         grid: (h, w) of the tokens.
     """
     maps = [to_map(state, grid) for state in states]
-    levels = list({tuple(x.shape[-2:]): x for x in maps}.values())
+    # The last map of every size; a dict keeps the order of first appearance.
+    last_of_size = {tuple(x.shape[-2:]): x for x in maps}
+    levels = list(last_of_size.values())
     if len(levels) >= 4:
         return levels[-4:]
+    # State 0 is the embedding.
     depth = len(maps) - 1
-    return [maps[(k + 1) * depth // 4] for k in range(4)]
+    return [maps[quarter * depth // 4] for quarter in (1, 2, 3, 4)]

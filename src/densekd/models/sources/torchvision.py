@@ -6,19 +6,20 @@ import torchvision
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.models.blocks import Normalize
-from densekd.models.families import IMAGENET
+from densekd.models.blocks import Normalize, last_channels
+from densekd.models.families import IMAGENET, Convention
 
 
 class TorchvisionSegmentor(nn.Module):
-    """A model of torchvision in its parts, under torchvision's names, so that its state dicts fit.
+    """Model of torchvision in its parts, under torchvision's names, so that its state dicts fit.
 
     Args:
         name: its name there.
         model: the model.
 
     Shape:
-        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``, before torchvision's enlargement.
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``, before torchvision
+        upsamples them.
     """
 
     def __init__(self, name: str, model: Any) -> None:
@@ -40,14 +41,28 @@ class TorchvisionSegmentor(nn.Module):
         self.aux_classifier = head
 
     @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return last_channels(self.classifier)
+
+    @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``logits``, ``features.0..3``, and where there are such ``pre_logits`` and ``aux``."""
+        """Short tap names: ``logits``, ``features.0..3``, possibly ``pre_logits`` and ``aux``."""
         names = {"logits": "classifier"}
         names |= {f"features.{i}": f"backbone.{stage}" for i, stage in enumerate(self._stages())}
         if isinstance(self.classifier, nn.Sequential):
-            activation = max(i for i, layer in enumerate(self.classifier) if isinstance(layer, nn.ReLU))
-            names["pre_logits"] = f"classifier.{activation}"
-        return names if self.aux_classifier is None else {**names, "aux": "aux_classifier"}
+            # The last activation; between it and the classifier there may be dropout.
+            layers = enumerate(self.classifier)
+            activations = [i for i, layer in layers if isinstance(layer, nn.ReLU)]
+            names["pre_logits"] = f"classifier.{activations[-1]}"
+        if self.aux_classifier is not None:
+            names["aux"] = "aux_classifier"
+        return names
 
     @property
     def packaged(self) -> tuple[str, dict[str, Any]]:
@@ -58,25 +73,30 @@ class TorchvisionSegmentor(nn.Module):
         """Return the classifier's logits."""
         maps = self.backbone(self.normalize(images))
         if self.aux_classifier is not None:
+            # For its tap alone; the logits that are returned are the main head's.
             self.aux_classifier(maps["aux"])
-        # LR-ASPP reads two levels.
+        # LR-ASPP reads two levels, the others the last map.
         logits: Tensor = self.classifier(maps.get("out", maps))
         return logits
 
     def _stages(self) -> list[str]:
         """Name the last module of each of the four stages."""
-        stages = [name for name, _ in self.backbone.named_children()]
-        if "layer1" in stages:
+        names = [name for name, _ in self.backbone.named_children()]
+        if "layer1" in names:
             return [f"layer{i}" for i in range(1, 5)]
-        strided = [i for i, block in enumerate(self.backbone.children()) if getattr(block, "_is_cn", False)]
-        return [*(stages[i - 1] for i in strided[1:]), stages[-1]]
+        # MobileNetV3: a stage ends before the next strided block; torchvision marks these blocks.
+        blocks = self.backbone.children()
+        strided = [i for i, block in enumerate(blocks) if getattr(block, "_is_cn", False)]
+        ends = [names[i - 1] for i in strided[1:]]
+        return [*ends, names[-1]]
 
 
 def torchvision_model(name: str, num_classes: int, auxiliary: Literal["none", "fcn"] = "none") -> TorchvisionSegmentor:
     """Build a segmentation model of torchvision without weights.
 
     Args:
-        name: in torchvision: ``deeplabv3_resnet50``, ``fcn_resnet101``, ``lraspp_mobilenet_v3_large``, ...
+        name: in torchvision: ``deeplabv3_resnet50``, ``fcn_resnet101``,
+            ``lraspp_mobilenet_v3_large``, ...
         num_classes: C; supplied by the build.
         auxiliary: ``fcn`` for torchvision's auxiliary head, which published weights have.
 
@@ -88,7 +108,8 @@ def torchvision_model(name: str, num_classes: int, auxiliary: Literal["none", "f
         raise RecipeError(f"torchvision:{name}: no segmentation model of torchvision. {suggest(name, known)}")
     if auxiliary not in ("none", "fcn") or (auxiliary == "fcn" and name.startswith("lraspp")):
         raise RecipeError(f"torchvision:{name}: there is no auxiliary head '{auxiliary}' here.")
-    options: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
+    options: dict[str, Any] = {"weights": None, "weights_backbone": None}
     if auxiliary == "fcn":
         options["aux_loss"] = True
-    return TorchvisionSegmentor(name, torchvision.models.get_model(name, **options))
+    model = torchvision.models.get_model(name, num_classes=num_classes, **options)
+    return TorchvisionSegmentor(name, model)

@@ -1,0 +1,61 @@
+"""Attach a gradient that is known in the forward pass to a value, so that autograd keeps one tensor for it.
+
+A fused kernel computes a loss and its gradient from the same exponentials. The gradient is saved here, and the
+backward pass only scales it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from densekd.ops.once_differentiable import once_differentiable
+
+
+def attach_grad(value: Tensor, x: Tensor, grad: Tensor) -> Tensor:
+    """Return ``value`` with ``grad`` as its derivative by ``x``.
+
+    Autograd keeps ``grad`` alone and multiplies once, whatever led to it; in plain operations it keeps several maps of
+    the same size and makes as many again in the backward pass. Where the graph is not retained, ``grad`` itself becomes
+    the gradient of ``x``. There is no second derivative.
+
+    Args:
+        value: broadcasts against ``grad``; each element depends on those of ``x`` that it broadcasts to. What it
+            depends on already remains.
+        x: the shape of ``grad``, any floating point precision; its gradient has the same precision.
+        grad: without a graph, and owned by nobody else, because it is scaled in place.
+    """
+    result: Tensor = _AttachGrad.apply(value, x, grad, True)  # type: ignore[no-untyped-call]
+    return result
+
+
+def attach_own_grad(value: Tensor, x: Tensor) -> Tensor:
+    """Return ``value`` with ``x`` itself as its derivative by ``x``: half a sum of squares. Nothing more is kept."""
+    result: Tensor = _AttachGrad.apply(value, x, x.detach(), False)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _AttachGrad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, x: Tensor, grad: Tensor, owned: bool) -> Tensor:
+        ctx.save_for_backward(grad)
+        ctx.dtype = x.dtype
+        ctx.owned = owned
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (grad,) = ctx.saved_tensors
+        if ctx.owned and _is_last_backward():
+            # Nobody reads the saved tensor again: no second map is allocated.
+            return upstream, grad.mul_(upstream).to(ctx.dtype), None, None
+        return upstream, (grad * upstream).to(ctx.dtype), None, None
+
+
+def _is_last_backward() -> bool:
+    """Tell a plain backward pass from one with ``retain_graph``, which may ask for saved tensors again."""
+    if torch.compiler.is_compiling():
+        # The compiler decides by itself which buffers it reuses.
+        return False
+    return not torch._C._autograd._get_current_graph_task_keep_graph()

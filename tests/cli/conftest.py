@@ -1,0 +1,50 @@
+"""The command line called in this process, a recipe file, and a run trained by the command."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny_data import tiny_recipe
+
+from densekd.cli.app import main
+from densekd.cli.console import console
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line in this process; return (exit status, everything printed)."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["densekd", *map(str, arguments)])
+        monkeypatch.setattr(console, "width", 200)
+        with pytest.raises(SystemExit) as stopped:
+            sys.exit(main())
+        printed = capsys.readouterr()
+        return int(stopped.value.code or 0), printed.out + printed.err
+
+    return call
+
+
+@pytest.fixture
+def recipe_file(recipe: dict[str, Any], tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny_recipe(data_root)))
+    arguments = ["train", folder / "tiny.yaml", "--run", folder / "run", "training.steps=3"]
+    command = [sys.executable, "-m", "densekd", *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    # Nothing but our own words: no banner, no warning, no traceback.
+    assert finished.stderr == ""
+    assert "Lightning" not in finished.stdout
+    assert "step 3/3" in finished.stdout
+    return folder / "run"

@@ -1,0 +1,42 @@
+"""Commands that list and inspect."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_inspect(run: Any, trained: Path) -> None:
+    status, printed = run("inspect", "pspnet", "backbone=resnet50", "--size", "64x96")
+    assert status == 0, printed
+    assert "48,975" in printed.replace("'", ",")
+    assert "[1, 2048, 8, 12]" in printed
+    status, printed = run("inspect", trained, "--size", "32x32")
+    assert status == 0, printed
+    assert "[1, 3, 8, 8]" in printed
+    status, printed = run("inspect", "pspnet", "--size", "big")
+    assert status == 2
+    assert "write height x width, for instance 512x1024" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("losses", ["cwd", "pixel", "temperature=1.0", "left out: activation boundaries"]),
+        ("models", ["pspnet", "fpn", "resnet101"]),
+        ("datasets", ["camvid", "folder"]),
+        ("schema", ['"additionalProperties": false', "temperature"]),
+        ("--version", ["densekd 0."]),
+    ],
+)
+def test_lists(run: Any, command: str, words: list[str]) -> None:
+    status, printed = run(command)
+    assert status == 0
+    for word in words[:1] if command == "schema" else words:
+        assert word in printed
+
+
+def test_inspect_counts_what_its_help_says(run: Any) -> None:
+    _, printed = run("inspect", "--help")
+    assert "multiply-adds" in printed
+    assert "FLOP" not in printed

@@ -1,0 +1,52 @@
+"""Commands that train: run folder, what is recorded of a call, preflight, teacher cache."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def test_train_writes_the_run_folder(trained: Path) -> None:
+    assert (trained / "student" / "model.safetensors").is_file()
+    assert yaml.safe_load((trained / "recipe.yaml").read_text())["training"]["steps"] == 3
+    environment = json.loads((trained / "environment.json").read_text())
+    assert environment["versions"]["torch"]
+    assert environment["overrides"] == ["training.steps=3"]
+
+
+def test_resume_and_overwrite_exclude_each_other(run: Any, recipe_file: Path) -> None:
+    status, printed = run("train", recipe_file, "--resume", "--overwrite")
+    assert status == 2
+    assert "--resume continues a run and --overwrite deletes it" in printed.replace("\n", " ")
+
+
+def test_check_estimates_and_leaves_nothing(run: Any, recipe_file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    status, printed = run("check", recipe_file)
+    assert status == 0, printed
+    assert "6, 6 of them decoded and verified" in printed
+    assert "task/ce" in printed
+    assert "s a step" in printed
+    assert "GB of this process" in printed
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_teacher_cache_is_written_once(run: Any, recipe: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "cached.yaml"
+    recipe["teacher"] = {**recipe["student"], "checkpoint": "untrained"}
+    recipe["distill"] = [{"method": "cwd", "weight": 1}]
+    path.write_text(yaml.safe_dump(recipe))
+    status, printed = run("cache", path)
+    assert (status, "teacher.cache is missing" in printed) == (2, True), printed
+    options = (f"teacher.cache.folder={tmp_path / 'cache'}", "teacher.cache.views=2", "teacher.cache.top_k=1")
+    for _ in range(2):
+        status, printed = run("cache", path, *options)
+        assert status == 0, printed
+        # Two of 3 x 8 x 8 values in bf16, an index of one byte, a checksum.
+        assert "teacher cache: 6 images x 2 views, 0.328 kB each: 3.94e-06 GB in" in printed
+        written = (tmp_path / "cache" / "000000.safetensors").stat().st_mtime_ns
+    assert (tmp_path / "cache" / "000000.safetensors").stat().st_mtime_ns == written
+    status, printed = run("cache", path, *options, "teacher.cache.views=3")
+    assert (status, "views.count is 2 there and 3 here" in printed) == (1, True), printed
