@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from densekd.api.images import as_array, is_batch
-from densekd.data.folder import distinct_colors
 from densekd.errors import UserError
 from densekd.models import contract
-from densekd.models.open import UNNAMED
-from densekd.models.package import PackageConfig
+from densekd.models.classes import unnamed_classes
+from densekd.models.package import config_of
 from densekd.tasks.protocol import Predictor
 
 
@@ -83,9 +82,8 @@ def plain_predictor(model: nn.Module, task: str | None = None) -> ImagePredictor
     from densekd.recipe import EvaluationSpec
 
     count = contract.num_classes(model) or _channels(model)
-    names = [UNNAMED.format(index) for index in range(count)]
     name = task or contract.task_of(model)
-    config = PackageConfig(type(model).__name__, {}, names, distinct_colors(count), task=name)
+    config = config_of(type(model).__name__, {}, unnamed_classes(count), name)
     return ImagePredictor(packaged_task(config, EvaluationSpec()).predictor(model, config))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from densekd.distill.batches import as_batch, has_target
 from densekd.distill.probe import at_rest, device_of
 from densekd.errors import UserError
+from densekd.models import contract
 from densekd.tasks import Detection, NoTask, Segmentation, as_float
 
 IGNORE_INDEX = 255
@@ -35,12 +36,12 @@ def choose_task(task: Any, model: nn.Module, batch: Any = None) -> Any:
 
 
 def _usual_task(model: nn.Module) -> str:
-    return "detection" if hasattr(model, "losses") and hasattr(model, "detect") else "segmentation"
+    return contract.task_of(model)
 
 
 def _num_classes(model: nn.Module, batch: Any) -> int:
     """Return what the model says, or the channels of its logits for one image of the batch."""
-    known: int | None = getattr(model, "num_classes", None)
+    known = contract.num_classes(model)
     if known is not None:
         return known
     if batch is None:
