@@ -83,13 +83,14 @@ def _build(recipe: Recipe) -> Built:
     # The models: the student first, so that a teacher changes nothing in how it begins.
     torch.manual_seed(recipe.training.seed)
     opened = build_model(recipe.student, len(classes.names), "student")
-    student, notes = opened.model, opened.notes
+    student = opened.model
+    notes = opened.notes
     teacher_model = None
     if recipe.teacher is not None:
-        found = build_teacher(recipe.teacher, len(classes.names))
-        notes = (*notes, *found.notes)
-        inherit(student, found.model, recipe.student.inherit)
-        teacher_model = map_classes(recipe.teacher, found, classes)
+        opened_teacher = build_teacher(recipe.teacher, len(classes.names))
+        notes += opened_teacher.notes
+        inherit(student, opened_teacher.model, recipe.student.inherit)
+        teacher_model = map_classes(recipe.teacher, opened_teacher, classes)
     # The student's own task, and the views of the training images.
     scored_as = build_task(recipe, training)
     task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)

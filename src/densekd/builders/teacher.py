@@ -66,6 +66,8 @@ def prepare_teacher(
 
 def drop_unused_auxiliary(model: nn.Module, terms: Mapping[str, Term | Context]) -> None:
     """Remove the auxiliary head of a teacher where no term reads it: it is not worth its forward pass."""
+    if not contract.has_auxiliary(model):
+        return
     read = teacher_paths(terms)
     for head in teacher_heads(terms):
         read += head.modules
