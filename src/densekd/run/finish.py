@@ -50,7 +50,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
-    if built.scored_teacher is not None:
+    if built.teacher is not None and built.scored_teacher is not None:
         scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
         # The teacher is counted as it was, not with its batch norms fused.
         scores["teacher"]["parameters"] = built.teacher.parameters
