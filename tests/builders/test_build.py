@@ -7,7 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.builders.build import build, build_files, build_model, build_teacher, build_terms
+from densekd.builders.build import build
+from densekd.builders.data import build_files
+from densekd.builders.models import build_model, build_teacher
+from densekd.builders.task import build_task
+from densekd.builders.terms import build_terms
 from densekd.distill.terms import Term
 from densekd.errors import RecipeError, UserError
 from densekd.models.dilated import pspnet
@@ -123,7 +127,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
         (
             {"student": "features.3", "teacher": "features.3"},
             r"student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]\. "
-            r"Mend it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
+            r"Fix it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
         ),
         ({"student": "features.2", "teacher": "features.0"}, r"'resize_to: teacher'"),
         ({"method": "nowhere.at_all:Loss"}, r"loss 'nowhere\.at_all:Loss' cannot be imported"),
@@ -138,10 +142,11 @@ def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, 
 
 def built_terms(content: dict[str, Any]) -> tuple[dict[str, Term], Any]:
     recipe = parse_recipe(content, "test")
-    classes = build_files(recipe.data, "train").classes
-    student = build_model(recipe.student, len(classes.names), "student").model
-    teacher = build_teacher(recipe.teacher, len(classes.names)).model
-    return build_terms(recipe, student, teacher, classes), teacher
+    files = build_files(recipe.data, "train")
+    student = build_model(recipe.student, len(files.classes.names), "student").model
+    teacher = build_teacher(recipe.teacher, len(files.classes.names)).model
+    target = build_task(recipe, files).probe_target(recipe.augment.crop, "present")
+    return build_terms(recipe, student, teacher, target, files), teacher
 
 
 class Counting(nn.Module):
@@ -182,7 +187,7 @@ def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None
     with pytest.raises(
         RecipeError,
         match=r"the student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]; "
-        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Mend it with "
+        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Fix it with "
         r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize_to: teacher'\.",
     ):
         built(distilled)

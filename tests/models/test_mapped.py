@@ -81,7 +81,7 @@ def test_a_permuted_teacher_with_its_mapping_teaches_the_same(recipe: dict[str, 
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (None, r"Mend it with 'teacher\.classes', which maps the data's classes to the teacher's"),
+        (None, r"Fix it with 'teacher\.classes', which maps the data's classes to the teacher's"),
         ({"class0": 0}, r"must map every class of the data and no other: class0, class1, class2\. .* class1, class2"),
         (
             {"class0": 0, "class1": 1, "class2": 9},

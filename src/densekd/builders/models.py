@@ -1,8 +1,7 @@
 """Students and teachers of a recipe: built, filled with weights, remapped, frozen and measured."""
 
-import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,10 +10,7 @@ from torch import nn
 
 from densekd.data.contract import Files
 from densekd.data.files import Classes
-from densekd.distill.fuse_batchnorm import fold_batch_norms
 from densekd.distill.probe import at_rest
-from densekd.distill.teacher import FrozenTeacher
-from densekd.distill.terms import Context, Term, teacher_paths
 from densekd.errors import RecipeError
 from densekd.models import MODELS, contract, find_model
 from densekd.models.checkpoints.load import load_in_full, load_matched
@@ -152,34 +148,6 @@ def _class_number(name: str, member: int | str, names: Sequence[str], count: int
         known = f"; it knows {', '.join(names)}" if names else ""
         raise RecipeError(f"teacher.classes.{name}: the teacher has {count} classes, and {member!r} is none{known}.")
     return index
-
-
-def freeze(recipe: Recipe, teacher: nn.Module, terms: Mapping[str, Term | Context]) -> FrozenTeacher:
-    """Make the teacher as cheap as it can be with the same outputs, see :mod:`densekd.distill.fuse_batchnorm`."""
-    spec = recipe.teacher
-    assert spec is not None
-    read = teacher_paths(terms)
-    teacher = teacher.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fold_batch_norms(teacher, read, torch.rand(1, 3, *(recipe.augment.crop or PROBE)))
-    return FrozenTeacher(teacher, read, precision_of(recipe), spec.compile)
-
-
-def describe_model(model: nn.Module) -> str:
-    """Return a digest of a model's structure and weights."""
-    digest = hashlib.sha256(repr(model).encode())
-    # Two models may share all weights and differ in nothing but the pixels that they take.
-    digest.update(repr(contract.convention(model)).encode())
-    for name, value in model.state_dict().items():
-        content = value.detach().cpu().contiguous().view(-1).view(torch.uint8)
-        digest.update(name.encode() + content.numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
-    """Return the teacher's precision."""
-    if recipe.teacher is None or recipe.teacher.precision == "training":
-        return recipe.training.precision
-    return recipe.teacher.precision
 
 
 def package_config(recipe: Recipe, student: Opened, files: Files, task: Task, name: str) -> PackageConfig:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from densekd.builders.models import PROBE, precision_of
+from densekd.builders.models import PROBE
 from densekd.data.contract import TrainingData
 from densekd.data.maps import TrainingSet
 from densekd.distill.teacher import FrozenTeacher
@@ -70,7 +70,7 @@ def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: Tr
     together = max(1, recipe.data.batch_size // recipe.training.accumulate)
     filling = CacheWriter(views, packings, together, recipe.data.workers)
     facts = {
-        "teacher": {"digest": digest, "precision": precision_of(recipe), "classes": str(recipe.teacher.classes)},
+        "teacher": {"digest": digest, "precision": teacher.precision, "classes": str(recipe.teacher.classes)},
         "taps": {path: "x".join(map(str, x.shape[1:])) for path, x in teacher_features.items()},
         "views": {"count": spec.views, "seed": spec.seed} | recipe.augment.model_dump(mode="json"),
         "data": {"files": describe_files(samples.files), "images": len(samples), "resize": str(recipe.data.input_size)},

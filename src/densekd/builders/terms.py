@@ -6,11 +6,28 @@ import torch
 from torch import nn
 
 from densekd.builders.models import PROBE
+from densekd.builders.teacher import precision_of
 from densekd.data.contract import Files
-from densekd.distill.terms import Context, TapPair, Term, WeightSchedule, teacher_paths
-from densekd.distill.wiring import ProbeBatch, TermPlan, wire_terms
-from densekd.models import contract
+from densekd.distill.terms import Context, TapPair, Term, WeightSchedule, paths
+from densekd.distill.wiring import ProbeBatch, TermPlan, check_plan, wire_terms
+from densekd.errors import RecipeError
 from densekd.recipe import Recipe, TermSpec
+
+
+def check_terms(recipe: Recipe) -> None:
+    """Check names and options of all terms before any model is built.
+
+    Raises:
+        RecipeError: an unknown loss or adapter, a wrong option, or a term that needs a teacher where only its cached
+            features are there.
+    """
+    for index, spec in enumerate(recipe.distill):
+        if spec.through and recipe.teacher is not None and recipe.teacher.cache is not None:
+            raise RecipeError(
+                f"distill.{index}.through: runs the teacher's head at every step, and with teacher.cache there is no "
+                "teacher to run; remove one of the two."
+            )
+        check_plan(_plan(spec, f"distill.{index}"))
 
 
 def build_terms(
@@ -39,12 +56,9 @@ def build_terms(
         facts={"num_classes": len(classes.names), "ignore_index": classes.ignore_index},
         sizes="many" if recipe.augment.crop is None else "one",
         labels=files.labels,
+        teacher_precision=precision_of(recipe),
     )
-    terms = wire_terms(plan_terms(recipe.distill), student, teacher, batch)
-    # An auxiliary head that nothing taps is not worth its forward pass.
-    if not any("aux" in path for path in teacher_paths(terms)):
-        contract.drop_auxiliary(teacher)
-    return terms
+    return wire_terms(plan_terms(recipe.distill), student, teacher, batch)
 
 
 def plan_terms(specs: tuple[TermSpec, ...]) -> dict[str, TermPlan | Term]:
@@ -70,6 +84,8 @@ def _plan(spec: TermSpec, where: str) -> TermPlan:
         where=where,
         options=spec.options,
         taps=TapPair(spec.student, spec.teacher),
-        adapter=spec.adapter,
+        adapter=spec.adapter.name,
+        adapter_options=spec.adapter.options,
+        through=() if spec.through is None else paths(spec.through),
         resize=spec.resize_to,
     )

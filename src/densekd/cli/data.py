@@ -55,7 +55,7 @@ def shard(
     """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
     from rich.progress import track
 
-    from densekd.builders.build import build_files
+    from densekd.builders.data import build_files
     from densekd.data.shards import write_shards
 
     data = read_recipe(recipe, overrides).data

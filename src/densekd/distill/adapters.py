@@ -1,8 +1,8 @@
 """Adapters: modules that bring a student's feature to the teacher's channels, learnt and used in training alone.
 
-``ADAPTERS`` maps a name to the class or function that builds one; your own: ``package.module:Name``. Its constructor names
-what it wants to know of the two tensors: ``student_channels``, ``teacher_channels``, and, where all images have one size,
-``student_size`` and ``teacher_size`` (height, width). Everything else in it is an option of a recipe.
+``ADAPTERS`` maps a name to the class or function that builds one; your own: ``package.module:Name``. Its constructor
+names what it wants to know of the two tensors: ``student_channels``, ``teacher_channels``, and, where all images have
+one size, ``student_size`` and ``teacher_size`` (height, width). Everything else in it is an option of a recipe.
 """
 
 from collections.abc import Callable

@@ -19,7 +19,8 @@ from densekd.distill.optimizers import (
 )
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
-from densekd.distill.terms import Context, Term, paths, teacher_paths
+from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_paths
+from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
 from densekd.tasks import NoTask, TrainingTask
@@ -33,7 +34,8 @@ class Distiller(L.LightningModule):
     """Knowledge distillation of any two modules: the student learns from its task and from what terms compare.
 
     Built from live objects, it trains under any Lightning Trainer, without a recipe. Every loss is logged under its
-    name (``loss``, ``task/...``, ``distill/...``, ``lr``, after validation ``val/...``).
+    name (``loss``, ``task/...``, ``distill/...``, ``lr``; after validation ``val/...``) every ``log_every_n_steps`` of
+    the Trainer, and at every step where a progress bar is shown.
 
     A batch is a mapping with ``images`` and ``target`` (labels) or ``boxes``, ``labels``, ``sizes``; or a tuple
     ``(images, labels)``; or images alone. Images are uint8, or float in [0, 1], ``[B, 3, H, W]`` RGB, and are never
@@ -78,6 +80,7 @@ class Distiller(L.LightningModule):
             raise UserError("There is nothing to learn: no task of the student's own, and no terms.")
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self.teacher = _frozen(teacher, terms)
+        require_teacher(teacher_heads(terms), self.teacher)
         # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
         # remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
@@ -180,19 +183,24 @@ class Distiller(L.LightningModule):
         return features
 
     def _log_losses(self, losses: Mapping[str, Tensor]) -> None:
-        """Log detached values; nothing here waits for the device unless a progress bar shows them."""
+        """Log detached values when loggers take them; nothing waits for the device unless a progress bar is shown."""
         # A step by hand, outside a training, has nowhere to log to.
         if self._trainer is None:
             return
         trainer = self.trainer
-        values = torch.stack(list(losses.values()))
+        step = self.global_step + 1
         every = trainer.log_every_n_steps
-        if trainer.world_size > 1 and every and (self.global_step + 1) % every == 0:
-            # Loggers get means over all processes; this costs one exchange each time they are fed.
-            values = trainer.strategy.reduce(values, reduce_op="mean")
+        due = step == trainer.max_steps or (every > 0 and step % every == 0)
         shown = trainer.progress_bar_callback is not None
+        # Lightning's bookkeeping takes about a millisecond of the host; steps that nobody looks at are spared it.
+        if not (due or shown):
+            return
+        values = torch.stack(list(losses.values()))
+        if due and trainer.world_size > 1:
+            # Loggers get means over all processes.
+            values = trainer.strategy.reduce(values, reduce_op="mean")
         self.log_dict(dict(zip(losses, values, strict=True)), prog_bar=shown)
-        # On the CPU: a number brought to the device at every step would wait for it.
+        # On the CPU: a number brought to the device would wait for it.
         self.log("lr", torch.tensor(trainer.optimizers[0].param_groups[0]["lr"]))
 
     def _trainable(self) -> list[nn.Parameter]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from densekd.braces import expand_braces
-from densekd.distill.terms import Tap, TapPair, Term, WeightSchedule
+from densekd.braces import expand_list, fan_out
+from densekd.distill.terms import Tap, TapPair, Term, WeightSchedule, paths
 from densekd.distill.wiring import TermPlan
 from densekd.errors import UserError, suggest
 
-_KEYS = ("adapter", "method", "options", "resize_to", "student", "teacher", "weight")
+_KEYS = ("adapter", "method", "options", "resize_to", "student", "teacher", "through", "weight")
 
 
 def plan_losses(losses: Mapping[str, Any]) -> dict[str, TermPlan | Term]:
@@ -43,34 +43,38 @@ def _plan(key: str, value: Any) -> TermPlan:
         if name not in _KEYS:
             raise UserError(f"{where}: unknown key '{name}'. {suggest(name, _KEYS)}")
     weight = value["weight"]
+    adapter = value.get("adapter", "none")
+    if isinstance(adapter, str):
+        adapter = {"name": adapter}
+    through = value.get("through")
     return TermPlan(
         method=value.get("method", key),
         weight=weight if isinstance(weight, WeightSchedule) else WeightSchedule(float(weight)),
         where=where,
         options=value.get("options", {}),
         taps=TapPair(_tap(value.get("student", "logits")), _tap(value.get("teacher", "logits"))),
-        adapter=value.get("adapter", "none"),
+        adapter=adapter["name"],
+        adapter_options=adapter.get("options", {}),
+        through=() if through is None else paths(_tap(through)),
         resize=value.get("resize_to", "none"),
     )
 
 
 def _tap(value: Any) -> Tap:
-    """Return a path as it is, and a list of paths as a tuple."""
-    return value if isinstance(value, str) else tuple(value)
+    """Return a path as it is, and a list of paths as a tuple, its braces expanded."""
+    return value if isinstance(value, str) else expand_list(value)
 
 
 def _fan_out(name: str, plan: TermPlan) -> list[tuple[str, TermPlan]]:
     """Return one plan for each choice of braces, paired over student and teacher."""
-    student, teacher = plan.taps
-    if not (isinstance(student, str) and isinstance(teacher, str)):
-        return [(name, plan)]
-    students, teachers = expand_braces(student), expand_braces(teacher)
-    if len(students) != len(teachers):
-        raise UserError(
-            f"{plan.where}: '{student}' names {len(students)} taps, '{teacher}' {len(teachers)}; they are paired one "
-            "to one."
-        )
-    if len(students) == 1:
-        return [(name, plan)]
-    pairs = enumerate(zip(students, teachers, strict=True))
-    return [(f"{name}-{index}", replace(plan, taps=TapPair(*pair))) for index, pair in pairs]
+    # A single module may have braces, as a tap may; several are a list, which is one way through the head.
+    through = plan.through[0] if len(plan.through) == 1 else plan.through
+    try:
+        choices = fan_out(*plan.taps, through)
+    except ValueError as error:
+        raise UserError(f"{plan.where}: {error}") from error
+    plans = []
+    for index, (student, teacher, head) in enumerate(choices):
+        chosen = replace(plan, taps=TapPair(student, teacher), through=paths(head))
+        plans.append((name if len(choices) == 1 else f"{name}-{index}", chosen))
+    return plans

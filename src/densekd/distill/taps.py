@@ -49,9 +49,9 @@ class Taps:
 
     A path is ``module[@call][[item]]``: a dotted module name, the number of the call when the module runs several
     times in one forward (a head shared by pyramid levels), and an index or key when it returns a tuple, list or dict.
-    ``in:module[@call][[item]]`` reads what the module is given instead. A model may define short names in ``model.taps``
-    (``{"logits": "head.classifier", ...}``); ``logits`` is the model's output where it does not. Forward hooks are
-    registered for the time of a call alone.
+    ``in:module[@call][[item]]`` reads what the module is given instead. A model may define short names in
+    ``model.taps`` (``{"logits": "head.classifier", ...}``); ``logits`` is the model's output where it does not. Forward
+    hooks are registered for the time of a call alone.
 
     Args:
         model: any module.

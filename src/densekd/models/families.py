@@ -36,6 +36,7 @@ CAFFE = Convention(
     mean=(104.00698793 / 255, 116.66876762 / 255, 122.67891434 / 255),
     std=(1 / 255, 1 / 255, 1 / 255),
 )
+
 # What Detectron and OpenMMLab feed to weights that were converted from Caffe.
 CAFFE_OPENMMLAB = Convention(
     order="bgr",
@@ -132,10 +133,10 @@ _TORCHDISTILLER = Family(
 FAMILIES: dict[str, Family] = {
     "mmseg": _MMSEG,
     "mmseg_b": replace(_MMSEG, stem_width=None),
-    "mmdet": replace(_MMSEG, stem_width=None),
-    "mmdet_caffe": replace(_MMSEG, stem_width=None, convention=CAFFE_OPENMMLAB, style="caffe"),
     "cirkd": _CIRKD,
     "cirkd_vanilla": replace(_CIRKD, stem_width=None),
+    "mmdet": replace(_MMSEG, stem_width=None),
+    "mmdet_caffe": replace(_MMSEG, stem_width=None, convention=CAFFE_OPENMMLAB, style="caffe"),
     "torchdistiller": _TORCHDISTILLER,
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from densekd.builders.build import build_files
+from densekd.builders.data import build_files
 from densekd.builders.task import packaged_task
 from densekd.data.contract import Files
 from densekd.data.files import Classes

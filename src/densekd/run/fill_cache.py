@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from densekd.builders.build import Cache
+from densekd.builders.teacher_cache import Cache
 from densekd.errors import UserError
 from densekd.run.folder import is_first_process
 from densekd.tasks.common import to_float

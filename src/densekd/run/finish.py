@@ -52,10 +52,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
-    if built.scored_teacher is not None:
+    if built.teacher is not None and built.scored_teacher is not None:
         scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
         # The teacher is counted as it was, not with its batch norms fused.
-        scores["teacher"]["parameters"] = built.teacher_parameters
+        scores["teacher"]["parameters"] = built.teacher.parameters
     results = _results(built, recipe.data.val, scores)
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_text(run.results, json.dumps(results, indent=1) + "\n")

@@ -17,7 +17,8 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from densekd.builders.build import Built, build, build_files
+from densekd.builders.build import Built, build
+from densekd.builders.data import build_files
 from densekd.builders.task import data_task
 from densekd.data.check import DataReport, Problem, SplitFacts, look_at_all, summarize
 from densekd.data.contract import Files, subset

@@ -6,7 +6,7 @@ from typing import Any
 from golden_cases import Case, Method, Outputs, Probe
 from torch import Tensor, nn
 
-from densekd.distill.terms import make_adapter
+from densekd.distill.adapters import conv, conv_bn_relu
 from densekd.losses.cwd import CWD
 
 
@@ -29,7 +29,7 @@ def cwd_cirkd(
     loss = CWD(temperature, norm_type, divergence)
     if s_channels is None or t_channels is None or s_channels == t_channels:
         return {"loss": Probe(loss, case.student, case.teacher)}
-    adapter = make_adapter("conv", s_channels, t_channels).to(case.dtype)
+    adapter = conv(s_channels, t_channels).to(case.dtype)
     adapter.load_state_dict(case.weights("conv."))
     # The original reads the channel count of its divisor before the adapter.
     factor = t_channels / s_channels if norm_type == "channel" else 1.0
@@ -58,7 +58,7 @@ def cwd_mmseg_distiller(case: Case, tau: float, weight: float, student_channels:
 
 def cwd_hwd_repo(case: Case, temperature: float, use_linear: bool) -> Outputs:
     outputs, inputs, *_ = case.entry["weights"]["linear.0.weight"]["shape"]
-    linear = make_adapter("conv-bn-relu", inputs, outputs).to(case.dtype)
+    linear = conv_bn_relu(inputs, outputs).to(case.dtype)
     linear.load_state_dict(case.weights("linear."), strict=False)
     student = linear(case.student) if use_linear else case.student
     parameters = {f"linear.{name}": parameter for name, parameter in linear.named_parameters()}

@@ -2,12 +2,12 @@
 
 from golden_cases import Case, Method, Outputs, Probe
 
-from densekd.distill.terms import make_adapter
+from densekd.distill.adapters import conv
 from densekd.losses.fitnet import FitNet
 
 
 def fitnet(case: Case, s_channels: int, t_channels: int) -> Outputs:
-    adapter = make_adapter("conv", s_channels, t_channels).to(case.dtype)
+    adapter = conv(s_channels, t_channels).to(case.dtype)
     adapter.load_state_dict(case.weights("conv."))
     parameters = {"conv.weight": adapter.get_parameter("weight")}
     return {"loss": Probe(FitNet(), adapter(case.student), case.teacher, parameters=parameters)}

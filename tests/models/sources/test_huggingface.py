@@ -11,7 +11,8 @@ import pytest
 import torch
 from tiny_hf import MASKS, SEMANTIC, SWIN, TASK, save, stir
 
-from densekd.builders.build import build_model, build_teacher, probe
+from densekd.builders.models import build_model, build_teacher
+from densekd.distill.probe import probe
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model

@@ -8,7 +8,8 @@ import pytest
 import timm
 import torch
 
-from densekd.builders.build import build_model, probe
+from densekd.builders.models import build_model
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.recipe import ModelSpec

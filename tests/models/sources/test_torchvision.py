@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from densekd.builders.build import probe
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.tasks.segmentation import upsample

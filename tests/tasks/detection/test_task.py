@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.builders.build import build, build_files
+from densekd.builders.build import build
+from densekd.builders.data import build_files
 from densekd.data.annotations import Annotations
 from densekd.data.detection import DetectionItem, EvaluationSample
 from densekd.data.sampler import Draw

@@ -30,7 +30,7 @@ def checked_logits(output: object, num_classes: int) -> Tensor:
 
 
 def align_corners(model: nn.Module) -> bool:
-    """Say how a model's logits are enlarged; False for models that do not say."""
+    """Return how a model's logits are resized; False for models that do not say."""
     return contract.align_corners(model)
 
 
