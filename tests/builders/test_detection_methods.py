@@ -142,7 +142,7 @@ def test_feature_sizes_may_differ_for_pkd(distilled: dict[str, Any]) -> None:
 @pytest.mark.parametrize("method", OF_LABELS)
 def test_what_learns_from_labels_says_so(distilled: dict[str, Any], method: str) -> None:
     distilled["distill"] = [{"method": method, "weight": 1, "options": OF_LABELS[method], **CLS}]
-    with pytest.raises(RecipeError, match=rf"distill\.0: .*labels.* boxes"):
+    with pytest.raises(RecipeError, match=r"distill\.0: .*labels.* boxes"):
         build(parse_recipe(distilled, "test"))
 
 
