@@ -8,7 +8,7 @@ from PIL import Image
 from trees import make_cityscapes
 
 from densekd.data.cityscapes import cityscapes
-from densekd.data.folder import published_classes
+from densekd.data.classes import published_classes
 from densekd.errors import UserError
 
 

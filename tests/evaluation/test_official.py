@@ -15,7 +15,8 @@ from trees import make_ade20k, make_cityscapes, make_voc
 
 from densekd.data.ade20k import ade20k
 from densekd.data.cityscapes import cityscapes
-from densekd.data.files import Classes, SegmentationFiles
+from densekd.data.classes import Classes
+from densekd.data.files import SegmentationFiles
 from densekd.data.voc import voc
 from densekd.errors import UserError
 from densekd.evaluation import Predictor, agreement, evaluate, write_submission

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from densekd.builders.data import Files
+from densekd.data.classes import Classes
 from densekd.data.detection import DetectionFiles
-from densekd.data.files import Classes
 from densekd.distill.fuse_batchnorm import fold_batch_norms
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.builders.models import PROBE, probe
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.distill.adapters import GraphContext
 from densekd.distill.terms import Adapter, Context, PerLevel, TapPair, Term, WeightSchedule, make_adapter, paths
 from densekd.errors import RecipeError

@@ -21,7 +21,8 @@ import fsspec
 from PIL import Image
 
 from densekd.atomic import atomic, write_text
-from densekd.data.files import Classes, Item, SegmentationFiles, Source, read_image
+from densekd.data.classes import Classes
+from densekd.data.files import Item, SegmentationFiles, Source, read_image
 from densekd.errors import UserError
 
 Images = Literal["as-is", "uncompressed"]

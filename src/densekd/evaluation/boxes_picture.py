@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from densekd.data.annotations import Annotations
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.ops.boxes import Detections
 
 Color = tuple[int, int, int]

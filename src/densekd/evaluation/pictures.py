@@ -5,7 +5,7 @@ import html
 import numpy as np
 from PIL import Image
 
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 
 
 def colour_picture(label: np.ndarray, classes: Classes) -> Image.Image:

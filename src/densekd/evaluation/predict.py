@@ -11,7 +11,8 @@ from rich.progress import track
 from torch import nn
 
 from densekd.atomic import atomic
-from densekd.data.files import IMAGE_SUFFIXES, Classes, SegmentationFiles, find, read_image
+from densekd.data.classes import Classes
+from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, find, read_image
 from densekd.data.segmentation import Resize, to_model_input
 from densekd.errors import UserError
 from densekd.evaluation.pictures import colour_picture, error_picture, overlay

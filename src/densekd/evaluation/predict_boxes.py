@@ -8,8 +8,9 @@ from PIL import Image
 from torch import nn
 
 from densekd.data.annotations import stacked
+from densekd.data.classes import Classes
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import Classes, image_size, read_image
+from densekd.data.files import image_size, read_image
 from densekd.data.transforms import Limits
 from densekd.evaluation.boxes_picture import box_picture, error_picture, found_marks, truth_marks
 from densekd.evaluation.detection import confident, detect, write_results

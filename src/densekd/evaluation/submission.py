@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from densekd.data.classes import published_classes
 from densekd.data.files import IMAGE_SUFFIXES, find, read_image
-from densekd.data.folder import published_classes
 from densekd.errors import UserError, suggest
 from densekd.evaluation.pictures import colour_picture
 from densekd.evaluation.predict import Predictor, save

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from densekd.atomic import atomic
-from densekd.data.files import Classes
-from densekd.data.folder import distinct_colors, published_classes
+from densekd.data.classes import Classes, distinct_colors, published_classes
 from densekd.errors import UserError
 from densekd.models.checkpoints import load_matched
 from densekd.models.checkpoints.containers import read_content
@@ -51,7 +50,7 @@ def convert(path: Path, out: Path, classes: str | None, existing: Literal["refus
     Args:
         path: see :func:`open_model`.
         out: ``.safetensors``, ``.pth`` (for ``torch.load(weights_only=True)``), or a folder.
-        classes: name of a benchmark whose classes these are, see :func:`densekd.data.folder.published_classes`.
+        classes: name of a benchmark whose classes these are, see :func:`densekd.data.classes.published_classes`.
         existing: what to do with an ``out`` that is there.
 
     Raises:

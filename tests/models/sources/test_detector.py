@@ -10,7 +10,7 @@ import torch
 from tiny_hf import DETECTORS, QUERIES, save, stir
 
 from densekd.builders.build import build_model, build_teacher, build_terms, probe
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
