@@ -50,7 +50,7 @@ STUDENTS = {
     "cirkd_memory": _method("CIRKD memory, weights 0.1", f"method: cirkd_memory, weight: 1, {FEATURES}"),
     "cgd": _method(
         "CGD, groups of 3, T 2, weight 3",
-        "method: cgd, weight: 3, resize: label, options: {temperature: 2, group_size: 3, scale: none}",
+        "method: cgd, weight: 3, resize_to: label, options: {temperature: 2, group_size: 3, scale: none}",
     ),
     "hwd": _method(
         "HWD, T 4, weight 3",

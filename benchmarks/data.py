@@ -29,8 +29,8 @@ from torchvision.transforms import v2
 from densekd.atomic import write_text
 from densekd.data.classes import Classes
 from densekd.data.files import Item, SegmentationFiles
+from densekd.data.maps import TrainingSet
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import TrainingSet
 from densekd.data.shards import shards, write_shards
 from densekd.data.transforms import RandomScaledCrop
 from densekd.run.folder import environment

@@ -111,7 +111,7 @@ def _explain(error: ValidationError, options: Mapping[str, Option], values: Mapp
         *parents, last = one["loc"]
         place = ".".join([where, *map(str, parents)])
         known = options_at(options, parents)
-        if one["type"] == "extra_forbidden" and known:
+        if one["type"] == "extra_forbidden" and (known or not parents):
             wrong.append(f"{place}: unknown option '{last}'. {suggest(str(last), known)}")
         elif one["type"] == "missing" and known:
             missing.setdefault(place, []).append(str(last))

@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.builders.build import build, build_files, build_model, build_teacher, build_terms
+from densekd.builders.build import build
+from densekd.builders.data import build_files
+from densekd.builders.models import build_model, build_teacher
+from densekd.builders.terms import build_terms
 from densekd.distill.terms import Term
 from densekd.errors import RecipeError, UserError
 from densekd.models.dilated import pspnet
@@ -79,7 +82,7 @@ def test_probing_leaves_no_trace(distilled: dict[str, Any]) -> None:
 
 def test_untapped_auxiliary_head_of_a_teacher_is_removed(distilled: dict[str, Any]) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
-    distilled["distill"][0]["resize"] = "teacher"
+    distilled["distill"][0]["resize_to"] = "teacher"
     assert built(distilled).distiller.teacher.model.auxiliary is None
     distilled["distill"][0] |= {"teacher": "aux"}
     assert built(distilled).distiller.teacher.model.auxiliary is not None
@@ -90,7 +93,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
     config = PackageConfig("pspnet", {"auxiliary_channels": 0}, ["a", "b", "c"], [[0, 0, 0]] * 3)
     save_package(teacher, config, tmp_path / "teacher")
     recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
-    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "teacher"}]
     loaded = built(recipe).distiller.teacher
     images = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
@@ -123,9 +126,9 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
         (
             {"student": "features.3", "teacher": "features.3"},
             r"student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]\. "
-            r"Mend it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
+            r"Fix it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
         ),
-        ({"student": "features.2", "teacher": "features.0"}, r"'resize: teacher'"),
+        ({"student": "features.2", "teacher": "features.0"}, r"'resize_to: teacher'"),
         ({"method": "nowhere.at_all:Loss"}, r"loss 'nowhere\.at_all:Loss' cannot be imported"),
         ({"method": "math:pi"}, r"'math:pi' is a float, not a class or function"),
     ],
@@ -170,7 +173,7 @@ def test_a_list_of_taps_is_one_term_with_an_adapter_each(distilled: dict[str, An
 def test_a_list_of_taps_without_adapters(distilled: dict[str, Any]) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
     term = {"method": "densekd.losses.dsd:PSD", "weight": 1, "student": ["features.3", "pre_logits", "logits"]}
-    distilled["distill"] = [term | {"teacher": ["aux", "pre_logits", "logits"], "resize": "label"}]
+    distilled["distill"] = [term | {"teacher": ["aux", "pre_logits", "logits"], "resize_to": "label"}]
     terms, teacher = built_terms(distilled)
     assert not list(terms["PSD"].parameters())
     assert teacher.auxiliary is not None
@@ -182,8 +185,8 @@ def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None
     with pytest.raises(
         RecipeError,
         match=r"the student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]; "
-        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Mend it with "
-        r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize: teacher'\.",
+        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Fix it with "
+        r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize_to: teacher'\.",
     ):
         built(distilled)
 
@@ -209,7 +212,7 @@ def test_the_teachers_size_is_that_of_the_tensor_that_a_loss_receives(
     distilled: dict[str, Any], resize: str, size: tuple[int, int]
 ) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
-    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "resize": resize}]
+    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "resize_to": resize}]
     terms, _ = built_terms(distilled)
     assert terms["Sized"].loss.size == size
 
@@ -278,10 +281,10 @@ def test_a_teacher_of_other_classes_may_teach_features(recipe: dict[str, Any], t
     config = PackageConfig("pspnet", {"auxiliary_channels": 0}, list("abcde"), [[0, 0, 0]] * 5)
     save_package(pspnet(5, auxiliary_channels=0), config, tmp_path / "teacher")
     recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
-    features = {"student": "features.3", "teacher": "features.3", "adapter": "conv", "resize": "teacher"}
+    features = {"student": "features.3", "teacher": "features.3", "adapter": "conv", "resize_to": "teacher"}
     recipe["distill"] = [{"method": "cwd", "weight": 1, **features}]
     assert built(recipe).scored_teacher is None
-    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "teacher"}]
     with pytest.raises(RecipeError, match=r"logits is \[1, 3, 8, 8\], the teacher's logits is \[1, 5, 4, 4\]"):
         built(recipe)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from trees import make_cityscapes
 
-from densekd.builders.build import build_files
+from densekd.builders.data import build_files
 from densekd.data.prepare import prepare_cityscapes
 from densekd.errors import RecipeError
 from densekd.recipe import DataSpec

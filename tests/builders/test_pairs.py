@@ -37,8 +37,8 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "torchvision-aux": {"model": "torchvision:deeplabv3_mobilenet_v3_large", "options": {"auxiliary": "fcn"}},
 }  # fmt: skip
 EXTRAS = {"hf": "transformers", "smp": "segmentation_models_pytorch"}
-LOGITS = {"method": "cwd", "weight": 3, "options": {"temperature": 4}, "resize": "teacher"}
-FEATURES = {"method": "l2", "weight": 1, "student": "features.3", "teacher": "features.3", "resize": "teacher"}
+LOGITS = {"method": "cwd", "weight": 3, "options": {"temperature": 4}, "resize_to": "teacher"}
+FEATURES = {"method": "l2", "weight": 1, "student": "features.3", "teacher": "features.3", "resize_to": "teacher"}
 
 
 @pytest.fixture(scope="module")

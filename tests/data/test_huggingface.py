@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from densekd.builders.build import build_files
+from densekd.builders.data import build_files
 from densekd.data.folder import folder
 from densekd.errors import UserError
 from densekd.recipe import DataSpec

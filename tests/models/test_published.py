@@ -10,7 +10,8 @@ import torch
 from golden_models import published_state
 from torch import Tensor
 
-from densekd.builders.build import build, build_teacher
+from densekd.builders.build import build
+from densekd.builders.models import build_teacher
 from densekd.errors import UserError
 from densekd.models import MODELS
 from densekd.models.checkpoints.load import read_state
@@ -63,7 +64,7 @@ def test_another_kind_of_network_is_not_recognised(keys: list[str], tmp_path: Pa
 def test_a_file_alone_is_a_teacher(state: dict[str, Tensor], recipe: dict[str, Any], tmp_path: Path) -> None:
     path = saved(state, tmp_path / "pspnet_r18-d8_512x1024_80k_cityscapes.pth")
     recipe["teacher"] = {"checkpoint": str(path)}
-    taps = {"student": "features.3", "teacher": "features.3", "resize": "teacher"}
+    taps = {"student": "features.3", "teacher": "features.3", "resize_to": "teacher"}
     recipe["distill"] = [{"method": "at", "weight": 1, **taps}]
     built = build(parse_recipe(recipe, "test"))
     assert built.scored_teacher is None  # 19 classes, the data has 3

@@ -86,7 +86,7 @@ def test_resume_after_a_signal_is_exact(
 def test_resume_with_memories_behind_a_shared_context_is_exact(
     distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = {"student": "pre_logits", "teacher": "features.1", "resize": "student", "adapter": "graph-context"}
+    shared = {"student": "pre_logits", "teacher": "features.1", "resize_to": "student", "adapter": "graph-context"}
     distilled["distill"] = [
         {"method": "fitnet", "weight": 1, **shared, "adapter": "graph-context-conv"},
         {"method": "cirkd_memory", "weight": 1, **shared, "options": {"pixel_memory_size": 50}},

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from densekd.data.segmentation import TrainingSet
 from torchvision.transforms import v2
 
 from densekd.data.folder import folder
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import TrainingSet
 from densekd.data.transforms import RandomScaledCrop
 from densekd.errors import UserError
 from densekd.teacher_cache.store import Entry

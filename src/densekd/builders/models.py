@@ -1,21 +1,14 @@
 """Students and teachers: built, filled with weights, mapped, made cheap, probed."""
 
-import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from densekd.builders.data import Files
 from densekd.data.classes import Classes
-from densekd.data.detection import DetectionFiles
-from densekd.distill.fuse_batchnorm import fold_batch_norms
-from densekd.distill.taps import Taps
-from densekd.distill.teacher import FrozenTeacher
-from densekd.distill.terms import Context, Term, teacher_paths
+from densekd.data.contract import Files
+from densekd.distill.probe import at_rest
 from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.models.checkpoints import load_matched
@@ -28,6 +21,7 @@ from densekd.models.published import load_published
 from densekd.models.sources import names_weights
 from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.registry import construct
+from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
 # Images on which shapes are measured where no crop says how large they will be.
@@ -142,55 +136,28 @@ def map_classes(spec: TeacherSpec, teacher: nn.Module, classes: Classes) -> nn.M
     return RemapClasses(teacher, groups)
 
 
-def freeze(recipe: Recipe, teacher: nn.Module, terms: Mapping[str, Term | Context]) -> FrozenTeacher:
-    """Make the teacher as cheap as it can be with the same outputs, see :mod:`densekd.distill.fuse_batchnorm`."""
-    spec, read = recipe.teacher, teacher_paths(terms)
-    assert spec is not None
-    teacher = teacher.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fold_batch_norms(teacher, read, torch.rand(1, 3, *(recipe.augment.crop or PROBE)))
-    return FrozenTeacher(teacher, read, precision_of(recipe), spec.compile)
+def package_config(recipe: Recipe, student: nn.Module, files: Files, task: Task, name: str) -> PackageConfig:
+    """Say what the exported student is; the auxiliary head stays behind.
 
-
-def describe_model(model: nn.Module) -> str:
-    """Return a digest of what a model is made of and of its weights."""
-    digest = hashlib.sha256(repr(model).encode())
-    for name, value in model.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
-    """Return the teacher's precision."""
-    own = "training" if recipe.teacher is None else recipe.teacher.precision
-    return recipe.training.precision if own == "training" else own
-
-
-def probe(model: nn.Module, paths: list[str], images: Tensor) -> dict[str, Tensor]:
-    """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
-    with at_rest(model):
-        return Taps(model, dict.fromkeys(paths))(images)[1]
-
-
-@contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients for a while."""
-    mode = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(mode)
-
-
-def package_config(recipe: Recipe, student: nn.Module, files: Files) -> PackageConfig:
-    """Say what the exported student is; the auxiliary head stays behind."""
+    Args:
+        recipe: the student's name and options, and what images are brought to.
+        student: as it was built.
+        files: for the classes.
+        task: for the options that predictions depend on.
+        name: of the task.
+    """
     assert recipe.student.model is not None
-    name, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
-    if "auxiliary_channels" in inspect.signature(find_model(name)).parameters:
+    model, options = getattr(student, "packaged", (recipe.student.model, dict(recipe.student.options)))
+    if "auxiliary_channels" in inspect.signature(find_model(model)).parameters:
         options["auxiliary_channels"] = 0
-    palette = [list(color) for color in files.classes.palette]
-    names, void = list(files.classes.names), files.classes.ignore_index
-    categories = files.categories if isinstance(files, DetectionFiles) else ()
-    task = "detection" if isinstance(files, DetectionFiles) else "segmentation"
-    return PackageConfig(name, options, names, palette, void, recipe.data.resize, categories, task)
+    return PackageConfig(
+        model=model,
+        options=options,
+        classes=list(files.classes.names),
+        palette=[list(color) for color in files.classes.palette],
+        ignore_index=files.classes.ignore_index,
+        resize=recipe.data.input_size,
+        categories=files.categories,
+        task=name,
+        task_options=task.package_options,
+    )

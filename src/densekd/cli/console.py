@@ -1,8 +1,6 @@
 """The terminal: one console for every command, quiet libraries, errors as one message."""
 
 import json
-import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,3 @@ def write_json(path: Path | None, content: Any) -> None:
 
     if path is not None:
         write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def silence_libraries() -> None:
-    """Keep banners and warnings of libraries off the screen, once they are imported; ours are raised or printed."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Transformers is imported later, if at all, and reads this then.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -19,8 +19,8 @@ def evaluate(
     json: JsonPath = None,
 ) -> None:
     """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
-    from densekd.evaluation import evaluate_path
     from densekd.report.tables import score_table
+    from densekd.run.evaluate import evaluate_path
 
     scores = evaluate_path(model, data, split, overrides or [])
     console.print(score_table(scores))
@@ -35,15 +35,15 @@ def predict(
     submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
     """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
-    from densekd.evaluation import open_predictor, predict_folder, write_submission
+    from densekd.run.evaluate import open_predictor
 
     beside = model if model.is_dir() else model.parent
     out = out or beside / "predictions"
     predictor = open_predictor(model, overrides or [])
     if submission is not None:
-        count = write_submission(predictor, images, out, submission)
+        count = predictor.write_submission(images, out, submission)
         print_plain(f"{count} images: {out}")
         return
-    count = predict_folder(predictor, images, out)
+    count = predictor.predict_folder(images, out)
     written = ", ".join(str(out / name) for name in predictor.writes)
     print_plain(f"{count} images: {written}")

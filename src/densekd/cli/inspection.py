@@ -11,8 +11,8 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from densekd.builders.build import probe
 from densekd.data import DATASETS
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.losses import LEFT_OUT, LOSSES
 from densekd.models import MODELS, find_model

@@ -1,10 +1,10 @@
 """Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
 import io
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -46,11 +46,18 @@ class SegmentationFiles:
         classes: what the labels mean.
         items: sorted by stem.
         label_map: value in the file -> label, for values that differ.
+        labels: ``absent`` where every label is void, because there are images alone.
     """
+
+    task: ClassVar[str] = "segmentation"
+    holds: ClassVar[str] = "label maps"
+    # Class numbers in files of results are those of the labels.
+    categories: ClassVar[tuple[int, ...]] = ()
 
     classes: Classes
     items: tuple[Item, ...]
     label_map: Mapping[int, int] = field(default_factory=dict)
+    labels: Literal["present", "absent"] = "present"
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -104,6 +111,19 @@ class SegmentationFiles:
                 f"{label.shape[1]} x {label.shape[0]}. They must be the same size."
             )
         return image, label
+
+    def join(self, others: "Sequence[SegmentationFiles]") -> "SegmentationFiles":
+        """Return these images and those of other splits of the same dataset.
+
+        Raises:
+            UserError: splits whose label files hold different values for one class.
+        """
+        items = list(self.items)
+        for other in others:
+            if other.label_map != self.label_map:
+                raise UserError("the splits write their labels differently and cannot be joined.")
+            items += other.items
+        return replace(self, items=tuple(items))
 
 
 def read_image(source: Source) -> np.ndarray:

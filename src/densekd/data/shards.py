@@ -22,6 +22,7 @@ from PIL import Image
 
 from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
+from densekd.data.contract import Files
 from densekd.data.files import Item, SegmentationFiles, Source, read_image
 from densekd.errors import UserError
 
@@ -85,9 +86,7 @@ class Uncompressed(NamedTuple):
         return str(self.source)
 
 
-def write_shards(
-    files: SegmentationFiles, split: str, out: Path, megabytes: int, images: Images = "as-is"
-) -> Iterator[int]:
+def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Images = "as-is") -> Iterator[int]:
     """Pack one split.
 
     The index is written last, so an interrupted run leaves nothing that could be mistaken for a
@@ -105,8 +104,10 @@ def write_shards(
         The number of samples packed so far.
 
     Raises:
-        UserError: a file that cannot be read.
+        UserError: a file that cannot be read, or data without label maps.
     """
+    if not isinstance(files, SegmentationFiles):
+        raise UserError(f"Shards hold label maps, and this data has {files.holds}; train from it as it is.")
     rows: list[list[Any]] = []
     todo = deque(files.items)
     number = 0

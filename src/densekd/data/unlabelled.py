@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from densekd.data.classes import read_classes
-from densekd.data.detection import DetectionFiles
 from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, Source, find, first_folder
 from densekd.errors import UserError
 
@@ -60,10 +59,5 @@ def unlabelled(root: Path, split: str) -> SegmentationFiles:
     found = find(images, IMAGE_SUFFIXES)
     if not found:
         raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
-    items = (Item(stem, path, VoidLabel(path, classes.ignore_index)) for stem, path in found.items())
-    return SegmentationFiles(classes, tuple(items))
-
-
-def has_labels(files: SegmentationFiles | DetectionFiles) -> bool:
-    """Say whether any image has a label; boxes are labels even where there is none."""
-    return isinstance(files, DetectionFiles) or not all(isinstance(item.label, VoidLabel) for item in files.items)
+    items = tuple(Item(stem, path, VoidLabel(path, classes.ignore_index)) for stem, path in found.items())
+    return SegmentationFiles(classes, items, labels="absent")

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from huggingface_hub import ModelHubMixin, snapshot_download
 from torch import Tensor, nn
@@ -11,15 +11,14 @@ from densekd.atomic import write_text
 from densekd.errors import UserError
 from densekd.models.package import PackageConfig, load_package, save_package
 
-Task = Literal["segmentation", "detection"]
-
 _FILES = ["config.json", "model.safetensors"]
+# What the hub calls a task, and what people search for; other tasks go by their own name.
 _TAGS = {
     "segmentation": ("image-segmentation", "semantic-segmentation"),
     "detection": ("object-detection", "object-detection"),
 }
+_USE = "output = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside"
 _USES = {
-    "segmentation": "logits = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside",
     "detection": """output = model(torch.rand(1, 3, 480, 640))  # RGB in [0, 1]; normalization is inside
 (found,) = model.detect(output, torch.tensor([[480, 640]]))  # found.boxes [N, 4], found.scores, found.labels""",
 }
@@ -50,8 +49,7 @@ class HubModel(nn.Module, ModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_package(self.model, self.package, save_directory)
-        task: Task = "detection" if hasattr(self.model, "detect") else "segmentation"
-        write_text(save_directory / "README.md", card(self.package, task))
+        write_text(save_directory / "README.md", card(self.package))
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> "HubModel":
@@ -75,14 +73,14 @@ def download(name: str) -> Path:
         raise UserError(f"{name}: no such folder, and it could not be had from the hub ({reason}).") from error
 
 
-def card(package: PackageConfig, task: Task) -> str:
+def card(package: PackageConfig) -> str:
     """Return a model card: what the model is, its classes, and how it is used; the licence is its owner's to choose."""
     options = json.dumps(package.options)
-    tag, topic = _TAGS[task]
+    pipeline, topic = _TAGS.get(package.task, ("", package.task.rpartition(":")[2]))
+    pipeline_line = f"pipeline_tag: {pipeline}\n" if pipeline else ""
     return f"""---
 library_name: densekd
-pipeline_tag: {tag}
-tags: [{topic}, knowledge-distillation]
+{pipeline_line}tags: [{topic}, knowledge-distillation]
 ---
 # {package.model}
 
@@ -92,6 +90,6 @@ A `{package.model}` with options `{options}`, for {len(package.classes)} classes
 import densekd, torch
 
 model = densekd.load("this/repository")  # a plain nn.Module
-{_USES[task]}
+{_USES.get(package.task, _USE)}
 ```
 """

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ class PackageConfig:
             their shorter and longer side; None: their own size.
         categories: of a detector: the number of each class in results files (COCO's category id); none: 1..C.
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
+        task_options: those of the task's options that predictions and scores depend on.
     """
 
     model: str
@@ -42,6 +43,7 @@ class PackageConfig:
     resize: tuple[int, int] | tuple[int] | None = None
     categories: tuple[int, ...] = ()
     task: str = "segmentation"
+    task_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("resize", "categories"):
@@ -114,7 +116,8 @@ def read_config(folder: Path) -> PackageConfig:
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        known = (f.name for f in fields(PackageConfig) if f.name in content or f.default is MISSING)
+        required = {f.name for f in fields(PackageConfig) if f.default is MISSING and f.default_factory is MISSING}
+        known = (f.name for f in fields(PackageConfig) if f.name in content or f.name in required)
         config = PackageConfig(**{name: content[name] for name in known})
         for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
             if not isinstance(value, kind):

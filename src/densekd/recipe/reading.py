@@ -1,5 +1,6 @@
 """Reading a recipe and changing it; what is wrong is said in the words of the file."""
 
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from densekd.errors import RecipeError, suggest
+from densekd.recipe.old_keys import rename_keys, rename_override
 from densekd.recipe.sections import EvaluationSpec, Recipe
 
 # What pydantic adds to the location of an error inside a choice of types; the reader looks for keys.
@@ -51,6 +53,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
+    # Old keys first, so that an override of today's key meets what the file says.
+    rename_keys(content)
     for override in overrides:
         _override(content, override)
     return parse_recipe(content, str(path))
@@ -66,6 +70,9 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     Raises:
         RecipeError: as :func:`load_recipe`.
     """
+    # The caller's mapping stays as it is.
+    content = copy.deepcopy(content)
+    rename_keys(content)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -81,20 +88,18 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
     if recipe.student.inherit and recipe.teacher is None:
         raise RecipeError(f"{where}: student.inherit needs a teacher.")
-    if recipe.task.kind == "none" and not recipe.distill:
+    if not recipe.task.has_own_loss and not recipe.distill:
         raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
-    if recipe.task.kind == "segmentation" and recipe.augment.crop is None:
-        raise RecipeError(f"{where}:\n  augment.crop: missing.")
     return recipe
 
 
 def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
-    """Apply ``key=value`` changes to the evaluation part of a recipe.
+    """Apply ``key=value`` changes to the evaluation part of a recipe; the task checks them when it is built.
 
     Raises:
-        RecipeError: an unknown key or a wrong value.
+        RecipeError: a change that is not ``key=value``.
     """
     content: dict[str, Any] = spec.model_dump(mode="json")
     for change in changes:
@@ -114,7 +119,7 @@ def _override(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"'{override}' is no override; write key.path=value, for instance training.steps=100.")
-    *parents, last = key.split(".")
+    *parents, last = rename_override(content, key).split(".")
     place: Any = content
     for parent in parents:
         place = _step_into(place, parent, key)

@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 
 from densekd.builders.build import build
+from densekd.kernels import using
+from densekd.models import contract
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
 from densekd.run.checks import read_samples, score_teacher
@@ -53,11 +55,12 @@ def train(
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step.
     read_samples(built)
-    for note in getattr(built.distiller.student, "notes", ()):
+    for note in contract.notes(built.distiller.student):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    score_teacher(built, console)
-    if built.cache is not None:
-        fill_cache(built.cache, console)
+    with using(recipe.kernels):
+        score_teacher(built, console)
+        if built.cache is not None:
+            fill_cache(built.cache, console)
     fit(recipe, built, run, launch, console, observers)
     if not is_first_process():
         return {}

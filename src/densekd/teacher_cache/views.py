@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from densekd.data.files import SegmentationFiles, Source
+from densekd.data.files import Source
+from densekd.data.maps import MapFiles, Sample, TrainingSet, as_batch
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import Sample, TrainingSet, as_batch
 from densekd.errors import UserError
 from densekd.teacher_cache.packing import Packed
 from densekd.teacher_cache.store import Store
@@ -104,7 +104,7 @@ def checksum(image: Tensor) -> int:
     return zlib.crc32(image.contiguous().numpy().data)
 
 
-def describe_files(files: SegmentationFiles) -> str:
+def describe_files(files: MapFiles) -> str:
     """Digest of the images and labels of a split: names and sizes, not the folder they are in."""
     # Contents are not read here: an image that changed is found by its checksum in training.
     digest = hashlib.sha256()

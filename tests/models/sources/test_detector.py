@@ -9,8 +9,10 @@ import pytest
 import torch
 from tiny_hf import DETECTORS, QUERIES, save, stir
 
-from densekd.builders.build import build_model, build_teacher, build_terms, probe
+from densekd.builders.models import build_model, build_teacher
+from densekd.builders.terms import build_terms
 from densekd.data.classes import Classes
+from densekd.distill.probe import probe
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model

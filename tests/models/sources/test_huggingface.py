@@ -11,7 +11,8 @@ import pytest
 import torch
 from tiny_hf import MASKS, SEMANTIC, SWIN, TASK, save, stir
 
-from densekd.builders.build import build_model, build_teacher, probe
+from densekd.builders.models import build_model, build_teacher
+from densekd.distill.probe import probe
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
@@ -19,7 +20,7 @@ from densekd.models.families import IMAGENET
 from densekd.models.package import PackageConfig, load_package, save_package
 from densekd.models.sources.transformer import convention_of
 from densekd.recipe import ModelSpec
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")

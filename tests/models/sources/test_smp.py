@@ -8,11 +8,12 @@ import pytest
 import timm
 import torch
 
-from densekd.builders.build import build_model, probe
+from densekd.builders.models import build_model
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.recipe import ModelSpec
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 library = pytest.importorskip("segmentation_models_pytorch")
 ARCHITECTURES = sorted(set(library.MODEL_ARCHITECTURES_MAPPING) - {"dpt"})

@@ -8,7 +8,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from densekd.builders.build import build_teacher, probe
+from densekd.builders.models import build_teacher
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.models.sources.maps import InputSize
