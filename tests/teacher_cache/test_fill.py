@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from densekd.data.segmentation import TrainingSet
+from densekd.data.maps import TrainingSet
 from torch import Tensor
 from torchvision.transforms import v2
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from densekd.data.segmentation import TrainingSet
+from densekd.data.maps import TrainingSet
 from torchvision.transforms import v2
 
 from densekd.data.folder import folder
