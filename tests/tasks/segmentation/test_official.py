@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
+from dataset_trees import make_ade20k, make_cityscapes, make_voc
 from PIL import Image
 from torch import Tensor, nn
-from trees import make_ade20k, make_cityscapes, make_voc
 
 from densekd.data.ade20k import ade20k
 from densekd.data.cityscapes import cityscapes
