@@ -11,7 +11,7 @@ from tiny_hf import DETECTORS, QUERIES, save, stir
 
 from densekd.builders.models import build_model, build_teacher
 from densekd.builders.terms import build_terms
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.distill.probe import probe
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError, UserError
