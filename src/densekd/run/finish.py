@@ -11,6 +11,7 @@ from torch import nn
 
 from densekd.atomic import write_text
 from densekd.builders.build import Built
+from densekd.models import contract
 from densekd.models.package import load_package, save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
@@ -71,8 +72,7 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
         checkpoint = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         own = {key: value for key, value in checkpoint.items() if key.startswith("student.")}
         student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
-    if hasattr(student, "auxiliary"):
-        student.auxiliary = None  # type: ignore[assignment]
+    contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
 
 
