@@ -25,7 +25,8 @@ SIMKD = {
     "resize_to": "teacher",
 }
 CROSSKD = {
-    "method": "cwd",
+    "method": "l2",
+    "options": {"normalize": "none"},
     "weight": 1,
     "student": "head.cls_tower.0@{0,1,2,3,4}",
     "teacher": "cls.{0,1,2,3,4}",
@@ -97,11 +98,11 @@ def test_crosskd_trains(crosskd: dict[str, Any], tmp_path: Path) -> None:
     # The row of the validation has no losses.
     rows = [row for row in losses(tmp_path / "run") if row["loss"]]
     assert len(rows) == 2
-    names = [f"distill/cwd-{k}" for k in range(5)]
+    names = [f"distill/l2-{k}" for k in range(5)]
     assert all(float(row[name]) > 0 for row in rows for name in names)
     keys = checkpoint(tmp_path / "run")["state_dict"]
     outside = sorted(key for key in keys if not key.startswith("student."))
-    assert outside == [f"terms.cwd-{k}.adapter.weight" for k in range(5)]
+    assert outside == [f"terms.l2-{k}.adapter.weight" for k in range(5)]
     assert json.loads((tmp_path / "run" / "student" / "config.json").read_text())["options"]["depth"] == 1
 
 
