@@ -12,7 +12,8 @@ from torch import nn
 from densekd.atomic import write_text
 from densekd.builders.build import Built
 from densekd.models import contract
-from densekd.models.package import load_package, save_package
+from densekd.models.open import open_model
+from densekd.models.package import save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.run.folder import RunFolder
@@ -37,11 +38,11 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     export_student(recipe, built, run)
     files, resize = built.validation, recipe.data.input_size
     # The exported package is scored, not the module in memory: what is delivered is what is measured.
-    models: dict[str, nn.Module] = {"student": load_package(run.student).model}
+    models: dict[str, nn.Module] = {"student": open_model(run.student).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
     if baseline is not None:
-        models["baseline"] = load_package(baseline).model
+        models["baseline"] = open_model(baseline).model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = built.task
     scores: dict[str, Scores] = {}

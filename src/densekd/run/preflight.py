@@ -25,7 +25,6 @@ from densekd.data.contract import Files, subset
 from densekd.distill.terms import Context, Term, paths
 from densekd.errors import RecipeError, UserError
 from densekd.kernels import using
-from densekd.models import contract
 from densekd.recipe import Recipe
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
@@ -66,7 +65,7 @@ def check(recipe: Recipe, console: Console) -> Table:
         )
     table.add_row("classes", f"{len(built.package.classes)}: {', '.join(built.package.classes)}")
     table.add_row("student", _millions(distiller.student))
-    for note in contract.notes(distiller.student):
+    for note in built.notes:
         table.add_row("", note)
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))

@@ -7,7 +7,6 @@ from rich.console import Console
 
 from densekd.builders.build import build
 from densekd.kernels import using
-from densekd.models import contract
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
 from densekd.run.checks import read_samples, score_teacher
@@ -55,7 +54,7 @@ def train(
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step.
     read_samples(built)
-    for note in contract.notes(built.distiller.student):
+    for note in built.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     with using(recipe.kernels):
         score_teacher(built, console)

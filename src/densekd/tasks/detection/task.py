@@ -22,7 +22,6 @@ from densekd.data.transforms import ResizeKeepRatio
 from densekd.errors import RecipeError, UserError
 from densekd.metric_names import MetricNames
 from densekd.models.contract import as_detector, is_detector, num_classes
-from densekd.models.open import classes_of
 from densekd.models.package import PackageConfig
 from densekd.ops.boxes import Boxes, Detections
 from densekd.tasks.common import after_crop, device_of, to_float
@@ -169,7 +168,7 @@ class Detection(nn.Module):
     def predictor(self, model: nn.Module, package: PackageConfig) -> BoxPredictor:
         """Return what finds boxes in pictures."""
         categories = package.categories or tuple(range(1, len(package.classes) + 1))
-        return BoxPredictor(model, classes_of(package), categories, package.resize)
+        return BoxPredictor(model, package.labels, categories, package.resize)
 
     def sample_pictures(
         self, predictors: Mapping[str, BoxPredictor], files: DetectionFiles, out: Path, indices: Sequence[int]

@@ -17,7 +17,6 @@ from densekd.errors import RecipeError
 from densekd.kernels import resized_cross_entropy
 from densekd.metric_names import MetricNames
 from densekd.models import contract
-from densekd.models.open import classes_of
 from densekd.models.package import PackageConfig
 from densekd.ops.processes import mean_over_processes
 from densekd.ops.ranges import NonNegative
@@ -210,7 +209,7 @@ class Segmentation(nn.Module):
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> LabelPredictor:
         """Return what labels pictures."""
-        return LabelPredictor(model, classes_of(package), package.resize, self.evaluation.inference)
+        return LabelPredictor(model, package.labels, package.resize, self.evaluation.inference)
 
     def sample_pictures(
         self, predictors: Mapping[str, LabelPredictor], files: SegmentationFiles, out: Path, indices: Sequence[int]
