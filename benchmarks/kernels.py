@@ -1,4 +1,4 @@
-"""What does each kernel cost? Time, bytes over the machine's copy rate and peak memory, against plain PyTorch.
+"""Benchmark of the kernels: time, memory bandwidth and peak memory against the formulas in plain PyTorch.
 
     python benchmarks/kernels.py                     # every kernel at its sizes; CUDA where there is one
     python benchmarks/kernels.py --only channel_kl --sizes 512x64x128 --batch 8
@@ -28,32 +28,32 @@ from densekd.kernels import (
     Groups,
     Upsample,
     channel_kl,
-    choose,
     pixel_kl,
     resized_channel_kl,
     resized_cross_entropy,
     resized_pixel_kl,
+    using,
 )
 
 VOID = 255
 TEN = Groups(10)  # what SegDistill ships
 PLAIN = ("19x64x128", "150x128x128", "512x64x128")
-ENLARGED = ("19x64x128-512x1024", "150x128x128-512x512")
+UPSAMPLED = ("19x64x128-512x1024", "150x128x128-512x512")
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 COLUMNS = ("kernel", "size", "images", "ours ms", "eager ms", "time", "of copy", "ours MB", "eager MB", "memory")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a kernel is called with: two maps, and labels of the size that they are enlarged to, or of their own."""
+    """Arguments of a kernel: two maps, and labels of the size that they are upsampled to, or of their own."""
 
     student: Tensor
     teacher: Tensor
     labels: Tensor
 
     @property
-    def to(self) -> Upsample:
-        """Return the enlargement to the labels' size."""
+    def upsample(self) -> Upsample:
+        """Return the interpolation to the labels' size."""
         return Upsample((self.labels.shape[1], self.labels.shape[2]))
 
 
@@ -62,14 +62,14 @@ KERNELS: dict[str, Callable[[Inputs], Tensor]] = {
     "channel_kl in tens": lambda x: channel_kl(x.student, x.teacher, 4.0, TEN).sum(),
     "pixel_kl": lambda x: pixel_kl(x.student, x.teacher).sum(),
     "resized_cross_entropy": lambda x: resized_cross_entropy(x.student, x.labels, None, VOID),
-    "resized_channel_kl": lambda x: resized_channel_kl(x.student, x.teacher, x.to, 4.0).sum(),
-    "resized_channel_kl in tens": lambda x: resized_channel_kl(x.student, x.teacher, x.to, 4.0, TEN).sum(),
-    "resized_pixel_kl": lambda x: resized_pixel_kl(x.student, x.teacher, x.to),
+    "resized_channel_kl": lambda x: resized_channel_kl(x.student, x.teacher, x.upsample, 4.0).sum(),
+    "resized_channel_kl in tens": lambda x: resized_channel_kl(x.student, x.teacher, x.upsample, 4.0, TEN).sum(),
+    "resized_pixel_kl": lambda x: resized_pixel_kl(x.student, x.teacher, x.upsample),
 }
 
 
 def make_inputs(size: str, args: argparse.Namespace) -> Inputs:
-    """Read ``CxHxW``, or ``CxHxW-HxW`` with the enlarged size."""
+    """Read ``CxHxW``, or ``CxHxW-HxW`` with the size after upsampling."""
     own, _, wanted = size.partition("-")
     C, h, w = map(int, own.split("x"))
     H, W = map(int, wanted.split("x")) if wanted else (h, w)
@@ -90,9 +90,10 @@ def measure(name: str, size: str, args: argparse.Namespace) -> dict[str, Any]:
     inputs = make_inputs(size, args)
 
     def step(kernels: Any) -> None:
-        choose(kernels)
         inputs.student.grad = None
-        KERNELS[name](inputs).backward()  # type: ignore[no-untyped-call]
+        with using(kernels):
+            value = KERNELS[name](inputs)
+        value.backward()  # type: ignore[no-untyped-call]
 
     moved = inputs.student.nbytes * 2 + (inputs.labels if "entropy" in name else inputs.teacher).nbytes
     row: dict[str, Any] = {"kernel": name, "size": size, "batch": len(inputs.labels), "ideal_bytes": moved}
@@ -143,8 +144,8 @@ def table(results: dict[str, Any]) -> str:
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = common_parser(__doc__, 3)
     parser.add_argument("--only", nargs="+", choices=list(KERNELS), metavar="KERNEL", help="default: all")
-    parser.add_argument("--sizes", nargs="+", help="CxHxW, for enlarged maps CxHxW-HxW; default: three and two")
-    parser.add_argument("--batch", type=int, help="default: 8, of enlarged maps 2")
+    parser.add_argument("--sizes", nargs="+", help="CxHxW, for upsampled maps CxHxW-HxW; default: three and two")
+    parser.add_argument("--batch", type=int, help="default: 8, of upsampled maps 2")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--layout", choices=list(LAYOUTS), default="contiguous")
     return parser.parse_args(argv)
@@ -160,11 +161,10 @@ def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> 
     results: dict[str, Any] = {"machine": machine(args.device), "dtype": args.dtype, "layout": args.layout}
     results |= {"copy_bytes_per_second": rate, "rows": []}
     for name in args.only or KERNELS:
-        for size in args.sizes or (ENLARGED if name.startswith("resized") else PLAIN):
+        for size in args.sizes or (UPSAMPLED if name.startswith("resized") else PLAIN):
             results["rows"].append(measure(name, size, args))
             show(" ".join(cells(results["rows"][-1], rate)))
             write_text(path, json.dumps(results, indent=1) + "\n")
-    choose("auto")
     return None
 
 

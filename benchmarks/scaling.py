@@ -23,22 +23,22 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from measuring import common_parser, machine, peak_bytes, result_path, seconds
-from step import VARIANTS, Scene, TapPair, psp
+from step import VARIANTS, ModelPair, Scene, psp
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from densekd.atomic import write_text
 
-BASE = TapPair(psp(50, 0), psp(18, 0), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (128, 128), 2)
-AXES: dict[str, list[TapPair]] = {
+BASE = ModelPair(psp(50, 0), psp(18, 0), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (128, 128), 2)
+AXES: dict[str, list[ModelPair]] = {
     "batch": [replace(BASE, batch=n) for n in (2, 4, 8)],
     "size": [replace(BASE, size=(n, n)) for n in (128, 192, 256)],
     "classes": [replace(BASE, classes=n) for n in (19, 75, 150)],
 }
 
 
-def measure(pair: TapPair, variant: str, device: str, repeats: int) -> dict[str, Any]:
+def measure(pair: ModelPair, variant: str, device: str, repeats: int) -> dict[str, Any]:
     """Return time and memory of a step in this process."""
     step = Scene.of(pair, device).step(variant)
     step()

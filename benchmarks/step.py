@@ -1,14 +1,14 @@
-"""What does a whole training step cost? The original systems' step against ours: same models, batch and weights.
+"""Benchmark of a whole training step: the original systems' step against ours, same models, batch and weights.
 
     python benchmarks/step.py                          # both pairs; sizes for a GPU where there is one, else for a CPU
     python benchmarks/step.py --only pspnet-cwd --batch 2 --size 256x256 --threads 1
     python benchmarks/step.py --table                  # print what was measured last as Markdown
 
 The literal step is that of the originals: float32, NCHW, the teacher as it was trained and run to its end, logits
-enlarged to the size of the labels, the published formula as it stands, torch's default optimizer. Ours is what
+upsampled to the size of the labels, the published formula literally, torch's default optimizer. Ours is what
 ``densekd train`` runs, here in float32, in bf16 (``training.precision``), in float32 with a bf16 teacher
-(``teacher.precision``), and with replayed tensors instead of a teacher (``teacher.cache``). All variants stand side by
-side in one process and take steps in turn, so that what else the machine does falls on all of them; times are medians.
+(``teacher.precision``), and with cached tensors instead of a teacher (``teacher.cache``). All variants are held in
+one process and take steps in turn, so that other load of the machine falls on all of them; times are medians.
 Memory is what is allocated at the highest moment of a step beyond weights, optimizer and batch.
 
 Writes ``benchmarks/results/step-<machine>.json`` after every pair.
@@ -34,22 +34,21 @@ from densekd.distill.distiller import Distiller
 from densekd.distill.fuse_batchnorm import fold_batch_norms
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.teacher import FrozenTeacher, Precision
-from densekd.distill.terms import Resize, Term, WeightSchedule
-from densekd.distill.terms import TapPair as Taps
-from densekd.kernels import choose
+from densekd.distill.terms import Resize, TapPair, Term, WeightSchedule
+from densekd.kernels import using
 from densekd.losses import LOSSES
 from densekd.models import find_model
 from densekd.tasks.segmentation import Segmentation, upsample
 from densekd.teacher_cache import CachedTeacher, Packing
 
 VOID = 255
-VARIANTS = ("literal", "float32", "bf16 teacher", "bf16", "replayed")
+VARIANTS = ("literal", "float32", "bf16 teacher", "bf16", "cached teacher")
 Step = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
-class TapPair:
-    """A teacher, a student and what the one learns from the other.
+class ModelPair:
+    """A teacher, a student and the distillation loss between them.
 
     Args:
         teacher: architecture and its options.
@@ -82,8 +81,8 @@ def mit(size: int) -> tuple[str, Mapping[str, Any]]:
 
 # As TorchDistiller and SegDistill train them.
 PAIRS = {
-    "pspnet-cwd": TapPair(psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 512), 8),
-    "segformer-cgd": TapPair(
+    "pspnet-cwd": ModelPair(psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 512), 8),
+    "segformer-cgd": ModelPair(
         mit(3), mit(0), ("cgd", {"temperature": 2.0, "group_size": 10}), 3.0, "label", 150, (512, 512), 4
     ),
 }
@@ -95,13 +94,13 @@ ON_CPU = PAIRS | {"pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), ba
 class Scene:
     """Models from random weights on the device, and one batch of noise."""
 
-    pair: TapPair
+    pair: ModelPair
     teacher: nn.Module
     student: nn.Module
     batch: dict[str, Tensor]
 
     @staticmethod
-    def of(pair: TapPair, device: str) -> "Scene":
+    def of(pair: ModelPair, device: str) -> "Scene":
         """Build models and batch."""
         torch.manual_seed(0)
         teacher, student = (find_model(n)(pair.classes, **o).to(device) for n, o in (pair.teacher, pair.student))
@@ -131,27 +130,28 @@ class Scene:
             student.auxiliary.register_forward_hook(lambda m, i, o: auxiliary.append(o))  # type: ignore[union-attr]
         optimizer = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
 
-        def step() -> Tensor:
-            choose("reference")  # of the layers that both sides' models have
+        def losses(images: Tensor, labels: Tensor) -> Tensor:
             auxiliary.clear()
-            images, labels = self.batch["images"].float() / 255, self.batch["target"].long()
             with torch.no_grad():
                 teacher_features = teacher(images)
             logits = student(images)
+            # The task's losses, on logits of the labels' size.
             total = F.cross_entropy(upsample(student, logits, labels.shape[1:]), labels, ignore_index=VOID)
             for other in auxiliary:
-                enlarged = upsample(student, other, labels.shape[1:])
-                total = total + 0.4 * F.cross_entropy(enlarged, labels, ignore_index=VOID)
+                upsampled = upsample(student, other, labels.shape[1:])
+                total = total + 0.4 * F.cross_entropy(upsampled, labels, ignore_index=VOID)
             if pair.resize == "label":
-                logits, teacher_features = (
-                    F.interpolate(x, labels.shape[1:], mode="bilinear", align_corners=False)
-                    for x in (logits, teacher_features)
-                )
-            total = total + pair.weight * formula(loss, logits, teacher_features, labels)
+                logits = F.interpolate(logits, labels.shape[1:], mode="bilinear")
+                teacher_features = F.interpolate(teacher_features, labels.shape[1:], mode="bilinear")
+            return total + pair.weight * formula(loss, logits, teacher_features, labels)
+
+        def step() -> Tensor:
+            # The plain layers in both models, too.
+            with using("reference"):
+                total = losses(self.batch["images"].float() / 255, self.batch["target"].long())
             total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
-            choose("auto")
             return total.detach()
 
         return step
@@ -159,8 +159,8 @@ class Scene:
     def _ours(self, variant: str) -> Step:
         distiller, batch = self.distiller("bf16" if variant.startswith("bf16") else "32"), self.batch
         device = batch["images"].device.type
-        if variant == "replayed":
-            batch, distiller.teacher = self._replayed(distiller)
+        if variant == "cached teacher":
+            batch, distiller.teacher = self._cached_teacher(distiller)
         distiller._trainer = None
         optimizer = distiller.configure_optimizers()["optimizer"]
 
@@ -180,7 +180,7 @@ class Scene:
         student, teacher = copy.deepcopy(self.student), copy.deepcopy(self.teacher)
         if hasattr(teacher, "auxiliary"):
             teacher.auxiliary = None  # type: ignore[assignment]
-        term = Term(self._loss(), Taps("logits", "logits"), nn.Identity(), WeightSchedule(pair.weight), pair.resize)
+        term = Term(self._loss(), TapPair("logits", "logits"), nn.Identity(), WeightSchedule(pair.weight), pair.resize)
         teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fold_batch_norms(teacher, ["logits"], self.batch["images"][:1].float() / 255)
         frozen = FrozenTeacher(teacher, ["logits"], precision)
@@ -188,8 +188,8 @@ class Scene:
         made = Distiller(student, frozen, Segmentation(pair.classes, VOID), {pair.method[0]: term}, settings)
         return made.to(self.batch["images"].device)
 
-    def _replayed(self, distiller: Distiller) -> tuple[dict[str, Any], CachedTeacher]:
-        """Return the batch with what the teacher says of it, as a cache of bf16 would."""
+    def _cached_teacher(self, distiller: Distiller) -> tuple[dict[str, Any], CachedTeacher]:
+        """Return the batch with the teacher's features, as a cache of bf16 would."""
         assert distiller.teacher is not None
         images = distiller.task.images(self.batch).contiguous(memory_format=torch.channels_last)
         teacher_features = distiller.teacher(images)
@@ -199,7 +199,7 @@ class Scene:
         )
 
 
-def measure(pair: TapPair, device: str, repeats: int, only: tuple[str, ...] = VARIANTS) -> dict[str, Any]:
+def measure(pair: ModelPair, device: str, repeats: int, only: tuple[str, ...] = VARIANTS) -> dict[str, Any]:
     """Return loss of the first step, median time and peak memory of each variant; they take steps in turn."""
     scene = Scene.of(pair, device)
     steps = {variant: scene.step(variant) for variant in only}

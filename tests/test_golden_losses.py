@@ -11,7 +11,7 @@ import torch
 from golden import DOCUMENTED_OUTPUTS, METHODS, REFUSED
 from golden_cases import MANIFEST, Case, compare, hash_fill
 
-from densekd.kernels import choose
+from densekd.kernels import using
 
 # Methods the catalogue leaves out.
 NOT_WANTED = {
@@ -30,9 +30,8 @@ def refused(entry: Mapping[str, Any]) -> bool:
 @pytest.fixture(params=["auto", "reference"])
 def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
     """Kernels on, then off."""
-    choose(request.param)
-    yield
-    choose("auto")
+    with using(request.param):
+        yield
 
 
 @DTYPES

@@ -142,8 +142,8 @@ def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, 
 def built_terms(content: dict[str, Any]) -> tuple[dict[str, Term], Any]:
     recipe = parse_recipe(content, "test")
     classes = build_files(recipe.data, "train").classes
-    student = build_model(recipe.student, len(classes.names), "student")
-    teacher = build_teacher(recipe.teacher, len(classes.names))
+    student = build_model(recipe.student, len(classes.names), "student").model
+    teacher = build_teacher(recipe.teacher, len(classes.names)).model
     return build_terms(recipe, student, teacher, classes), teacher
 
 
@@ -240,7 +240,7 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
         ("options", {"backbone": 1}, r"^student\.options\.backbone: a text, got 1\.$"),
         ("options", {"channels": 12.5}, r"^student\.options\.channels: a whole number, got 12\.5\.$"),
         ("options", {"num_classes": 4}, r"student\.options: 'num_classes' is measured"),
-        ("checkpoint", "no.pth", r"no\.pth: no such checkpoint"),
+        ("checkpoint", "no.pth", r"no\.pth: no such file or folder"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),
     ],
 )
@@ -310,7 +310,7 @@ def test_the_student_begins_with_parts_of_the_teacher(distilled: dict[str, Any],
         (["neck"], r"student\.inherit: the teacher has no part 'neck'\. It has normalize, backbone, head"),
         (
             ["head"],
-            r"student\.inherit: the teacher's 'head' does not fit the student's; nothing was copied\.",
+            r"student\.inherit: the teacher's 'head' does not fit the student's; nothing was loaded\.",
         ),
     ],
 )

@@ -84,7 +84,7 @@ def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None
 @pytest.mark.timeout(900)
 def test_two_processes_equal_one_for_boxes(detection_recipe: dict[str, Any], tmp_path: Path) -> None:
     # Statistics of batch norm depend on how a batch is split; the divisors of the losses do not.
-    options = {"backbone": "resnet18_025", "channels": 16, "depth": 1, "learns": "finetune"}
+    options = {"backbone": "resnet18_025", "channels": 16, "depth": 1, "freeze": ["stem", "stage1"]}
     model = {"model": "gfl", "options": options}
     detection_recipe |= {"student": model, "teacher": model | {"checkpoint": "untrained"}, "augment": {}}
     detection_recipe["data"] |= {"short_side": 64, "batch_size": 4}

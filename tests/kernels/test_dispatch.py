@@ -1,23 +1,24 @@
-"""Kernels and formulas: which of them runs."""
+"""Kernels and formulas: which of them runs, and for whom."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from densekd.kernels import channel_kl, choice, choose
+from densekd.distill.distiller import Distiller
+from densekd.distill.optimizers import OptimizerConfig
+from densekd.kernels import Kernels, channel_kl, dispatch, using
 from densekd.kernels.channel_kl import channel_kl_reference
 from densekd.models.dilated import deeplabv3, pspnet
 from densekd.recipe import Recipe
+from densekd.tasks import Segmentation
 
 
-@pytest.fixture(autouse=True)
-def _kernels() -> Iterator[None]:
-    yield
-    choose("auto")
+@dispatch.kernel(lambda: "reference")
+def which() -> str:
+    return "auto"
 
 
 def test_reference_runs_the_formula_bit_for_bit() -> None:
@@ -25,14 +26,93 @@ def test_reference_runs_the_formula_bit_for_bit() -> None:
     student, teacher = torch.randn(1, 2, 3, 4, requires_grad=True), torch.randn(1, 2, 3, 4)
     with pytest.raises(NotImplementedError, match="no second derivative"):
         torch.autograd.grad(channel_kl(student, teacher).sum(), student, create_graph=True)
-    choose("reference")
-    assert torch.equal(channel_kl(student, teacher), channel_kl_reference(student, teacher))
-    torch.autograd.grad(channel_kl(student, teacher).sum(), student, create_graph=True)
+    with using("reference"):
+        assert torch.equal(channel_kl(student, teacher), channel_kl_reference(student, teacher))
+        torch.autograd.grad(channel_kl(student, teacher).sum(), student, create_graph=True)
 
 
-def test_kernels_are_used_unless_a_recipe_says_otherwise(tmp_path: Path) -> None:
-    assert choice._chosen == "auto"
+def test_kernels_are_used_unless_a_recipe_says_otherwise() -> None:
+    assert which() == "auto"
     assert Recipe.model_fields["kernels"].default == "auto"
+
+
+def test_choices_nest() -> None:
+    with using("reference"):
+        assert which() == "reference"
+        with using("auto"):
+            assert which() == "auto"
+            with using("auto"):
+                pass
+            assert which() == "auto"
+        assert which() == "reference"
+    assert which() == "auto"
+
+
+def test_an_exception_restores_the_choice() -> None:
+    with pytest.raises(ZeroDivisionError), using("reference"):
+        raise ZeroDivisionError
+    assert which() == "auto"
+
+
+def test_another_value_is_refused() -> None:
+    with pytest.raises(ValueError, match="kernels: 'triton' is not one of auto, reference"), using("triton"):  # type: ignore[arg-type]
+        pass
+    assert which() == "auto"
+
+
+class Recorder(nn.Module):
+    """A student that notes, at every forward pass, which implementation runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        self.taps = {"logits": "conv"}
+        self.seen: list[str] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(which())
+        logits: Tensor = self.conv(images)
+        return logits
+
+
+def test_two_distillers_in_one_process_each_have_their_choice() -> None:
+    def make(kernels: Kernels) -> Distiller:
+        config = OptimizerConfig("sgd", 0.1, 10)
+        return Distiller(Recorder(), None, Segmentation(2, 255), {}, config, kernels=kernels)
+
+    batch = {"images": torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "target": torch.zeros(1, 4, 4, dtype=torch.uint8)}
+    formulas, kernels = make("reference"), make("auto")
+    for _ in range(2):
+        for distiller in (formulas, kernels):
+            distiller.training_step(batch, 0)["loss"].backward()
+        assert which() == "auto"
+    assert formulas.student.seen == ["reference"] * 2
+    assert kernels.student.seen == ["auto"] * 2
+
+
+@dispatch.kernel(lambda x: x + 1)
+def doubled(x: Tensor) -> Tensor:
+    """Not what its reference computes, so that one can tell them apart."""
+    return x * 2
+
+
+def test_a_compiled_function_follows_the_choice() -> None:
+    """A graph that was traced under one choice is not run under the other; a choice may be made inside one."""
+    x = torch.full((2,), 5.0)
+    compiled = torch.compile(doubled, fullgraph=True, backend="aot_eager")
+    for _ in range(2):
+        assert compiled(x).tolist() == [10, 10]
+        with using("reference"):
+            assert compiled(x).tolist() == [6, 6]
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def both(x: Tensor) -> Tensor:
+        with using("reference"):
+            y = doubled(x)
+        return y + doubled(x)
+
+    assert both(x).tolist() == [16, 16]
+    assert dispatch._active == "auto"
 
 
 def test_a_traced_graph_holds_plain_operations() -> None:

@@ -1,4 +1,4 @@
-"""A convolution of enlarged maps: equal to the plain one, also in its gradients, and holding less."""
+"""A convolution of upsampled and concatenated maps: equal to the plain one, also in its gradients."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from densekd.kernels import choose
+from densekd.kernels import using
 from densekd.kernels.joined_convolution import joined_convolution, joined_convolution_reference
 
 PYRAMID = ((5, 8, 6), (7, 1, 1), (7, 2, 2), (4, 3, 3), (3, 8, 6), (2, 4, 3))  # the last has more cells than channels
@@ -49,11 +49,8 @@ def test_the_choice_holds() -> None:
     torch.manual_seed(0)
     parts, weight = [torch.randn(1, 64, n, n) for n in (16, 8, 4)], torch.randn(8, 192, 1, 1)
     ours = joined_convolution(parts, weight, None)
-    choose("reference")
-    try:
+    with using("reference"):
         plain = joined_convolution(parts, weight, None)
-    finally:
-        choose("auto")
     assert torch.equal(plain, joined_convolution_reference(parts, weight, None))
     assert not torch.equal(ours, plain)
     torch.testing.assert_close(ours, plain, rtol=0, atol=1e-5 * plain.abs().max().item())

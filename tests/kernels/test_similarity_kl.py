@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 import torch
+from kernel_cases import COMPILES
 from torch import Tensor
 
 from densekd.kernels import similarity_kl as kernel
 from densekd.kernels.similarity_kl import similarity_kl, similarity_kl_reference
 
-TapPair = tuple[Tensor, Tensor]
+Rows = tuple[Tensor, Tensor]
 
 
-def problem(batch: int, rows: int, banks: int, slots: int) -> tuple[TapPair, TapPair, Tensor]:
+def problem(batch: int, rows: int, banks: int, slots: int) -> tuple[Rows, Rows, Tensor]:
     """Return (rows, bank) of a student with 3 and a teacher with 4 numbers per vector, and weights, one of them 0."""
     generator = torch.Generator().manual_seed(batch + rows + banks + slots)
     s, S, t, T = (
@@ -24,12 +25,12 @@ def problem(batch: int, rows: int, banks: int, slots: int) -> tuple[TapPair, Tap
     return (s.requires_grad_(), S.requires_grad_()), (t, T), weight
 
 
-@pytest.mark.parametrize("held", [1, 7, 20, 1 << 22])
+@pytest.mark.parametrize("numel", [1, 7, 20, 1 << 22])
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 5, 3, 7), (1, 8, 1, 4), (3, 4, 3, 1)], ids=str)
 def test_equals_the_reference_in_blocks_of_any_size(
-    sizes: tuple[int, int, int, int], held: int, monkeypatch: pytest.MonkeyPatch
+    sizes: tuple[int, int, int, int], numel: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "_HELD", held)
+    monkeypatch.setattr(kernel, "_BLOCK_NUMEL", numel)
     student, teacher, weight = problem(*sizes)
     ours = similarity_kl(student, teacher, weight, 0.3)
     plain = similarity_kl_reference(student, teacher, weight, 0.3)
@@ -69,8 +70,7 @@ def test_far_apart_distributions_are_finite() -> None:
     assert torch.autograd.grad(value, student)[0].isfinite().all()
 
 
-# While it traces an autograd function, torch.compile makes an instance of the base class, against torch's own advice.
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@COMPILES
 def test_compiles_as_one_graph() -> None:
     student, teacher, weight = problem(2, 5, 3, 7)
     compiled = torch.compile(similarity_kl, fullgraph=True, backend="aot_eager")

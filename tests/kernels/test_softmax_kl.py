@@ -2,13 +2,12 @@
 
 import pytest
 import torch
+from kernel_cases import COMPILES
 from torch import Tensor
 
 from densekd.kernels.softmax_kl import soft_cross_entropy, softmax_kl
 
 PRECISIONS = pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
-# While it traces an autograd function, torch.compile makes an instance of the base class, against torch's own advice.
-COMPILES = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 
 
 def literal(student: Tensor, teacher: Tensor, dim: int) -> Tensor:

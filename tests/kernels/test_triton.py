@@ -17,20 +17,20 @@ from densekd.kernels import Upsample, Groups
 
 torch.manual_seed(0)
 device, name = sys.argv[1:]
-plain = importlib.import_module(f"densekd.kernels.{name}").cpu_blocked
-chip = importlib.import_module(f"densekd.kernels.triton.{name}")
-ours = getattr(chip, name)
+cpu = importlib.import_module(f"densekd.kernels.{name}").cpu_blocked
+triton = importlib.import_module(f"densekd.kernels.triton.{name}")
+ours = getattr(triton, name)
 
 
 def check(dtype, scale, *arguments):
     move = lambda x: x.to(device) if isinstance(x, torch.Tensor) else x
-    value, slope = ours(*map(move, arguments))
-    wanted, by = plain(*arguments)
-    assert slope.stride() == by.stride() and slope.dtype == by.dtype, (slope.stride(), by.stride())
+    value, grad = ours(*map(move, arguments))
+    wanted, by = cpu(*arguments)
+    assert grad.stride() == by.stride() and grad.dtype == by.dtype, (grad.stride(), by.stride())
     near = dict(rtol=1e-4 * scale, atol=1e-5 * scale)
     torch.testing.assert_close(value.cpu(), wanted, **near)
     half = dict(rtol=2e-2, atol=1e-3) if dtype == torch.bfloat16 else near
-    torch.testing.assert_close(slope.cpu(), by, **half)
+    torch.testing.assert_close(grad.cpu(), by, **half)
 
 
 def maps(shape, dtype, layout, scale=2):
@@ -43,23 +43,23 @@ for dtype, layout in ((torch.float32, "dense"), (torch.float32, "last"), (torch.
                       (torch.float16, "dense"), (torch.float32, "sliced")):
     for shape in ((2, 5, 3, 7), (1, 1, 1, 1)):
         own, other = maps(shape, dtype, layout), maps((*shape[:2], 2, 3), dtype, layout)
-        to = Upsample((9, 5), align_corners=layout == "last")
+        upsample = Upsample((9, 5), align_corners=layout == "last")
         labels = torch.randint(shape[1], (shape[0], 9, 5))
         labels[:, :3] = 255
         if name == "channel_kl":
-            chip._PART = chip._TILE = 16
-            for chip._WHOLE in (1, 4096):
+            triton._PART = triton._TILE = 16
+            for triton._WHOLE in (1, 4096):
                 for groups in (Groups(), Groups(2, torch.randperm(shape[1]))):
                     check(dtype, 1, own, maps(shape, dtype, layout), 2.0, groups)
         elif name == "pixel_kl":
             check(dtype, 1, own, maps(shape, dtype, layout), 2.0)
         elif name == "resized_cross_entropy":
-            check(dtype, 1, own, labels, torch.rand(shape[1]), 255, to.align_corners)
-            check(dtype, 1, own, torch.full_like(labels, 255), None, 255, to.align_corners)
+            check(dtype, 1, own, labels, torch.rand(shape[1]), 255, upsample.align_corners)
+            check(dtype, 1, own, torch.full_like(labels, 255), None, 255, upsample.align_corners)
         elif name == "resized_pixel_kl":
-            check(dtype, 1, own, other, to, 2.0, labels != 255)
+            check(dtype, 1, own, other, upsample, 2.0, labels != 255)
         else:
-            check(dtype, 1, own, other, to, 2.0, Groups(2, torch.randperm(shape[1])))
+            check(dtype, 1, own, other, upsample, 2.0, Groups(2, torch.randperm(shape[1])))
 
 own, other = (maps((1, 3, 3, 4), torch.float32, "dense", 1e4) for _ in range(2))
 labels = torch.randint(3, (1, 9, 5))

@@ -159,7 +159,7 @@ def test_geometry(name: str) -> None:
 def test_convention(name: str) -> None:
     model, facts = build(name), read_json(name, "facts.json")
     convention = facts["input_convention"]
-    assert model.normalize.order == convention["channel_order"][:3].lower()
+    assert model.convention.order == convention["channel_order"][:3].lower()
     assert (255 * model.normalize.mean).flatten().tolist() == pytest.approx(convention["mean"])
     assert (255 / model.normalize.scale).flatten().tolist() == pytest.approx(convention["std"])
     assert model.align_corners is (str(facts["align_corners"]) == "True")
@@ -205,6 +205,6 @@ def test_without_auxiliary_head() -> None:
 def test_unknown_family() -> None:
     with pytest.raises(
         RecipeError,
-        match=r"Unknown family 'mmsegg'. Did you mean 'mmseg'\? Known: cirkd, cirkd_vanilla, mmseg, mmseg_b",
+        match=r"Unknown family 'mmsegg'. Did you mean 'mmseg'\? Known: cirkd, cirkd_vanilla, mmdet, mmdet_caffe, mmseg",
     ):
         pspnet(3, family="mmsegg")

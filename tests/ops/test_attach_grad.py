@@ -1,17 +1,17 @@
-"""A derivative that is given: it is the derivative, it is all that is kept, and it is the last one."""
+"""A gradient that is attached: it is the derivative, it is all that is kept, and there is no second one."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from densekd.ops.attach_grad import attach_grad
+from densekd.ops.attach_grad import attach_grad, attach_own_grad
 
 
 def cubes(x: Tensor) -> Tensor:
     """Sum of cubes along the last axis."""
     with torch.no_grad():
-        value, slope = x.pow(3).sum(-1, keepdim=True), 3 * x.square()
-    return attach_grad(value, x, slope)
+        value, grad = x.pow(3).sum(-1, keepdim=True), 3 * x.square()
+    return attach_grad(value, x, grad)
 
 
 def test_gradcheck() -> None:
@@ -50,10 +50,18 @@ def test_backward_twice_gives_the_same() -> None:
     assert torch.equal(first, second)
 
 
-def test_the_slope_alone_is_kept() -> None:
+def test_the_gradient_alone_is_kept() -> None:
     kept: list[Tensor] = []
     x = torch.randn(3, 4, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda y: kept.append(y) or y, lambda y: y):
         cubes(x)
-    (slope,) = kept
-    assert torch.equal(slope, 3 * x.detach().square())
+    (grad,) = kept
+    assert torch.equal(grad, 3 * x.detach().square())
+
+
+def test_a_tensor_is_its_own_gradient_and_survives_the_backward_pass() -> None:
+    x = torch.randn(3, 4, requires_grad=True)
+    before = x.detach().clone()
+    (gradient,) = torch.autograd.grad(2 * attach_own_grad(x.detach().square().sum() / 2, x), x)
+    assert torch.equal(gradient, 2 * before)
+    assert torch.equal(x.detach(), before)

@@ -16,7 +16,7 @@ def test_counts_agree_with_comparisons() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_rows_are_standardised(scale: float) -> None:
+def test_rows_are_standardized(scale: float) -> None:
     w = torch.rand(4, 9)
     expected = (w - w.mean(1, keepdim=True)) / w.std(1, keepdim=True)
     torch.testing.assert_close(standardize(scale * w), expected, rtol=1e-4, atol=1e-5)
@@ -28,7 +28,7 @@ def test_equal_values_have_no_spread(row: list[float]) -> None:
 
 
 @pytest.mark.parametrize("base", [0.1, 0.9, 1.0, 1.5, 4.0])
-def test_growth_is_the_formula_less_its_largest_value(base: float) -> None:
+def test_geometric_weight_is_the_formula_less_its_largest_value(base: float) -> None:
     w = torch.randn(5, 7, dtype=torch.float64)
     v = w if base == 1 else (1 - base**w) / (1 - base)
     torch.testing.assert_close(geometric_weight(w, base), v - v.amax(1, keepdim=True))
@@ -36,13 +36,13 @@ def test_growth_is_the_formula_less_its_largest_value(base: float) -> None:
 
 @pytest.mark.parametrize("base", [1e-6, 0.1, 1.0, 10.0, 1e6])
 @pytest.mark.parametrize("offset", [-1e30, -1e4, 0.0, 1e4, 1e30])
-def test_growth_overflows_without_nan(base: float, offset: float) -> None:
+def test_geometric_weight_overflows_without_nan(base: float, offset: float) -> None:
     v = geometric_weight(torch.tensor([[-1.0, 0.0, 2.0]]) + offset, base)
     assert not v.isnan().any()
     assert v.amax().item() == 0
     assert v.softmax(1).sum().item() == pytest.approx(1)
 
 
-def test_growth_far_below_leaves_one_class() -> None:
+def test_geometric_weight_far_below_leaves_one_class() -> None:
     """0.1^-1000 is infinite; the class that is largest takes everything, as in exact arithmetic."""
     assert geometric_weight(torch.tensor([[-1001.0, -1000.0]]), 0.1).softmax(1).tolist() == [[0.0, 1.0]]

@@ -200,7 +200,7 @@ class NaNAtStep(torch.nn.Module):
     ("change", "message"),
     [
         ({}, "teacher.checkpoint is missing: a teacher without weights teaches noise"),
-        ({"checkpoint": "nowhere.pth", "model": "fpn"}, "nowhere.pth: no such checkpoint"),
+        ({"checkpoint": "nowhere.pth", "model": "fpn"}, "nowhere.pth: no such file or folder"),
     ],
 )
 def test_a_teacher_without_weights_stops_the_run(

@@ -1,7 +1,8 @@
 """``densekd.load``: a finished model from wherever it lies, ready to predict."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -25,12 +26,22 @@ class LoadedModel(nn.Module):
     palette: tuple[tuple[int, ...], ...]
 
 
-def load(source: str | Path) -> LoadedModel:
+def load(
+    source: str | Path,
+    *,
+    model: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
+) -> LoadedModel:
     """Load a model as a plain module in evaluation mode, without any trace of its training.
 
     Args:
         source: a run folder, a student package, a checkpoint or weights file of densekd or of any project that it
-            knows, a URL, ``owner/name`` of the Hugging Face hub, ``hf:NAME``, ``timm:NAME``, ...
+            knows, a URL, ``owner/name`` of the Hugging Face hub, ``hf:NAME``, ``package.module:Name``; see
+            :func:`densekd.models.open.open_model`.
+        model: architecture of a file that does not say it.
+        options: arguments of the architecture that the file does not say, or says wrong.
+        num_classes: C, where neither the file nor its weights tell.
 
     Returns:
         The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h, w]`` at its own
@@ -41,7 +52,7 @@ def load(source: str | Path) -> LoadedModel:
     Raises:
         densekd.errors.UserError: nothing there, or something damaged or unknown.
     """
-    opened = open_model(source)
+    opened = open_model(source, model=model, options=options, num_classes=num_classes)
     task = packaged_task(opened.config, evaluation_of(Path(source), ()))
     return with_prediction(opened.model, ImagePredictor(task.predictor(opened.model, opened.config)), opened.config)
 

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from densekd.api.images import as_array, is_batch
-from densekd.data.folder import distinct_colors
-from densekd.distill.choose_task import logit_channels, usual_task
+from densekd.distill.choose_task import logit_channels
 from densekd.errors import UserError
-from densekd.models.open import UNNAMED
-from densekd.models.package import PackageConfig
+from densekd.models import contract
+from densekd.models.classes import unnamed_classes
+from densekd.models.package import config_of
 from densekd.tasks.protocol import Predictor
 
 # Size of the image on which a module's classes are counted.
@@ -85,10 +85,9 @@ def plain_predictor(model: nn.Module, task: str | None = None) -> ImagePredictor
     from densekd.builders.task import packaged_task
     from densekd.recipe import EvaluationSpec
 
-    count = getattr(model, "num_classes", None) or logit_channels(model, torch.zeros(1, 3, *_PROBE))
+    count = contract.num_classes(model) or logit_channels(model, torch.zeros(1, 3, *_PROBE))
     if count is None:
         raise UserError(f"{type(model).__name__} returns no logits [B, C, h, w] to predict from.")
-    names = [UNNAMED.format(index) for index in range(count)]
-    name = task or usual_task(model)
-    config = PackageConfig(type(model).__name__, {}, names, distinct_colors(count), task=name)
+    name = task or contract.task_of(model)
+    config = config_of(type(model).__name__, {}, unnamed_classes(count), name)
     return ImagePredictor(packaged_task(config, EvaluationSpec()).predictor(model, config))

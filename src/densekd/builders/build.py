@@ -35,6 +35,7 @@ class Built:
         teacher: None where the student is trained alone.
         scored_teacher: the teacher's model, when it predicts the data's classes and can be scored; None when there is
             none or when it only teaches features.
+        notes: what people should know of the two models before the training.
     """
 
     distiller: Distiller
@@ -44,6 +45,7 @@ class Built:
     task: Task
     teacher: Teacher | None
     scored_teacher: nn.Module | None
+    notes: tuple[str, ...] = ()
 
     @property
     def cache(self) -> Cache | None:
@@ -80,12 +82,15 @@ def _build(recipe: Recipe) -> Built:
     classes = training.classes
     # The models: the student first, so that a teacher changes nothing in how it begins.
     torch.manual_seed(recipe.training.seed)
-    student = build_model(recipe.student, len(classes.names), "student")
+    opened = build_model(recipe.student, len(classes.names), "student")
+    student = opened.model
+    notes = opened.notes
     teacher_model = None
     if recipe.teacher is not None:
-        teacher_model = build_teacher(recipe.teacher, len(classes.names))
-        inherit(student, teacher_model, recipe.student.inherit)
-        teacher_model = map_classes(recipe.teacher, teacher_model, classes)
+        opened_teacher = build_teacher(recipe.teacher, len(classes.names))
+        notes += opened_teacher.notes
+        inherit(student, opened_teacher.model, recipe.student.inherit)
+        teacher_model = map_classes(recipe.teacher, opened_teacher, classes)
     # The student's own task, and the views of the training images.
     scored_as = build_task(recipe, training)
     task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
@@ -106,5 +111,5 @@ def _build(recipe: Recipe) -> Built:
     if teacher_model is not None:
         with at_rest(teacher_model):
             scored = teacher_model if scored_as.fits(teacher_model, torch.rand(1, 3, *size)) else None
-    package = package_config(recipe, student, training, scored_as, task_name(recipe, training))
-    return Built(distiller, views, validation, package, scored_as, teacher, scored)
+    package = package_config(recipe, opened, training, scored_as, task_name(recipe, training))
+    return Built(distiller, views, validation, package, scored_as, teacher, scored, notes)

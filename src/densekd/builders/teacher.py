@@ -14,6 +14,7 @@ from densekd.data.contract import TrainingData
 from densekd.distill.fuse_batchnorm import fold_batch_norms
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, teacher_heads, teacher_paths
+from densekd.models import contract
 from densekd.recipe import Recipe
 from densekd.teacher_cache import CachedTeacher
 
@@ -65,13 +66,13 @@ def prepare_teacher(
 
 def drop_unused_auxiliary(model: nn.Module, terms: Mapping[str, Term | Context]) -> None:
     """Remove the auxiliary head of a teacher where no term reads it: it is not worth its forward pass."""
-    if getattr(model, "auxiliary", None) is None:
+    if not contract.has_auxiliary(model):
         return
     read = teacher_paths(terms)
     for head in teacher_heads(terms):
         read += head.modules
     if not any("aux" in path for path in read):
-        model.auxiliary = None  # type: ignore[assignment]
+        contract.drop_auxiliary(model)
 
 
 def freeze(recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context]) -> FrozenTeacher:
@@ -91,6 +92,8 @@ def freeze(recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context]
 def digest_of(model: nn.Module) -> str:
     """Return a digest of what a model is made of and of its weights, 16 hexadecimal digits."""
     digest = hashlib.sha256(repr(model).encode())
+    # Two models may share all weights and differ in nothing but the pixels that they take.
+    digest.update(repr(contract.convention(model)).encode())
     for name, value in model.state_dict().items():
         flat = value.detach().cpu().contiguous().view(-1)
         digest.update(name.encode() + flat.view(torch.uint8).numpy().tobytes())

@@ -1,6 +1,7 @@
 """The terminal: one console for every command, quiet libraries, errors as one message."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ console = Console()
 def print_plain(text: str) -> None:
     """Print a line as it is: numbers are not colored, long paths are not broken."""
     console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what people should know of a model before they trust it; brackets are text, not markup."""
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_error(message: str) -> None:

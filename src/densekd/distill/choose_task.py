@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from densekd.distill.batches import as_batch, has_target
 from densekd.distill.probe import at_rest, device_of
 from densekd.errors import UserError
+from densekd.models import contract
 from densekd.registry import construct, resolve
 from densekd.tasks import TASKS, NoTask, TrainingTask
 from densekd.tasks.common import to_float
@@ -29,16 +30,11 @@ def choose_task(task: TrainingTask | str | None, model: nn.Module, batch: Any = 
     if task is not None and not isinstance(task, str):
         return task
     unlabelled = batch is not None and not has_target(as_batch(batch))
-    name = task or ("none" if unlabelled else usual_task(model))
-    scored_as = usual_task(model) if name == "none" else name
+    name = task or ("none" if unlabelled else contract.task_of(model))
+    scored_as = contract.task_of(model) if name == "none" else name
     supplied = {"num_classes": _num_classes(model, batch), "ignore_index": IGNORE_INDEX}
     built: TrainingTask = construct(resolve(scored_as, TASKS, "task"), {}, supplied, "task")
     return NoTask(built) if name == "none" else built
-
-
-def usual_task(model: nn.Module) -> str:
-    """Return the name of what a model predicts, where nothing else says it."""
-    return "detection" if hasattr(model, "losses") and hasattr(model, "detect") else "segmentation"
 
 
 def logit_channels(model: nn.Module, images: Tensor) -> int | None:
@@ -55,7 +51,7 @@ def logit_channels(model: nn.Module, images: Tensor) -> int | None:
 
 def _num_classes(model: nn.Module, batch: Any) -> int:
     """Return what the model says, or the channels of its logits for one image of the batch."""
-    known: int | None = getattr(model, "num_classes", None)
+    known = contract.num_classes(model)
     if known is not None:
         return known
     if batch is None:

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from densekd.distill.batches import as_batch, as_samples, has_target
 from densekd.distill.choose_task import choose_task
-from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
+from densekd.distill.optimizers import (
+    CombinedOptimizer,
+    OptimizerConfig,
+    OwnOptimizer,
+    make_optimizer,
+    make_schedule,
+)
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_paths
@@ -204,7 +210,7 @@ class Distiller(L.LightningModule):
             UserError: a loss that wants settings of its own, as a discriminator does.
         """
         for name, module in self.terms.named_modules():
-            if hasattr(module, "optimization"):
+            if isinstance(module, OwnOptimizer):
                 raise UserError(
                     f"'{name}' learns by optimizer settings of its own, so that the student's must be an "
                     "OptimizerConfig and not a function."

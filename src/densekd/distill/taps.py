@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
+from densekd.models import contract
 
 Compile = Literal["none", "inductor"]
 
@@ -63,7 +64,7 @@ class Taps:
 
     def __init__(self, model: nn.Module, paths: Iterable[str], compile: Compile = "none") -> None:
         self.model = model
-        self.short = {"logits": "", **getattr(model, "taps", {})}
+        self.short = {"logits": "", **contract.taps(model)}
         self.specs = {path: self._parse(path) for path in paths}
         # How many calls of each place have to be seen.
         self._needed: dict[_Place, int] = {}

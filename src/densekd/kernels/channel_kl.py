@@ -31,7 +31,7 @@ def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 
         s = s[:, groups.order]
         t = t[:, groups.order]
     values = []
-    for s_group, t_group in zip(s.split(groups.size, 1), t.split(groups.size, 1), strict=True):
+    for s_group, t_group in zip(torch.split(s, groups.size, 1), torch.split(t, groups.size, 1), strict=True):
         # One distribution over all positions of all channels of the group.
         log_q = s_group.flatten(1).log_softmax(1)
         log_p = t_group.flatten(1).log_softmax(1)

@@ -29,7 +29,7 @@ class Normalize(nn.Module):
 
     def __init__(self, convention: Convention) -> None:
         super().__init__()
-        self.order = convention.order
+        self.convention = convention
         mean = torch.tensor(convention.mean).view(1, 3, 1, 1)
         scale = 1 / torch.tensor(convention.std).view(1, 3, 1, 1)
         # Not persistent: a checkpoint holds weights alone, so that published state dicts fit.
@@ -38,7 +38,7 @@ class Normalize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reorder the channels, subtract the mean and divide by the standard deviation."""
-        if self.order == "bgr":
+        if self.convention.order == "bgr":
             images = images.flip(1)
         return (images - self.mean) * self.scale
 
@@ -159,6 +159,12 @@ class PyramidPooling(nn.Module):
                 cells = upsample(cells, features, align_corners=False)
             levels.append(projection(cells))
         return levels
+
+
+def last_channels(module: nn.Module) -> int:
+    """Return the output channels of the last convolution in ``module``: C of a classifier."""
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    return convolutions[-1].out_channels
 
 
 def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:

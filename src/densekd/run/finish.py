@@ -11,7 +11,9 @@ from torch import nn
 
 from densekd.atomic import write_text
 from densekd.builders.build import Built
-from densekd.models.package import load_package, save_package
+from densekd.models import contract
+from densekd.models.open import open_model
+from densekd.models.package import save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.run.folder import RunFolder
@@ -36,11 +38,11 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     export_student(recipe, built, run)
     files, resize = built.validation, recipe.data.input_size
     # The exported package is scored, not the module in memory: what is delivered is what is measured.
-    models: dict[str, nn.Module] = {"student": load_package(run.student).model}
+    models: dict[str, nn.Module] = {"student": open_model(run.student).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
     if baseline is not None:
-        models["baseline"] = load_package(baseline).model
+        models["baseline"] = open_model(baseline).model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = built.task
     scores: dict[str, Scores] = {}
@@ -71,8 +73,7 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
         checkpoint = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         own = {key: value for key, value in checkpoint.items() if key.startswith("student.")}
         student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
-    if hasattr(student, "auxiliary"):
-        student.auxiliary = None  # type: ignore[assignment]
+    contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
 
 

@@ -65,7 +65,7 @@ def check(recipe: Recipe, console: Console) -> Table:
         )
     table.add_row("classes", f"{len(built.package.classes)}: {', '.join(built.package.classes)}")
     table.add_row("student", _millions(distiller.student))
-    for note in getattr(distiller.student, "notes", ()):
+    for note in built.notes:
         table.add_row("", note)
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))

@@ -54,7 +54,7 @@ def train(
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step.
     read_samples(built)
-    for note in getattr(built.distiller.student, "notes", ()):
+    for note in built.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     with using(recipe.kernels):
         score_teacher(built, console)

@@ -59,12 +59,12 @@ def three_levels(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def takes_levels(loss: type[nn.Module]) -> bool:
-    """Say whether a loss compares tuples of maps, by the annotation of its first argument."""
+    """Tell whether a loss compares tuples of maps, by the annotation of its first argument."""
     return get_type_hints(loss.forward)["student"] is not Tensor
 
 
 def learns_boxes(loss: type[nn.Module]) -> bool:
-    """Say whether a loss learns from boxes, by the annotation of its target."""
+    """Tell whether a loss learns from boxes, by the annotation of its target."""
     return "Boxes" in str(get_type_hints(loss.forward)["target"])
 
 
@@ -93,6 +93,16 @@ def default(name: str) -> nn.Module:
     """Return a loss with its default options."""
     loss: nn.Module = construct(LOSSES[name], {}, SUPPLIED, name)
     return OnLevels(loss, three_levels) if takes_levels(LOSSES[name]) else loss
+
+
+def needs_labels(name: str) -> bool:
+    """Tell whether a loss with its default options refuses to work without labels."""
+    x = torch.ones(1, CHANNELS, 6, 7)
+    try:
+        default(name).eval()(x, x, None)
+    except ValueError as error:
+        return "needs labels" in str(error)
+    return False
 
 
 def _collect() -> tuple[Makers, dict[str, set[str]]]:

@@ -115,7 +115,7 @@ def test_a_teacher_of_features_takes_its_weights_from_pretrained(tmp_path: Path)
     save_file(source.state_dict(), file)
     options = {"head": "none", "arguments": VIT}
     spec = ModelSpec(model="timm:vit_small_patch14_dinov2", options=options, pretrained=str(file))
-    teacher: Any = build_teacher(spec, 3)
+    teacher: Any = build_teacher(spec, 3).model
     state = source.state_dict()
     assert "head.weight" in state
     assert all(torch.equal(value, state[key]) for key, value in teacher.backbone.state_dict().items())

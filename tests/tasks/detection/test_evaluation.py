@@ -16,9 +16,10 @@ from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import Classes
 from densekd.errors import UserError
 from densekd.models import find_model
+from densekd.models.open import open_model
 from densekd.models.package import PackageConfig, save_package
 from densekd.ops.boxes import Boxes, Detections
-from densekd.run.evaluate import open_predictor
+from densekd.run.evaluate import predictor_of
 from densekd.tasks.detection import BoxPredictor, Detection
 from densekd.tasks.detection.evaluation import confident
 from densekd.tasks.detection.pictures import (
@@ -282,7 +283,7 @@ def test_a_detector_is_opened_from_its_package(files: DetectionFiles, tmp_path: 
         task="detection",
     )
     save_package(find_model("gfl")(num_classes=2, **options), config, tmp_path / "student")
-    predict = open_predictor(tmp_path / "student", [])
+    predict = predictor_of(open_model(tmp_path / "student"), tmp_path / "student", [])
     assert isinstance(predict, BoxPredictor)
     assert (predict.classes.names, predict.categories, predict.resize) == (CLASSES.names, CATEGORIES, (32, 64))
     assert predict.predict_folder(tmp_path / "in", tmp_path / "out") == 3

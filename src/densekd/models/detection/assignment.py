@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+
+from densekd.ops.boxes import box_iou
 
 BACKGROUND = -1
 IGNORED = -2

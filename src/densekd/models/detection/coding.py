@@ -9,11 +9,6 @@ from torch import Tensor
 _LARGEST = math.log(1000 / 16)
 
 
-def centers(anchors: Tensor) -> Tensor:
-    """Return the centers ``[N, 2]`` (x, y) of boxes ``[N, 4]``."""
-    return (anchors[:, :2] + anchors[:, 2:]) / 2
-
-
 def decode_distances(points: Tensor, distances: Tensor) -> Tensor:
     """Return the boxes ``[..., 4]`` around points.
 

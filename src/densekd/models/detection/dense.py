@@ -112,14 +112,6 @@ def matched_boxes(target: Boxes, assigned: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(target.boxes)[number], torch.cat(target.labels)[number]
 
 
-def paired_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Return the IoU of each box ``[N, 4]`` with its partner, ``[N]``."""
-    inside = first[:, 2:].minimum(second[:, 2:]) - first[:, :2].maximum(second[:, :2])
-    overlap = inside.clamp(min=0).prod(1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    return overlap / (areas[0] + areas[1] - overlap).clamp(min=1e-6)
-
-
 def zero_regression_loss(maps: Maps) -> Tensor:
     """Return zero, with a graph to every weight of the regression.
 

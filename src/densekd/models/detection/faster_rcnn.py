@@ -1,5 +1,6 @@
 """Faster R-CNN as in mmdetection: two-stage, with FPN (arXiv 1506.01497 and 1612.03144)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,10 +13,11 @@ from densekd.models.detection.assignment import MaxIoUAssigner, random_sample
 from densekd.models.detection.box_head import BoxHead, roi_features
 from densekd.models.detection.coding import clip, decode_deltas, encode_deltas
 from densekd.models.detection.dense import flatten_levels, normal_init, permute_and_flatten
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection, suppress
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.boxes import Boxes, Detections
 
@@ -36,24 +38,32 @@ class ProposalOutput(NamedTuple):
     reg: tuple[Tensor, ...]
 
 
-def faster_rcnn(num_classes: int, backbone: str = "resnet50", channels: int = 256, learns: Learns = "all") -> Detector:
+def faster_rcnn(
+    num_classes: int,
+    backbone: str = "resnet50",
+    channels: int = 256,
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
+) -> Detector:
     """Build a Faster R-CNN on levels P2..P6.
 
     Args:
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the proposals' head; the box head has four times as many.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes
-            with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels, channels, len(STRIDES), "pool")
     head = TwoStageHead(channels, num_classes)
-    return Detector(family.convention, body.module, neck, head, learns)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class TwoStageHead(nn.Module):

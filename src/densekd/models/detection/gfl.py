@@ -3,12 +3,14 @@
 One-stage detector: boxes as distributions, scores that mean quality, ATSS label assignment.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops import generalized_box_iou_loss
 
 from densekd.models.backbones import make_backbone
-from densekd.models.detection.coding import centers, decode_distances, encode_distances
+from densekd.models.detection.coding import decode_distances, encode_distances
 from densekd.models.detection.dense import (
     Maps,
     classifier,
@@ -16,19 +18,19 @@ from densekd.models.detection.dense import (
     flatten_levels,
     matched_boxes,
     normal_init,
-    paired_iou,
     permute_and_flatten,
     tower,
     zero_regression_loss,
 )
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.losses import distribution_focal, quality_focal
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.atss import atss
-from densekd.ops.boxes import Boxes, Detections
+from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
 from densekd.ops.integral import integral
 from densekd.ops.processes import mean_over_processes
 
@@ -44,7 +46,8 @@ def gfl(
     backbone: str = "resnet50",
     channels: int = 256,
     depth: int = 4,
-    learns: Learns = "all",
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
 ) -> Detector:
     """Build a GFL detector on levels P3..P7.
 
@@ -53,17 +56,19 @@ def gfl(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head; a multiple of 8.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes
-            with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_output")
     head = GFLHead(channels, depth, num_classes)
-    return Detector(family.convention, body.module, neck, head, learns)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class Scale(nn.Module):
@@ -147,7 +152,7 @@ class GFLHead(nn.Module):
         # Points, boxes and distances of the positives are in units of their level's stride.
         strides = [x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)]
         stride = torch.cat(strides)[place, None]
-        points = centers(anchors[place]) / stride
+        points = box_centers(anchors[place]) / stride
         wanted = boxes / stride
         logits = reg[image, place]
         found = decode_distances(points, integral(logits))
@@ -175,7 +180,7 @@ class GFLHead(nn.Module):
         decoded = []
         for anchors, reg, stride in zip(self.anchors(output.cls), output.reg, STRIDES, strict=True):
             distances = integral(permute_and_flatten(reg, 4 * BINS).float()) * stride
-            decoded.append(decode_distances(centers(anchors), distances))
+            decoded.append(decode_distances(box_centers(anchors), distances))
         return decoded
 
     def detect(self, output: Maps, sizes: Tensor) -> list[Detections]:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from densekd.models.blocks import Normalize
+from densekd.models.families import Convention
 from densekd.models.sources.maps import InputSize, resize_input, to_map
-from densekd.models.sources.transformer import Processor, convention_of, entries
+from densekd.models.sources.transformer import Processor, class_names_of, convention_of, entries
 from densekd.ops.boxes import Boxes, Detections
 
 # Where pyramids go down and up again, sizes must halve exactly.
@@ -88,6 +89,16 @@ class TransformerDetector(nn.Module):
         # The library computes its loss inside the forward; ours is asked for it later.
         self.criterion = self.network.loss_function
         self.network.loss_function = _postponed
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """C names, as the library's config has them; empty where it only numbers its classes."""
+        return class_names_of(self.network.config)
 
     @property
     def num_classes(self) -> int:

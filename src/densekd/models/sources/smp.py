@@ -7,7 +7,7 @@ import timm
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.models.blocks import Normalize
+from densekd.models.blocks import Normalize, last_channels
 from densekd.models.families import IMAGENET, Convention
 from densekd.models.sources.maps import InputSize, resize_input
 from densekd.models.sources.timm import without_weights
@@ -60,6 +60,16 @@ class SmpSegmentor(nn.Module):
         encoder: nn.Module = self.encoder
         # The library wraps timm's backbones (``tu-``).
         return getattr(encoder, "model", encoder)
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return last_channels(self.segmentation_head)
 
     @property
     def taps(self) -> dict[str, str]:

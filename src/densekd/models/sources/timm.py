@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
-from densekd.models.blocks import Normalize
+from densekd.models.blocks import Normalize, last_channels
 from densekd.models.families import FAMILIES, Convention
 from densekd.models.heads import DeepFCNHead, FPNHead, PSPHead
 from densekd.models.sources.maps import InputSize, resize_input, to_map
@@ -54,6 +54,16 @@ class TimmSegmentor(nn.Module):
         self.head = head
         self.align_corners = False
         self.input_size = input_size
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int | None:
+        """C, the number of classes; None without a head."""
+        return None if self.head is None else last_channels(self.head.get_submodule("classifier"))
 
     @property
     def taps(self) -> dict[str, str]:

@@ -6,8 +6,8 @@ import torchvision
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.models.blocks import Normalize
-from densekd.models.families import IMAGENET
+from densekd.models.blocks import Normalize, last_channels
+from densekd.models.families import IMAGENET, Convention
 
 
 class TorchvisionSegmentor(nn.Module):
@@ -39,6 +39,16 @@ class TorchvisionSegmentor(nn.Module):
     @auxiliary.setter
     def auxiliary(self, head: None) -> None:
         self.aux_classifier = head
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return last_channels(self.classifier)
 
     @property
     def taps(self) -> dict[str, str]:

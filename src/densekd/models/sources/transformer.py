@@ -70,6 +70,21 @@ class Transformer(nn.Module):
         self.register_buffer("task", task, persistent=False)
 
     @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int | None:
+        """C, the number of classes; None for a bare backbone."""
+        return None if self.spec is BACKBONE else int(self.network.config.num_labels)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """C names, as the library's config has them; empty where it only numbers its classes."""
+        return class_names_of(self.network.config)
+
+    @property
     def backbone(self) -> nn.Module:
         """Return what ``head_lr`` leaves alone."""
         backbone: nn.Module = self.network.get_submodule(self.spec.backbone)
@@ -143,6 +158,13 @@ def entries(config: Any) -> dict[str, Any]:
     for key in ("transformers_version", "architectures", "dtype", "id2label", "label2id"):
         content.pop(key, None)
     return content
+
+
+def class_names_of(config: Any) -> tuple[str, ...]:
+    """Return the class names of a library's config; empty where they are the library's own numbering."""
+    names = [str(config.id2label[k]) for k in sorted(config.id2label)]
+    numbered = [f"LABEL_{k}" for k in range(len(names))]
+    return () if names == numbered else tuple(names)
 
 
 def convention_of(processor: Processor) -> Convention:

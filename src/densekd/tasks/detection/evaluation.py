@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from rich.progress import track
@@ -21,8 +21,8 @@ from densekd.data.detection import (
 )
 from densekd.data.loaders import evaluation_loader
 from densekd.data.transforms import Limits
-from densekd.errors import UserError
-from densekd.ops.boxes import Boxes, Detections
+from densekd.models.contract import as_detector
+from densekd.ops.boxes import Detections
 from densekd.tasks.common import device_of, parameter_count, to_float
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
 from densekd.tasks.protocol import Scores
@@ -33,28 +33,6 @@ _BATCH = 8
 @dataclass(frozen=True)
 class DetectionEvaluation:
     """How detectors are scored: as COCO does, without options."""
-
-
-class Detects(Protocol):
-    """What the task asks of a model besides its raw output; :mod:`densekd.models.detection` says what each does."""
-
-    def __call__(self, images: Tensor) -> Any: ...  # noqa: D102
-    def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]: ...  # noqa: D102
-    def detect(self, output: Any, sizes: Tensor) -> list[Detections]: ...  # noqa: D102
-
-
-def require_detector(model: nn.Module) -> Detects:
-    """Return a model, which must have a detector's losses and decoding.
-
-    Raises:
-        UserError: it is no detector.
-    """
-    if not (hasattr(model, "losses") and hasattr(model, "detect")):
-        raise UserError(
-            f"{type(model).__name__} is no detector: detection needs losses(output, target) and detect(output, sizes); "
-            "see densekd.models.detection."
-        )
-    return cast(Detects, model)
 
 
 def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | None, workers: int = 0) -> Scores:
@@ -118,7 +96,7 @@ def predict_boxes(model: nn.Module, images: Sequence[Tensor], device: torch.devi
     Raises:
         UserError: a model that is no detector.
     """
-    detector = require_detector(model)
+    detector = as_detector(model)
     batch, sizes = pad_to_batch(images)
     output = detector(to_float(batch.to(device)))
     return detector.detect(output, sizes.to(device))

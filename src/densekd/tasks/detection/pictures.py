@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from densekd.data.annotations import Annotations
 from densekd.data.files import Classes
-from densekd.ops.boxes import Detections
+from densekd.ops.boxes import Detections, box_area, box_intersection
 
 Color = tuple[int, int, int]
 
@@ -81,10 +82,11 @@ def mistakes(found: Detections, truth: Annotations) -> tuple[np.ndarray, np.ndar
         Which boxes found are false, bool ``[N]``, and which true ones are missed, bool ``[M]``. Neither is a crowd, nor
         what lies with more than half of its area inside one.
     """
-    boxes, labels = found.boxes.cpu().double().numpy(), found.labels.cpu().numpy()
+    boxes, true_boxes = found.boxes.cpu().double(), torch.from_numpy(truth.boxes).double()
+    labels = found.labels.cpu().numpy()
     false, missed = np.ones(len(labels), bool), ~truth.crowd
-    shared = _intersections(boxes, truth.boxes.astype(np.float64))
-    own, others = _areas(boxes)[:, None], _areas(truth.boxes.astype(np.float64))
+    shared = box_intersection(boxes, true_boxes).numpy()
+    own, others = box_area(boxes).numpy()[:, None], box_area(true_boxes).numpy()
     overlap = shared / np.maximum(np.where(truth.crowd, own, own + others - shared), np.finfo(float).tiny)
     for k, label in enumerate(labels):
         candidates = np.where(truth.labels == label, overlap[k], 0)
@@ -113,16 +115,3 @@ def _write(
     red, green, blue = color
     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
     pencil.text((left + 2, above), text, fill=(0, 0, 0) if bright else (255, 255, 255), font=font)
-
-
-def _intersections(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the area ``[N, M]`` that each of N boxes shares with each of M."""
-    start = np.maximum(one[:, None, :2], other[None, :, :2])
-    end = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    area: np.ndarray = (end - start).clip(0).prod(2)
-    return area
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    areas: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return areas

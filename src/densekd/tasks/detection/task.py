@@ -21,12 +21,12 @@ from densekd.data.maps import Resize
 from densekd.data.transforms import ResizeKeepRatio
 from densekd.errors import RecipeError, UserError
 from densekd.metric_names import MetricNames
-from densekd.models.open import classes_of
+from densekd.models.contract import as_detector, is_detector, num_classes
 from densekd.models.package import PackageConfig
 from densekd.ops.boxes import Boxes, Detections
 from densekd.tasks.common import after_crop, device_of, to_float
 from densekd.tasks.detection import check, evaluation, prediction
-from densekd.tasks.detection.evaluation import DetectionEvaluation, require_detector
+from densekd.tasks.detection.evaluation import DetectionEvaluation
 from densekd.tasks.detection.metric import BoxMetric
 from densekd.tasks.detection.metric_names import METRICS
 from densekd.tasks.detection.prediction import BoxPredictor
@@ -113,7 +113,7 @@ class Detection(nn.Module):
         Raises:
             UserError: a student that is no detector.
         """
-        require_detector(student)
+        as_detector(student)
         return []
 
     def images(self, batch: Batch) -> Tensor:
@@ -128,7 +128,7 @@ class Detection(nn.Module):
         self, student: nn.Module, output: Any, student_features: Mapping[str, Tensor], target: Boxes
     ) -> dict[str, Tensor]:
         """Return the weighted summands of the student's own loss."""
-        return require_detector(student).losses(output, target)
+        return as_detector(student).losses(output, target)
 
     def metric(self) -> BoxMetric:
         """Return a new accumulator for :meth:`evaluate`."""
@@ -141,7 +141,7 @@ class Detection(nn.Module):
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
         """Say whether a model can be scored: it detects, and as many classes."""
-        return hasattr(model, "detect") and getattr(model, "num_classes", self.num_classes) == self.num_classes
+        return is_detector(model) and num_classes(model) in (None, self.num_classes)
 
     def predictions(
         self, model: nn.Module, samples: Sequence[EvaluationSample], device: torch.device
@@ -168,7 +168,7 @@ class Detection(nn.Module):
     def predictor(self, model: nn.Module, package: PackageConfig) -> BoxPredictor:
         """Return what finds boxes in pictures."""
         categories = package.categories or tuple(range(1, len(package.classes) + 1))
-        return BoxPredictor(model, classes_of(package), categories, package.resize)
+        return BoxPredictor(model, package.labels, categories, package.resize)
 
     def sample_pictures(
         self, predictors: Mapping[str, BoxPredictor], files: DetectionFiles, out: Path, indices: Sequence[int]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import UserError
+from densekd.models import contract
 from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 
@@ -29,8 +30,8 @@ def checked_logits(output: object, num_classes: int) -> Tensor:
 
 
 def align_corners(model: nn.Module) -> bool:
-    """Say how a model's logits are enlarged; False for models that do not say."""
-    return bool(getattr(model, "align_corners", False))
+    """Return how a model's logits are resized; False for models that do not say."""
+    return contract.align_corners(model)
 
 
 def upsample(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:

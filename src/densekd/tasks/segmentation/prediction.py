@@ -14,7 +14,6 @@ from torch import nn
 from densekd.data.files import Classes, SegmentationFiles, pair_by_stem, read_image
 from densekd.data.folder import folder
 from densekd.data.maps import Resize, to_model_input
-from densekd.models.open import classes_of
 from densekd.models.package import PackageConfig
 from densekd.tasks.common import device_of, images_at, sample_path, save_picture
 from densekd.tasks.segmentation.inference import WHOLE, Inference
@@ -102,7 +101,7 @@ def labelled_folder(root: Path, split: str, package: PackageConfig) -> Segmentat
     if (root / "classes.json").is_file():
         return folder(root, split)
     pairs = pair_by_stem(root / "images" / split, root / "labels" / split)
-    return SegmentationFiles(classes_of(package), pairs)
+    return SegmentationFiles(package.labels, pairs)
 
 
 def label_samples(

@@ -16,7 +16,7 @@ from densekd.data.transforms import RandomScaledCrop
 from densekd.errors import RecipeError
 from densekd.kernels import resized_cross_entropy
 from densekd.metric_names import MetricNames
-from densekd.models.open import classes_of
+from densekd.models import contract
 from densekd.models.package import PackageConfig
 from densekd.ops.processes import mean_over_processes
 from densekd.ops.ranges import NonNegative
@@ -137,7 +137,7 @@ class Segmentation(nn.Module):
 
     def student_taps(self, student: nn.Module) -> list[str]:
         """Return the tap of the auxiliary head, where there is one and it counts."""
-        has_auxiliary = "aux" in getattr(student, "taps", {})
+        has_auxiliary = "aux" in contract.taps(student)
         return ["aux"] if has_auxiliary and self.auxiliary_weight else []
 
     def images(self, batch: Batch) -> Tensor:
@@ -209,7 +209,7 @@ class Segmentation(nn.Module):
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> LabelPredictor:
         """Return what labels pictures."""
-        return LabelPredictor(model, classes_of(package), package.resize, self.evaluation.inference)
+        return LabelPredictor(model, package.labels, package.resize, self.evaluation.inference)
 
     def sample_pictures(
         self, predictors: Mapping[str, LabelPredictor], files: SegmentationFiles, out: Path, indices: Sequence[int]

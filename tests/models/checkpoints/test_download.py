@@ -84,7 +84,7 @@ def test_a_teacher_and_the_command_line(tmp_path: Path) -> None:
     content = path.read_bytes()
     _, url = serve(tmp_path, f"weights-{hashlib.sha256(content).hexdigest()[:8]}.pth", content)
     spec = ModelSpec(model="fpn", options={"backbone": "resnet18_025", "channels": 16}, checkpoint=url)
-    teacher = build_teacher(spec, 3)
+    teacher = build_teacher(spec, 3).model
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), teacher.parameters(), strict=True))
     _, url = serve(tmp_path, "weights.pth", content)
     result = CliRunner().invoke(app, ["convert", url, str(tmp_path / "out.pth")])

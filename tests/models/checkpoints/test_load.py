@@ -5,7 +5,7 @@ import os
 import pickle
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,10 +17,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from densekd.errors import UserError
-from densekd.models.checkpoints import load_matched, read_state
-from densekd.models.checkpoints.load import match
+from densekd.models.checkpoints import Checkpoint, load_matched
+from densekd.models.checkpoints.load import Match, match
 
 State = dict[str, Tensor]
+
+
+def read_state(path: Path) -> State:
+    return Checkpoint.read(path).state
+
+
+def load(model: nn.Module, path: Path, allowed: Sequence[str] = ()) -> Match:
+    return load_matched(model, Checkpoint.read(path), "teacher", allowed)
 
 
 def make_model(seed: int = 0) -> nn.Module:
@@ -52,7 +60,7 @@ def test_containers(tmp_path: Path, name: str) -> None:
     source, model = make_model(1), make_model(2)
     source[1].num_batches_tracked += 5
     CONTAINERS[name](source.state_dict(), tmp_path / name)
-    found = load_matched(model, tmp_path / name, "teacher")
+    found = load(model, tmp_path / name)
     assert found.complete
     assert set(found.matched) == set(source.state_dict())
     tolerance = 0.01 if name == "half.pth" else 0.0
@@ -71,7 +79,7 @@ def test_files_older_than_the_batch_counter_fit(tmp_path: Path) -> None:
     state = make_model(1).state_dict()
     del state["1.num_batches_tracked"]
     torch.save(state, tmp_path / "old.pth")
-    assert load_matched(make_model(), tmp_path / "old.pth", "teacher").complete
+    assert load(make_model(), tmp_path / "old.pth").complete
 
 
 @pytest.mark.parametrize(
@@ -94,7 +102,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(
     change(state)
     torch.save(state, tmp_path / "teacher.pth")
     with pytest.raises(UserError) as caught:
-        load_matched(model, tmp_path / "teacher.pth", "teacher")
+        load(model, tmp_path / "teacher.pth")
     message = str(caught.value)
     for part in (f"The teacher checkpoint {tmp_path / 'teacher.pth'}", "nothing was loaded", "Check the model", *parts):
         assert part in message
@@ -146,9 +154,9 @@ def saved(path: Path, content: Any) -> bytes:
 
 
 def test_missing_files(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.pth: no such checkpoint"):
+    with pytest.raises(UserError, match=r"none\.pth: no such file or folder"):
         read_state(tmp_path / "none.pth")
-    with pytest.raises(UserError, match=r"no model\.safetensors in this folder or its student/"):
+    with pytest.raises(UserError, match=r"no config\.json and model\.safetensors in this folder or its student/"):
         read_state(tmp_path)
 
 
@@ -208,7 +216,9 @@ def test_plain_data_of_other_projects_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["ema", "module", "model_state_dict"])
-@pytest.mark.parametrize("prefix", ["module._orig_mod.", "model.", ""])
+@pytest.mark.parametrize(
+    "prefix", ["module._orig_mod.", "_orig_mod.module.", "model._orig_mod.", "model.module.", "model.", ""]
+)
 def test_wrappers_and_prefixes(tmp_path: Path, wrapper: str, prefix: str) -> None:
     state = make_model(1).state_dict()
     torch.save({"epoch": 1, wrapper: prefixed(state, prefix)}, tmp_path / "a.pth")
@@ -242,5 +252,5 @@ def test_allowed_keys_may_be_missing_or_left_over(tmp_path: Path) -> None:
     del state["0.bias"], state["1.bias"]
     torch.save(state | {"extra": torch.ones(1)}, tmp_path / "a.pth")
     with pytest.raises(UserError, match=r"missing 1: 1\.bias\n"):
-        load_matched(make_model(), tmp_path / "a.pth", "teacher", ["0.*", "extra"])
-    assert load_matched(make_model(), tmp_path / "a.pth", "teacher", ["*.bias", "extra"]).complete
+        load(make_model(), tmp_path / "a.pth", ["0.*", "extra"])
+    assert load(make_model(), tmp_path / "a.pth", ["*.bias", "extra"]).complete
