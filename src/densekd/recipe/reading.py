@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +51,26 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
-    # Old keys first, so that an override of today's key meets what the file says.
-    rename_keys(content)
-    for override in overrides:
-        _override(content, override)
-    return parse_recipe(content, str(path))
+    return parse_recipe(content, str(path), overrides)
 
 
-def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
-    """Check the content of a recipe.
+def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Apply ``key.path=value`` overrides to the content of a recipe, and check it.
 
     Args:
         content: plain data.
         where: its source, for the message.
+        overrides: applied in their order.
 
     Raises:
         RecipeError: as :func:`load_recipe`.
     """
     # The caller's mapping stays as it is.
-    content = copy.deepcopy(content)
+    content = copy.deepcopy(dict(content))
+    # Old keys first, so that an override of today's key meets what the recipe says.
     rename_keys(content)
+    for override in overrides:
+        _override(content, override)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
