@@ -15,7 +15,8 @@ from torchvision.transforms.v2 import functional
 
 from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
-from densekd.data.files import Classes, Source, read_image
+from densekd.data.classes import Classes
+from densekd.data.files import Source, read_image
 from densekd.data.maps import mix
 from densekd.data.sampler import Draw
 from densekd.data.transforms import MEAN_COLOR, Limits, limited_size

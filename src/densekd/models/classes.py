@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from densekd.data.files import Classes
-from densekd.data.folder import distinct_colors
+from densekd.data.classes import Classes, distinct_colors
 
 _UNNAMED = "class {}"
 

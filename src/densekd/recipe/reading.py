@@ -4,17 +4,15 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from densekd.errors import RecipeError, suggest
+from densekd.errors import RecipeError
+from densekd.recipe.complaints import complaints
 from densekd.recipe.old_keys import rename_keys, rename_override
 from densekd.recipe.sections import EvaluationSpec, Recipe
-
-# What pydantic adds to the location of an error inside a choice of types; the reader looks for keys.
-_CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,7 +74,9 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}:\n" + "\n".join(f"  {_explain(e)}" for e in error.errors())) from error
+        lines = [f"{where}:"]
+        lines += [f"  {line}" for line in complaints(error, Recipe, content)]
+        raise RecipeError("\n".join(lines)) from error
     for index, term in enumerate(recipe.distill):
         try:
             term.fan_out()
@@ -107,7 +107,7 @@ def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> Evaluatio
     try:
         return EvaluationSpec.model_validate(content)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(e, EvaluationSpec) for e in error.errors())) from error
+        raise RecipeError("\n".join(complaints(error, EvaluationSpec, content))) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -149,28 +149,3 @@ def _index(place: list[Any], part: str, key: str) -> int:
     if not part.isdigit() or int(part) >= len(place):
         raise RecipeError(f"{key}: '{part}' is no index of a list of {len(place)}.")
     return int(part)
-
-
-def _explain(error: Any, part: type[BaseModel] = Recipe) -> str:
-    location = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(part, error["loc"][:-1])
-        return f"{location}: unknown key. {suggest(str(error['loc'][-1]), known)}"
-    if error["type"] == "missing":
-        return f"{location}: missing."
-    location = ".".join(str(part) for part in error["loc"] if not _CHOICE.fullmatch(str(part)))
-    return f"{location}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}."
-
-
-def _fields_at(part: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    for step in location:
-        if isinstance(step, str) and step in part.model_fields:
-            part = _parts_in(part.model_fields[step].annotation)[0]
-    return list(part.model_fields)
-
-
-def _parts_in(annotation: Any) -> list[type[BaseModel]]:
-    """List the recipe parts that a field's type mentions."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [part for argument in get_args(annotation) for part in _parts_in(argument)]

@@ -31,7 +31,7 @@ _LAYOUTS: tuple[Rules, ...] = (
     MIT_MMSEG,
     SWIN_ORIGINAL,
     SWIN_MMSEG,
-    mobilenets.v2_torchvision(r"backbone\."),
+    mobilenets.v2_cirkd(r"backbone\."),
     mobilenets.v2_mmseg(r"backbone\."),
     mobilenets.v3("mobilenetv3_small_100", r"backbone\."),
     mobilenets.v3("mobilenetv3_large_100", r"backbone\."),
