@@ -1,10 +1,10 @@
-"""Does distillation help a small student on CamVid? Teacher, baselines (three seeds) and methods (one), on a CPU.
+"""CamVid benchmark on a CPU: teacher, students alone (three seeds) and distilled by many methods (one).
 
     python benchmarks/camvid.py --data data/camvid
 
-Every row of the table is a recipe with overrides, trained by ``densekd train`` in a process of its own with one thread,
-two at a time. Finished runs are kept, so an interrupted benchmark goes on where it stopped. Writes
-``benchmarks/results/camvid-cpu.json``; ``--table`` prints it as Markdown.
+Every row of the table is a recipe with overrides, trained by ``densekd train`` in a process of its
+own with one thread, two at a time. Finished runs are kept, so an interrupted benchmark goes on
+where it stopped. Writes ``benchmarks/results/camvid-cpu.json``; ``--table`` prints it as Markdown.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ ALONE = "baseline=null"
 
 
 def _method(title: str, term: str) -> Row:
-    """Describe the CWD recipe with another term in its place; one seed, because there are many."""
+    """Make a row of the CWD recipe with another term in its place; one seed, because there are many."""
     return Row(title, CWD, (f"distill=[{{{term}}}]", ALONE), needs_teacher=True, seeds=1)
 
 
@@ -50,7 +50,7 @@ STUDENTS = {
     "cirkd_memory": _method("CIRKD memory, weights 0.1", f"method: cirkd_memory, weight: 1, {FEATURES}"),
     "cgd": _method(
         "CGD, groups of 3, T 2, weight 3",
-        "method: cgd, weight: 3, resize: label, options: {temperature: 2, group_size: 3, scale: none}",
+        "method: cgd, weight: 3, resize_to: label, options: {temperature: 2, group_size: 3, scale: none}",
     ),
     "hwd": _method(
         "HWD, T 4, weight 3",
@@ -76,11 +76,15 @@ def teacher_of(bench: Bench) -> Path:
 def run(bench: Bench, seeds: int, jobs: int) -> dict[str, Any]:
     with ThreadPoolExecutor(jobs) as pool:
         teacher = pool.submit(teacher_of, bench)
-        rows = bench.students(STUDENTS, "camvid", seeds, pool, teacher)
-        rows = {"teacher": bench.row("teacher: ResNet-18 + pyramid, 1600 + 1200 steps", [teacher.result()])} | rows
+        students = bench.students(STUDENTS, "camvid", seeds, pool, teacher)
+        first = bench.row("teacher: ResNet-18 + pyramid, 1600 + 1200 steps", [teacher.result()])
+    rows = {"teacher": first} | students
+    # The IoU of each class, seed by seed.
     for row in rows.values():
         found = [scores(bench.runs / name)["iou"] for name in row["runs"]]
-        row["iou"] = {name: [one[name] for one in found] for name in found[0]}
+        row["iou"] = {}
+        for name in found[0]:
+            row["iou"][name] = [one[name] for one in found]
     metric = "CamVid val mIoU in % at 360 x 480, last checkpoint, float32 evaluation"
     return described(teacher.result(), metric, jobs, rows)
 

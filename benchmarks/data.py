@@ -1,12 +1,13 @@
-"""How many augmented training samples a second one core makes, against the loaders of the source systems.
+"""Data loading benchmark: augmented training samples a second of one core, against the source systems.
 
     python benchmarks/data.py [--folder data/cityscapes-like] [--samples 60]
 
-Files of Cityscapes' size (2048 x 1024) are made from noise on smooth colors, as PNG and as JPEG, with label PNGs. Each
-loader reads every sample once: scale 0.5-2, crop 512 x 1024, mirror. ``literal`` is what CIRKD and HWD do: OpenCV
-decodes, the whole picture is resized, brought to float32, the mean subtracted, padded, and then cropped; ``pillow``
-does the same with Pillow (mmsegmentation's other backend). ``shards`` is densekd on the same pixels packed
-uncompressed. Needs opencv-python-headless. Writes ``benchmarks/results/data-<machine>.json``.
+Files of Cityscapes' size (2048 x 1024) are made from noise on smooth colors, as PNG and as JPEG,
+with label PNGs. Each loader reads every sample once: scale 0.5-2, crop 512 x 1024, mirror.
+``literal`` is what CIRKD and HWD do: OpenCV decodes, the whole picture is resized, brought to
+float32, the mean subtracted, padded, and then cropped; ``pillow`` does the same with Pillow
+(mmsegmentation's other backend). ``shards`` is densekd on the same pixels packed uncompressed.
+Needs opencv-python-headless. Writes ``benchmarks/results/data-<machine>.json``.
 """
 
 import argparse
@@ -26,9 +27,10 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from densekd.atomic import write_text
-from densekd.data.files import Classes, Item, SegmentationFiles
+from densekd.data.classes import Classes
+from densekd.data.files import Item, SegmentationFiles
+from densekd.data.maps import TrainingSet
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import TrainingSet
 from densekd.data.shards import shards, write_shards
 from densekd.data.transforms import RandomScaledCrop
 from densekd.run.folder import environment
@@ -43,8 +45,10 @@ def make(folder: Path, suffix: str, count: int) -> SegmentationFiles:
     items = []
     rng = np.random.default_rng(0)
     for k in range(count):
-        image, label = folder / f"{k:03}{suffix}", folder / f"{k:03}.label.png"
+        image = folder / f"{k:03}{suffix}"
+        label = folder / f"{k:03}.label.png"
         if not image.is_file():
+            # Smooth colors and a little noise: pure noise would take too long to decode.
             coarse = Image.fromarray(rng.integers(0, 256, (32, 64, 3), dtype=np.uint8))
             smooth = np.array(coarse.resize(SIZE[::-1], Image.Resampling.BICUBIC), dtype=np.float32)
             noisy = (smooth + rng.normal(0, 2.5, smooth.shape)).clip(0, 255).astype(np.uint8)
@@ -79,7 +83,9 @@ def pillow(files: SegmentationFiles, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _finish(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    down, right = max(CROP[0] - label.shape[0], 0), max(CROP[1] - label.shape[1], 0)
+    """Pad, crop at random and mirror, after the whole picture was resized and brought to float32."""
+    down = max(CROP[0] - label.shape[0], 0)
+    right = max(CROP[1] - label.shape[1], 0)
     image = np.pad(image, ((0, down), (0, right), (0, 0)))
     label = np.pad(label, ((0, down), (0, right)), constant_values=255)
     top = np.random.randint(0, label.shape[0] - CROP[0] + 1)

@@ -1,4 +1,4 @@
-"""What does each loss cost? Time and peak memory, forward and backward, against the published formula as it stands.
+"""Time and peak memory of each loss, forward and backward, against the published formula as it stands.
 
     python benchmarks/losses.py                      # every loss, three shapes, 8 images; CUDA where there is one
     python benchmarks/losses.py --only cwd ifvd --shapes 19x64x128
@@ -7,8 +7,9 @@
 Each loss has the options it ships with, and float32 maps. Memory is everything allocated for one step at its highest
 moment: results, temporaries, what operations need inside, what is kept for the backward pass, the gradients of student
 and weights. It is counted beyond what is there before (maps, labels, weights, queues) and in units of the student's and
-teacher's maps together. **No loss may hold more than 2** beyond what its matrix products or convolutions need; those
-that do are in ``EXEMPT``, each with the products that need it.
+teacher's maps together. Those in ``densekd.losses.MEMORY_EFFICIENT`` hold at most 2, which a test measures; a loss that
+is a plain autograd formula, or has products or convolutions, may hold more. A loss without a formula in
+``published.py`` is measured alone.
 
 Every loss and shape runs in a process of its own. Where formula or loss would not fit, or take too long, both run with
 fewer images, and the row says so. Writes ``benchmarks/results/losses-<machine>.json`` after every row.
@@ -22,7 +23,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from measuring import Forecast, Speed, common_parser, forecast, free_bytes, machine, peak_bytes, result_path, seconds
@@ -42,12 +43,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cirkd_memory": {"pixel_memory_size": 1000, "region_memory_size": 200},
     "ld": {"strides": (8,)},
 }
-LEVELS = {"dsd": 3, "dsd.psd": 3}  # taps that the method compares at once
-OF_BOXES = {"fgd", "ld"}
+LEVELS = 3  # taps of a method that compares levels
+DISTANCES = 4 * 17  # channels of a head that predicts 17 distances for each of 4 sides
 REMEMBER = {"cirkd_memory", "cirkd_channel"}  # measured in evaluation mode: the formula has no queue to fill
-MOST = 2.0  # times the two maps: what a loss may hold
-EXEMPT = {
-    "adversarial": "the critic's convolutions and attention, three times forward and backward",
+MOST = 2.0  # times the two maps: what a memory-efficient loss may hold
+# Why a published method holds more.
+HOLD_MORE = {
+    "adversarial": "the discriminator's convolutions and attention, three times forward and backward",
     "cirkd_channel": "a projection of two convolutions; blocks of 4 million similarities",
     "cirkd_memory": "a projection of two convolutions; blocks of 4 million similarities",
     "cirkd_minibatch": "blocks of 4 million similarities",
@@ -136,21 +138,40 @@ def make_loss(name: str, shape: Shape) -> nn.Module:
     return loss.eval() if name in REMEMBER else loss.train()
 
 
-def make_benches(name: str, shape: Shape, device: str) -> tuple[Bench, Bench]:
-    """Return our loss and the published formula, with the same weights, on the same maps."""
+def takes_levels(name: str) -> bool:
+    """Tell whether a loss compares tuples of maps, by the annotation of its first argument."""
+    return get_type_hints(LOSSES[name].forward)["student"] is not Tensor
+
+
+def learns_boxes(name: str) -> bool:
+    """Tell whether a loss learns from boxes, by the annotation of its target."""
+    return "Boxes" in str(get_type_hints(LOSSES[name].forward)["target"])
+
+
+def widths_of(name: str, shape: Shape) -> tuple[int, ...]:
+    """Return the channels of the maps that a loss compares at once."""
+    if name == "ld":
+        return (shape.C, DISTANCES)
+    return (shape.C,) * (LEVELS if takes_levels(name) else 1)
+
+
+def make_benches(name: str, shape: Shape, device: str) -> dict[str, Bench]:
+    """Return ``ours`` and, where there is a formula, ``published``, with the same weights, on the same maps."""
     torch.manual_seed(0)
     loss = make_loss(name, shape).to(device)
-    # The head of a detector: classes, and 17 distances for each of 4 sides.
-    widths = (shape.C, 68) if name == "ld" else (shape.C,) * LEVELS.get(name, 1)
+    widths = widths_of(name, shape)
     students, teachers = (
         tuple(3 * torch.randn(shape.B, C, shape.H, shape.W, device=device) for C in widths) for _ in range(2)
     )
     for leaf in students:
         leaf.requires_grad_()
-    target = make_boxes(shape, device) if name in OF_BOXES else make_labels(shape, device)
+    target = make_boxes(shape, device) if learns_boxes(name) else make_labels(shape, device)
     student, teacher = (students, teachers) if len(widths) > 1 else (students[0], teachers[0])
-    formula = Published(copy.deepcopy(loss), PUBLISHED[name]).train(loss.training)
-    return Bench(loss, student, teacher, target), Bench(formula, student, teacher, target)
+    benches = {"ours": Bench(loss, student, teacher, target)}
+    if name in PUBLISHED:
+        formula = Published(copy.deepcopy(loss), PUBLISHED[name]).train(loss.training)
+        benches["published"] = Bench(formula, student, teacher, target)
+    return benches
 
 
 def make_labels(shape: Shape, device: str) -> Tensor:
@@ -185,8 +206,8 @@ def measure(name: str, shape: Shape, device: str, effort: Effort) -> dict[str, A
     if not images:
         return row
     benches = make_benches(name, replace(shape, B=images), device)
-    row["input_bytes"] = benches[0].input_bytes
-    for who, bench in zip(("ours", "published"), benches, strict=True):
+    row["input_bytes"] = benches["ours"].input_bytes
+    for who, bench in benches.items():
         peak = bench.peak_bytes()
         median, steps = seconds(bench.step, device, effort.repeats, 3 * effort.longest)
         bench.forget()
@@ -200,7 +221,7 @@ def affordable(name: str, shape: Shape, device: str, effort: Effort) -> tuple[in
     note, images = "", shape.B
     while images:
         excess = []
-        for who, bench in zip(("ours", "published"), make_benches(name, replace(shape, B=images), "meta"), strict=True):
+        for who, bench in make_benches(name, replace(shape, B=images), "meta").items():
             expected = bench.forecast(speed)
             if expected.bytes > room or expected.seconds > effort.longest:
                 excess.append(f"{who} needs {expected.bytes / 1e9:.1f} GB and about {expected.seconds:.0f} s a step")
@@ -242,16 +263,18 @@ def table(results: dict[str, Any]) -> str:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    if "ours" not in row:
-        return ["–"] * 6
-    ours, published = row["ours"], row["published"]
-    numbers = [
-        text
-        for one in (ours, published)
-        for text in (f"{1e3 * one['seconds']:.1f} ms", f"{one['peak_bytes'] / row['input_bytes']:.2f}")
-    ]
-    ratios = (published[key] / ours[key] for key in ("seconds", "peak_bytes"))
-    return [*numbers, *(f"{ratio:.1f}x" for ratio in ratios)]
+    """Return time and memory of both, and how many times more the formula needs; a dash for what is not there."""
+    numbers = []
+    for who in ("ours", "published"):
+        if who in row:
+            numbers.append(f"{1e3 * row[who]['seconds']:.1f} ms")
+            numbers.append(f"{row[who]['peak_bytes'] / row['input_bytes']:.2f}")
+        else:
+            numbers += ["–", "–"]
+    for key in ("seconds", "peak_bytes"):
+        both = "ours" in row and "published" in row
+        numbers.append(f"{row['published'][key] / row['ours'][key]:.1f}x" if both else "–")
+    return numbers
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -274,7 +297,8 @@ def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> 
     path = result_path("losses", args)
     if args.table:
         return show(table(json.loads(path.read_text(encoding="utf-8"))))
-    results: dict[str, Any] = {"machine": machine(args.device), "batch": args.batch, "exempt": EXEMPT, "losses": {}}
+    facts = {"machine": machine(args.device), "batch": args.batch, "hold_more": HOLD_MORE}
+    results: dict[str, Any] = {**facts, "losses": {}}
     for name in args.only or LOSSES:
         for size in args.shapes:
             row = measure_apart(name, Shape.of(args.batch, size), args)

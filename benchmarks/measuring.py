@@ -1,4 +1,4 @@
-"""Time and memory of a step: measured, and foreseen without running it; what all programs here ask and write."""
+"""Timing, peak memory and forecasts of a step; command line and result files that the benchmarks share."""
 
 import argparse
 import platform
@@ -31,9 +31,13 @@ def synchronize(device: str) -> None:
 
 
 def seconds(step: Step, device: str, repeats: int, patience: float) -> tuple[float, int]:
-    """Return the median time after one to warm up, and of how many steps: out of patience, fewer than ``repeats``."""
+    """Return the median time of a step after one warm-up, and the number of timed steps.
+
+    These are ``repeats``, or fewer when ``patience`` (in seconds) runs out.
+    """
     times: list[float] = []
     begun = time.perf_counter()
+    # The first, which pays for caches and compilation, is taken but not counted.
     while len(times) <= repeats and (len(times) < 2 or time.perf_counter() - begun < patience):
         synchronize(device)
         start = time.perf_counter()
@@ -44,7 +48,7 @@ def seconds(step: Step, device: str, repeats: int, patience: float) -> tuple[flo
 
 
 def peak_bytes(step: Step, device: str) -> int:
-    """Return what is allocated at the highest moment of a step beyond what was before, by torch's own books."""
+    """Peak memory of a step beyond what was allocated before, by torch's own counters."""
     if device == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -53,15 +57,16 @@ def peak_bytes(step: Step, device: str) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
         step()
     assert record.profiler is not None
+    # A CPU has no counter of the peak: it is the largest sum of all changes so far.
     events = record.profiler.kineto_results.events()
     changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
     return max(accumulate(change for _, change in changes), default=0)
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Count the bytes of every storage that operations return, as long as it lives, and the operations of products.
+    """Memory and FLOP counter: bytes of the storages that operations return, while they are alive.
 
-    What an operation needs inside is not seen.
+    Workspace inside an operation is not seen.
 
     Args:
         known: tensors that are not counted.
@@ -88,7 +93,9 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _count(self, x: Tensor) -> None:
         storage = x.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
+        key = storage._cdata
+        size = storage.nbytes()
+        # Views share the storage of their tensor, which counts once.
         if key in self._known:
             return
         self._known.add(key)
@@ -104,7 +111,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True)
 class Speed:
-    """What the machine does in a second: operations of matrix products, bytes that pass through an exponential."""
+    """Throughput of the machine per second: FLOP of matrix products, bytes of an exponential."""
 
     operations: float
     bytes: float
@@ -112,7 +119,8 @@ class Speed:
     @staticmethod
     def of(device: str) -> "Speed":
         """Measure."""
-        a, x = torch.randn(1024, 1024, device=device), torch.randn(1 << 23, device=device)
+        a = torch.randn(1024, 1024, device=device)
+        x = torch.randn(1 << 23, device=device)
         product, _ = seconds(lambda: a @ a, device, 3, 60)
         pointwise, _ = seconds(x.exp, device, 3, 60)
         return Speed(2 * 1024**3 / product, x.nbytes / pointwise)
@@ -120,32 +128,33 @@ class Speed:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a step would take at least: bytes at the highest moment, and roughly seconds."""
+    """Estimate of a step: peak bytes at least, and roughly seconds."""
 
     bytes: int
     seconds: float
 
 
 def forecast(step: Step, known: Any, speed: Speed) -> Forecast:
-    """Run a step on tensors of the device ``meta``, which hold and compute nothing."""
+    """Estimate a step by running it on tensors of the device ``meta``, which compute nothing."""
     with Ledger(known) as ledger:
         step()
     return Forecast(ledger.peak, ledger.operations / speed.operations + ledger.total / speed.bytes)
 
 
 def free_bytes(device: str) -> int:
-    """Return what can still be allocated."""
+    """Memory in bytes that can still be allocated; 8 GiB where the system does not tell."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     info = Path("/proc/meminfo")
     if not info.exists():
         return 8 << 30
-    (line,) = (line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("MemAvailable:"))
-    return int(line.split()[1]) * 1024
+    found = re.search(r"^MemAvailable:\s*(\d+) kB$", info.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Return what a result depends on besides the code."""
+    """Machine and versions that a result depends on."""
     name = torch.cuda.get_device_name() if device == "cuda" else processor()
     return {
         "device": device,
@@ -159,12 +168,15 @@ def machine(device: str) -> dict[str, Any]:
 
 def processor() -> str:
     info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
+    if info.exists():
+        found = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8"))
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
 
 
 def common_parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
-    """Return a parser of what every measurement can be told."""
+    """Command line options that all measurements share."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--repeats", type=int, default=repeats, help="timed steps")
     made.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")

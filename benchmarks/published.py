@@ -1,4 +1,6 @@
-"""The published formula of every loss, written down as it stands: what ``losses.py`` compares with.
+"""Published formulas of the losses, written down as they stand: what ``losses.py`` compares with.
+
+A loss without a row in ``PUBLISHED`` is measured alone, a plain autograd formula for instance.
 
 Nothing here is clever: softmax then logarithm, a matrix of all pairs, a loop over classes. Options come from the loss
 that is compared, and so do weights and queues where it has some. ``teacher`` never carries a gradient.
@@ -69,8 +71,8 @@ def adversarial(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> 
     game = discriminator(student.detach()).mean() - discriminator(teacher).mean()
     alpha = torch.rand(len(student), 1, 1, 1, device=student.device)
     between = (alpha * teacher + (1 - alpha) * student.detach()).requires_grad_()
-    (slope,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
-    penalty = (slope.flatten(1).square().sum(1).sqrt() - 1).square().mean()
+    (grad,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
+    penalty = (grad.flatten(1).square().sum(1).sqrt() - 1).square().mean()
     return generator + loss.discriminator_weight * (game + loss.penalty_weight * penalty)
 
 
@@ -85,7 +87,7 @@ def pairwise(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Ten
 def ifvd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     near = nearest(labels, student)[:, None]
 
-    def to_centre(x: Tensor) -> Tensor:
+    def to_center(x: Tensor) -> Tensor:
         center = x
         for k in range(loss.num_classes):
             mask = (near == k).to(x.dtype)
@@ -93,7 +95,7 @@ def ifvd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
             center = (1 - mask) * center + mask * mean
         return F.cosine_similarity(x, center, dim=1)
 
-    return (to_centre(student) - to_centre(teacher)).square().mean()
+    return (to_center(student) - to_center(teacher)).square().mean()
 
 
 def attention(x: Tensor) -> Tensor:
@@ -142,16 +144,18 @@ def cirkd_minibatch(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor)
 
 
 def cirkd_memory(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    """Compare with what is remembered; in evaluation mode nothing is added, and the draws stay the same."""
+    """Compare with what is remembered; in evaluation mode nothing is added, and the samples stay the same."""
     s = F.normalize(loss.project_head(student), dim=1).movedim(1, 3).flatten(0, 2)
     t = F.normalize(teacher, dim=1).movedim(1, 3).flatten(0, 2)
     valid = (nearest(labels, student) != loss.ignore_index).flatten().to(s.dtype)
     memory = loss.memory
     seeds = memory.draws.seeds(len(student) + 2)[len(student) :]
     total = student.new_zeros(())
-    queued = zip((memory.pixels, memory.regions), memory.contrast, loss.weights, seeds, strict=True)
-    for queues, n, weight, seed in queued:
-        bank = queues.bank(n, seed[None])[0]
+    banks = (
+        (loss.pixel_weight, memory.pixels.sample(memory.pixel_samples, seeds[:1])),
+        (loss.region_weight, memory.regions.sample(memory.region_samples, seeds[1:])),
+    )
+    for weight, (bank,) in banks:
         apart = divergence(s @ bank.T / loss.temperature, t @ bank.T / loss.temperature, 1).sum(1)
         total = total + weight * loss.factor * (apart * valid).sum() / valid.sum()
     return total
@@ -167,12 +171,12 @@ def cirkd_channel(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -
         for j in range(B):
             a, b = (x[i] @ x[j].T / loss.temperature for x in (s, t))
             batch = batch + divergence(a, b, 1).sum(1).mean() / B**2
-    bank = loss.channels.bank(loss.contrast, loss.draws.seeds(2)[1:])[0]
+    (bank,) = loss.channels.sample(loss.contrast, loss.draws.seeds(2)[1:])
     T = loss.temperature * loss.kd_temperature
     a, b = (x.flatten(0, 1) @ bank.T / T for x in (s, t))
     memory = loss.kd_temperature**2 * divergence(a, b, 1).sum(1).mean()
-    terms = (batch, memory, (s - t).square().mean())
-    return torch.stack([weight * term for weight, term in zip(loss.weights, terms, strict=True)]).sum()
+    mse = (s - t).square().mean()
+    return loss.batch_weight * batch + loss.memory_weight * memory + loss.mse_weight * mse
 
 
 def mgd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
@@ -218,13 +222,18 @@ def fbkd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         return x + block.norm(block.out(mixed.reshape(B, -1, H, W)))
 
     attended = ((mask(student) + mask(teacher)) / 2).detach()
-    norms = (
-        ((teacher - loss.feature(student)).square() * attended).sum().sqrt(),
-        (teacher.mean((2, 3)) - loss.channels(student.mean((2, 3)))).norm(),
-        (teacher.mean(1, keepdim=True) - loss.positions(student.mean(1, keepdim=True))).norm(),
-        (non_local(loss.teacher_non_local, teacher) - loss.relation(non_local(loss.student_non_local, student))).norm(),
+    masked = ((teacher - loss.feature(student)).square() * attended).sum().sqrt()
+    channels = (teacher.mean((2, 3)) - loss.channels(student.mean((2, 3)))).norm()
+    positions = (teacher.mean(1, keepdim=True) - loss.positions(student.mean(1, keepdim=True))).norm()
+    relation = loss.relation(non_local(loss.student_non_local, student))
+    relation = (non_local(loss.teacher_non_local, teacher) - relation).norm()
+    weighted = (
+        loss.mask_weight * masked,
+        loss.channel_weight * channels,
+        loss.spatial_weight * positions,
+        loss.non_local_weight * relation,
     )
-    return torch.stack([weight * norm for weight, norm in zip(loss.weights, norms, strict=True)]).sum()
+    return torch.stack(weighted).sum()
 
 
 def rows_of(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -242,8 +251,7 @@ def dkd(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     target = (p * (p.log() - q.log())).sum(1)
     p, q = (t - 1000 * one_hot).softmax(1), (s - 1000 * one_hot).log_softmax(1)
     rest = F.kl_div(q, p, reduction="none").sum(1)
-    alpha, beta = loss.weights
-    return ((alpha * target + beta * rest) * valid).sum() / valid.sum() * loss.temperature**2
+    return ((loss.alpha * target + loss.beta * rest) * valid).sum() / valid.sum() * loss.temperature**2
 
 
 def wsld(loss: Any, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
@@ -272,19 +280,20 @@ def ld(loss: Any, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor]
 
 def fgd(loss: Any, student: Tensor, teacher: Tensor, target: Boxes) -> Tensor:
     B, C, H, W = student.shape
-    T, (alpha, beta, gamma, scale) = loss.temperature, loss.weights
+    T = loss.temperature
 
     def attention(x: Tensor) -> tuple[Tensor, Tensor]:
         places = H * W * (x.abs().mean(1).flatten(1) / T).softmax(1)
         return places.view(B, 1, H, W), C * (x.abs().mean((2, 3)) / T).softmax(1)[:, :, None, None]
 
     (places_t, channels_t), (places_s, channels_s) = attention(teacher), attention(student)
-    total = gamma * ((places_s - places_t).abs().sum() + (channels_s - channels_t).abs().sum())
-    for weight, mask in zip((alpha, beta), box_masks(target.boxes, padded_extent(target.sizes), teacher), strict=True):
+    total = loss.attention_weight * ((places_s - places_t).abs().sum() + (channels_s - channels_t).abs().sum())
+    masks = box_masks(target.boxes, padded_extent(target.sizes), teacher)
+    for weight, mask in zip((loss.foreground_weight, loss.background_weight), masks, strict=True):
         s, t = (x * places_t.sqrt() * channels_t.sqrt() * mask[:, None].sqrt() for x in (student, teacher))
         total = total + weight * F.mse_loss(s, t, reduction="sum")
     s, t = student + loss.student_context(student), teacher + loss.teacher_context(teacher)
-    return (total + scale * F.mse_loss(s, t, reduction="sum")) / B
+    return (total + loss.relation_weight * F.mse_loss(s, t, reduction="sum")) / B
 
 
 PUBLISHED: dict[str, Formula] = {

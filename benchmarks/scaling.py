@@ -1,12 +1,12 @@
-"""How does the cost of a step grow? Time and memory against batch, size, classes and processes.
+"""Scaling benchmark: time and memory of a step against batch, size, classes and processes.
 
-    python benchmarks/scaling.py                       # one axis at a time, around 2 x 128 x 128 and 19 classes
-    python benchmarks/scaling.py --axes processes --processes 1 2 4
-    python benchmarks/scaling.py --table               # print what was measured last as Markdown
+    python benchmarks/scaling.py                       # one axis at a time, around 2 x 128 x 128
+    and 19 classes python benchmarks/scaling.py --axes processes --processes 1 2 4 python
+    benchmarks/scaling.py --table               # print what was measured last as Markdown
 
-The pair is a PSPNet-R50 that teaches a PSPNet-R18 by CWD; the step is ours, in float32 or as ``--variant`` says.
-Processes have a batch each and share gradients as under ``--strategy ddp`` (gloo on a CPU, NCCL on GPUs); on a CPU
-each has one thread.
+The pair is a PSPNet-R50 teacher and a PSPNet-R18 student with CWD; the step is ours, in float32 or
+as ``--variant`` says. Processes have a batch each and share gradients as under ``--strategy ddp``
+(gloo on a CPU, NCCL on GPUs); on a CPU each has one thread.
 
 Writes ``benchmarks/results/scaling-<machine>.json``.
 """
@@ -49,7 +49,7 @@ def measure(pair: ModelPair, variant: str, device: str, repeats: int) -> dict[st
 
 
 class Stepping(nn.Module):
-    """A student behind the door that DistributedDataParallel watches; its loss is that of a training step."""
+    """Module for DistributedDataParallel whose forward is the loss of one training step."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__()
@@ -70,6 +70,7 @@ def work(rank: int, world: int, device: str, repeats: int, folder: str) -> None:
     backend = "nccl" if device == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"file://{folder}/meet", rank=rank, world_size=world)
     module = Stepping(Scene.of(BASE, place))
+    # As Distiller tells Lightning's DDP: the teacher's buffers are the same everywhere.
     ignored = [name for name, _ in module.named_buffers() if not name.startswith("distiller.student.")]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, ignored)  # type: ignore[no-untyped-call]
     shared = DistributedDataParallel(module)
@@ -101,19 +102,23 @@ def table(results: dict[str, Any]) -> str:
     lines = ["| axis | value | images | seconds | against the first | memory | against the first |", "|---" * 7 + "|"]
     for axis, rows in results["axes"].items():
         for row in rows:
-            value = f"{row['size'][0]} x {row['size'][1]}" if axis == "size" else f"{row[axis]}"
-            cells = [
-                axis,
-                value,
-                f"{row['batch']}",
-                f"{row['seconds']:.3f}",
-                f"{row['seconds'] / rows[0]['seconds']:.2f}x",
-            ]
-            memory = ["–", "–"]
-            if "peak_bytes" in row:
-                memory = [f"{row['peak_bytes'] / 1e6:.0f} MB", f"{row['peak_bytes'] / rows[0]['peak_bytes']:.2f}x"]
-            lines.append(f"| {' | '.join([*cells, *memory])} |")
+            cells = [axis, *_cells(axis, row, rows[0])]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cells(axis: str, row: dict[str, Any], first: dict[str, Any]) -> list[str]:
+    """Format one row against the first of its axis."""
+    value = str(row[axis])
+    if axis == "size":
+        value = f"{row['size'][0]} x {row['size'][1]}"
+    seconds = row["seconds"]
+    cells = [value, str(row["batch"]), f"{seconds:.3f}", f"{seconds / first['seconds']:.2f}x"]
+    # Memory is measured within one process only.
+    if "peak_bytes" not in row:
+        return [*cells, "–", "–"]
+    peak = row["peak_bytes"]
+    return [*cells, f"{peak / 1e6:.0f} MB", f"{peak / first['peak_bytes']:.2f}x"]
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:

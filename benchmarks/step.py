@@ -38,7 +38,7 @@ from densekd.distill.terms import Resize, TapPair, Term, WeightSchedule
 from densekd.kernels import using
 from densekd.losses import LOSSES
 from densekd.models import find_model
-from densekd.tasks import Segmentation, upsample
+from densekd.tasks.segmentation import Segmentation, upsample
 from densekd.teacher_cache import CachedTeacher, Packing
 
 VOID = 255

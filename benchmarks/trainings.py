@@ -1,4 +1,7 @@
-"""Comparisons of trainings: each row a recipe with overrides, run by ``densekd train`` in a process with one thread."""
+"""Comparison of trainings: each row is a recipe with overrides and several seeds.
+
+A run is ``densekd train`` in a process of its own with one thread.
+"""
 
 import argparse
 import csv
@@ -22,7 +25,15 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: a recipe, what is changed in it, whether it needs the teacher, seeds (None: all)."""
+    """One row of the table: a recipe and what is changed in it.
+
+    Args:
+        title: in the table.
+        recipe: name of a file in ``recipes``, without its suffix.
+        overrides: ``key=value`` as on the command line.
+        needs_teacher: whether ``teacher.checkpoint`` is the trained teacher.
+        seeds: how many; None: as many as the program was told.
+    """
 
     title: str
     recipe: str
@@ -33,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where data and runs are, and the key of ``results.json`` that is compared."""
+    """Folders of the data and of the runs, and the key of ``results.json`` that is compared."""
 
     data: Path
     runs: Path
@@ -43,49 +54,60 @@ class Bench:
         """Train one run unless it is finished; return its folder."""
         folder = self.runs / name
         if not (folder / "results.json").is_file():
-            command = [sys.executable, "-m", "densekd", "train", str(RECIPES / f"{row.recipe}.yaml"), "--resume"]
-            changes = [f"name={name}", f"data.root={self.data}", *row.overrides, *more]
+            recipe = RECIPES / f"{row.recipe}.yaml"
+            command = [sys.executable, "-m", "densekd", "train", str(recipe), "--resume"]
+            command += [f"name={name}", f"data.root={self.data}", *row.overrides, *more]
+            command += ["--run", str(folder)]
+            # One thread each: runs side by side do not take each other's cores.
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
             folder.mkdir(parents=True, exist_ok=True)
             with (self.runs / f"{name}.log").open("w", encoding="utf-8") as log:
-                subprocess.run(
-                    [*command, *changes, "--run", str(folder)],
-                    env=os.environ | {"OMP_NUM_THREADS": "1"},
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    check=True,
-                )
+                subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=True)
         print(f"{name}: {scores(folder)[self.score]:.2f}", flush=True)
         return folder
 
     def students(
         self, rows: Mapping[str, Row], prefix: str, seeds: int, pool: ThreadPoolExecutor, teacher: "Future[Path]"
     ) -> dict[str, dict[str, Any]]:
-        """Train every row with every seed and return what the table shows; what is taught waits for the teacher."""
+        """Train every row with every seed and return what the table shows.
 
-        def one(key: str, seed: int) -> Path:
+        Distilled students wait for the teacher.
+        """
+
+        def train_one(key: str, seed: int) -> Path:
             row = rows[key]
-            more = [
-                f"training.seed={seed}",
-                *([f"teacher.checkpoint={teacher.result()}"] if row.needs_teacher else []),
-            ]
+            more = [f"training.seed={seed}"]
+            if row.needs_teacher:
+                more.append(f"teacher.checkpoint={teacher.result()}")
             return self.train(f"{prefix}-{key}-seed{seed}", row, *more)
 
-        numbers = {key: range(row.seeds or seeds) for key, row in rows.items()}
+        jobs = []
+        for key, row in rows.items():
+            for seed in range(row.seeds or seeds):
+                jobs.append((row.needs_teacher, seed, key))
         # Those that need the teacher come last, so that nobody waits while there is other work.
-        order = sorted(((k, s) for k in rows for s in numbers[k]), key=lambda ks: (rows[ks[0]].needs_teacher, ks[1]))
-        futures = {(key, seed): pool.submit(one, key, seed) for key, seed in order}
-        folders = {ks: future.result() for ks, future in futures.items()}
-        return {key: self.row(row.title, [folders[key, s] for s in numbers[key]]) for key, row in rows.items()}
+        jobs.sort(key=lambda job: job[:2])
+        futures: dict[str, dict[int, Future[Path]]] = {key: {} for key in rows}
+        for _, seed, key in jobs:
+            futures[key][seed] = pool.submit(train_one, key, seed)
+        results = {}
+        for key, row in rows.items():
+            folders = [future.result() for _, future in sorted(futures[key].items())]
+            results[key] = self.row(row.title, folders)
+        return results
 
     def row(self, title: str, folders: Sequence[Path]) -> dict[str, Any]:
-        """Return what the table shows of some seeds."""
+        """Return what the table shows of some seeds: scores, mean, sample standard deviation, time."""
         values = [scores(folder)[self.score] for folder in folders]
+        deviation = 0.0
+        if len(values) > 1:
+            deviation = statistics.stdev(values)
         return {
             "title": title,
             self.score: values,
             "mean": statistics.mean(values),
-            "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-            "seconds_per_step": statistics.median(_seconds(folder) for folder in folders),
+            "std": deviation,
+            "seconds_per_step": statistics.median(map(_seconds, folders)),
             "runs": [folder.name for folder in folders],
         }
 
@@ -113,6 +135,7 @@ def table(results: dict[str, Any], score: str, name: str) -> str:
     lines = [f"| run | {name} % (mean) | std | seeds | s / step |", "|---|---|---|---|---|"]
     for row in results["rows"].values():
         seeds = " / ".join(f"{value:.2f}" for value in row[score])
+        # One seed has no spread.
         std = f"{row['std']:.2f}" if len(row[score]) > 1 else "–"
         lines.append(f"| {row['title']} | **{row['mean']:.2f}** | {std} | {seeds} | {row['seconds_per_step']:.3f} |")
     return "\n".join(lines)
@@ -145,5 +168,7 @@ def main(
 
 
 def _seconds(folder: Path) -> float:
+    """Median time of a step of one run."""
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as handle:
-        return statistics.median(float(r["seconds_per_step"]) for r in csv.DictReader(handle) if r["seconds_per_step"])
+        times = [row["seconds_per_step"] for row in csv.DictReader(handle)]
+    return statistics.median(float(time) for time in times if time)

@@ -9,17 +9,17 @@ import densekd
 
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
-    0: ["errors", "own_modules", "signature"],
-    1: ["atomic", "registry", "titles", "ops"],
+    0: ["braces", "errors", "own_modules", "quiet", "signature"],
+    1: ["atomic", "metric_names", "registry", "ops"],
     2: ["kernels"],
-    3: ["losses", "data", "recipe", "metrics", "inference"],
+    3: ["losses", "data", "recipe"],
     4: ["models"],
     5: ["tasks", "teacher_cache"],
     6: ["distill"],
     7: ["builders"],
-    8: ["evaluation", "report"],
+    8: ["report"],
     9: ["run"],
-    10: ["cli"],
+    10: ["api", "cli"],
     11: ["__main__"],
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
@@ -51,6 +51,11 @@ def test_imports_point_down(path: Path) -> None:
     others = imported_rooms(path) - {room}
     allowed = {"kernels", "ops"} if room == "losses" else {r for r, floor in FLOOR_OF.items() if floor < FLOOR_OF[room]}
     assert others <= allowed, f"{path.name} may not import {sorted(others - allowed)}"
+
+
+def test_the_distiller_needs_no_recipe() -> None:
+    for path in (PACKAGE / "distill").rglob("*.py"):
+        assert "recipe" not in imported_rooms(path), path.name
 
 
 def test_losses_import_torch_and_kernels_only() -> None:

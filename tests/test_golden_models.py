@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from densekd.distill.taps import Taps
 from densekd.models.detection.dense import Maps, candidates
-from densekd.models.published import load_published
+from densekd.models.open import open_model
 from densekd.ops.atss import atss
 from densekd.ops.boxes import Boxes, Detections
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 MODELS: dict[str, dict[str, Any]] = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
 PRESENT = [name for name in MODELS if (FOLDER / name).is_dir()]
@@ -69,21 +69,22 @@ def publish(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", SEGMENTORS)
 def test_recognised_loaded_and_equal(name: str, tmp_path: Path) -> None:
     path = publish(name, tmp_path)
-    model, found, _ = load_published(path)
+    opened = open_model(path)
+    model: Any = opened.model
     facts, expected = read_json(name, "facts.json"), stored(name)
-    assert found.options["num_classes"] == facts["num_classes"]
+    assert len(opened.classes.names) == facts["num_classes"]
     model.normalize = nn.Identity()
     images, full = expected.pop("input"), expected.pop("out.logits_full_sub")
     if (index := expected.pop("buffer.relative_position_index", None)) is not None:
         assert torch.equal(model.backbone.stages[0][0].attn.relative_position_index, index)
     if (teacher_features := expected.pop("out.teacher_logits", None)) is not None:
-        teacher, _, _ = load_published(path.with_name(f"{path.name}#teacher"))
+        teacher: Any = open_model(path.with_name(f"{path.name}#teacher")).model
         teacher.normalize = nn.Identity()
         with torch.no_grad():
             torch.testing.assert_close(
                 teacher(images), teacher_features, rtol=0, atol=1e-5 * teacher_features.abs().max().item()
             )
-    paths = {key: tap_of(key, found.options.get("backbone", "")) for key in expected}
+    paths = {key: tap_of(key, opened.config.options.get("backbone", "")) for key in expected}
     with torch.no_grad():
         logits, read = Taps(model, paths.values())(images)
     results = {key: read[path][:, :: facts["channel_stride"].get(key, 1)] for key, path in paths.items()}
@@ -100,9 +101,10 @@ def assert_close(ours: Tensor, theirs: Tensor, what: str) -> None:
 
 def load_detector(name: str, folder: Path) -> Any:
     """Recognise and load a detector and take its normalization off."""
-    model, found, _ = load_published(publish(name, folder))
+    opened = open_model(publish(name, folder))
+    model: Any = opened.model
     facts = read_json(name, "facts.json")
-    assert found.options["num_classes"] == facts["num_classes"]
+    assert len(opened.classes.names) == facts["num_classes"]
     assert sum(p.numel() for p in model.parameters()) == facts["params"]
     model.normalize = nn.Identity()
     return model

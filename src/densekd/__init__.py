@@ -1,43 +1,67 @@
-"""densekd distils big dense-prediction models into small ones that ship.
+"""densekd distils big dense-prediction models into small ones that can be deployed.
 
-The public API is short: :func:`load` reads a student package. Everything else has its own room; see
-``docs/architecture.md``. Importing this module imports nothing heavy.
+The Python API:
+
+- :func:`distill`: train a student to match a teacher, any two modules and any loader; no recipe.
+- :func:`train`: run a recipe: train, evaluate, export, report.
+- :func:`load`, :func:`predict`, :func:`evaluate`: use a finished model.
+- :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its objective.
+- :mod:`losses`, :mod:`models`, :mod:`data`, :mod:`tasks`: what these are made of.
+
+Every name is imported when it is first used: importing this module imports nothing heavy.
 """
 
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from densekd import own_modules
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
+    from densekd import data, losses, models, tasks
+    from densekd.api.evaluate import evaluate
+    from densekd.api.load import load
+    from densekd.api.predict import predict
+    from densekd.api.train import train
+    from densekd.distill.distiller import Distiller
+    from densekd.distill.fit import distill
+    from densekd.distill.terms import Term
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = [
+    "Distiller",
+    "Term",
+    "__version__",
+    "data",
+    "distill",
+    "evaluate",
+    "load",
+    "losses",
+    "models",
+    "predict",
+    "tasks",
+    "train",
+]
 
-# A spawned worker process unpickles classes of the user's modules, and imports this package first.
-own_modules.restore()
+# Name -> the module that defines it.
+_HOMES = {
+    "Distiller": "densekd.distill.distiller",
+    "Term": "densekd.distill.terms",
+    "evaluate": "densekd.api.evaluate",
+    "load": "densekd.api.load",
+    "predict": "densekd.api.predict",
+    "train": "densekd.api.train",
+}
+# The package of this name is also the function: see densekd/distill/__init__.py.
+_PACKAGES = ("data", "distill", "losses", "models", "tasks")
 
 
-def load(path: str | Path) -> "nn.Module":
-    """Read a student package (``config.json`` + ``model.safetensors``) as a plain module in evaluation mode.
+def __getattr__(name: str) -> Any:
+    """Import a name of the public API when it is first used (PEP 562)."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"densekd.{name}")
+    raise AttributeError(f"module 'densekd' has no attribute '{name}'; it has {', '.join(__all__)}")
 
-    Args:
-        path: the package folder, a run folder that holds one in ``student/``, or ``owner/name`` on the hub.
 
-    Returns:
-        The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h, w]`` at its own
-        stride; ``model.align_corners`` says how to enlarge them. Of a detector's output ``model.detect`` makes boxes.
-
-    Raises:
-        densekd.errors.UserError: the folder or one of its files is missing, damaged or does not match.
-    """
-    from densekd.models.package import load_package
-
-    folder = Path(path)
-    if not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
-        from densekd.models.hub import download
-
-        folder = download(str(path))
-    return load_package(folder).model
+def __dir__() -> list[str]:
+    """List the public API."""
+    return sorted(__all__)

@@ -7,7 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densekd.builders.build import build, build_files, build_model, build_teacher, build_terms
+from densekd.builders.build import build
+from densekd.builders.data import build_files
+from densekd.builders.models import build_model, build_teacher
+from densekd.builders.task import build_task
+from densekd.builders.terms import build_terms
 from densekd.distill.terms import Term
 from densekd.errors import RecipeError, UserError
 from densekd.models.dilated import pspnet
@@ -79,7 +83,7 @@ def test_probing_leaves_no_trace(distilled: dict[str, Any]) -> None:
 
 def test_untapped_auxiliary_head_of_a_teacher_is_removed(distilled: dict[str, Any]) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
-    distilled["distill"][0]["resize"] = "teacher"
+    distilled["distill"][0]["resize_to"] = "teacher"
     assert built(distilled).distiller.teacher.model.auxiliary is None
     distilled["distill"][0] |= {"teacher": "aux"}
     assert built(distilled).distiller.teacher.model.auxiliary is not None
@@ -90,7 +94,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
     config = PackageConfig("pspnet", {"auxiliary_channels": 0}, ["a", "b", "c"], [[0, 0, 0]] * 3)
     save_package(teacher, config, tmp_path / "teacher")
     recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
-    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "teacher"}]
     loaded = built(recipe).distiller.teacher
     images = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
@@ -123,9 +127,9 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
         (
             {"student": "features.3", "teacher": "features.3"},
             r"student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]\. "
-            r"Mend it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
+            r"Fix it with 'adapter: conv' \(a 1x1 convolution 128 -> 256\)",
         ),
-        ({"student": "features.2", "teacher": "features.0"}, r"'resize: teacher'"),
+        ({"student": "features.2", "teacher": "features.0"}, r"'resize_to: teacher'"),
         ({"method": "nowhere.at_all:Loss"}, r"loss 'nowhere\.at_all:Loss' cannot be imported"),
         ({"method": "math:pi"}, r"'math:pi' is a float, not a class or function"),
     ],
@@ -138,10 +142,11 @@ def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, 
 
 def built_terms(content: dict[str, Any]) -> tuple[dict[str, Term], Any]:
     recipe = parse_recipe(content, "test")
-    classes = build_files(recipe.data, "train").classes
-    student = build_model(recipe.student, len(classes.names), "student")
-    teacher = build_teacher(recipe.teacher, len(classes.names))
-    return build_terms(recipe, student, teacher, classes), teacher
+    files = build_files(recipe.data, "train")
+    student = build_model(recipe.student, len(files.classes.names), "student").model
+    teacher = build_teacher(recipe.teacher, len(files.classes.names)).model
+    target = build_task(recipe, files).probe_target(recipe.augment.crop, "present")
+    return build_terms(recipe, student, teacher, target, files), teacher
 
 
 class Counting(nn.Module):
@@ -170,7 +175,7 @@ def test_a_list_of_taps_is_one_term_with_an_adapter_each(distilled: dict[str, An
 def test_a_list_of_taps_without_adapters(distilled: dict[str, Any]) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
     term = {"method": "densekd.losses.dsd:PSD", "weight": 1, "student": ["features.3", "pre_logits", "logits"]}
-    distilled["distill"] = [term | {"teacher": ["aux", "pre_logits", "logits"], "resize": "label"}]
+    distilled["distill"] = [term | {"teacher": ["aux", "pre_logits", "logits"], "resize_to": "label"}]
     terms, teacher = built_terms(distilled)
     assert not list(terms["PSD"].parameters())
     assert teacher.auxiliary is not None
@@ -182,8 +187,8 @@ def test_levels_that_do_not_fit_are_all_shown(distilled: dict[str, Any]) -> None
     with pytest.raises(
         RecipeError,
         match=r"the student's features\.3 is \[1, 128, 1, 1\], the teacher's features\.3 is \[1, 256, 1, 1\]; "
-        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Mend it with "
-        r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize: teacher'\.",
+        r"the student's logits is \[1, 3, 8, 8\], the teacher's features\.3 is \[1, 256, 1, 1\]\. Fix it with "
+        r"'adapter: conv' \(a 1x1 convolution 128 -> 256, 3 -> 256\) and 'resize_to: teacher'\.",
     ):
         built(distilled)
 
@@ -209,7 +214,7 @@ def test_the_teachers_size_is_that_of_the_tensor_that_a_loss_receives(
     distilled: dict[str, Any], resize: str, size: tuple[int, int]
 ) -> None:
     distilled["teacher"] = {"model": "pspnet", "checkpoint": "untrained"}
-    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "resize": resize}]
+    distilled["distill"] = [{"method": f"{__name__}:Sized", "weight": 1, "resize_to": resize}]
     terms, _ = built_terms(distilled)
     assert terms["Sized"].loss.size == size
 
@@ -237,7 +242,7 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
         ("options", {"backbone": 1}, r"^student\.options\.backbone: a text, got 1\.$"),
         ("options", {"channels": 12.5}, r"^student\.options\.channels: a whole number, got 12\.5\.$"),
         ("options", {"num_classes": 4}, r"student\.options: 'num_classes' is measured"),
-        ("checkpoint", "no.pth", r"no\.pth: no such checkpoint"),
+        ("checkpoint", "no.pth", r"no\.pth: no such file or folder"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),
     ],
 )
@@ -278,10 +283,10 @@ def test_a_teacher_of_other_classes_may_teach_features(recipe: dict[str, Any], t
     config = PackageConfig("pspnet", {"auxiliary_channels": 0}, list("abcde"), [[0, 0, 0]] * 5)
     save_package(pspnet(5, auxiliary_channels=0), config, tmp_path / "teacher")
     recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
-    features = {"student": "features.3", "teacher": "features.3", "adapter": "conv", "resize": "teacher"}
+    features = {"student": "features.3", "teacher": "features.3", "adapter": "conv", "resize_to": "teacher"}
     recipe["distill"] = [{"method": "cwd", "weight": 1, **features}]
     assert built(recipe).scored_teacher is None
-    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize": "teacher"}]
+    recipe["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "teacher"}]
     with pytest.raises(RecipeError, match=r"logits is \[1, 3, 8, 8\], the teacher's logits is \[1, 5, 4, 4\]"):
         built(recipe)
 
@@ -307,7 +312,7 @@ def test_the_student_begins_with_parts_of_the_teacher(distilled: dict[str, Any],
         (["neck"], r"student\.inherit: the teacher has no part 'neck'\. It has normalize, backbone, head"),
         (
             ["head"],
-            r"student\.inherit: the teacher's 'head' does not fit the student's; nothing was copied\.",
+            r"student\.inherit: the teacher's 'head' does not fit the student's; nothing was loaded\.",
         ),
     ],
 )

@@ -13,7 +13,8 @@ from tiny_hf import SEMANTIC, save
 from torch import Tensor
 
 from densekd.builders.build import Built, build
-from densekd.models.package import load_package, save_package
+from densekd.models.open import open_model
+from densekd.models.package import save_package
 from densekd.recipe import parse_recipe
 from densekd.run.folder import RunFolder
 from densekd.run.train import Launch, train
@@ -37,8 +38,8 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "torchvision-aux": {"model": "torchvision:deeplabv3_mobilenet_v3_large", "options": {"auxiliary": "fcn"}},
 }  # fmt: skip
 EXTRAS = {"hf": "transformers", "smp": "segmentation_models_pytorch"}
-LOGITS = {"method": "cwd", "weight": 3, "options": {"temperature": 4}, "resize": "teacher"}
-FEATURES = {"method": "l2", "weight": 1, "student": "features.3", "teacher": "features.3", "resize": "teacher"}
+LOGITS = {"method": "cwd", "weight": 3, "options": {"temperature": 4}, "resize_to": "teacher"}
+FEATURES = {"method": "l2", "weight": 1, "student": "features.3", "teacher": "features.3", "resize_to": "teacher"}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_a_whole_training(data: Path, tmp_path: Path) -> None:
     results = train(parse_recipe(content, "test"), RunFolder(tmp_path), Launch("cpu", "1"), "refuse", console)
     assert results["teacher"] is None
     assert 0 <= results["student"]["miou"] <= 100
-    assert load_package(tmp_path).config.model == "timm:resnet18"
+    assert open_model(tmp_path).config.model == "timm:resnet18"
 
 
 def check_step(pair: Built) -> None:
@@ -142,7 +143,7 @@ def check_package(pair: Built, folder: Path, teaches_logits: bool) -> None:
     if hasattr(student, "auxiliary"):
         student.auxiliary = None
     save_package(student, pair.package, folder)
-    loaded = load_package(folder).model
+    loaded = open_model(folder).model
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(loaded(images), student.eval()(images), rtol=1e-5, atol=1e-6)

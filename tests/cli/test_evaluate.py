@@ -53,7 +53,7 @@ def test_evaluate_what_is_no_model(run: Any, tmp_path: Path, data_root: Path) ->
     assert "is a text file, not a checkpoint" in printed
     status, printed = run("evaluate", tmp_path)
     assert status == 1
-    assert "no config.json; a student package has config.json and model.safetensors" in printed.replace("\n", " ")
+    assert "no config.json and model.safetensors in this folder or its student/" in printed.replace("\n", " ")
 
 
 def test_predict(run: Any, trained: Path, data_root: Path, tmp_path: Path) -> None:

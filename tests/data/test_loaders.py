@@ -6,8 +6,8 @@ import torch
 
 from densekd.data.folder import folder
 from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.maps import EvaluationSet, TrainingSet
 from densekd.data.sampler import Shard, StepSampler
-from densekd.data.segmentation import EvaluationSet, TrainingSet
 from densekd.data.transforms import RandomScaledCrop
 
 STEPS = 5

@@ -13,7 +13,8 @@ import torch
 from tiny_data import make_folder
 from typer.testing import CliRunner
 
-from densekd.builders.build import build, build_files
+from densekd.builders.build import build
+from densekd.builders.data import build_files
 from densekd.cli.app import app
 from densekd.data.camvid import camvid
 from densekd.data.folder import folder

@@ -1,7 +1,9 @@
 """The distiller from live objects: no recipe, any two modules, one step by hand."""
 
+import csv
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import lightning as L
 import pytest
 import torch
 import torch.distributed as dist
+from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -16,15 +19,16 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
-from densekd.data.segmentation import Sample
+from densekd.data.maps import Sample
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.terms import TapPair, Term, WeightSchedule
+from densekd.errors import UserError
 from densekd.losses.cirkd.channel import CIRKDChannel
 from densekd.losses.cwd import CWD
 from densekd.run.callbacks import FiniteGuard, StepSeeds
 from densekd.run.metrics_logger import MetricsLogger
-from densekd.tasks import Segmentation
+from densekd.tasks import NoTask, Segmentation
 
 
 class Net(nn.Module):
@@ -66,7 +70,14 @@ def trainer(**options: Any) -> L.Trainer:
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    return L.Trainer(accelerator="cpu", devices=1, **quiet, **options)
+    usual = {"num_sanity_val_steps": 0, "log_every_n_steps": 1}
+    return L.Trainer(accelerator="cpu", devices=1, **quiet | usual | options)
+
+
+def loaders(batch: dict[str, Tensor], count: int) -> tuple[Any, Any]:
+    """Return so many equal batches, and one image to validate on."""
+    sample = Sample(batch["images"][0], batch["target"][0])
+    return DataLoader([batch] * count, batch_size=None), DataLoader([[sample]], batch_size=None)  # type: ignore[arg-type, list-item]
 
 
 def test_the_sum_is_the_formula(distiller: Distiller, batch: dict[str, Tensor]) -> None:
@@ -102,14 +113,115 @@ def test_a_term_of_weight_zero_is_not_computed(batch: dict[str, Tensor]) -> None
 def test_lightning_fits_it_without_a_recipe(distiller: Distiller, batch: dict[str, Tensor]) -> None:
     before = {k: v.clone() for k, v in distiller.student.state_dict().items()}
     teacher = {k: v.clone() for k, v in distiller.teacher.model.state_dict().items()}  # type: ignore[union-attr]
-    sample = Sample(batch["images"][0], batch["target"][0])
-    loaders = DataLoader([batch] * 3, batch_size=None), DataLoader([[sample]], batch_size=None)  # type: ignore[arg-type, list-item]
-    fitted = trainer(max_steps=3, max_epochs=1, num_sanity_val_steps=0, log_every_n_steps=1)
-    fitted.fit(distiller, *loaders)
+    fitted = trainer(max_steps=3, max_epochs=1)
+    fitted.fit(distiller, *loaders(batch, 3))
     assert distiller.global_step == 3
     assert 0 <= fitted.callback_metrics["val/miou"] <= 100
     assert any(not torch.equal(before[k], v) for k, v in distiller.student.state_dict().items())
     assert all(torch.equal(teacher[k], v) for k, v in distiller.teacher.model.state_dict().items())  # type: ignore[union-attr]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_any_trainer_logs_every_loss(distiller: Distiller, batch: dict[str, Tensor], tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, name="", version="")
+    fitted = trainer(max_epochs=1, logger=logger)
+    returned: list[dict[str, float]] = []
+
+    class Note(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *arguments: Any) -> None:
+            losses = {name: value.item() for name, value in arguments[0]["losses"].items()}
+            returned.append({"loss": arguments[0]["loss"].item(), **losses})
+            # What a callback may monitor is that of this very step.
+            assert trainer.callback_metrics["loss"].item() == returned[-1]["loss"]
+
+    fitted.callbacks.append(Note())
+    fitted.fit(distiller, *loaders(batch, 3))
+    rows = read_rows(tmp_path / "metrics.csv")
+    logged = [row for row in rows if row["loss"]]
+    assert len(logged) == len(returned) == 3
+    for row, values in zip(logged, returned, strict=True):
+        assert set(values) == {"loss", "task/ce", "task/aux", "distill/cwd"}
+        for name, value in values.items():
+            assert float(row[name]) == pytest.approx(value, rel=1e-6)
+    # SGD at 0.1 with polynomial decay over ten steps.
+    assert [float(row["lr"]) for row in logged] == pytest.approx([0.1 * (1 - n / 10) ** 0.9 for n in range(3)])
+    assert [row["val/miou"] for row in rows if row["val/miou"]]
+
+
+def test_the_progress_bar_shows_every_loss(distiller: Distiller, batch: dict[str, Tensor]) -> None:
+    fitted = trainer(max_steps=2, max_epochs=1, enable_progress_bar=True)
+    fitted.fit(distiller, *loaders(batch, 2))
+    assert {"loss", "task/ce", "task/aux", "distill/cwd"} <= set(fitted.progress_bar_metrics)
+
+
+def images_and_labels(batch: dict[str, Tensor], kind: str) -> Any:
+    floats = batch["images"] / 255
+    return {
+        "dict": batch,
+        "tuple": (batch["images"], batch["target"]),
+        "list": [batch["images"], batch["target"]],
+        "float": (floats, batch["target"].long()),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["tuple", "list", "float"])
+def test_batches_of_any_loader_are_the_same_batch(distiller: Distiller, batch: dict[str, Tensor], kind: str) -> None:
+    expected = distiller.losses(batch, 1)
+    given = images_and_labels(batch, kind)
+    before = [value.clone() for value in given]
+    found = distiller.losses(given, 1)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert torch.equal(found[name], expected[name]), name
+    # The caller's tensors are the caller's.
+    assert all(torch.equal(value, old) for value, old in zip(given, before, strict=True))
+
+
+def test_an_optimizer_may_be_a_function(batch: dict[str, Tensor]) -> None:
+    student, teacher = Net(4), Net(6)
+    term = Term(CWD(4.0), weight=3.0, adapter=nn.Conv2d(3, 3, 1))
+    made = Distiller(student, teacher, Segmentation(3, 255), {"cwd": term}, partial(torch.optim.AdamW, lr=1e-2))
+    fitted = trainer(max_steps=2, max_epochs=1)
+    fitted.fit(made, *loaders(batch, 2))
+    (optimizer,) = fitted.optimizers
+    assert isinstance(optimizer, torch.optim.AdamW)
+    (group,) = optimizer.param_groups
+    assert group["lr"] == 1e-2
+    assert len(group["params"]) == len(list(student.parameters())) + len(list(term.parameters()))
+
+
+def test_a_loss_with_an_optimizer_of_its_own_needs_a_config(batch: dict[str, Tensor]) -> None:
+    loss = CWD(4.0)
+    loss.optimization = {"method": "adamw"}  # type: ignore[assignment]
+    made = Distiller(Net(4), Net(6), Segmentation(3, 255), {"cwd": Term(loss)}, torch.optim.SGD)
+    with pytest.raises(UserError, match=r"'cwd\.loss' learns by optimizer settings of its own"):
+        trainer(max_steps=1).fit(made, *loaders(batch, 1))
+
+
+def test_defaults_are_enough(batch: dict[str, Tensor]) -> None:
+    student = Net(4)
+    student.num_classes = 3
+    made = Distiller(student, Net(6), terms={"cwd": Term(CWD(4.0), weight=3.0)})
+    assert isinstance(made.task, Segmentation)
+    fitted = trainer(max_steps=4, max_epochs=-1)
+    fitted.fit(made, *loaders(batch, 2))
+    assert isinstance(fitted.optimizers[0], torch.optim.AdamW)
+    # Decays to zero over the steps of the trainer.
+    assert fitted.optimizers[0].param_groups[0]["lr"] == 0
+
+
+def test_a_task_that_cannot_be_told_is_asked_for() -> None:
+    with pytest.raises(UserError, match="Net has no num_classes, so that its task cannot be told"):
+        Distiller(Net(4), Net(6), terms={"cwd": Term(CWD(4.0))})
+
+
+def test_nothing_to_learn_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing to learn"):
+        Distiller(Net(4), task=NoTask(Segmentation(3, 255)))
 
 
 def test_processes_exchange_the_buffers_of_the_student_alone(tmp_path: Path) -> None:
@@ -117,7 +229,7 @@ def test_processes_exchange_the_buffers_of_the_student_alone(tmp_path: Path) -> 
     student, teacher = (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)) for _ in range(2))
     term = Term(CIRKDChannel(4, 4, (8, 8)), TapPair("logits", "logits"), nn.Identity(), WeightSchedule(1.0), "none")
     distiller = Distiller(
-        student, teacher, Segmentation(4, 255, torch.ones(4)), {"channel": term}, OptimizerConfig("sgd", 0.1, 10)
+        student, teacher, Segmentation(4, 255, (1.0, 1.0, 1.0, 1.0)), {"channel": term}, OptimizerConfig("sgd", 0.1, 10)
     )
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
@@ -185,8 +297,7 @@ def fit_watched(distiller: Distiller, batch: dict[str, Tensor], watch: Any, path
         accelerator=accelerator, devices=1, max_steps=8, callbacks=callbacks, gradient_clip_val=1.0,
         precision="bf16-mixed", enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=1, **quiet,
     )  # fmt: skip
-    sample = Sample(batch["images"][0], batch["target"][0])
-    made.fit(distiller, *(DataLoader(some, batch_size=None) for some in ([batch] * 8, [[sample]])))  # type: ignore[arg-type]
+    made.fit(distiller, *loaders(batch, 8))
 
 
 def test_the_host_reads_nothing_between_two_records(

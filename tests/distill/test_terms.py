@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.distill.terms import PerLevel, TapPair, Term, WeightSchedule, make_adapter, paths
+from densekd.distill.adapters import conv
+from densekd.distill.terms import PerLevel, TapPair, Term, WeightSchedule, paths
 from densekd.errors import RecipeError
 from densekd.losses.cgd import CGD
 from densekd.losses.cwd import CWD
@@ -115,35 +116,12 @@ def test_resize_by_hand() -> None:
 
 def test_resize_to_labels_needs_labels() -> None:
     term = make_term(MetricsLogger(), resize="label")
-    with pytest.raises(RecipeError, match="resize: label needs a map of labels"):
+    with pytest.raises(RecipeError, match="resize_to: label needs a map of labels"):
         term({"features.3": torch.rand(1, 1, 2, 2)}, {"neck": torch.rand(1, 1, 2, 2)}, None)
 
 
-@pytest.mark.parametrize(
-    ("kind", "parameters", "buffers"),
-    [
-        ("none", {}, {}),
-        ("conv", {"weight": (8, 5, 1, 1)}, {}),
-        (
-            "conv-bn-relu",
-            {"0.weight": (8, 5, 1, 1), "1.weight": (8,), "1.bias": (8,)},
-            {"1.running_mean": (8,), "1.running_var": (8,), "1.num_batches_tracked": ()},
-        ),
-    ],
-)
-def test_adapters(kind: str, parameters: dict[str, tuple[int, ...]], buffers: dict[str, tuple[int, ...]]) -> None:
-    adapter = make_adapter(kind, 5, 8)  # type: ignore[arg-type]
-    assert {name: tuple(value.shape) for name, value in adapter.named_parameters()} == parameters
-    assert {name: tuple(value.shape) for name, value in adapter.named_buffers()} == buffers
-    x = torch.randn(2, 5, 3, 4)
-    y = adapter(x)
-    assert y.shape == ((2, 5, 3, 4) if kind == "none" else (2, 8, 3, 4))
-    assert (y.min().item() == 0) == (kind == "conv-bn-relu")
-    assert (y is x) == (kind == "none")
-
-
 def test_the_adapter_learns_and_the_teacher_does_not() -> None:
-    term = make_term(Pixel(255), make_adapter("conv", 3, 4))
+    term = make_term(Pixel(255), conv(3, 4))
     student, teacher = torch.randn(1, 3, 2, 2, requires_grad=True), torch.randn(1, 4, 2, 2, requires_grad=True)
     term({"features.3": student}, {"neck": teacher}, None).backward()
     assert teacher.grad is None
@@ -161,7 +139,7 @@ def test_the_value_is_unweighted() -> None:
 
 def test_losses_are_computed_in_float32_under_autocast() -> None:
     loss = MetricsLogger()
-    term = make_term(loss, make_adapter("conv", 3, 3))
+    term = make_term(loss, conv(3, 3))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = term({"features.3": torch.rand(1, 3, 4, 4)}, {"neck": torch.rand(1, 3, 4, 4).bfloat16()}, None)
     assert (loss.student.dtype, loss.teacher.dtype, value.dtype) == (torch.float32,) * 3
@@ -200,7 +178,7 @@ def pyramid() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 def test_several_taps_reach_the_loss_as_tuples() -> None:
     loss, (student_features, teacher_features) = Levels(), pyramid()
-    adapter = PerLevel([make_adapter("conv", 3, 4), make_adapter("conv", 5, 6)])
+    adapter = PerLevel([conv(3, 4), conv(5, 6)])
     term = Term(loss, PYRAMID, adapter, WeightSchedule(1.0), "teacher")
     value = term(student_features, teacher_features, None)
     assert isinstance(loss.student, tuple)
@@ -224,7 +202,7 @@ def _single(term: Term, level: int, student_features: dict[str, Tensor], teacher
 
 def test_every_level_learns_and_no_teacher_does() -> None:
     student_features, teacher_features = pyramid()
-    adapter = PerLevel([make_adapter("conv", 3, 4), make_adapter("conv", 5, 6)])
+    adapter = PerLevel([conv(3, 4), conv(5, 6)])
     Term(Levels(), PYRAMID, adapter, WeightSchedule(1.0), "student")(
         student_features, teacher_features, None
     ).backward()
@@ -264,3 +242,13 @@ def test_where_warm_up_and_decay_overlap_the_decay_holds() -> None:
     assert schedule(50) == 1.5
     assert schedule(60) == 3 * 0.9
     assert schedule(150) == 0
+
+
+def test_a_term_with_defaults_compares_the_logits() -> None:
+    term = Term(MetricsLogger(), weight=3)
+    assert term.taps == TapPair("logits", "logits")
+    assert term.weight == WeightSchedule(3.0)
+    assert isinstance(term.adapter, nn.Identity)
+    assert term.resize == "none"
+    assert Term(MetricsLogger(), "features.1").taps == TapPair("features.1", "features.1")
+    assert Term(MetricsLogger(), (("a", "b"), ("c", "d"))).taps == TapPair(("a", "b"), ("c", "d"))

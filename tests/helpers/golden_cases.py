@@ -82,6 +82,11 @@ class Case:
         found = {name: spec for name, spec in self.entry["weights"].items() if name.startswith(prefix)}
         return {name.removeprefix(prefix): self._weight(name, spec) for name, spec in found.items()}
 
+    def labels_as_map(self) -> Tensor:
+        """Return the labels of a case whose pixels are flattened, ``[B, H, W]``."""
+        B, _, H, W = self.student.shape
+        return self.inputs["labels"].view(B, H, W)
+
     def read(self, key: str) -> Tensor:
         """Return a stored tensor in the case's precision."""
         tensor = _tensors(self.entry["tensors_file"])[key]
@@ -105,6 +110,19 @@ class Case:
         filled = fill_parameter(name, spec["shape"])
         assert filled.double().sum().item() == pytest.approx(spec["sum"], rel=1e-9, abs=1e-6)
         return filled.to(self.dtype)
+
+
+class Sum(nn.Module):
+    """Several terms on the same tensors, as a recipe would list them."""
+
+    def __init__(self, *terms: tuple[float, nn.Module]) -> None:
+        super().__init__()
+        self.weights = [weight for weight, _ in terms]
+        self.losses = nn.ModuleList(loss for _, loss in terms)
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None) -> Tensor:
+        values = [w * loss(student, teacher, target) for w, loss in zip(self.weights, self.losses, strict=True)]
+        return sum(values[1:], values[0])
 
 
 def compare(case: Case, outputs: Mapping[str, Probe], documented: set[str]) -> None:

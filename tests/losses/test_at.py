@@ -52,8 +52,3 @@ def test_other_sizes_are_refused(attention: str, shape: tuple[int, ...]) -> None
     with pytest.raises(ValueError, match="one shape but for the channels") as caught:
         loss(torch.ones(2, 6, 5, 4), torch.ones(shape))
     assert f"[2, 6, 5, 4] and {list(shape)}" in str(caught.value)
-
-
-def test_unknown_attention_names_the_choices() -> None:
-    with pytest.raises(ValueError, match="'max' is not one of energy, mean"):
-        AT("max")  # type: ignore[arg-type]

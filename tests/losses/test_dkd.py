@@ -88,18 +88,5 @@ def test_one_class_has_no_rest() -> None:
 
 def test_labels_are_needed() -> None:
     student, teacher, _ = maps()
-    with pytest.raises(ValueError, match="dkd needs labels"):
+    with pytest.raises(ValueError, match=r"this loss needs labels \[2, H, W\].*; there are none"):
         DKD(VOID)(student, teacher)
-
-
-@pytest.mark.parametrize(
-    ("options", "parts"),
-    [
-        ({"temperature": -1.0}, ["temperature must be positive", "-1.0"]),
-        ({"reduction": "mean"}, ["'mean'", "pixel, sum"]),
-    ],
-)
-def test_bad_options_name_the_choices(options: dict[str, Any], parts: list[str]) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
-        DKD(VOID, **options)
-    assert all(part in str(caught.value) for part in parts), caught.value

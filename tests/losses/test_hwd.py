@@ -138,23 +138,5 @@ def test_labels_are_taken_by_nearest_neighbour() -> None:
 
 
 def test_a_division_needs_labels() -> None:
-    with pytest.raises(ValueError, match="pixel_division needs labels"):
+    with pytest.raises(ValueError, match="a pixel_division needs labels"):
         HWD(pixel_division="N")(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2))
-
-
-@pytest.mark.parametrize(
-    ("options", "parts"),
-    [
-        ({"parameter": 0.0}, ["parameter", "positive", "0.0"]),
-        ({"temperature": -1.0}, ["temperature", "positive", "-1.0"]),
-        ({"distance": "MSE"}, ["'MSE'", "mse, l1, smooth_l1, kl"]),
-        ({"values": "features"}, ["'features'", "logits, activations"]),
-        ({"pixel_division": "None"}, ["'None'", "none, N, SqrtN, N2"]),
-        ({"process": "X"}, ["'X'", "E, T"]),
-        ({"distance": "kl"}, ["KL needs distributions", "values: activations"]),
-    ],
-)
-def test_bad_options_name_the_choices(options: dict[str, Any], parts: list[str]) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
-        HWD(**options)
-    assert all(part in str(caught.value) for part in parts), caught.value

@@ -12,15 +12,23 @@ from densekd.losses.inputs import (
     average_windows,
     labels_at,
     require_boxes,
+    require_labels,
+    require_levels,
     require_one_map,
-    require_one_shape,
-    to_float32,
 )
 from densekd.losses.pixel import Pixel
 from densekd.losses.wsld import WSLD
 from densekd.ops.boxes import Boxes
+from densekd.ops.shapes import require_one_shape
 
-MEMORY = CIRKDMemory(4, 4, 4, 255, 40, 6)
+OF_LABELS = (
+    CIRKDMemory(4, 4, 4, 255, 40, 6),
+    DKD(255),
+    HWD(pixel_division="N"),
+    IFVD(4, 255),
+    Pixel(255, void="masked"),
+    WSLD(255),
+)
 
 
 @pytest.mark.parametrize("size", [(3, 5), (7, 9), (1, 1), (14, 4)])
@@ -39,20 +47,31 @@ def test_labels_of_the_right_size_are_not_touched() -> None:
 
 def test_boxes_are_no_map_of_labels() -> None:
     boxes = Boxes([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2, torch.full((2, 2), 8))
-    with pytest.raises(ValueError, match="learns from a map of labels, which a segmentation has"):
-        labels_at(boxes, (3, 5))
-    for loss in (Pixel(255, void="masked"), DKD(255), WSLD(255), IFVD(4, 255), HWD(pixel_division="N"), MEMORY):
+    with pytest.raises(ValueError, match=r"needs labels \[2, H, W\], as in segmentation; the target is boxes"):
+        require_labels(boxes, 2)
+    for loss in OF_LABELS:
         with pytest.raises(ValueError, match=r"labels.* boxes$"):
             loss(torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), boxes)
+
+
+def test_labels_are_asked_for_each_image() -> None:
+    labels = torch.zeros(3, 5, 6, dtype=torch.int64)
+    assert require_labels(labels, 3) is labels
+    for target, message in ((labels, r"got \[3, 5, 6\]$"), (None, "there are none$")):
+        with pytest.raises(ValueError, match=rf"^this loss needs labels \[2, H, W\].*; {message}"):
+            require_labels(target, 2)
+        for loss in OF_LABELS:
+            with pytest.raises(ValueError, match=message):
+                loss(torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), target)
 
 
 def test_boxes_are_asked_for_each_image() -> None:
     boxes = Boxes([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2, torch.full((2, 2), 8))
     assert require_boxes(boxes, 2) is boxes
     for target, images, message in (
-        (boxes, 3, "boxes for 2 images meet maps of 3"),
-        (None, 2, "learns from boxes, the labels of a detector, got none"),
-        (torch.zeros(2, 4, 4), 2, r"got labels \[2, 4, 4\]"),
+        (boxes, 3, "needs boxes for 3 images, as in detection; got boxes for 2"),
+        (None, 2, "needs boxes for 2 images, as in detection; there are none"),
+        (torch.zeros(2, 4, 4), 2, r"the target is labels \[2, 4, 4\]"),
     ):
         with pytest.raises(ValueError, match=message):
             require_boxes(target, images)
@@ -65,20 +84,6 @@ def test_average_is_that_of_partial_windows(size: tuple[int, int], side: int) ->
     ours, pooled = average_windows(x, side), F.avg_pool2d(x, side, ceil_mode=True)
     torch.testing.assert_close(ours, pooled)
     torch.testing.assert_close(*(torch.autograd.grad(y.square().sum(), x)[0] for y in (ours, pooled)))
-
-
-@pytest.mark.parametrize(
-    ("given", "wide"),
-    [
-        (torch.float16, torch.float32),
-        (torch.bfloat16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ],
-    ids=str,
-)
-def test_widen(given: torch.dtype, wide: torch.dtype) -> None:
-    assert to_float32(torch.ones(2, dtype=given)).dtype == wide
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (2, 3, 5, 4), (2, 3, 4, 1), (2, 3, 4)], ids=str)
@@ -95,3 +100,16 @@ def test_channels_may_differ_where_only_the_map_counts() -> None:
     require_one_map(x, y)
     with pytest.raises(ValueError, match="one shape"):
         require_one_shape(x, y)
+
+
+def test_levels_are_two_tuples_of_one_size() -> None:
+    x, y, small = torch.ones(2, 3, 4, 5), torch.ones(2, 1, 4, 5), torch.ones(2, 3, 2, 2)
+    require_levels((x, y), (y, x))
+    for student, teacher, message in (
+        (x, y, "as many taps each, at least two"),
+        ((x,), (y,), "as many taps each, at least two"),
+        ((x, y), (x, y, y), "as many taps each, at least two"),
+        ((x, small), (x, y), r"got \[2, 3, 4, 5\], \[2, 3, 2, 2\] and \[2, 3, 4, 5\], \[2, 1, 4, 5\]$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            require_levels(student, teacher)

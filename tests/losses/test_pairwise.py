@@ -95,8 +95,3 @@ def test_nothing_larger_than_the_inputs_is_held(channels: int) -> None:
 def test_other_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"one shape but for the channels, got \[2, 6, 5, 4\] and \[2, 6, 4, 5\]"):
         Pairwise()(torch.ones(2, 6, 5, 4), torch.ones(2, 6, 4, 5))
-
-
-def test_granularity_is_at_least_one() -> None:
-    with pytest.raises(ValueError, match="granularity must be at least 1, got 0"):
-        Pairwise(0)

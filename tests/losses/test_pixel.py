@@ -75,14 +75,3 @@ def test_all_void_is_zero(divergence: Any) -> None:
     (gradient,) = torch.autograd.grad(value, student)
     assert value.item() == 0
     assert gradient.abs().max().item() == 0
-
-
-def test_an_unknown_divergence_names_the_choices() -> None:
-    unknown: Any = "js"
-    with pytest.raises(ValueError, match=r"'js' is not one of kl, soft_ce, hard_ce"):
-        Pixel(VOID, divergence=unknown)
-
-
-def test_hard_ce_knows_no_temperature() -> None:
-    with pytest.raises(ValueError, match=r"hard_ce knows no temperature, got 2\.0"):
-        Pixel(VOID, 2.0, divergence="hard_ce")

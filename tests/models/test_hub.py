@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 
 import densekd
 from densekd.errors import UserError
-from densekd.models import hub
 from densekd.models.detection.gfl import gfl
 from densekd.models.dilated import pspnet
 from densekd.models.hub import HubModel, card
@@ -43,7 +43,7 @@ def test_a_name_is_looked_up_on_the_hub(student: HubModel, tmp_path: Path, monke
         asked.append(name)
         return str(tmp_path)
 
-    monkeypatch.setattr(hub, "snapshot_download", fetch)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     densekd.load("somebody/student")
     HubModel._from_pretrained(
         model_id="somebody/other", revision=None, cache_dir=None, force_download=False, token=None
@@ -55,14 +55,14 @@ def test_what_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str, **options: object) -> str:
         raise OSError("404 Client Error\nmore")
 
-    monkeypatch.setattr(hub, "snapshot_download", fail)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError, match=r"no such folder, and it could not be had from the hub \(404 Client Error\)"):
         densekd.load("somebody/student")
 
 
 def test_the_card_names_no_licence() -> None:
-    assert "license" not in card(CONFIG, "segmentation")
-    assert "pipeline_tag: image-segmentation" in card(CONFIG, "segmentation")
+    assert "license" not in card(CONFIG)
+    assert "pipeline_tag: image-segmentation" in card(CONFIG)
 
 
 def test_a_detector_is_used_as_its_card_says(tmp_path: Path) -> None:

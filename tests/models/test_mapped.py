@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from densekd.builders.build import build
+from densekd.data.maps import as_batch
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import as_batch
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
-from densekd.evaluation import evaluate
 from densekd.models.fpn import fpn
 from densekd.models.mapped import ClassMerge, RemapClasses
 from densekd.models.package import PackageConfig, save_package
@@ -68,7 +67,7 @@ def loss_and_score(recipe: dict[str, Any], checkpoint: Path, classes: dict[str, 
     torch.manual_seed(0)
     loss = built.distiller.training_step(as_batch([built.training[Draw(k, k)] for k in range(2)]), 0)["loss"]
     assert built.scored_teacher is not None
-    return loss.item(), evaluate(built.scored_teacher, built.validation, None)["miou"]
+    return loss.item(), built.task.scores(built.scored_teacher, built.validation, None)["miou"]
 
 
 def test_a_permuted_teacher_with_its_mapping_teaches_the_same(recipe: dict[str, Any], tmp_path: Path) -> None:
@@ -82,7 +81,7 @@ def test_a_permuted_teacher_with_its_mapping_teaches_the_same(recipe: dict[str, 
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (None, r"Mend it with 'teacher\.classes', which maps the data's classes to the teacher's"),
+        (None, r"Fix it with 'teacher\.classes', which maps the data's classes to the teacher's"),
         ({"class0": 0}, r"must map every class of the data and no other: class0, class1, class2\. .* class1, class2"),
         (
             {"class0": 0, "class1": 1, "class2": 9},

@@ -14,7 +14,8 @@ import densekd
 from densekd.errors import UserError
 from densekd.models.dilated import pspnet
 from densekd.models.fpn import fpn
-from densekd.models.package import PackageConfig, load_package, read_config, save_package
+from densekd.models.open import open_model
+from densekd.models.package import PackageConfig, parse_config, read_config, save_package
 
 CLASSES = ["road", "car", "tree"]
 PALETTE = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
@@ -45,6 +46,10 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / "student"
 
 
+def written(folder: Path) -> PackageConfig:
+    return parse_config(read_config(folder), str(folder))
+
+
 def change(folder: Path, **entries: Any) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
@@ -68,7 +73,7 @@ def test_save_and_load(tmp_path: Path, model: Any, config: PackageConfig) -> Non
     images = torch.rand(1, 3, 64, 96)
     expected = student.eval()(images)
     for path in (tmp_path / "run" / "student", tmp_path / "run"):
-        loaded = load_package(path)
+        loaded = open_model(path)
         assert loaded.config == config
         assert not any(module.training for module in loaded.model.modules())
         assert expected.abs().max().item() > 1e-3
@@ -81,9 +86,9 @@ def test_config_on_disk(package: Path) -> None:
     assert json.loads((package / "config.json").read_text()) == {
         "format": 1, "model": "fpn", "options": {"backbone": "resnet18_025", "channels": 16}, "classes": CLASSES,
         "palette": PALETTE, "ignore_index": 255, "resize": [64, 96],
-        "categories": [], "task": "segmentation",
+        "categories": [], "task": "segmentation", "task_options": {},
     }  # fmt: skip
-    assert read_config(package) == config()
+    assert written(package) == config()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_config_on_disk(package: Path) -> None:
 def test_wrong_configs(package: Path, entries: dict[str, Any], parts: list[str]) -> None:
     change(package, **entries)
     with pytest.raises(UserError) as caught:
-        load_package(package)
+        open_model(package)
     assert all(part in str(caught.value) for part in parts), caught.value
 
 
@@ -115,33 +120,33 @@ def test_wrong_configs(package: Path, entries: dict[str, Any], parts: list[str])
 def test_malformed_configs(package: Path, text: bytes, part: str) -> None:
     (package / "config.json").write_bytes(text)
     with pytest.raises(UserError, match=r"config\.json: not the config of a student package") as caught:
-        load_package(package)
+        open_model(package)
     assert part in str(caught.value)
 
 
 def test_categories_come_back_and_older_packages_have_none(package: Path, tmp_path: Path) -> None:
     save_package(fpn(3, "resnet18_025", 16), replace(config(), categories=(1, 3, 90)), tmp_path / "numbered")
-    assert read_config(tmp_path / "numbered").categories == (1, 3, 90)
+    assert written(tmp_path / "numbered").categories == (1, 3, 90)
     content = json.loads((package / "config.json").read_text())
     del content["categories"]
     (package / "config.json").write_text(json.dumps(content))
-    assert read_config(package).categories == ()
+    assert written(package).categories == ()
 
 
 def test_missing_files(package: Path) -> None:
     (package / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"no model\.safetensors"):
-        load_package(package)
+        open_model(package)
     (package / "config.json").unlink()
-    with pytest.raises(UserError, match=r"no config\.json; a student package has config\.json and model\.safetensors"):
-        load_package(package)
+    with pytest.raises(UserError, match=r"no config\.json and model\.safetensors in this folder or its student/"):
+        open_model(package)
 
 
 def test_a_truncated_package_is_refused(package: Path) -> None:
     weights = package / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"model\.safetensors: damaged"):
-        load_package(package)
+        open_model(package)
 
 
 @pytest.mark.parametrize("name", ["os:system", "builtins:dict", f"{__name__}:config"])
@@ -149,10 +154,10 @@ def test_only_modules_are_built(package: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(os, "system", lambda *_: pytest.fail("executed"))
     change(package, model=name, options={})
     with pytest.raises(UserError, match=rf"config\.json: '{name}' is not an nn\.Module class"):
-        load_package(package)
+        open_model(package)
 
 
 def test_an_unknown_module_is_refused(package: Path) -> None:
     change(package, model="no_such_package:Net")
     with pytest.raises(UserError, match="The model 'no_such_package:Net' cannot be imported"):
-        load_package(package)
+        open_model(package)

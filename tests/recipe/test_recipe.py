@@ -9,8 +9,9 @@ import yaml
 from pydantic import ValidationError
 from tiny_data import tiny_recipe
 
+from densekd.braces import expand_braces
 from densekd.errors import RecipeError
-from densekd.recipe import ComponentSpec, Recipe, dump_recipe, expand_braces, load_recipe, parse_recipe
+from densekd.recipe import ComponentSpec, Recipe, TermSpec, dump_recipe, load_recipe, parse_recipe
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 assert len(SHIPPED) >= 2
@@ -51,12 +52,11 @@ def complaint(load: Load, *overrides: str) -> str:
             "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, "
             "task, teacher, training",
         ),
-        ("data.rot", "root", "batch_size, cache, dataset, resize, root, train, val, workers"),
+        ("data.rot", "root", "batch_size, cache, dataset, long_side, resize, root, short_side, train, val, workers"),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
         ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
-        ("distill.1.methd", "method", "adapter, method, options, resize, student, teacher, weight"),
+        ("distill.1.methd", "method", "adapter, method, options, resize_to, student, teacher, through, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
-        ("task.class_wights", "class_weights", "auxiliary_weight, class_weights, kind, normalize"),
         ("optimizer.beta", "betas", "betas, floor, head_lr, lr, method, milestones, momentum, no_decay, power, "),
         ("training.step", "steps", "accumulate, checkpoint_every, clip, compile, export, log_every, precision, seed, "),
     ],
@@ -89,32 +89,29 @@ def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, writte
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        (
-            "training.steps=many",
-            "training.steps: Input should be a valid integer, unable to parse string as an integer",
-        ),
-        ("training.steps=3.5", "training.steps: Input should be a valid integer, got a number with a fractional part"),
-        ("training.steps=", "training.steps: Input should be a valid integer, got None."),
-        ("training.precision=16", "training.precision: Input should be '32' or 'bf16', got '16'."),
-        ("data.batch_size=0", "data.batch_size: Input should be greater than or equal to 1, got 0."),
-        ("data.cache=much", "data.cache: Input should be a valid number"),
-        ("data.cache=-1", "data.cache: Input should be greater than or equal to 0, got -1."),
-        ("data=3", "data: Input should be a valid dictionary or instance of DataSpec, got 3."),
-        ("augment.crop=5", "augment.crop: Input should be a valid tuple, got 5."),
-        ("augment.crop=[32, 0]", "augment.crop.1: Input should be greater than 0, got 0."),
+        ("training.steps=many", "training.steps: a whole number of at least 1, got 'many'."),
+        ("training.steps=3.5", "training.steps: a whole number of at least 1, got 3.5."),
+        ("training.steps=", "training.steps: a whole number of at least 1, got null."),
+        ("training.precision=16", "training.precision: one of 32, bf16, got 16."),
+        ("data.batch_size=0", "data.batch_size: a whole number of at least 1, got 0."),
+        ("data.cache=much", "data.cache: a number of at least 0 or one of auto, off, got 'much'."),
+        ("data.cache=-1", "data.cache: a number of at least 0 or one of auto, off, got -1."),
+        ("data=3", "data: a mapping, got 3."),
+        ("augment.crop=5", "augment.crop: a list of 2 whole numbers greater than 0 or null, got 5."),
+        ("augment.crop=[32, 0]", "augment.crop: a list of 2 whole numbers greater than 0 or null, got [32, 0]."),
         ("augment.scale=[2, 0.5]", "augment.scale: the smallest comes first, got [2, 0.5]."),
-        ("distill=cwd", "distill: Input should be a valid tuple, got 'cwd'."),
-        ("distill.0.weight=heavy", "distill.0.weight.value: Input should be a valid number"),
-        ("distill.0.weight=.nan", "distill.0.weight.value: Input should be a finite number, got nan."),
+        ("distill=cwd", "distill: a list of mappings, got 'cwd'."),
+        ("distill.0.weight=heavy", "distill.0.weight: a number of at least 0 or a mapping, got 'heavy'."),
+        ("distill.0.weight=.nan", "distill.0.weight: a number of at least 0 or a mapping, got nan."),
+        ("distill.0.weight.value=-1", "distill.0.weight.value: a number of at least 0, got -1."),
+        ("distill.0.adapter=3", "distill.0.adapter: a text or a mapping, got 3."),
+        ("distill.0.adapter={nme: conv}", "distill.0.adapter.nme: unknown key. Did you mean 'name'?"),
+        ("logging=[3]", "logging.0: a text or a mapping, got 3."),
+        ("optimizer.lr=fast", "optimizer.lr: a number greater than 0, got 'fast'."),
         (
-            "distill.0.adapter=convolution",
-            "distill.0.adapter: Input should be 'none', 'conv', 'conv-bn-relu', 'graph-context' or "
-            "'graph-context-conv', got",
+            "optimizer.betas=[0.9, 1]",
+            "optimizer.betas: a list of 2 numbers of at least 0 and less than 1, got [0.9, 1].",
         ),
-        ("task.class_weights=balancd", "task.class_weights: Input should be 'none' or 'balanced', got 'balancd'."),
-        ("task.class_weights=[1, -1, 1]", "task.class_weights.1: Input should be greater than or equal to 0, got -1."),
-        ("optimizer.lr=fast", "optimizer.lr: Input should be a valid number"),
-        ("optimizer.betas=[0.9, 1]", "optimizer.betas.1: Input should be less than 1, got 1."),
         ("name=../elsewhere", "name: String should match pattern"),
     ],
 )
@@ -122,7 +119,7 @@ def test_a_wrong_value_says_where_what_and_what_was_given(load: Load, override: 
     assert f"\n  {message}" in complaint(load, override)
 
 
-@pytest.mark.parametrize("key", ["name", "data", "data.root", "augment.crop", "student", "training.steps"])
+@pytest.mark.parametrize("key", ["name", "data", "data.root", "student", "training.steps"])
 def test_a_missing_key_is_named(key: str) -> None:
     content = distilling()
     *parents, last = key.split(".")
@@ -167,7 +164,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> No
     ("override", "look", "value"),
     [
         ("training.steps=100", lambda r: r.training.steps, 100),
-        ("task.auxiliary_weight=0.1", lambda r: r.task.auxiliary_weight, 0.1),
+        ("task.auxiliary_weight=0.1", lambda r: r.task.options, {"auxiliary_weight": 0.1}),
         ("student.options.channels=8", lambda r: r.student.options["channels"], 8),
         ("student.options={backbone: resnet34}", lambda r: r.student.options, {"backbone": "resnet34"}),
         ("augment.crop=[16, 24]", lambda r: r.augment.crop, (16, 24)),
@@ -242,15 +239,49 @@ def test_a_list_of_taps_is_one_term(load: Load, tmp_path: Path) -> None:
     assert load_recipe(copied) == recipe
 
 
+def test_braces_in_a_list_make_it_longer(load: Load) -> None:
+    recipe = load("distill.0.student=['a.{0,1}', 'b[{2,3}]', c]", "distill.0.teacher=['x.{0,1,2,3,4}']")
+    term = recipe.distill[0]
+    assert term.student == ("a.0", "a.1", "b[2]", "b[3]", "c")
+    assert term.teacher == ("x.0", "x.1", "x.2", "x.3", "x.4")
+    assert term.fan_out() == [term]
+
+
+@pytest.mark.parametrize(
+    ("written", "ways"),
+    [
+        ("head", ["head", "head"]),
+        ("heads.{0,1}", ["heads.0", "heads.1"]),
+        ("['tower.{2,3}', cls]", [("tower.2", "tower.3", "cls")] * 2),
+    ],
+)
+def test_the_way_through_the_teachers_head(load: Load, written: str, ways: list[Any]) -> None:
+    taps = ["distill.0.student=a.{0,1}", "distill.0.teacher=b.{0,1}"]
+    terms = load(*taps, f"distill.0.through={written}").distill[0].fan_out()
+    assert [(term.student, term.teacher, term.through) for term in terms] == [
+        ("a.0", "b.0", ways[0]),
+        ("a.1", "b.1", ways[1]),
+    ]
+
+
+def test_what_comes_out_of_the_teachers_head_is_one_tensor(load: Load) -> None:
+    taps = "distill.0.student=['features.{0,1,2,3}']"
+    assert load(taps, "distill.0.through=head").distill[0].teacher == "logits"
+    text = complaint(load, taps, "distill.0.teacher=[a, b, c, d]", "distill.0.through=head")
+    assert "distill.0: with through the teacher has one tap" in text
+    with pytest.raises(RecipeError, match=r"distill\.0: through 'heads\.\{0,1\}' names 2 modules for 3 terms"):
+        load("distill.0.student=a.{0,1,2}", "distill.0.teacher=b.{0,1,2}", "distill.0.through=heads.{0,1}")
+
+
 @pytest.mark.parametrize(
     ("student", "teacher", "message"),
     [
         ("[aux, logits]", "[aux, pre_logits, logits]", "distill.0: student and teacher are lists of as many taps"),
         ("[logits]", "logits", "distill.0: student and teacher are lists of as many taps, or neither is a list"),
-        ("[]", "[]", "distill.0.student: Tuple should have at least 1 item"),
-        ("[a, 'features.{2,3}']", "[a, b]", "distill.0.student: braces make several terms, a list goes to one loss"),
-        ("3", "logits", "distill.0.student: Input should be a valid string, got 3."),
-        ("[logits, 3]", "[aux, b]", "distill.0.student.1: Input should be a valid string, got 3."),
+        ("[]", "[]", "distill.0.student: a text or a list of texts with at least 1, got []."),
+        ("[a, 'features.{2,3}']", "[a, b]", "distill.0: student and teacher are lists of as many taps"),
+        ("3", "logits", "distill.0.student: a text or a list of texts with at least 1, got 3."),
+        ("[logits, 3]", "[aux, b]", "distill.0.student: a text or a list of texts with at least 1, got ['logits', 3]."),
     ],
 )
 def test_a_wrong_list_of_taps(load: Load, student: str, teacher: str, message: str) -> None:
@@ -299,8 +330,7 @@ def test_the_schema_knows_every_key() -> None:
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"name", "data", "student", "training"}
     term = schema["$defs"]["TermSpec"]
-    adapters = ["none", "conv", "conv-bn-relu", "graph-context", "graph-context-conv"]
-    assert term["properties"]["adapter"]["enum"] == adapters
+    assert set(term["properties"]) == set(TermSpec.model_fields)
     assert schema["$defs"]["TrainingSpec"]["properties"]["steps"]["minimum"] == 1
 
 
@@ -312,9 +342,36 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("512", (512,)), ("[512]", (512,)), ("[180, 240]", (180, 240)), ("null", None)]
+    ("written", "size"),
+    [
+        (["data.resize=[180, 240]"], (180, 240)),
+        (["data.short_side=512"], (512,)),
+        (["data.short_side=800", "data.long_side=1333"], (800, 1333)),
+        ([], None),
+    ],
 )
-def test_resize_is_a_size_or_a_shorter_side(load: Load, written: str, meant: Any) -> None:
-    recipe = load(f"data.resize={written}")
-    assert recipe.data.resize == meant
+def test_each_meaning_of_a_size_has_its_key(load: Load, written: list[str], size: Any) -> None:
+    recipe = load(*written)
+    assert recipe.data.input_size == size
     assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "test") == recipe
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (["data.resize=[8, 8]", "data.short_side=8"], "data: resize and short_side exclude each other"),
+        (["data.long_side=8"], "data: long_side is a limit beside short_side, which is missing"),
+    ],
+)
+def test_sizes_that_contradict(load: Load, written: list[str], message: str) -> None:
+    assert message in complaint(load, *written)
+
+
+def test_a_task_may_have_any_options_and_keeps_them(tmp_path: Path) -> None:
+    task = {"kind": "my_package.my_module:MyTask", "margin": 0.5, "sizes": [1, 2]}
+    recipe = parse_recipe({**distilling(), "task": task, "evaluation": {"align": "none"}}, "test")
+    assert recipe.task.options == {"margin": 0.5, "sizes": [1, 2]}
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
+    again = load_recipe(tmp_path / "recipe.yaml", ["evaluation.align=some"])
+    assert again.task == recipe.task
+    assert again.evaluation.options == {"align": "some"}

@@ -35,7 +35,7 @@ DETECTOR = {"backbone": "resnet18_025", "channels": 16, "depth": 1}
 
 def on_tiny_boxes(content: dict[str, Any], boxes_root: Path) -> dict[str, Any]:
     """Return a recipe of detection with data, models and checkpoints that every machine has."""
-    content["data"] |= {"dataset": "coco", "root": str(boxes_root), "batch_size": 2, "workers": 0, "resize": 64}
+    content["data"] |= {"dataset": "coco", "root": str(boxes_root), "batch_size": 2, "workers": 0, "short_side": 64}
     content["data"] |= {"train": "train", "val": "val"}
     content["augment"].pop("short_side", None)
     tiny = {"model": content["student"]["model"], "options": DETECTOR, "pretrained": None, "checkpoint": None}

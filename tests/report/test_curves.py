@@ -14,6 +14,11 @@ def written(folder: Path) -> str:
     return write_report(folder).read_text(encoding="utf-8")
 
 
+def results(folder: Path, **scores: float) -> None:
+    models = {name: {"miou": score} for name, score in scores.items()}
+    (folder / "results.json").write_text(json.dumps({"task": "segmentation", **models}))
+
+
 def charts(html: str) -> dict[str, ElementTree.Element]:
     found = [ElementTree.fromstring(svg) for svg in re.findall(r'<svg class="chart".*?</svg>', html, re.DOTALL)]
     return {chart.findtext("title", ""): chart for chart in found}
@@ -28,7 +33,9 @@ def test_curves_lie_where_the_numbers_say(tmp_path: Path) -> None:
     (tmp_path / "baseline").mkdir()
     (tmp_path / "metrics.csv").write_text("step,task/ce,val/miou\n0,1.0,\n50,0.5,20\n100,0,40\n")
     (tmp_path / "baseline" / "metrics.csv").write_text("step,task/ce,val/miou,lr\n0,0.5,,1\n100,0.25,30,0\n")
-    (tmp_path / "results.json").write_text(json.dumps({"student": {"miou": 40.0}, "teacher": {"miou": 60.0}}))
+    (tmp_path / "results.json").write_text(
+        json.dumps({"task": "segmentation", "student": {"miou": 40.0}, "teacher": {"miou": 60.0}})
+    )
     drawn = charts(written(tmp_path))
     # The plot spans x 48..462 and y 204..22; validation runs from step 50, mIoU from 20 to 60.
     assert line(drawn["Task loss: ce"], "line student") == [(48, 22), (255, 113), (462, 204)]
@@ -84,6 +91,7 @@ def test_tick_labels(tmp_path: Path, values: list[str], labels: list[str]) -> No
 
 def test_a_resumed_run_counts_the_later_row_and_no_results_is_said(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,val/miou,blank\n1000,9,nan\n2000,99,\n\n1000,10,\n2000,45.25,\n")
+    (tmp_path / "recipe.yaml").write_text("task: {kind: segmentation}")
     html = written(tmp_path)
     assert "Its last validation gave 45.2 % mIoU at step 2000." in html.replace("\xa0", " ")
     assert line(charts(html)["Validation mIoU"], "line student") == [(48, 204), (462, 43.6)]
@@ -93,7 +101,9 @@ def test_a_resumed_run_counts_the_later_row_and_no_results_is_said(tmp_path: Pat
 
 def test_a_single_validation_is_a_dot_below_the_level_of_the_teacher(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,val/miou\n1200,30\n")
-    (tmp_path / "results.json").write_text(json.dumps({"student": {"miou": 30.0}, "teacher": {"miou": 60.0}}))
+    (tmp_path / "results.json").write_text(
+        json.dumps({"task": "segmentation", "student": {"miou": 30.0}, "teacher": {"miou": 60.0}})
+    )
     chart = charts(written(tmp_path))["Validation mIoU"]
     assert [(one.get("cx"), one.get("cy")) for one in chart.iter("circle")] == [("462.0", "204.0")]
     assert line(chart, "line teacher") == [(48, 22), (462, 22)]

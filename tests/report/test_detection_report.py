@@ -13,6 +13,7 @@ from PIL import Image
 
 from densekd.errors import UserError
 from densekd.report import write_report
+from densekd.tasks.detection.metric_names import METRICS
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
@@ -27,7 +28,7 @@ def scores(ap: float, **more: Any) -> dict[str, Any]:
 
 def results() -> dict[str, Any]:
     models = {"teacher": scores(41.5, parameters=51_000_000), "baseline": scores(30.0), "student": scores(38.25)}
-    return {"split": "val", **models, "palette": {"cell": [200, 0, 0], "platelet": [0, 0, 200]}}
+    return {"task": "detection", "split": "val", **models, "palette": {"cell": [200, 0, 0], "platelet": [0, 0, 200]}}
 
 
 def report(folder: Path, document: object) -> str:
@@ -82,6 +83,7 @@ def test_validation_ap_is_the_first_chart_and_has_the_teachers_level(tmp_path: P
 
 def test_an_unfinished_run_gives_its_last_validation(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,val/ap\n1200,30\n")
+    (tmp_path / "metrics.json").write_text(json.dumps({"task": "detection", "metrics": METRICS.to_json()}))
     html = write_report(tmp_path).read_text(encoding="utf-8")
     assert "The student has not been evaluated yet. Its last validation gave 30.0 % AP at step 1200." in plain(html)
 
@@ -106,15 +108,15 @@ def test_pictures_of_boxes_are_photographs(tmp_path: Path) -> None:
 )
 def test_malformed(tmp_path: Path, student: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
-        report(tmp_path, {"student": student})
+        report(tmp_path, {"task": "detection", "student": student})
     assert str(error.value).endswith(message)
 
 
 def test_a_teacher_scored_otherwise_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'teacher\.ap' is missing"):
-        report(tmp_path, {"student": {"ap": 48}, "teacher": {"miou": 60}})
+        report(tmp_path, {"task": "detection", "student": {"ap": 48}, "teacher": {"miou": 60}})
 
 
 def test_a_split_without_boxes_has_no_scores(tmp_path: Path) -> None:
-    html = report(tmp_path, {"student": scores(20.0) | {"ap": None}})
+    html = report(tmp_path, {"task": "detection", "student": scores(20.0) | {"ap": None}})
     assert "The student has not been evaluated yet." in plain(html)

@@ -19,23 +19,23 @@ def test_an_empty_folder_is_an_error_that_names_what_was_looked_for(tmp_path: Pa
         ('{"student":\n {"miou": }}', ", line 2: not valid JSON (Expecting value)."),
         ("[1]", ": 'the document' must be an object, not [1]."),
         ("{}", ": 'student' is missing."),
-        ('{"student": {}}', ": 'student.miou' is missing."),
-        ('{"student": {"miou": "48"}}', ": 'student.miou' must be a number of at least 0, not '48'."),
-        ('{"student": {"miou": NaN}}', ": 'student.miou' must be a number of at least 0, not nan."),
-        ('{"student": {"miou": 480}}', ": 'student.miou' must be a percentage from 0 to 100, not 480."),
+        ('{%s"student": {}}', ": 'student.miou' is missing."),
+        ('{%s"student": {"miou": "48"}}', ": 'student.miou' must be a number of at least 0, not '48'."),
+        ('{%s"student": {"miou": NaN}}', ": 'student.miou' must be a number of at least 0, not nan."),
+        ('{%s"student": {"miou": 480}}', ": 'student.miou' must be a percentage from 0 to 100, not 480."),
         (
-            '{"student": {"miou": 4, "iou": {"sky": true}}}',
+            '{%s"student": {"miou": 4, "iou": {"sky": true}}}',
             ": 'student.iou.sky' must be a number of at least 0, not True.",
         ),
         (
-            '{"student": {"miou": 4}, "palette": {"sky": [1, 2]}}',
+            '{%s"student": {"miou": 4}, "palette": {"sky": [1, 2]}}',
             ": 'palette.sky' must be three whole numbers from 0 to 255, not [1, 2].",
         ),
     ],
 )
 def test_malformed_results(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "results.json"
-    path.write_text(text)
+    path.write_text(text.replace("%s", '"task": "segmentation", '))
     with pytest.raises(UserError) as error:
         write_report(tmp_path)
     assert str(error.value) == f"{path}{complaint}"

@@ -18,6 +18,9 @@ DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 PALETTE = {"sky": [128, 128, 128], "building": [128, 0, 0], "pole": [192, 192, 128]}
 
 
+TASK: dict[str, Any] = {"task": "segmentation"}
+
+
 def scores(miou: float, **more: Any) -> dict[str, Any]:
     iou = {"sky": miou + 20, "building": miou - 10, "pole": None}
     return {"miou": miou, "macc": miou + 9.25, "aacc": 88.8, "iou": iou, "images": 101, **more}
@@ -26,6 +29,7 @@ def scores(miou: float, **more: Any) -> dict[str, Any]:
 def results(student: float, baseline: float | None, teacher: float | None) -> dict[str, Any]:
     models = {"student": student, "baseline": baseline, "teacher": teacher}
     return {
+        "task": "segmentation",
         "split": "val",
         "palette": PALETTE,
         **{name: None if miou is None else scores(miou) for name, miou in models.items()},
@@ -132,11 +136,11 @@ def test_classes(tmp_path: Path) -> None:
 
 
 def test_a_student_alone_has_no_columns_of_others(tmp_path: Path) -> None:
-    html = report(tmp_path, {"student": {"miou": 48, "iou": {"sky": 48}}})
+    html = report(tmp_path, TASK | {"student": {"miou": 48, "iou": {"sky": 48}}})
     assert table(html, "scores")[1:] == [["distilled", "48.0", "", DASH, "", DASH, "", DASH]]
     assert table(html, "classes") == [["Class", "IoU, %", "distilled"], ["sky", "", "48.0"]]
     assert "not in the data" not in plain(html)
-    html = report(tmp_path, {"student": {"miou": 48, "iou": {"sky": 48}}, "teacher": {"miou": 60}})
+    html = report(tmp_path, TASK | {"student": {"miou": 48, "iou": {"sky": 48}}, "teacher": {"miou": 60}})
     assert table(html, "classes")[0] == ["Class", "IoU, %", "distilled"]
 
 
@@ -147,7 +151,8 @@ def test_everything_from_the_run_is_escaped(tmp_path: Path) -> None:
     (folder / "metrics.csv").write_text("step,distill/<script>\n0,1\n1,2\n")
     (folder / "recipe.yaml").write_text(f"name: {evil}\n")
     (folder / "environment.json").write_text(json.dumps({evil: {"key": evil}}))
-    document = {"split": evil, "student": {"miou": 1, "iou": {evil: 1.0}, "images": 2}, "palette": {evil: [1, 2, 3]}}
+    student = {"miou": 1, "iou": {evil: 1.0}, "images": 2}
+    document = TASK | {"split": evil, "student": student, "palette": {evil: [1, 2, 3]}}
     html = report(folder, document)
     assert "<script" not in html
     assert "<b>run" not in html
@@ -226,7 +231,7 @@ def test_a_report_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> 
 
 
 def test_half_a_surrogate_pair_does_not_stop_the_report(tmp_path: Path) -> None:
-    html = report(tmp_path, {"student": {"miou": 1, "iou": {"\ud800": 1}}})
+    html = report(tmp_path, TASK | {"student": {"miou": 1, "iou": {"\ud800": 1}}})
     assert table(html, "classes")[1][0] == "?"
 
 

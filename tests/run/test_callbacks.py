@@ -8,28 +8,36 @@ import pytest
 import torch
 from torch import nn
 
-from densekd.metrics import BoxMetric, ConfusionMatrix
+from densekd.metric_names import MetricName, MetricNames
 from densekd.run.callbacks import Checkpoints, FiniteGuard
+from densekd.tasks import Detection, Segmentation
+
+ERROR = MetricNames((MetricName("error", "error", "m", better="lower"),), ("error",))
 
 
 class Trained(nn.Module):
-    def __init__(self, metric: nn.Module) -> None:
+    def __init__(self, metrics: MetricNames) -> None:
         super().__init__()
-        self.metric = metric
+        self.task = SimpleNamespace(metrics=metrics)
 
 
-@pytest.mark.parametrize(("metric", "other"), [(BoxMetric(2), "miou"), (ConfusionMatrix(2, 255), "ap")])
-def test_best_by_the_headline(tmp_path: Path, metric: Any, other: str) -> None:
-    module = Trained(metric)
+@pytest.mark.parametrize(
+    ("metrics", "other", "best"),
+    [(Detection.metrics, "miou", "2"), (Segmentation.metrics, "ap", "2"), (ERROR, "miou", "3")],
+    ids=["detection", "segmentation", "lower is better"],
+)
+def test_best_by_the_headline(tmp_path: Path, metrics: MetricNames, other: str, best: str) -> None:
+    module = Trained(metrics)
     checkpoints = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
-    for step, score in enumerate([30.0, float("nan"), 41.0, 40.0]):
+    for step, score in enumerate([30.0, float("nan"), 41.0, 29.0, 40.0]):
+        values = {metrics.headline.key: torch.tensor(score), other: torch.tensor(50.0 + step)}
         trainer: Any = SimpleNamespace(
-            callback_metrics={f"val/{metric.headline}": torch.tensor(score), f"val/{other}": torch.tensor(50.0 + step)},
+            callback_metrics={f"val/{key}": value for key, value in values.items()},
             lightning_module=module,
             world_size=1,
             save_checkpoint=lambda path, step=step: path.write_text(str(step)),
         )
         checkpoints.on_validation_end(trainer, module)  # type: ignore[arg-type]
-    assert (tmp_path / "best.ckpt").read_text() == "2"
-    assert (tmp_path / "last.ckpt").read_text() == "3"
-    assert checkpoints.best_score == 41
+    assert (tmp_path / "best.ckpt").read_text() == best
+    assert (tmp_path / "last.ckpt").read_text() == "4"
+    assert checkpoints.best_score == (41 if best == "2" else -29)

@@ -86,7 +86,7 @@ def test_resume_after_a_signal_is_exact(
 def test_resume_with_memories_behind_a_shared_context_is_exact(
     distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = {"student": "pre_logits", "teacher": "features.1", "resize": "student", "adapter": "graph-context"}
+    shared = {"student": "pre_logits", "teacher": "features.1", "resize_to": "student", "adapter": "graph-context"}
     distilled["distill"] = [
         {"method": "fitnet", "weight": 1, **shared, "adapter": "graph-context-conv"},
         {"method": "cirkd_memory", "weight": 1, **shared, "options": {"pixel_memory_size": 50}},
@@ -200,7 +200,7 @@ class NaNAtStep(torch.nn.Module):
     ("change", "message"),
     [
         ({}, "teacher.checkpoint is missing: a teacher without weights teaches noise"),
-        ({"checkpoint": "nowhere.pth", "model": "fpn"}, "nowhere.pth: no such checkpoint"),
+        ({"checkpoint": "nowhere.pth", "model": "fpn"}, "nowhere.pth: no such file or folder"),
     ],
 )
 def test_a_teacher_without_weights_stops_the_run(

@@ -13,7 +13,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
 
-from densekd.builders.build import Built, Cache, build
+from densekd.builders.build import Built, build
+from densekd.builders.teacher_cache import Cache
 from densekd.data.files import SegmentationFiles
 from densekd.data.sampler import ONE_PROCESS, Draw, StepSampler
 from densekd.errors import RecipeError, UserError

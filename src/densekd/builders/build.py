@@ -1,48 +1,25 @@
-"""From a recipe to live objects: the only place where strings become things; each part has its file in ``parts/``."""
+"""From a recipe to live objects: the only place where strings become things; each section has its file beside this."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
-from densekd.builders.data import Augmented, Files, build_files, build_training_set
-from densekd.builders.models import (
-    PROBE,
-    at_rest,
-    build_model,
-    build_teacher,
-    describe_model,
-    freeze,
-    inherit,
-    map_classes,
-    package_config,
-    probe,
-)
-from densekd.builders.task import build_inference, build_task
-from densekd.builders.teacher_cache import Cache, build_cache
-from densekd.builders.terms import build_terms
-from densekd.data.unlabelled import has_labels
+from densekd.builders.data import build_files, build_training_set
+from densekd.builders.models import PROBE, build_model, build_teacher, inherit, map_classes, package_config
+from densekd.builders.task import build_task, task_name
+from densekd.builders.teacher import Teacher, prepare_teacher
+from densekd.builders.teacher_cache import Cache
+from densekd.builders.terms import build_terms, check_terms
+from densekd.data.contract import Files, TrainingData
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
+from densekd.distill.probe import at_rest
 from densekd.kernels import using
 from densekd.models.package import PackageConfig
 from densekd.recipe import Recipe
-from densekd.tasks import NoTask
+from densekd.tasks import NoTask, Task
 from densekd.teacher_cache import CachedSamples
-
-__all__ = [
-    "Built",
-    "Cache",
-    "Files",
-    "build",
-    "build_files",
-    "build_inference",
-    "build_model",
-    "build_teacher",
-    "build_terms",
-    "probe",
-]
 
 
 @dataclass(frozen=True)
@@ -54,24 +31,33 @@ class Built:
         training: the augmented training set.
         validation: the files of the validation split.
         package: what the exported student says of itself.
-        scored_teacher: the teacher, when it predicts the data's classes and can be scored; None when there is none or
-            when it only teaches features.
-        cache: of the teacher's tensors, if the recipe wants one.
-        teacher_parameters: their number before batch norms were folded.
+        task: that the student is scored by, also where it learns from the terms alone.
+        teacher: None where the student is trained alone.
+        scored_teacher: the teacher's model, when it predicts the data's classes and can be scored; None when there is
+            none or when it only teaches features.
+        notes: what people should know of the two models before the training.
     """
 
     distiller: Distiller
-    training: Augmented
+    training: TrainingData
     validation: Files
     package: PackageConfig
+    task: Task
+    teacher: Teacher | None
     scored_teacher: nn.Module | None
-    cache: "Cache | None" = None
-    teacher_parameters: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
-    def samples(self) -> Augmented | CachedSamples:
-        """What the training reads: the augmented set, or its replayed views with what the teacher said of them."""
-        return self.training if self.cache is None else CachedSamples(self.cache.filling.views, self.cache.store)
+    def cache(self) -> Cache | None:
+        """The teacher cache, if the recipe wants one."""
+        return None if self.teacher is None else self.teacher.cache
+
+    @property
+    def samples(self) -> TrainingData | CachedSamples:
+        """What the training reads: the augmented set, or its cached views with the teacher's features."""
+        if self.cache is None:
+            return self.training
+        return CachedSamples(self.cache.filling.views, self.cache.store)
 
 
 def build(recipe: Recipe) -> Built:
@@ -83,43 +69,47 @@ def build(recipe: Recipe) -> Built:
     Raises:
         UserError: anything that the recipe names and that is missing, damaged or does not fit.
     """
+    # Probing runs what the steps will run.
     with using(recipe.kernels):
         return _build(recipe)
 
 
 def _build(recipe: Recipe) -> Built:
-    training, validation = (build_files(recipe.data, split) for split in (recipe.data.train, recipe.data.val))
+    # A misspelled option is found before data is searched and models are read.
+    check_terms(recipe)
+    training = build_files(recipe.data, recipe.data.train)
+    validation = build_files(recipe.data, recipe.data.val)
     classes = training.classes
+    # The models: the student first, so that a teacher changes nothing in how it begins.
     torch.manual_seed(recipe.training.seed)
-    student = build_model(recipe.student, len(classes.names), "student")
-    teacher = None
+    opened = build_model(recipe.student, len(classes.names), "student")
+    student = opened.model
+    notes = opened.notes
+    teacher_model = None
     if recipe.teacher is not None:
-        teacher = build_teacher(recipe.teacher, len(classes.names))
-        inherit(student, teacher, recipe.student.inherit)
-        teacher = map_classes(recipe.teacher, teacher, classes)
-    labels: Literal["present", "absent"] = "present" if has_labels(training) else "absent"
-    size = recipe.augment.crop or PROBE
+        opened_teacher = build_teacher(recipe.teacher, len(classes.names))
+        notes += opened_teacher.notes
+        inherit(student, opened_teacher.model, recipe.student.inherit)
+        teacher_model = map_classes(recipe.teacher, opened_teacher, classes)
+    # The student's own task, and the views of the training images.
     scored_as = build_task(recipe, training)
-    task = NoTask(scored_as) if recipe.task.kind == "none" else scored_as
-    terms = {} if teacher is None else build_terms(recipe, student, teacher, classes, labels)
-    views = build_training_set(recipe, training)
-    frozen, cache, count = None, None, 0
-    if teacher is not None:
-        count = sum(p.numel() for p in teacher.parameters())
-        digest = describe_model(teacher)
-        frozen = freeze(recipe, teacher, terms)
-        cache = build_cache(recipe, frozen, digest, views)
-    teaching = frozen if cache is None else cache.replay
-    distiller = Distiller(student, teaching, task, terms, _optimizer_config(recipe), kernels=recipe.kernels)
+    task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
+    views = build_training_set(recipe, training, scored_as)
+    # What is compared between the two models; shapes are measured on the whole teacher.
+    size = recipe.augment.crop or PROBE
+    terms, teacher = {}, None
+    if teacher_model is not None:
+        target = scored_as.probe_target(size, training.labels)
+        terms = build_terms(recipe, student, teacher_model, target, training)
+        teacher = prepare_teacher(recipe, teacher_model, terms, views)
+    features = None if teacher is None else teacher.features
+    config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
+    distiller = Distiller(student, features, task, terms, config, recipe.kernels)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None
-    if teacher is not None:
-        with at_rest(teacher):
-            scored = teacher if scored_as.fits(teacher, torch.rand(1, 3, *size)) else None
-    package = package_config(recipe, student, training)
-    return Built(distiller, views, validation, package, scored, cache, count)
-
-
-def _optimizer_config(recipe: Recipe) -> OptimizerConfig:
-    return OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
+    if teacher_model is not None:
+        with at_rest(teacher_model):
+            scored = teacher_model if scored_as.fits(teacher_model, torch.rand(1, 3, *size)) else None
+    package = package_config(recipe, opened, training, scored_as, task_name(recipe, training))
+    return Built(distiller, views, validation, package, scored_as, teacher, scored, notes)

@@ -1,60 +1,59 @@
 """Data sets and their augmentation."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from torchvision.transforms import v2
 
 from densekd.data import DATASETS
-from densekd.data.detection import DetectionFiles, DetectionTrainingSet, joined
-from densekd.data.files import SegmentationFiles
+from densekd.data.contract import Files, TrainingData
 from densekd.data.huggingface import huggingface
-from densekd.data.segmentation import TrainingSet, cache_budget
-from densekd.data.transforms import RandomScaledCrop, ResizeKeepRatio, photometric_distortion
+from densekd.data.maps import cache_budget
 from densekd.errors import RecipeError
 from densekd.recipe import DataSpec, Recipe
 from densekd.registry import resolve
-
-Files = SegmentationFiles | DetectionFiles
-Augmented = TrainingSet | DetectionTrainingSet
+from densekd.tasks.protocol import Augmentation, Task
 
 
 def build_files(spec: DataSpec, split: str) -> Files:
-    """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split."""
-    source, colon, name = spec.dataset.partition(":")
-    find = partial(huggingface, name) if source == "hf" and colon else resolve(spec.dataset, DATASETS, "dataset")
+    """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split.
+
+    Raises:
+        UserError: an unknown dataset, files that are missing or damaged, splits that cannot be joined.
+    """
+    find = _dataset(spec.dataset)
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
-    parts: list[Any] = [find(root, part) for part in split.split("+")]
-    for found in parts:
-        if not isinstance(found, SegmentationFiles | DetectionFiles):
+    parts: list[Files] = []
+    for part in split.split("+"):
+        found = find(root, part)
+        if not isinstance(found, Files):
             raise RecipeError(
                 f"data.dataset: {spec.dataset} returned {type(found).__name__}, no files with labels or boxes."
             )
-    if isinstance(parts[0], DetectionFiles):
-        return joined(parts)
-    if any(found.label_map != parts[0].label_map for found in parts):
-        raise RecipeError(f"data: the parts of '{split}' write their labels differently and cannot be joined.")
-    together: SegmentationFiles = replace(parts[0], items=tuple(item for found in parts for item in found.items))
-    return together
+        parts.append(found)
+    first, *others = parts
+    return first.join(others) if others else first
 
 
-def build_training_set(recipe: Recipe, files: Files) -> Augmented:
+def _dataset(name: str) -> Callable[..., Files]:
+    """Find the function that a recipe's ``data.dataset`` names."""
+    if name.startswith("hf:"):
+        return partial(huggingface, name.removeprefix("hf:"))
+    return resolve(name, DATASETS, "dataset")
+
+
+def build_training_set(recipe: Recipe, files: Files, task: Task) -> TrainingData:
     """Put the augmentation together."""
-    spec, data = recipe.augment, recipe.data
-    budget = cache_budget(data.cache, data.workers)
+    data = recipe.data
+    if task.keeps_aspect_ratio and data.resize is not None:
+        raise RecipeError("data.resize changes the aspect ratio; boxes have data.short_side and data.long_side.")
+    if not task.keeps_aspect_ratio and data.long_side is not None:
+        raise RecipeError("data.long_side limits images with boxes; label maps have data.resize or data.short_side.")
     cache = None if recipe.teacher is None else recipe.teacher.cache
-    seed = recipe.training.seed if cache is None else cache.seed
-    after = [v2.RandomHorizontalFlip(spec.flip), *([photometric_distortion()] if spec.photometric else [])]
-    if isinstance(files, DetectionFiles):
-        if spec.crop is not None:
-            raise RecipeError("augment.crop cuts images for segmentation; detection has augment.short_side.")
-        if spec.short_side is None:
-            return DetectionTrainingSet(files, data.resize, v2.Compose(after), seed, budget)
-        longer = data.resize[1] if data.resize is not None and len(data.resize) == 2 else None
-        resized = v2.Compose([ResizeKeepRatio(spec.short_side, longer), *after])
-        return DetectionTrainingSet(files, None, resized, seed, budget)
-    assert spec.crop is not None
-    crop = RandomScaledCrop(spec.crop, spec.max_class_share, files.classes.ignore_index, spec.scale)
-    return TrainingSet(files, data.resize, v2.Compose([crop, *after]), seed, budget)
+    views = Augmentation(
+        resize=data.input_size,
+        # Views that a teacher cache replays depend on its own seed.
+        seed=recipe.training.seed if cache is None else cache.seed,
+        cache_bytes=cache_budget(data.cache, data.workers),
+        **recipe.augment.model_dump(),
+    )
+    return task.training_set(files, views)

@@ -1,53 +1,95 @@
-"""The task, and how whole images are predicted for it."""
+"""The task of a recipe, or of a student package."""
 
-import math
-
-import torch
-from torch import Tensor
-
-from densekd.builders.data import Files
-from densekd.data.detection import DetectionFiles
-from densekd.data.segmentation import class_frequency
-from densekd.data.unlabelled import has_labels
-from densekd.errors import RecipeError
-from densekd.inference import Inference, Window
+from densekd.data.contract import Files
+from densekd.errors import RecipeError, UserError
+from densekd.models.package import PackageConfig
 from densekd.recipe import EvaluationSpec, Recipe
-from densekd.tasks import Detection, Segmentation, balanced_weights
+from densekd.registry import construct, resolve
+from densekd.tasks import TASKS
+from densekd.tasks.protocol import Task
 
 
-def build_task(recipe: Recipe, files: Files) -> Segmentation | Detection:
-    """Build the task that scores the student; balanced class weights are counted on the training labels.
+def find_task(name: str) -> type[Task]:
+    """Find the class of a task: a name of ``TASKS`` or ``package.module:Name``.
 
     Raises:
-        RecipeError: a task that is not that of the data.
+        RecipeError: an unknown name, or something that is no task.
     """
-    spec, C = recipe.task, len(files.classes.names)
-    if isinstance(files, DetectionFiles):
-        if spec.kind == "segmentation":
-            raise RecipeError(f"data.dataset: {recipe.data.dataset} has boxes; say 'task: {{kind: detection}}'.")
-        return Detection(C)
-    if spec.kind == "detection":
-        raise RecipeError(f"task.kind is detection, but {recipe.data.dataset} has label maps, not boxes.")
-    if spec.kind != "none" and not has_labels(files):
+    found = resolve(name, TASKS, "task")
+    if not isinstance(found, type) or not hasattr(found, "files_type"):
+        raise RecipeError(f"task.kind: '{name}' is no task; see densekd.tasks.protocol for what a task has.")
+    return found
+
+
+def task_name(recipe: Recipe, files: Files) -> str:
+    """Return the name of the task that a student is scored by; without a task, the one its data is usual for."""
+    return recipe.task.kind if recipe.task.has_own_loss else files.task
+
+
+def data_task(recipe: Recipe, files: Files) -> type[Task]:
+    """Return the class of the task that a student is scored by.
+
+    Raises:
+        RecipeError: an unknown task, or one that does not read such files.
+    """
+    name = task_name(recipe, files)
+    factory = find_task(name)
+    if not isinstance(files, factory.files_type):
+        raise RecipeError(
+            f"task.kind is {name}, which reads {factory.files_type.holds}, but data.dataset: {recipe.data.dataset} "
+            f"has {files.holds}; say 'task: {{kind: {files.task}}}' or choose another dataset."
+        )
+    return factory
+
+
+def build_task(recipe: Recipe, files: Files) -> Task:
+    """Build the task that scores the student.
+
+    Args:
+        recipe: its ``task`` and ``evaluation``.
+        files: of the training split.
+
+    Raises:
+        RecipeError: a task that is not that of the data, or an option that it does not take.
+    """
+    factory = data_task(recipe, files)
+    if recipe.task.has_own_loss and files.labels == "absent":
         raise RecipeError(
             "data: these images have no labels; say 'task: {kind: none}' to learn from the teacher alone."
         )
-    weights: Tensor | None = None
-    if spec.class_weights == "balanced":
-        weights = balanced_weights(class_frequency(files))
-    elif not isinstance(spec.class_weights, str):
-        if len(spec.class_weights) != C:
-            raise RecipeError(f"task.class_weights: {len(spec.class_weights)} values for {C} classes.")
-        weights = torch.tensor(spec.class_weights)
-    task = Segmentation(C, files.classes.ignore_index, weights, spec.auxiliary_weight, spec.normalize)
-    task.inference = build_inference(recipe.evaluation)
+    supplied = {
+        "num_classes": len(files.classes.names),
+        "ignore_index": files.classes.ignore_index,
+        "files": files,
+        "evaluation": _evaluation(factory, recipe.evaluation),
+    }
+    task: Task = construct(factory, recipe.task.options, supplied, "task")
     return task
 
 
-def build_inference(spec: EvaluationSpec) -> Inference:
-    """Build the mode in which whole images are predicted."""
-    window = None
-    if spec.crop is not None:
-        height, width = spec.crop
-        window = Window(spec.crop, spec.stride or (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3)))
-    return Inference(window, spec.scales, spec.flip, spec.average)
+def packaged_task(package: PackageConfig, spec: EvaluationSpec) -> Task:
+    """Build the task that a finished student is scored and predicts by.
+
+    Args:
+        package: of the student.
+        spec: how it is evaluated.
+
+    Raises:
+        UserError: a task that cannot be found, or an option that it does not take.
+    """
+    factory = find_task(package.task)
+    supplied = {
+        "num_classes": len(package.classes),
+        "ignore_index": package.ignore_index,
+        "evaluation": _evaluation(factory, spec),
+    }
+    try:
+        task: Task = construct(factory, package.task_options, supplied, "config.json: task")
+    except RecipeError as error:
+        raise UserError(str(error)) from error
+    return task
+
+
+def _evaluation(factory: type[Task], spec: EvaluationSpec) -> object:
+    evaluation: object = construct(factory.evaluation_options, spec.options, {}, "evaluation")
+    return evaluation

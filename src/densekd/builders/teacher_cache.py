@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from densekd.builders.data import Augmented
-from densekd.builders.models import PROBE, precision_of
-from densekd.data.segmentation import TrainingSet
+from densekd.builders.models import PROBE
+from densekd.data.contract import TrainingData
+from densekd.data.maps import TrainingSet
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe
@@ -40,7 +40,7 @@ class Cache:
     replay: CachedTeacher
 
 
-def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: Augmented) -> Cache | None:
+def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: TrainingData) -> Cache | None:
     """Find the teacher cache that a recipe wants, or say what it will hold; nothing is written here.
 
     Args:
@@ -70,10 +70,10 @@ def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: Au
     together = max(1, recipe.data.batch_size // recipe.training.accumulate)
     filling = CacheWriter(views, packings, together, recipe.data.workers)
     facts = {
-        "teacher": {"digest": digest, "precision": precision_of(recipe), "classes": str(recipe.teacher.classes)},
+        "teacher": {"digest": digest, "precision": teacher.precision, "classes": str(recipe.teacher.classes)},
         "taps": {path: "x".join(map(str, x.shape[1:])) for path, x in teacher_features.items()},
         "views": {"count": spec.views, "seed": spec.seed} | recipe.augment.model_dump(mode="json"),
-        "data": {"files": describe_files(samples.files), "images": len(samples), "resize": str(recipe.data.resize)},
+        "data": {"files": describe_files(samples.files), "images": len(samples), "resize": str(recipe.data.input_size)},
         "stored": {"dtype": spec.dtype, "top_k": spec.top_k},
     }
     layout = Layout(facts, len(views), example_of(filling.pack(teacher_features)))

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.errors import RecipeError, suggest
-
 if TYPE_CHECKING:
     from densekd.recipe import Recipe
 
@@ -38,29 +36,6 @@ def read_recipe(name: str, overrides: list[str] | None) -> "Recipe":
         RecipeError: no such recipe, or a wrong one.
     """
     from densekd.recipe import load_recipe
+    from densekd.recipe.shipped import find_recipe
 
-    return load_recipe(_recipe_file(name), overrides or ())
-
-
-def shipped_recipe(name: str) -> Path:
-    """Find a recipe that comes with densekd: in the wheel, or beside ``src/`` in a checkout.
-
-    Raises:
-        RecipeError: no shipped recipe has this name; the message lists them.
-    """
-    package = Path(__file__).parents[1]
-    in_wheel, in_checkout = package / "recipes", package.parents[1] / "recipes"
-    folder = in_wheel if in_wheel.is_dir() else in_checkout
-    known = {str(file.relative_to(folder).with_suffix("")): file for file in folder.rglob("*.yaml")}
-    if name not in known:
-        raise RecipeError(f"'{name}' is no recipe file, no run folder and no shipped recipe. {suggest(name, known)}")
-    return known[name]
-
-
-def _recipe_file(name: str) -> Path:
-    path = Path(name)
-    if (path / "recipe.yaml").is_file():
-        return path / "recipe.yaml"
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        return path
-    return shipped_recipe(name)
+    return load_recipe(find_recipe(name), overrides or ())

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 from torch import nn
 
-from densekd.losses import LEFT_OUT, LOSSES
+from densekd.losses import LEFT_OUT, LOSSES, MEMORY_EFFICIENT
 
 _HEAD = """\
 # Losses
@@ -21,7 +21,9 @@ measured and never written in a recipe. In the formulas B, C, H, W are the sizes
 KL(p || q) = sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions.
 
 Forward and backward together hold at most twice the bytes of both maps beyond these, the gradient included, but for
-`adversarial`, `cirkd_*`, `fbkd` and `mgd`, which also hold what their convolutions or matrix products give."""
+{others}.
+These also hold what their convolutions, matrix products or plain formulas give; the numbers are in
+[benchmarks.md](benchmarks.md#losses)."""
 
 _SECTION = re.compile(r"^(Args|Shape|Raises|Returns):", re.MULTILINE)
 _LABEL = re.compile(r"(?<![\w*])(Tap|Weight|Cost): ?")
@@ -38,8 +40,9 @@ def catalogue(losses: Mapping[str, type[nn.Module]] = LOSSES) -> str:
     table = "\n".join(["| name | what it matches | source |", "|---|---|---|", *rows])
     sections = [_section(name, loss) for name, loss in losses.items()]
     left_out = "\n".join(f"- `{name}`: {reason}." for name, reason in LEFT_OUT.items())
+    others = ", ".join(f"`{name}`" for name in LOSSES if name not in MEMORY_EFFICIENT)
     head = "## Left out\n\nMethods of the source systems that are not here:"
-    return "\n\n".join([_HEAD, table, *sections, head, left_out]) + "\n"
+    return "\n\n".join([_HEAD.format(others=others), table, *sections, head, left_out]) + "\n"
 
 
 def _summary(loss: type[nn.Module]) -> str:

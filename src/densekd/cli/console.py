@@ -1,8 +1,7 @@
 """The terminal: one console for every command, quiet libraries, errors as one message."""
 
 import json
-import logging
-import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,12 @@ console = Console()
 def print_plain(text: str) -> None:
     """Print a line as it is: numbers are not colored, long paths are not broken."""
     console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what people should know of a model before they trust it; brackets are text, not markup."""
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_error(message: str) -> None:
@@ -28,11 +33,3 @@ def write_json(path: Path | None, content: Any) -> None:
 
     if path is not None:
         write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def silence_libraries() -> None:
-    """Keep banners and warnings of libraries off the screen, once they are imported; ours are raised or printed."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Transformers is imported later, if at all, and reads this then.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -7,7 +7,6 @@ import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Workers, read_recipe
 from densekd.cli.console import console, print_plain, write_json
-from densekd.errors import UserError
 
 data_app = typer.Typer(help="Check, prepare and pack data.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -56,16 +55,13 @@ def shard(
     """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
     from rich.progress import track
 
-    from densekd.builders.build import build_files
-    from densekd.data.files import SegmentationFiles
+    from densekd.builders.data import build_files
     from densekd.data.shards import write_shards
 
     data = read_recipe(recipe, overrides).data
     # A recipe may train and validate on one split; it is packed once.
     for split in dict.fromkeys((data.train, data.val)):
         files = build_files(data, split)
-        if not isinstance(files, SegmentationFiles):
-            raise UserError(f"{data.dataset}: shards hold label maps, and this data has boxes; train from it as it is.")
         written = write_shards(files, split, out, megabytes, images)
         for _ in track(written, f"packing {split}", len(files), transient=True):
             pass

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath
-from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.console import console, print_notes, print_plain, write_json
 
 DataPath = Annotated[Path | None, typer.Option("--data", help="data folder or recipe; default: the run's own data")]
 
@@ -19,10 +19,13 @@ def evaluate(
     json: JsonPath = None,
 ) -> None:
     """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
-    from densekd.evaluation import evaluate_path
+    from densekd.models.open import open_model
     from densekd.report.tables import score_table
+    from densekd.run.evaluate import evaluate_opened
 
-    scores = evaluate_path(model, data, split, overrides or [])
+    opened = open_model(model)
+    print_notes(opened.notes)
+    scores = evaluate_opened(opened, model, data, split, overrides or [])
     console.print(score_table(scores))
     write_json(json, scores)
 
@@ -35,15 +38,24 @@ def predict(
     submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
     """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
-    from densekd.evaluation import open_predictor, predict_folder, write_submission
+    from densekd.models.open import open_model
+    from densekd.run.evaluate import predictor_of
 
-    beside = model if model.is_dir() else model.parent
-    out = out or beside / "predictions"
-    predictor = open_predictor(model, overrides or [])
+    out = out or _place_of(model) / "predictions"
+    opened = open_model(model)
+    print_notes(opened.notes)
+    predictor = predictor_of(opened, model, overrides or [])
     if submission is not None:
-        count = write_submission(predictor, images, out, submission)
+        count = predictor.write_submission(images, out, submission)
         print_plain(f"{count} images: {out}")
         return
-    count = predict_folder(predictor, images, out)
+    count = predictor.predict_folder(images, out)
     written = ", ".join(str(out / name) for name in predictor.writes)
     print_plain(f"{count} images: {written}")
+
+
+def _place_of(model: Path) -> Path:
+    """Return the folder that a model lies in; of one that is a name on the hub or of a library, the current folder."""
+    if model.is_dir():
+        return model
+    return model.parent if model.parent.is_dir() else Path()

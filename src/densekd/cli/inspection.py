@@ -1,82 +1,112 @@
-"""What lies in a model and what densekd offers: the tables of the short commands."""
+"""Tables of the short commands: what a model file holds, and the losses, models and datasets that there are."""
 
 import inspect
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from rich.markup import escape
 from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from densekd.builders.build import probe
 from densekd.data import DATASETS
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.losses import LEFT_OUT, LOSSES
-from densekd.models import MODELS, find_model
+from densekd.models import MODELS, contract
 from densekd.models.backbones import BACKBONES
-from densekd.models.checkpoints.containers import read_content
-from densekd.models.checkpoints.load import split_part
+from densekd.models.locate import is_architecture
 from densekd.models.mit import MITS
-from densekd.models.open import classes_in, open_model
-from densekd.models.published import load_published
-from densekd.models.segmentor import Segmentor
+from densekd.models.open import Opened, open_model
 from densekd.models.sources import SOURCES
 from densekd.models.swin import SWINS
 from densekd.models.zoo import ZOO, Entry
-from densekd.registry import construct
+
+# Classes of an architecture that is inspected by its name.
+_CLASSES = 19
+_META_WIDTH = 100
 
 
-def describe_file(path: Path) -> Table | None:
-    """Say what a published file holds and how it fits; None for a folder or a checkpoint of ours."""
-    file, _ = split_part(path)
-    content = read_content(file) if file.is_file() else None
-    if content is None or (isinstance(content, dict) and "densekd" in content):
-        return None
-    published = load_published(path)
-    table = Table("", "found", title=str(path), title_justify="left")
-    table.add_row("format", published.found.format)
-    table.add_row("model", published.found.model)
-    for name, value in published.found.options.items():
-        table.add_row(f"  {name}", str(value))
-    names, _ = classes_in(content, published.found.options["num_classes"])
-    table.add_row("classes", ", ".join(names))
-    table.add_row("keys", published.match.describe().strip())
-    if published.found.unused:
-        table.add_row("not needed", ", ".join(published.found.unused[:8]))
-    meta = content.get("meta") if isinstance(content, dict) else None
-    for key, value in (meta if isinstance(meta, dict) else {}).items():
-        table.add_row(f"meta {key}", str(value).strip().partition("\n")[0][:100])
+def describe(source: str, options: Sequence[str], size: str) -> list[Table]:
+    """Describe a model from anywhere: what its file holds, then parameters, FLOPs and tap shapes.
+
+    Args:
+        source: see :func:`densekd.models.open.open_model`; an architecture's name is built for 19 classes, without
+            weights.
+        options: ``key=value`` of the architecture, where the source does not say it.
+        size: height x width of the input.
+
+    Raises:
+        UserError: nothing that can be opened, an unknown option, or a malformed size.
+    """
+    height, width = _size(size)
+    given = read_options(options)
+    if source in MODELS or is_architecture(source):
+        opened = open_model(source, options=given, num_classes=_CLASSES, weights="none")
+    else:
+        opened = open_model(source, options=given)
+    tables = [] if opened.origin is None else [_describe_origin(source, opened)]
+    table = _describe_model(opened.model, f"{source} at {height} x {width}", (height, width))
+    for note in opened.notes:
+        table.add_row("note", escape(note))
+    return [*tables, table]
+
+
+def read_options(options: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` pairs; values are YAML.
+
+    Raises:
+        RecipeError: an option without ``=`` or with a malformed value.
+    """
+    given = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not (key and equals):
+            raise RecipeError(f"'{option}' is no option; write key=value, for instance backbone=resnet50.")
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"'{option}': the value is not YAML: {error}") from error
+    return given
+
+
+def _describe_origin(source: str, opened: Opened) -> Table:
+    """Show how a file of another project was understood."""
+    origin = opened.origin
+    assert origin is not None
+    table = Table("", "found", title=escape(source), title_justify="left")
+    table.add_row("format", origin.format)
+    table.add_row("model", opened.config.model)
+    for name, value in opened.config.options.items():
+        table.add_row(f"  {name}", escape(str(value)))
+    table.add_row("classes", escape(", ".join(opened.classes.names)))
+    table.add_row("keys", escape(origin.match.describe().strip()))
+    if origin.unused:
+        table.add_row("not needed", ", ".join(origin.unused[:8]))
+    for key, value in origin.meta.items():
+        first_line = str(value).strip().partition("\n")[0]
+        table.add_row(f"meta {escape(str(key))}", escape(first_line[:_META_WIDTH]))
     return table
 
 
-def describe_model(name: str, options: Sequence[str], size: str) -> Table:
-    """Return parameters, FLOPs and tap shapes of a model name (19 classes) or a saved model.
-
-    Raises:
-        RecipeError: an unknown name or option, or a malformed size.
-    """
-    height, width = _size(size)
-    if name in MODELS or ":" in name:
-        pairs = dict(option.partition("=")[::2] for option in options)
-        given = {key: yaml.safe_load(value) for key, value in pairs.items()}
-        model: nn.Module = construct(find_model(name), given, {"num_classes": 19}, name)
-    else:
-        model = open_model(Path(name)).model
-    images = torch.rand(1, 3, height, width)
+def _describe_model(model: nn.Module, title: str, size: tuple[int, int]) -> Table:
+    """Show parameters, multiply-adds and the shape of every tap."""
+    images = torch.rand(1, 3, *size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = model.eval()(images)
-    # A model without head has no logits to show.
-    taps = probe(model, [*["logits"] * isinstance(output, torch.Tensor), *getattr(model, "taps", {})], images)
-    table = Table("", "shape or value", title=f"{name} at {height} x {width}", title_justify="left")
+    paths = list(contract.taps(model))
+    # A model without head has no logits to show, and a detector's raw output is no tensor.
+    if isinstance(output, torch.Tensor):
+        paths.insert(0, "logits")
+    table = Table("", "shape or value", title=escape(title), title_justify="left")
     table.add_row("parameters", f"{sum(p.numel() for p in model.parameters()):,}")
     # The counter counts a multiplication and an addition as two.
     table.add_row("multiply-adds", f"{counter.get_total_flops() / 2e9:.3f} G")
     table.add_section()
-    for path, tensor in taps.items():
-        table.add_row(path, str(list(tensor.shape)))
+    for path, tensor in probe(model, paths, images).items():
+        table.add_row(path, escape(str(list(tensor.shape))))
     return table
 
 
@@ -102,7 +132,8 @@ def describe_models(size: str) -> tuple[Table, list[dict[str, Any]]]:
     table.add_section()
     names = ", ".join((*BACKBONES, *MITS, *SWINS))
     table.add_row("backbones", names, "")
-    table.add_row("elsewhere", ", ".join(f"{source}:NAME" for source in SOURCES), "see docs/models.md")
+    elsewhere = ", ".join(f"{source}:NAME" for source in SOURCES)
+    table.add_row("elsewhere", elsewhere, "see docs/models.md")
     rows = [_measure(entry, height, width) for entry in ZOO]
     return table, rows
 
@@ -114,19 +145,29 @@ def measured_table(rows: Sequence[Mapping[str, Any]], size: str) -> Table:
         column.justify = "right"
     for row in rows:
         options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
-        counts = f"{row['parameters'] / 1e6:.2f}", f"{row['multiply_adds'] / 1e9:.1f}"
-        table.add_row(f"{row['model']} {options}", *counts, row["published"])
+        parameters = f"{row['parameters'] / 1e6:.2f}"
+        multiply_adds = f"{row['multiply_adds'] / 1e9:.1f}"
+        table.add_row(escape(f"{row['model']} {options}"), parameters, multiply_adds, row["published"])
     return table
+
+
+def describe_datasets() -> Table:
+    """Return the datasets; a dataset's file is named and described by its module."""
+    return _catalogue("dataset", DATASETS, _first_line_of_module)
 
 
 def _measure(entry: Entry, height: int, width: int) -> dict[str, Any]:
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model = MODELS[entry.model](entry.classes, **entry.options).eval()
         parameters = sum(p.numel() for p in model.parameters())
-        if isinstance(model, Segmentor):
-            model.auxiliary = None  # nobody runs it outside a training
+        # Nobody runs the auxiliary head outside a training.
+        contract.drop_auxiliary(model)
         model(torch.zeros(1, 3, height, width))
-    return {**entry._asdict(), "parameters": parameters, "multiply_adds": counter.get_total_flops() // 2}
+    return {
+        **entry._asdict(),
+        "parameters": parameters,
+        "multiply_adds": counter.get_total_flops() // 2,
+    }
 
 
 def _size(size: str) -> tuple[int, int]:
@@ -136,16 +177,21 @@ def _size(size: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def describe_datasets() -> Table:
-    """Return the datasets."""
-    return _catalogue("dataset", DATASETS)
+def _first_line(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
-def _catalogue(kind: str, things: Mapping[str, Any]) -> Table:
+def _first_line_of_module(thing: Any) -> str:
+    return _first_line(inspect.getmodule(thing))
+
+
+def _catalogue(kind: str, things: Mapping[str, Any], describe: Any = _first_line) -> Table:
+    """List names with their first line and the options that have a default."""
     table = Table(kind, "what", "options")
     for name, thing in things.items():
-        what = (inspect.getdoc(thing) or "").partition("\n")[0]
-        parameters = inspect.signature(thing).parameters.values()
-        options = [f"{p.name}={p.default!r}" for p in parameters if p.default is not p.empty]
-        table.add_row(name, what, ", ".join(options))
+        options = []
+        for parameter in inspect.signature(thing).parameters.values():
+            if parameter.default is not parameter.empty:
+                options.append(f"{parameter.name}={parameter.default!r}")
+        table.add_row(name, escape(describe(thing)), escape(", ".join(options)))
     return table

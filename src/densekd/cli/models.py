@@ -5,23 +5,22 @@ from typing import Annotated
 
 import typer
 
-from densekd.cli.arguments import JsonPath, ModelPath, located
-from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.arguments import JsonPath, ModelPath
+from densekd.cli.console import console, print_notes, print_plain, write_json
 
 
 def inspect(
     model: Annotated[str, typer.Argument(help="model name, run folder, student folder, checkpoint or its URL")],
-    options: Annotated[list[str] | None, typer.Argument(help="key=value for a model name", show_default=False)] = None,
+    options: Annotated[
+        list[str] | None, typer.Argument(help="key=value that a name or file does not say", show_default=False)
+    ] = None,
     size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
 ) -> None:
     """Show what a checkpoint holds; parameters, multiply-adds, and taps with their shapes."""
-    from densekd.cli.inspection import describe_file, describe_model
+    from densekd.cli.inspection import describe
 
-    path = located(model)
-    described = describe_file(path)
-    if described is not None:
-        console.print(described)
-    console.print(describe_model(str(path), options or [], size))
+    for table in describe(model, options or [], size):
+        console.print(table)
 
 
 def convert(
@@ -30,12 +29,23 @@ def convert(
     classes: Annotated[
         str | None, typer.Option(help="whose classes they are: cityscapes, ade20k, voc, cocostuff")
     ] = None,
+    architecture: Annotated[
+        str | None, typer.Option("--model", help="architecture of a file that does not say it")
+    ] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--option", help="key=value of it, for instance family=mmdet_caffe")
+    ] = None,
+    num_classes: Annotated[int | None, typer.Option(help="where neither the file nor its weights tell")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
 ) -> None:
     """Write any known checkpoint as a densekd package, or as plain weights under densekd's names."""
-    from densekd.models.open import convert as run_convert
+    from densekd.cli.inspection import read_options
+    from densekd.models.convert import convert as run_convert
+    from densekd.models.open import open_model
 
-    _, config = run_convert(model, out, classes, "replace" if force else "refuse")
+    opened = open_model(model, model=architecture, options=read_options(options or []), num_classes=num_classes)
+    config = run_convert(opened, out, classes, "replace" if force else "refuse").config
+    print_notes(opened.notes)
     print_plain(f"{config.model}, {len(config.classes)} classes: {out}")
 
 

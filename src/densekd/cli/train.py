@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, read_recipe, shipped_recipe
-from densekd.cli.console import console, silence_libraries
+from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, read_recipe
+from densekd.cli.console import console
+from densekd.quiet import silence_libraries
 
 if TYPE_CHECKING:
     from densekd.run.folder import Existing
@@ -52,6 +53,7 @@ def quickstart(
     overwrite: Overwrite = False,
 ) -> None:
     """Make synthetic street scenes, train teacher, student alone and student with CWD, and compare. No download."""
+    from densekd.recipe.shipped import shipped_recipe
     from densekd.run.quickstart import quickstart as run_quickstart
 
     silence_libraries()

@@ -1,7 +1,7 @@
-"""Datasets of images with labels or boxes: ``DATASETS`` maps a name to the function that finds one split.
+"""Datasets: ``DATASETS`` maps a name to the function that finds the images and labels of a split.
 
-``function(root, split)`` returns SegmentationFiles, or DetectionFiles where boxes are labelled.
-Your own: ``package.module:function`` with the same signature.
+``function(root, split)`` returns :class:`densekd.data.contract.Files`: images with their labels,
+boxes or maps. Your own: ``package.module:function`` with the same signature.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,7 @@ from densekd.data.camvid import camvid
 from densekd.data.cityscapes import cityscapes
 from densekd.data.coco import coco
 from densekd.data.cocostuff import cocostuff, cocostuff10k
-from densekd.data.detection import DetectionFiles
-from densekd.data.files import SegmentationFiles
+from densekd.data.contract import Files
 from densekd.data.folder import folder
 from densekd.data.shards import shards
 from densekd.data.unlabelled import unlabelled
@@ -20,7 +19,7 @@ from densekd.data.voc import voc
 from densekd.data.voc_boxes import voc_boxes
 from densekd.data.yolo import yolo
 
-DATASETS: dict[str, Callable[..., SegmentationFiles | DetectionFiles]] = {
+DATASETS: dict[str, Callable[..., Files]] = {
     "ade20k": ade20k,
     "camvid": camvid,
     "cityscapes": cityscapes,

@@ -35,12 +35,14 @@ class Annotation(NamedTuple):
 
 def stacked(found: Sequence[Annotation]) -> Annotations:
     """Stack the boxes of one image, of which there may be none, into arrays."""
-    return Annotations(
-        np.array([one.box for one in found], np.float32).reshape(-1, 4),
-        np.array([one.label for one in found], np.int64),
-        np.array([one.crowd for one in found], np.bool_),
-        np.array([one.area for one in found], np.float64),
-    )
+    N = len(found)
+    boxes = np.zeros((N, 4), np.float32)
+    labels = np.zeros(N, np.int64)
+    crowd = np.zeros(N, np.bool_)
+    area = np.zeros(N, np.float64)
+    for k, annotation in enumerate(found):
+        boxes[k], labels[k], crowd[k], area[k] = annotation
+    return Annotations(boxes, labels, crowd, area)
 
 
 def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -56,6 +58,7 @@ def learnable(truth: Annotations, size: tuple[int, int]) -> np.ndarray:
     without area, and boxes without a part inside the image.
     """
     sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    # A box that is clipped to nothing lies outside the image.
     inside = clipped(truth.boxes, size)
     visible = inside[:, 2:] > inside[:, :2]
     keep: np.ndarray = ~truth.crowd & (truth.area > 0) & (sides >= _PIXEL).all(1) & visible.all(1)
@@ -63,6 +66,6 @@ def learnable(truth: Annotations, size: tuple[int, int]) -> np.ndarray:
 
 
 def training_boxes(truth: Annotations, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Select the boxes to train on: float32 ``[N, 4]``, clipped to the image, and labels int64 ``[N]``."""
+    """Select the boxes to train on: float32 ``[N, 4]``, clipped, and labels int64 ``[N]``."""
     keep = learnable(truth, size)
     return clipped(truth.boxes[keep], size), truth.labels[keep]

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
+from densekd.data.classes import Classes
+from densekd.data.files import SegmentationFiles, pair_by_stem
 from densekd.errors import UserError
 
 CLASSES = Classes(
@@ -30,6 +31,7 @@ def camvid(root: Path, split: str) -> SegmentationFiles:
     Raises:
         UserError: neither layout is there, or the files do not pair.
     """
+    # The first layout is ours, the second that of the SegNet tutorial.
     layouts = ((root / "images" / split, root / "labels" / split), (root / split, root / f"{split}annot"))
     label_map = {_IGNORED_IN_SOURCE: CLASSES.ignore_index}
     for images, labels in layouts:

@@ -1,16 +1,22 @@
 """Every file of a data set before the first GPU hour: read, measured, compared; all problems, not only the first."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from densekd.data.detection import DetectionFiles
-from densekd.data.facts import Facts, counted, look
-from densekd.data.files import SegmentationFiles
+from densekd.data.contract import Files
+from densekd.data.facts import Facts, unreadable
+from densekd.errors import UserError
+
+# Reads the one image of some files with its label, boxes or map.
+Look = Callable[[Any], Facts]
+# Kinds of things that are counted, each with the names of what is counted; the classes come first.
+Counted = Mapping[str, Sequence[str]]
 
 
 class Problem(NamedTuple):
@@ -20,13 +26,22 @@ class Problem(NamedTuple):
         level: ``error`` stops a training, ``warning`` deserves a look.
         split: where.
         file: the file, or the folder.
-        what: what is wrong and how to mend it.
+        what: what is wrong and how to fix it.
     """
 
     level: Literal["error", "warning"]
     split: str
     file: str
     what: str
+
+
+class SplitFacts(NamedTuple):
+    """One split as it was read: its name, its files, what is counted in them, and the facts of every image."""
+
+    split: str
+    files: Files
+    counted: Counted
+    facts: Sequence[Facts]
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,7 @@ class SplitReport:
         split: its name.
         images: how many.
         sizes: (height, width) -> how many images, the most frequent first.
-        counts: of what there is how much, the classes first; see :func:`densekd.data.facts.counted`.
+        counts: of what there is how much, kind by kind, the classes first.
     """
 
     split: str
@@ -60,67 +75,105 @@ class DataReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        splits = {
-            report.split: {
-                "images": report.images,
-                "sizes": {f"{height}x{width}": count for (height, width), count in report.sizes.items()},
-                **report.counts,
-            }
-            for report in self.splits
-        }
+        splits: dict[str, Any] = {}
+        for report in self.splits:
+            sizes = {f"{height}x{width}": count for (height, width), count in report.sizes.items()}
+            splits[report.split] = {"images": report.images, "sizes": sizes, **report.counts}
         return {"fails": self.fails, "splits": splits, "problems": [problem._asdict() for problem in self.problems]}
 
 
-def look_at_all(files: SegmentationFiles | DetectionFiles, workers: int) -> Iterator[Facts]:
-    """Yield the facts of every image, in order, read by some processes (0: this one)."""
-    # One by one, so that a process is sent what it reads and not the whole list.
+def look_at_all(look: Look, files: Files, workers: int) -> Iterator[Facts]:
+    """Yield the facts of every image, in order, read by some processes (0: this one).
+
+    Args:
+        look: the task's own, see :class:`densekd.tasks.protocol.Task`.
+        files: of one split.
+        workers: processes.
+    """
     kind: Any = files  # of which replace() makes the same kind again
+    # One by one, so that a process is sent what it reads and not the whole list.
     alone = (replace(kind, items=(item,)) for item in files.items)
+    guarded = partial(_guarded, look)
     if workers == 0:
-        yield from map(look, alone)
+        yield from map(guarded, alone)
         return
     with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(look, alone, chunksize=16)
+        yield from pool.map(guarded, alone, chunksize=16)
 
 
-def summarise(
-    splits: Iterable[tuple[str, SegmentationFiles | DetectionFiles, Sequence[Facts]]], missing: Sequence[Problem] = ()
-) -> DataReport:
+def summarize(splits: Sequence[SplitFacts], missing: Sequence[Problem] = ()) -> DataReport:
     """Put facts together: counts per split, classes never seen, images that occur twice.
 
     Args:
-        splits: name, files and their facts.
+        splits: what was read.
         missing: problems of splits that could not even be listed.
     """
-    reports, problems, seen = [], list(missing), defaultdict(list)
-    for split, files, facts in splits:
-        for image, fact in zip([str(item.image) for item in files.items], facts, strict=True):
-            problems += [Problem("error", split, image, fact.error)] if fact.error else []
-            problems += [Problem("warning", split, image, fact.warning)] if fact.warning else []
+    reports: list[SplitReport] = []
+    problems = list(missing)
+    places: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for one in splits:
+        for item, fact in zip(one.files.items, one.facts, strict=True):
+            problems += _problems(one.split, str(item.image), fact)
             if fact.digest:
-                seen[fact.digest].append((split, image))
-        counts = _add(counted(files), [fact.counts for fact in facts if fact.counts])
-        sizes = Counter(fact.size for fact in facts if fact.size is not None)
-        reports.append(SplitReport(split, len(files), dict(sizes.most_common()), counts))
-        occur = next(iter(counts.values()))
-        absent = [name for name in files.classes.names if not occur[name]]
-        if absent and sizes:
-            problems.append(Problem("warning", split, "", f"{len(absent)} classes never occur: {', '.join(absent)}"))
-    problems += [_twice(places) for places in seen.values() if len(places) > 1]
+                places[fact.digest].append((one.split, str(item.image)))
+        report = _split_report(one)
+        reports.append(report)
+        problems += _absent(report, one.files.classes.names)
+    # One image in two splits makes scores meaningless; twice in one split, it counts double.
+    for found in places.values():
+        if len(found) > 1:
+            problems.append(_twice(found))
     return DataReport(tuple(reports), tuple(problems))
 
 
-def _add(kinds: Mapping[str, Sequence[str]], counts: Sequence[tuple[np.ndarray, ...]]) -> dict[str, dict[str, int]]:
-    """Add the counts of all images, kind by kind."""
-    totals = [sum(one, np.zeros(len(names), np.int64)) for names, *one in zip(kinds.values(), *counts, strict=True)]
-    return {
-        kind: dict(zip(names, total.tolist(), strict=True))
-        for (kind, names), total in zip(kinds.items(), totals, strict=True)
-    }
+def _guarded(look: Look, files: Files) -> Facts:
+    """Turn what stops the reading of one image into its facts, so that the others are read too."""
+    try:
+        return look(files)
+    except UserError as error:
+        return unreadable(str(error))
+    except OSError as error:
+        return unreadable(f"{files.items[0].image}: cannot be read ({error}).")
+
+
+def _problems(split: str, image: str, fact: Facts) -> list[Problem]:
+    found: list[Problem] = []
+    if fact.error:
+        found.append(Problem("error", split, image, fact.error))
+    if fact.warning:
+        found.append(Problem("warning", split, image, fact.warning))
+    return found
+
+
+def _split_report(one: SplitFacts) -> SplitReport:
+    """Add up the counts and sizes of all images of a split, kind by kind."""
+    totals = [np.zeros(len(names), np.int64) for names in one.counted.values()]
+    sizes: Counter[tuple[int, int]] = Counter()
+    for fact in one.facts:
+        if fact.size is not None:
+            sizes[fact.size] += 1
+        if fact.counts:
+            for total, count in zip(totals, fact.counts, strict=True):
+                total += count
+    counts: dict[str, dict[str, int]] = {}
+    for (kind, names), total in zip(one.counted.items(), totals, strict=True):
+        counts[kind] = dict(zip(names, total.tolist(), strict=True))
+    return SplitReport(one.split, len(one.files), dict(sizes.most_common()), counts)
+
+
+def _absent(report: SplitReport, classes: Sequence[str]) -> list[Problem]:
+    """Remark on classes that are counted and never occur, where anything could be read."""
+    occur = next(iter(report.counts.values()), {})
+    absent = [name for name in classes if occur.get(name) == 0]
+    if not absent or not report.sizes:
+        return []
+    what = f"{len(absent)} classes never occur: {', '.join(absent)}"
+    return [Problem("warning", report.split, "", what)]
 
 
 def _twice(places: Sequence[tuple[str, str]]) -> Problem:
     (split, file), *others = places
+    listed = ", ".join(f"{path} ({other})" for other, path in others)
     leaks = any(other != split for other, _ in others)
-    what = f"the same image as {', '.join(f'{path} ({other})' for other, path in others)}"
-    return Problem("warning", split, file, what + ("; scores on it prove nothing" if leaks else ""))
+    consequence = "; scores on it prove nothing" if leaks else ""
+    return Problem("warning", split, file, f"the same image as {listed}{consequence}")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from densekd.data.classes import published_classes
 from densekd.data.files import SegmentationFiles, find, first_folder, pair_by_stem
-from densekd.data.folder import published_classes
 from densekd.errors import UserError
 
 IMAGE_ENDING = "_leftimg8bit.png"
@@ -11,7 +11,7 @@ _COARSE = ("train_extra",)
 
 
 def cityscapes(root: Path, split: str) -> SegmentationFiles:
-    """Cityscapes, 19 classes, in the official layout: leftImg8bit and gtFine or gtCoarse.
+    """Cityscapes, 19 classes, official layout: leftImg8bit and gtFine or gtCoarse.
 
     Layout: ``leftImg8bit/<split>/<city>/*_leftImg8bit.png`` and
     ``gtFine/<split>/<city>/*_gtFine_labelIds.png``, whose 34 ids are mapped to 19 classes and
@@ -44,6 +44,7 @@ def cityscapes(root: Path, split: str) -> SegmentationFiles:
     # Prepared labels hold class numbers already; a split that is prepared in part is not used.
     if set(prepared) >= set(find(images, (IMAGE_ENDING,))):
         return SegmentationFiles(classes, pair_by_stem(images, labels, (IMAGE_ENDING,), (train_ids,)))
+    # Of the 34 ids the 19 that the benchmark scores become classes, the others are ignored.
     label_map = dict.fromkeys(range(34), classes.ignore_index)
     for k, value in enumerate(classes.submission):
         label_map[value] = k

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from densekd.data.annotations import Annotation, stacked
+from densekd.data.classes import distinct_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import first_file, first_folder
-from densekd.data.folder import distinct_classes
 from densekd.errors import UserError
 
 T = TypeVar("T")
@@ -54,6 +54,7 @@ def coco(root: Path, split: str) -> DetectionFiles:
     for image, annotation in annotations.values():
         boxes[image].append(annotation)
     _require_files(path, folder, [name for name, _ in images.values()])
+    # Images without annotations stay: a detector learns background from them.
     items = []
     for number, (name, size) in sorted(images.items()):
         stem = Path(name).with_suffix("").as_posix()
@@ -71,7 +72,7 @@ def _places(root: Path, split: str) -> tuple[Path, Path]:
     candidates = (root / "annotations" / official, root / official, root / split / _ROBOFLOW)
     path = first_file(candidates)
     if path is None:
-        looked_for = " and ".join(str(path) for path in candidates)
+        looked_for = " and ".join(map(str, candidates))
         raise UserError(f"COCO split '{split}' not found; looked for {looked_for}. {_OTHER_PLACES}.")
     if path.name == _ROBOFLOW:
         return path, path.parent

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from densekd.data.classes import published_classes
 from densekd.data.files import SegmentationFiles, find, first_folder, pair_by_stem
-from densekd.data.folder import published_classes
 
 # Of the 182 ids of COCO-Stuff, those that no pixel has, counted from 0.
 UNUSED = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
@@ -13,7 +13,7 @@ _SPLITS_10K = {"train": "train2014", "val": "test2014", "test": "test2014"}
 
 
 def cocostuff(root: Path, split: str) -> SegmentationFiles:
-    """COCO-Stuff, 171 classes, the 164k images of 2017 in the official layout.
+    """COCO-Stuff, 171 classes, official layout of the 164k images of 2017.
 
     Layout: ``images/{train2017,val2017}/*.jpg`` (or without ``images``) and ``annotations/`` or
     ``stuffthingmaps/`` with the same folders of ``*.png``. The ids 0..181 become 171 classes: 11 of
@@ -43,7 +43,7 @@ def cocostuff(root: Path, split: str) -> SegmentationFiles:
 
 
 def cocostuff10k(root: Path, split: str) -> SegmentationFiles:
-    """COCO-Stuff 10k, 171 classes, in the layout that ``densekd data prepare cocostuff10k`` writes.
+    """COCO-Stuff 10k, 171 classes, as 'densekd data prepare cocostuff10k' writes it.
 
     Layout: ``images/{train2014,test2014}/*.jpg`` and
     ``annotations/{train2014,test2014}/*_labelTrainIds.png`` with 0 for ignored pixels and k for
@@ -60,6 +60,7 @@ def cocostuff10k(root: Path, split: str) -> SegmentationFiles:
     images = first_folder((root / "images" / part,), f"COCO-Stuff 10k images of '{split}'")
     labels = first_folder((root / "annotations" / part,), f"COCO-Stuff 10k labels of '{split}'")
     classes = published_classes("cocostuff")
+    # mmsegmentation's converter writes classes from 1, and 0 where no class is.
     label_map = {0: classes.ignore_index}
     for k in range(len(classes.names)):
         label_map[k + 1] = k

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from torchvision.transforms.v2 import functional
 
 from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
-from densekd.data.files import Classes, Source, read_image
+from densekd.data.classes import Classes
+from densekd.data.files import Source, read_image
+from densekd.data.maps import mix
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import mix
 from densekd.data.transforms import MEAN_COLOR, Limits, limited_size
 from densekd.errors import UserError
 
@@ -45,6 +46,11 @@ class DetectionFiles:
         categories: the number of each class in results files (COCO's category id).
     """
 
+    task: ClassVar[str] = "detection"
+    holds: ClassVar[str] = "boxes"
+    # An image without boxes is labelled too: as background.
+    labels: ClassVar[Literal["present", "absent"]] = "present"
+
     classes: Classes
     items: tuple[DetectionItem, ...]
     categories: tuple[int, ...]
@@ -68,6 +74,24 @@ class DetectionFiles:
                 "pixels: annotate the image as it is, or bring the annotated one back."
             )
         return image
+
+    def join(self, others: "Sequence[DetectionFiles]") -> "DetectionFiles":
+        """Return these images and those of other splits, numbered anew from 1 where two splits share a number.
+
+        Raises:
+            UserError: splits that do not share their classes.
+        """
+        items = list(self.items)
+        for other in others:
+            if (other.classes.names, other.categories) != (self.classes.names, self.categories):
+                raise UserError(
+                    f"the parts have different classes ({', '.join(self.classes.names)}; "
+                    f"{', '.join(other.classes.names)}) and cannot be joined."
+                )
+            items += other.items
+        if len({item.number for item in items}) < len(items):
+            items = [item._replace(number=k) for k, item in enumerate(items, 1)]
+        return replace(self, items=tuple(sorted(items, key=lambda item: item.number)))
 
 
 class DetectionSample(NamedTuple):
@@ -165,25 +189,6 @@ class DetectionEvaluationSet(Dataset[EvaluationSample]):
         return samples
 
 
-def joined(parts: Sequence[DetectionFiles]) -> DetectionFiles:
-    """Join splits; where two of them use the same image number, all images are numbered anew from 1.
-
-    Raises:
-        UserError: parts that do not share their classes.
-    """
-    first = parts[0]
-    for part in parts:
-        if (part.classes.names, part.categories) != (first.classes.names, first.categories):
-            raise UserError(
-                f"the parts have different classes ({', '.join(first.classes.names)}; "
-                f"{', '.join(part.classes.names)}) and cannot be joined."
-            )
-    items = [item for part in parts for item in part.items]
-    if len({item.number for item in items}) < len(items):
-        items = [item._replace(number=k) for k, item in enumerate(items, 1)]
-    return replace(first, items=tuple(sorted(items, key=lambda item: item.number)))
-
-
 def to_detector_input(image: np.ndarray, resize: Limits | None) -> Tensor:
     """Turn a decoded image ``[H, W, 3]`` into uint8 ``[3, H', W']`` within the limits a model is used at."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)
@@ -197,13 +202,19 @@ def to_detector_input(image: np.ndarray, resize: Limits | None) -> Tensor:
 def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Pad images ``[3, H, W]`` at the bottom and right with the mean color to one size, a multiple of 32.
 
+    Args:
+        images: uint8, or float in [0, 1].
+
     Returns:
-        uint8 ``[B, 3, H, W]``, and the sizes before: int64 ``[B, 2]``.
+        ``[B, 3, H, W]`` of their type, and the sizes before: int64 ``[B, 2]``.
     """
     images = list(images)
     sizes = torch.tensor([image.shape[-2:] for image in images])
     height, width = (math.ceil(side / STRIDE) * STRIDE for side in sizes.amax(0).tolist())
-    batch = torch.tensor(MEAN_COLOR, dtype=torch.uint8)[:, None, None].repeat(len(images), 1, height, width)
+    color = torch.tensor(MEAN_COLOR, dtype=torch.uint8, device=images[0].device)
+    if images[0].is_floating_point():
+        color = color / 255
+    batch = color[:, None, None].repeat(len(images), 1, height, width)
     for padded, image in zip(batch, images, strict=True):
         padded[:, : image.shape[-2], : image.shape[-1]] = image
     return batch, sizes

@@ -1,16 +1,17 @@
 """Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
 import io
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 
+from densekd.data.classes import Classes
 from densekd.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -18,23 +19,6 @@ LABEL_SUFFIXES = (".png",)
 
 # Everything that Pillow raises for a damaged, foreign or oversized file.
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-@dataclass(frozen=True)
-class Classes:
-    """Class names, colors and the ignore index of a dataset.
-
-    Args:
-        names: C class names; label c means names[c].
-        palette: C RGB colors, 0..255.
-        ignore_index: label of pixels that are neither learned nor scored.
-        submission: what the benchmark's server wants for each class, if not the class number.
-    """
-
-    names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    ignore_index: int = 255
-    submission: tuple[int, ...] = ()
 
 
 class Source(Protocol):
@@ -62,11 +46,18 @@ class SegmentationFiles:
         classes: what the labels mean.
         items: sorted by stem.
         label_map: value in the file -> label, for values that differ.
+        labels: ``absent`` where every label is void, because there are images alone.
     """
+
+    task: ClassVar[str] = "segmentation"
+    holds: ClassVar[str] = "label maps"
+    # Class numbers in files of results are those of the labels.
+    categories: ClassVar[tuple[int, ...]] = ()
 
     classes: Classes
     items: tuple[Item, ...]
     label_map: Mapping[int, int] = field(default_factory=dict)
+    labels: Literal["present", "absent"] = "present"
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -121,6 +112,19 @@ class SegmentationFiles:
             )
         return image, label
 
+    def join(self, others: "Sequence[SegmentationFiles]") -> "SegmentationFiles":
+        """Return these images and those of other splits of the same dataset.
+
+        Raises:
+            UserError: splits whose label files hold different values for one class.
+        """
+        items = list(self.items)
+        for other in others:
+            if other.label_map != self.label_map:
+                raise UserError("the splits write their labels differently and cannot be joined.")
+            items += other.items
+        return replace(self, items=tuple(items))
+
 
 def read_image(source: Source) -> np.ndarray:
     """Decode any image file to uint8 RGB ``[H, W, 3]``.
@@ -133,8 +137,8 @@ def read_image(source: Source) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as picture:
             if picture.mode.startswith("I;16"):
                 # Pillow clips 16 bits to 8 instead of scaling them.
-                grey = (np.array(picture) >> 8).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, 2)
+                gray = (np.array(picture) >> 8).astype(np.uint8)
+                return np.repeat(gray[..., None], 3, 2)
             if picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L"):
                 decoded = _decode_quickly(content)
                 if decoded is not None:
@@ -190,6 +194,7 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
     found: dict[str, Path] = {}
+    # Sorted, so that the order of the data does not depend on the file system.
     for path in sorted(folder.rglob("*")):
         ending = _first_ending(path.name, endings)
         if ending is None or path.name.startswith("."):
@@ -248,8 +253,7 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
     for path in candidates:
         if path.is_dir():
             return path
-    looked_for = " and ".join(str(path) for path in candidates)
-    raise UserError(f"{what} not found; looked for {looked_for}.")
+    raise UserError(f"{what} not found; looked for {' and '.join(map(str, candidates))}.")
 
 
 def first_file(candidates: Iterable[Path]) -> Path | None:
@@ -258,6 +262,11 @@ def first_file(candidates: Iterable[Path]) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read a list of names or annotations: the lines of a text file without the blank ones."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def image_size(path: Path) -> tuple[int, int]:

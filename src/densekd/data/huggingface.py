@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from densekd.data.classes import read_classes
 from densekd.data.files import Item, SegmentationFiles
-from densekd.data.folder import read_classes
 from densekd.errors import UserError
 from densekd.registry import optional_import
 
@@ -57,6 +57,7 @@ def huggingface(name: str, root: Path | str, split: str) -> SegmentationFiles:
     library = optional_import("datasets", "hf-data")
     classes = read_classes(Path(root) / "classes.json")
     table = _load(library, name, split)
+    # A dataset may hold more pictures than these, e.g. depth: the names decide.
     pictures = [column for column, kind in table.features.items() if isinstance(kind, library.Image)]
     image = _first_column(_IMAGES, pictures)
     label = _first_column(_LABELS, pictures)

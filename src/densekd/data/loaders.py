@@ -6,10 +6,8 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from densekd.data.detection import DetectionEvaluationSet, DetectionFiles
-from densekd.data.files import SegmentationFiles
+from densekd.data.contract import EvaluationData
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
-from densekd.data.segmentation import EvaluationSet, Resize
 
 
 def training_loader(dataset: Any, sampler: StepSampler, workers: int) -> "StatefulDataLoader[Any]":
@@ -20,22 +18,13 @@ def training_loader(dataset: Any, sampler: StepSampler, workers: int) -> "Statef
     return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate, **_workers(workers))
 
 
-def evaluation_set(
-    files: SegmentationFiles | DetectionFiles, resize: Resize | None
-) -> EvaluationSet | DetectionEvaluationSet:
-    """Return the whole images of a split as a model sees them, with what they are scored against."""
-    if isinstance(files, DetectionFiles):
-        return DetectionEvaluationSet(files, resize)
-    return EvaluationSet(files, resize)
-
-
 def evaluation_loader(
-    dataset: EvaluationSet | DetectionEvaluationSet, batch_size: int, workers: int, shard: Shard = ONE_PROCESS
+    dataset: EvaluationData, batch_size: int, workers: int, shard: Shard = ONE_PROCESS
 ) -> "DataLoader[Any]":
     """Load every image once over all processes, none twice."""
     part = range(shard.rank, len(dataset), shard.world)
-    subset: Subset[Any] = Subset(dataset, list(part))
-    return DataLoader(subset, batch_size=batch_size, collate_fn=dataset.collate, **_workers(workers))
+    own: Any = Subset(dataset, list(part))  # type: ignore[arg-type]  # it is indexed by number alone
+    return DataLoader(own, batch_size=batch_size, collate_fn=dataset.collate, **_workers(workers))
 
 
 def _workers(count: int) -> dict[str, Any]:

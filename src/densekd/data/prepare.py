@@ -37,6 +37,7 @@ def prepare_cityscapes(root: Path, workers: int) -> int:
         UserError: no polygons there, a damaged file, or cityscapesscripts is not installed.
     """
     _require_module("cityscapesscripts.preparation.json2labelImg", "cityscapes")
+    # Coarse labels are an optional download.
     polygons: list[Path] = []
     for kind in ("gtFine", "gtCoarse"):
         if (root / kind).is_dir():
@@ -72,6 +73,7 @@ def prepare_cocostuff10k(root: Path, workers: int) -> int:
             link = root / "images" / part / image.name
             if not image.is_file():
                 raise UserError(f"{image}: missing, though imageLists/{name}.txt names it.")
+            # Relative, so that the folder can be moved.
             if not link.exists():
                 link.symlink_to(Path("..") / image.name)
             target = root / "annotations" / part / f"{stem}{_TRAIN_IDS}"
@@ -105,6 +107,7 @@ def _convert_mat(source: Path, target: Path) -> None:
 
 def _convert(convert: Callable[[Path, Path], None], jobs: Iterable[Job], workers: int) -> int:
     """Run the jobs whose target is missing in parallel; the first error stops the rest."""
+    # Labels are written atomically: one that is there is complete.
     todo = [job for job in jobs if not job[1].is_file()]
     with ProcessPoolExecutor(max(1, workers)) as pool:
         running = {pool.submit(convert, source, target): source for source, target in todo}

@@ -25,7 +25,7 @@ ONE_PROCESS = Shard()
 
 
 class StepSampler(Sampler[list[Draw]]):
-    """Distributed batch sampler for a number of steps: shuffled epochs, one after the other, without a seam.
+    """Distributed batch sampler for a number of steps: shuffled epochs without a seam.
 
     Batch k of all processes together is samples ``k * batch_size`` to ``(k + 1) * batch_size - 1``
     of one stream, whatever the number of processes; a resumed training continues the stream because
@@ -75,5 +75,6 @@ class StepSampler(Sampler[list[Draw]]):
 
     def _order(self, epoch: int) -> torch.Tensor:
         """Shuffle the images, in each epoch anew and in all processes alike."""
+        # The factor keeps (seed, epoch) of one training apart from those of the next seed.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         return torch.randperm(self.images, generator=generator)

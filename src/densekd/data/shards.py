@@ -21,7 +21,9 @@ import fsspec
 from PIL import Image
 
 from densekd.atomic import atomic, write_text
-from densekd.data.files import Classes, Item, SegmentationFiles, Source, read_image
+from densekd.data.classes import Classes
+from densekd.data.contract import Files
+from densekd.data.files import Item, SegmentationFiles, Source, read_image
 from densekd.errors import UserError
 
 Images = Literal["as-is", "uncompressed"]
@@ -47,6 +49,7 @@ class Slice(NamedTuple):
     def read_bytes(self) -> bytes:
         """Read the file; from an object store with one range request."""
         system, path = _system(self.archive)
+        # An object store answers with what there is, also if the archive is cut off.
         content: bytes = system.cat_file(path, start=self.offset, end=self.offset + self.size)
         if len(content) != self.size:
             raise OSError(f"{self.archive} ends before byte {self.offset + self.size}")
@@ -83,9 +86,7 @@ class Uncompressed(NamedTuple):
         return str(self.source)
 
 
-def write_shards(
-    files: SegmentationFiles, split: str, out: Path, megabytes: int, images: Images = "as-is"
-) -> Iterator[int]:
+def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Images = "as-is") -> Iterator[int]:
     """Pack one split.
 
     The index is written last, so an interrupted run leaves nothing that could be mistaken for a
@@ -103,11 +104,14 @@ def write_shards(
         The number of samples packed so far.
 
     Raises:
-        UserError: a file that cannot be read.
+        UserError: a file that cannot be read, or data without label maps.
     """
+    if not isinstance(files, SegmentationFiles):
+        raise UserError(f"Shards hold label maps, and this data has {files.holds}; train from it as it is.")
     rows: list[list[Any]] = []
     todo = deque(files.items)
     number = 0
+    # Tar after tar is filled until it reaches the size; the last sample may exceed it.
     while todo:
         archive = f"{split}-{number:06}.tar"
         with (
@@ -126,6 +130,7 @@ def write_shards(
                 rows.append([item.stem, archive, image_place, label_place])
                 yield len(rows)
         number += 1
+    # The index holds what a label means, so that shards need no other file.
     content = {
         "format": 1,
         "classes": asdict(files.classes),
@@ -136,7 +141,7 @@ def write_shards(
 
 
 def shards(root: Path | str, split: str) -> SegmentationFiles:
-    """Tar shards that ``densekd data shard`` packed, in a folder or an object store.
+    """Tar shards that 'densekd data shard' packed, in a folder or an object store.
 
     Args:
         root: folder or URL (``s3://bucket/folder``; what fsspec knows) with ``<split>.json`` and
@@ -179,6 +184,7 @@ def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str
         content = source.read_bytes()
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error}).") from error
+    # Names, times and owners are left out: the same files give the same tar.
     header = tarfile.TarInfo(f"{name}{source.suffix.lower()}")
     header.size = len(content)
     tar.addfile(header, io.BytesIO(content))

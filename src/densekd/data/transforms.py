@@ -28,7 +28,7 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
     Args:
         size: (height, width) of the crop.
         max_class_share: a crop is accepted when it has at least two classes and none covers this
-            share of the labelled pixels; 1 accepts every crop.
+            share of the labeled pixels; 1 accepts every crop.
         ignore_index: label of the padding; does not count as a class.
         scale: range of the factor, which is drawn uniformly.
     """
@@ -89,6 +89,7 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
 
     def _accepts(self, labels: Tensor) -> bool:
         """Check that no class fills a crop."""
+        # Two classes at least, and none with more than its share of the labeled pixels.
         counts = torch.bincount(labels.reshape(-1).int(), minlength=256)
         counts[self.ignore_index] = 0
         return bool((counts > 0).sum() > 1 and counts.max() < self.max_class_share * counts.sum())
@@ -134,6 +135,7 @@ class ResizeKeepRatio(v2.Transform):  # type: ignore[misc]
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Sample the limit."""
+        # One draw even where low equals high: the random stream is part of the behavior.
         low, high = self.shorter
         side = int(torch.randint(low, high + 1, ()))
         limits: Limits = (side,)
@@ -199,6 +201,7 @@ def _nearest(label: Tensor, scaled: tuple[int, int], box: Box) -> Tensor:
     """
     H, W = label.shape
     top, left, height, width = box
+    # Whole numbers: a position times a float factor can fall on the wrong side of a pixel's edge.
     rows = (torch.arange(top, top + height) * H).div_(scaled[0], rounding_mode="floor")
     columns = (torch.arange(left, left + width) * W).div_(scaled[1], rounding_mode="floor")
     return label.index_select(0, rows).index_select(1, columns)

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from densekd.data.detection import DetectionFiles
+from densekd.data.classes import read_classes
 from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, Source, find, first_folder
-from densekd.data.folder import read_classes
 from densekd.errors import UserError
 
 
@@ -43,7 +42,7 @@ class VoidLabel(NamedTuple):
 
 
 def unlabelled(root: Path, split: str) -> SegmentationFiles:
-    """Find the images of one split; they have no labels, so the task must be ``none``.
+    """Unlabelled images, for distillation from the teacher alone; the task must be none.
 
     Layout: ``images/<split>``, ``<split>`` or the root itself, with images at any depth, and ``classes.json``: what the
     student shall tell apart (see :func:`densekd.data.folder.folder`).
@@ -60,10 +59,5 @@ def unlabelled(root: Path, split: str) -> SegmentationFiles:
     found = find(images, IMAGE_SUFFIXES)
     if not found:
         raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
-    items = (Item(stem, path, VoidLabel(path, classes.ignore_index)) for stem, path in found.items())
-    return SegmentationFiles(classes, tuple(items))
-
-
-def has_labels(files: SegmentationFiles | DetectionFiles) -> bool:
-    """Say whether any image has a label; boxes are labels even where there is none."""
-    return isinstance(files, DetectionFiles) or not all(isinstance(item.label, VoidLabel) for item in files.items)
+    items = tuple(Item(stem, path, VoidLabel(path, classes.ignore_index)) for stem, path in found.items())
+    return SegmentationFiles(classes, items, labels="absent")

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from densekd.data.files import Item, SegmentationFiles, first_file, first_folder
-from densekd.data.folder import published_classes
+from densekd.data.classes import published_classes
+from densekd.data.files import Item, SegmentationFiles, first_file, first_folder, read_lines
 from densekd.errors import UserError
 
 _AUGMENTED = ("trainaug", "train_aug")
 
 
 def voc(root: Path, split: str) -> SegmentationFiles:
-    """Pascal VOC 2012 segmentation, 21 classes, in the official layout, with augmented labels.
+    """Pascal VOC 2012 segmentation, 21 classes, official layout and augmented labels (trainaug).
 
     Layout: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png``, ``SegmentationClassAug/*.png`` and
     the lists ``ImageSets/Segmentation/<split>.txt`` (or ``<split>.txt``, ``list/<split>.txt``), in
@@ -27,11 +27,14 @@ def voc(root: Path, split: str) -> SegmentationFiles:
     """
     homes = (root, root / "VOCdevkit" / "VOC2012", root / "VOC2012", root / "VOCAug")
     home = first_folder((home / "JPEGImages" for home in homes), "Pascal VOC images").parent
+    # Where both have a label, training reads the augmented one, validation the official one.
     folders = [home / "SegmentationClass"]
     if split != "val":
         folders.insert(0, home / "SegmentationClassAug")
-    items = tuple(_item(home, folders, stem) for stem in sorted(_stems(home, split)))
-    return SegmentationFiles(published_classes("voc"), items)
+    items = []
+    for stem in sorted(_stems(home, split)):
+        items.append(_item(home, folders, stem))
+    return SegmentationFiles(published_classes("voc"), tuple(items))
 
 
 def _item(home: Path, folders: list[Path], stem: str) -> Item:
@@ -39,7 +42,7 @@ def _item(home: Path, folders: list[Path], stem: str) -> Item:
     labels = [folder / f"{stem}.png" for folder in folders]
     label = first_file(labels)
     if label is None or not image.is_file():
-        missing = image if label is not None else " or ".join(str(path) for path in labels)
+        missing = image if label is not None else " or ".join(map(str, labels))
         raise UserError(f"{missing}: missing, though a list of {home} names it.")
     return Item(stem, image, label)
 
@@ -47,16 +50,17 @@ def _item(home: Path, folders: list[Path], stem: str) -> Item:
 def _stems(home: Path, split: str) -> set[str]:
     """Read the names of a split's images from its list."""
     names = _AUGMENTED if split in _AUGMENTED else (split,)
-    folders = (home / "ImageSets" / "Segmentation", home, home / "list")
+    official = home / "ImageSets" / "Segmentation"
     candidates = []
-    for folder in folders:
-        candidates += [folder / f"{name}.txt" for name in names]
+    for folder in (official, home, home / "list"):
+        for name in names:
+            candidates.append(folder / f"{name}.txt")
     found = first_file(candidates)
     if found is not None:
         # CIRKD's lists name image and label, the official ones the stem alone.
-        lines = found.read_text(encoding="utf-8").splitlines()
-        return {Path(line.split()[0]).stem for line in lines if line.strip()}
-    if split in _AUGMENTED and (folders[0] / "aug.txt").is_file():
+        return {Path(line.split()[0]).stem for line in read_lines(found)}
+    # The augmented set is the union of two lists.
+    if split in _AUGMENTED and (official / "aug.txt").is_file():
         return _stems(home, "train") | _stems(home, "aug")
-    looked_for = " and ".join(str(path) for path in candidates)
+    looked_for = " and ".join(map(str, candidates))
     raise UserError(f"Pascal VOC split '{split}' not found; looked for {looked_for}.")

@@ -1,15 +1,15 @@
 """Boxes in Pascal VOC's XML (Everingham et al., 2010): VOC 2007, VOC 2012 and datasets written like them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from densekd.data.annotations import Annotation, stacked
+from densekd.data.classes import Classes, distinct_classes, published_classes, read_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import IMAGE_SUFFIXES, Classes, first_file, first_folder, image_size
-from densekd.data.folder import distinct_classes, published_classes, read_classes
+from densekd.data.files import IMAGE_SUFFIXES, first_file, first_folder, image_size, read_lines
 from densekd.errors import UserError
 
 
@@ -45,9 +45,11 @@ def voc_boxes(root: Path, split: str) -> DetectionFiles:
     home = _home(root, folder)
     stems = _stems(home / "ImageSets" / "Main" / f"{name}.txt")
     classes = _classes(root, home)
-    labels = {name: label for label, name in enumerate(classes.names)}
-    items = tuple(_item(home, stem, number, labels) for number, stem in enumerate(stems, 1))
-    return DetectionFiles(classes, items, tuple(range(len(classes.names))))
+    items = []
+    # VOC gives its images no numbers; results files count them from 1.
+    for number, stem in enumerate(stems, 1):
+        items.append(_item(home, stem, number, classes.names))
+    return DetectionFiles(classes, tuple(items), tuple(range(len(classes.names))))
 
 
 def _home(root: Path, folder: str) -> Path:
@@ -57,6 +59,7 @@ def _home(root: Path, folder: str) -> Path:
         homes = [root / folder, devkit / folder]
     else:
         homes = [root, devkit / "VOC2007", devkit / "VOC2012", root / "VOC2007", root / "VOC2012"]
+        # Two years have files of the same names, so one of them must be meant.
         there = [home for home in homes if (home / "Annotations").is_dir()]
         if len(there) > 1:
             raise UserError(
@@ -71,8 +74,8 @@ def _stems(path: Path) -> list[str]:
     if not path.is_file():
         there = ", ".join(sorted(found.stem for found in path.parent.glob("*.txt"))) or "none"
         raise UserError(f"{path}: no such list of images; there is {there}.")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    stems = sorted({line.split()[0] for line in lines if line.strip()})
+    # Lists of one class have a second column: whether the class is in the image.
+    stems = sorted({line.split()[0] for line in read_lines(path)})
     if not stems:
         raise UserError(f"{path}: the list is empty.")
     return stems
@@ -93,7 +96,7 @@ def _classes(root: Path, home: Path) -> Classes:
     return distinct_classes(sorted(found), home / "Annotations")
 
 
-def _item(home: Path, stem: str, number: int, labels: Mapping[str, int]) -> DetectionItem:
+def _item(home: Path, stem: str, number: int, names: Sequence[str]) -> DetectionItem:
     """Read the boxes of one image."""
     path = home / "Annotations" / f"{stem}.xml"
     images = [home / "JPEGImages" / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
@@ -104,11 +107,12 @@ def _item(home: Path, stem: str, number: int, labels: Mapping[str, int]) -> Dete
     tree = _parse(path)
     boxes = []
     for one in _objects(path, tree):
-        if one.name not in labels:
-            raise UserError(f"{path}: '{one.name}' is no class; known are {', '.join(labels)}. Add it to classes.json.")
+        if one.name not in names:
+            raise UserError(f"{path}: '{one.name}' is no class; known are {', '.join(names)}. Add it to classes.json.")
         x1, y1, x2, y2 = one.corners
         area = (x2 - x1) * (y2 - y1)
-        boxes.append(Annotation(one.corners, labels[one.name], one.difficult, area))
+        # Difficult objects are neither trained on nor do they count as missed.
+        boxes.append(Annotation(one.corners, names.index(one.name), one.difficult, area))
     return DetectionItem(stem, image, number, _size(tree) or image_size(image), stacked(boxes))
 
 

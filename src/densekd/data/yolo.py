@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from densekd.data.annotations import Annotation, stacked
+from densekd.data.classes import distinct_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import IMAGE_SUFFIXES, find, image_size
-from densekd.data.folder import distinct_classes
+from densekd.data.files import IMAGE_SUFFIXES, find, image_size, read_lines
 from densekd.errors import UserError
 
 # Corners of a box at the border may be a rounding error outside.
@@ -18,7 +18,7 @@ _SLACK = 0.01
 
 
 def yolo(root: Path, split: str) -> DetectionFiles:
-    """Boxes in YOLO's text files with a ``data.yaml``, as Ultralytics reads them.
+    """Boxes in YOLO's text files with a data.yaml, as Ultralytics reads them.
 
     Layout: ``data.yaml`` (or any one ``.yaml``) with ``names``, a list or a mapping from number to
     name, and for each split a folder of images, a ``.txt`` that lists images, or a list of these,
@@ -38,8 +38,9 @@ def yolo(root: Path, split: str) -> DetectionFiles:
     content = _read(path)
     names = _names(path, content.get("names"))
     if content.get(split) is None:
-        known = ", ".join(key for key in ("train", "val", "test") if content.get(key)) or "none"
-        raise UserError(f"{path}: no split '{split}'; there is {known}.")
+        known = [key for key in ("train", "val", "test") if content.get(key)]
+        raise UserError(f"{path}: no split '{split}'; there is {', '.join(known) or 'none'}.")
+    # A split is one place or a list of them: folders of images, or lists.
     home = path.parent / str(content.get("path") or ".")
     places = content[split]
     if not isinstance(places, list):
@@ -49,9 +50,11 @@ def yolo(root: Path, split: str) -> DetectionFiles:
         images.update(_images(path, home, str(place)))
     if not images:
         raise UserError(f"{path}: no images in {', '.join(map(str, places))} ({', '.join(IMAGE_SUFFIXES)}).")
-    # The number of an image in results files: 1, 2, ... in the order of the paths.
-    items = tuple(_item(image, number, len(names)) for number, image in enumerate(sorted(images), 1))
-    return DetectionFiles(distinct_classes(names, path), items, tuple(range(len(names))))
+    items = []
+    # YOLO gives its images no numbers; results files count them from 1 in the order of the paths.
+    for number, image in enumerate(sorted(images), 1):
+        items.append(_item(image, number, len(names)))
+    return DetectionFiles(distinct_classes(names, path), tuple(items), tuple(range(len(names))))
 
 
 def _description(root: Path) -> Path:
@@ -86,7 +89,7 @@ def _names(path: Path, names: Any) -> list[str]:
             raise UserError(
                 f"{path}: 'names' must name the classes 0 to {len(names) - 1}; it has {', '.join(map(str, names))}."
             )
-        names = [names[label] for label in range(len(names))]
+        names = [name for _, name in sorted(names.items())]
     if not isinstance(names, list) or not names:
         raise UserError(f"{path}: 'names' must list the classes, at least one.")
     return [str(name) for name in names]
@@ -104,11 +107,11 @@ def _images(path: Path, home: Path, place: str) -> list[Path]:
     if found.is_dir():
         return list(find(found, IMAGE_SUFFIXES).values())
     images = []
-    for line in found.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(found):
         name = line.strip()
         # In a list, ./ is the list's own folder.
-        if name:
-            images.append((found.parent if name.startswith("./") else home) / name)
+        folder = found.parent if name.startswith("./") else home
+        images.append(folder / name)
     return images
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.detection import DetectionItem, EvaluationSample, pad_to_batch
-from densekd.data.segmentation import Sample
+from densekd.data.maps import Sample
 from densekd.errors import UserError
 
 # Keys of a batch that a target is made of: labels of pixels, or boxes.

@@ -1,7 +1,7 @@
 """The LightningModule of a distillation: frozen teacher, trained student, weighted sum of losses."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import torch
@@ -9,37 +9,33 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from densekd.distill.batches import as_batch, as_samples, has_target
-from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
+from densekd.distill.choose_task import choose_task
+from densekd.distill.optimizers import (
+    CombinedOptimizer,
+    OptimizerConfig,
+    OwnOptimizer,
+    make_optimizer,
+    make_schedule,
+)
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
-from densekd.distill.terms import Context, Term, paths, teacher_paths
+from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_paths
+from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
-from densekd.tasks import Detection, Segmentation
+from densekd.tasks import NoTask, TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
 # Parameters -> torch optimizer, or whatever else Lightning's configure_optimizers may return.
 OptimizerFactory = Callable[[list[nn.Parameter]], Any]
 
 
-class Task(Protocol):
-    """What the distiller asks of a task; :mod:`densekd.tasks` says what each method does."""
-
-    def student_taps(self, student: nn.Module) -> list[str]: ...  # noqa: D102
-    def images(self, batch: Any) -> Tensor: ...  # noqa: D102
-    def target(self, batch: Any) -> Any: ...  # noqa: D102
-    def losses(  # noqa: D102
-        self, student: nn.Module, output: Any, student_features: Mapping[str, Tensor], target: Any
-    ) -> dict[str, Tensor]: ...
-    def metric(self) -> Any: ...  # noqa: D102
-    def evaluate(self, model: nn.Module, samples: Any, metric: Any) -> None: ...  # noqa: D102
-
-
 class Distiller(L.LightningModule):
     """Knowledge distillation of any two modules: the student learns from its task and from what terms compare.
 
     Built from live objects, it trains under any Lightning Trainer, without a recipe. Every loss is logged under its
-    name (``loss``, ``task/...``, ``distill/...``, ``lr``, after validation ``val/...``).
+    name (``loss``, ``task/...``, ``distill/...``, ``lr``; after validation ``val/...``) every ``log_every_n_steps`` of
+    the Trainer, and at every step where a progress bar is shown.
 
     A batch is a mapping with ``images`` and ``target`` (labels) or ``boxes``, ``labels``, ``sizes``; or a tuple
     ``(images, labels)``; or images alone. Images are uint8, or float in [0, 1], ``[B, 3, H, W]`` RGB, and are never
@@ -50,12 +46,13 @@ class Distiller(L.LightningModule):
         teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints. One that is
             :class:`densekd.distill.teacher.FrozenTeacher` already stays as it is;
             :class:`densekd.teacher_cache.CachedTeacher` stands in for one whose tensors travel with the batches.
-        task: the student's own loss and its scores, see :mod:`densekd.tasks`; None: what the model says it is.
+        task: the student's own loss and its scores: a task or a name of ``densekd.tasks.TASKS``; None: what the student
+            is made for, see :func:`densekd.distill.choose_task.choose_task`.
         terms: name -> term, or context that the terms after it name as a student tap.
         optimizer: a function of the parameters, for instance ``functools.partial(torch.optim.AdamW, lr=1e-3)``; or
             :class:`densekd.distill.optimizers.OptimizerConfig`; None: AdamW with a polynomial decay.
-        kernels: ``auto``, fused kernels wherever one applies, or ``reference``, the plain formulas; holds for the steps
-            of this module alone.
+        kernels: ``auto``: losses and layers are computed by fused kernels wherever one applies; ``reference``: by the
+            plain formulas.
 
     Raises:
         UserError: nothing to learn from, or a task that cannot be told from the student.
@@ -65,22 +62,25 @@ class Distiller(L.LightningModule):
         self,
         student: nn.Module,
         teacher: nn.Module | None = None,
-        task: Task | None = None,
+        task: TrainingTask | str | None = None,
         terms: Mapping[str, Term | Context] | None = None,
         optimizer: OptimizerConfig | OptimizerFactory | None = None,
         kernels: Kernels = "auto",
     ) -> None:
         super().__init__()
         terms = terms or {}
-        task = task or task_of(student)
+        task = choose_task(task, student)
         self.student: nn.Module = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.terms = nn.ModuleDict(terms)
         self.task = task
         self.optimizer = optimizer
-        self.kernels: Kernels = kernels
+        self.kernels = kernels
         self.metric = task.metric()
+        if isinstance(task, NoTask) and not terms:
+            raise UserError("There is nothing to learn: no task of the student's own, and no terms.")
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self.teacher = _frozen(teacher, terms)
+        require_teacher(teacher_heads(terms), self.teacher)
         # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
         # remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
@@ -98,7 +98,8 @@ class Distiller(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted; log them."""
-        losses = self.losses(batch, self.global_step + 1)
+        with using(self.kernels):
+            losses = self.losses(batch, self.global_step + 1)
         total = torch.stack(list(losses.values())).sum()
         detached = {name: value.detach() for name, value in losses.items()}
         self._log_losses({"loss": total.detach(), **detached})
@@ -111,11 +112,7 @@ class Distiller(L.LightningModule):
             batch: see the class.
             n: the optimizer step, counted from 1, for the schedules of weights.
         """
-        # A backward pass needs no choice: autograd knows which implementation ran.
-        with using(self.kernels):
-            return self._losses(as_batch(batch), n)
-
-    def _losses(self, batch: Any, n: int) -> dict[str, Tensor]:
+        batch = as_batch(batch)
         images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
         target = self.task.target(batch) if has_target(batch) else None
         # Forward of the teacher, without gradient, as far as its deepest tap.
@@ -186,19 +183,24 @@ class Distiller(L.LightningModule):
         return features
 
     def _log_losses(self, losses: Mapping[str, Tensor]) -> None:
-        """Log detached values; nothing here waits for the device unless a progress bar shows them."""
+        """Log detached values when loggers take them; nothing waits for the device unless a progress bar is shown."""
         # A step by hand, outside a training, has nowhere to log to.
         if self._trainer is None:
             return
         trainer = self.trainer
-        values = torch.stack(list(losses.values()))
+        step = self.global_step + 1
         every = trainer.log_every_n_steps
-        if trainer.world_size > 1 and every and (self.global_step + 1) % every == 0:
-            # Loggers get means over all processes; this costs one exchange each time they are fed.
-            values = trainer.strategy.reduce(values, reduce_op="mean")
+        due = step == trainer.max_steps or (every > 0 and step % every == 0)
         shown = trainer.progress_bar_callback is not None
+        # Lightning's bookkeeping takes about a millisecond of the host; steps that nobody looks at are spared it.
+        if not (due or shown):
+            return
+        values = torch.stack(list(losses.values()))
+        if due and trainer.world_size > 1:
+            # Loggers get means over all processes.
+            values = trainer.strategy.reduce(values, reduce_op="mean")
         self.log_dict(dict(zip(losses, values, strict=True)), prog_bar=shown)
-        # On the CPU: a number brought to the device at every step would wait for it.
+        # On the CPU: a number brought to the device would wait for it.
         self.log("lr", torch.tensor(trainer.optimizers[0].param_groups[0]["lr"]))
 
     def _trainable(self) -> list[nn.Parameter]:
@@ -208,29 +210,12 @@ class Distiller(L.LightningModule):
             UserError: a loss that wants settings of its own, as a discriminator does.
         """
         for name, module in self.terms.named_modules():
-            if hasattr(module, "optimization"):
+            if isinstance(module, OwnOptimizer):
                 raise UserError(
                     f"'{name}' learns by optimizer settings of its own, so that the student's must be an "
                     "OptimizerConfig and not a function."
                 )
         return [p for part in (self.student, self.terms) for p in part.parameters() if p.requires_grad]
-
-
-def task_of(student: nn.Module) -> Task:
-    """Return the task that a student says it is made for: a detector detects, others label pixels.
-
-    Raises:
-        UserError: a model that does not say how many classes it has.
-    """
-    num_classes = getattr(student, "num_classes", None)
-    if num_classes is None:
-        raise UserError(
-            f"{type(student).__name__} has no num_classes; say the task: task=Segmentation(num_classes, 255), "
-            "Detection(num_classes), or NoTask(...) to learn from the terms alone."
-        )
-    if hasattr(student, "losses") and hasattr(student, "detect"):
-        return Detection(num_classes)
-    return Segmentation(num_classes, 255)
 
 
 def default_optimizer(steps: float) -> OptimizerConfig:

@@ -4,16 +4,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import islice
-from typing import Any, Literal, final
+from typing import Any, Literal, Protocol, final, runtime_checkable
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from densekd.errors import RecipeError, suggest
+from densekd.models import contract
 
 _FUSED = ("cpu", "cuda")
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
+
+
+@runtime_checkable
+class OwnOptimizer(Protocol):
+    """Module whose parameters get an optimizer of their own, such as a discriminator."""
+
+    optimization: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ def make_optimizer(student: nn.Module, others: nn.Module, settings: OptimizerCon
     Raises:
         RecipeError: a module's ``optimization`` names an unknown field.
     """
-    own = {module: _own(module, settings) for module in others.modules() if hasattr(module, "optimization")}
+    own = {module: _own(module, settings) for module in others.modules() if isinstance(module, OwnOptimizer)}
     apart = {parameter for module in own for parameter in module.parameters()}
     parts = [_optimizer({student: settings.head_lr, others: 1.0}, settings, apart)]
     for module, theirs in own.items():
@@ -139,8 +147,8 @@ def _optimizer(
     """Build one optimizer over modules, each with a factor on the learning rate outside its ``backbone``."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module, head_lr in modules.items():
-        backbone = getattr(module, "backbone", None)
-        inside = set(backbone.parameters()) if isinstance(backbone, nn.Module) else set()
+        backbone = contract.backbone(module)
+        inside = set() if backbone is None else set(backbone.parameters())
         for name, parameter, owner in _parameters(module):
             if parameter in apart:
                 continue

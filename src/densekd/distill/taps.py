@@ -1,4 +1,4 @@
-"""Taps: read tensors inside a model by path, without touching the model."""
+"""Taps: read intermediate features of a model by path, with forward hooks that live only inside the call."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,36 +10,48 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
+from densekd.models import contract
 
 Compile = Literal["none", "inductor"]
 
-_PATH = re.compile(r"^(?P<module>[\w.\-]*)(@(?P<call>\d+))?(\[(?P<item>\w+)\])?$")
+_PATH = re.compile(r"^(?P<port>in:)?(?P<module>[\w.\-]*)(@(?P<call>\d+))?(\[(?P<item>\w+)\])?$")
+
+
+class _Place(NamedTuple):
+    """One side of a module: what it returns, or what it is given."""
+
+    module: str
+    side: Literal["output", "input"]
 
 
 class _Spec(NamedTuple):
-    module: str
+    """A parsed path."""
+
+    place: _Place
     call: int | None
     item: str | None
 
 
 class _Record(NamedTuple):
-    """What a module returned, and the version each of its tensors had then (torch counts changes in place)."""
+    """What passed a place in one call, and the version each of its tensors had then."""
 
-    output: Any
+    value: Any
+    # Torch counts the changes of a tensor in place.
     versions: dict[int, int]
 
 
-class _Enough(BaseException):
-    """The deepest tap was read."""
+class _DeepestTapReached(BaseException):
+    """All taps are read; the rest of the forward pass is not needed."""
 
 
 class Taps:
-    """Run a model and collect tensors on the way: ``Taps(model, paths)(images) -> (output, {path: tensor})``.
+    """Feature extractor of a model: ``Taps(model, paths)(images) -> (output, {path: tensor})``.
 
     A path is ``module[@call][[item]]``: a dotted module name, the number of the call when the module runs several
     times in one forward (a head shared by pyramid levels), and an index or key when it returns a tuple, list or dict.
-    A model may define short names in ``model.taps`` (``{"logits": "head.classifier", ...}``); ``logits`` is the model's
-    output where it does not. Hooks live only inside the call.
+    ``in:module[@call][[item]]`` reads what the module is given instead. A model may define short names in
+    ``model.taps`` (``{"logits": "head.classifier", ...}``); ``logits`` is the model's output where it does not. Forward
+    hooks are registered for the time of a call alone.
 
     Args:
         model: any module.
@@ -52,19 +64,23 @@ class Taps:
 
     def __init__(self, model: nn.Module, paths: Iterable[str], compile: Compile = "none") -> None:
         self.model = model
-        self.short = {"logits": "", **getattr(model, "taps", {})}
+        self.short = {"logits": "", **contract.taps(model)}
         self.specs = {path: self._parse(path) for path in paths}
-        self._needed: dict[str, int] = {}
-        for name, call, _ in self.specs.values():
-            self._needed[name] = max(self._needed.get(name, 0), (call or 0) + 1)
-        self._records: dict[str, list[_Record]] = {}
+        # How many calls of each place have to be seen.
+        self._needed: dict[_Place, int] = {}
+        for place, call, _ in self.specs.values():
+            self._needed[place] = max(self._needed.get(place, 0), (call or 0) + 1)
+        self._records: dict[_Place, list[_Record]] = {}
         self._stop: Literal["never", "deepest"] = "never"
         self._compiled = compile == "inductor"
-        self._run = torch.compile(self._forward) if self._compiled else self._forward
-        self._reach = torch.compile(self._look) if self._compiled else self._look
+        self._run: Callable[..., Any] = self._forward
+        self._run_to_deepest: Callable[..., Any] = self._forward_to_deepest
+        if self._compiled:
+            self._run = torch.compile(self._forward)
+            self._run_to_deepest = torch.compile(self._forward_to_deepest)
 
     def __call__(self, *inputs: Any) -> tuple[Any, dict[str, Tensor]]:
-        """Run the model once on ``inputs``.
+        """Run the whole model once on ``inputs``, and return its output and the taps.
 
         Raises:
             RecipeError: a module that did not run, or ran several times without ``@call``, or an output that is no
@@ -74,36 +90,36 @@ class Taps:
             output, records = self._run(*inputs)
         return output, self._picked(records)
 
-    def look(self, *inputs: Any) -> dict[str, Tensor]:
-        """Return the taps alone; nothing behind the deepest one is run.
+    def extract(self, *inputs: Any) -> dict[str, Tensor]:
+        """Return the taps alone; the model runs no further than the deepest one.
 
-        A module without ``@call`` is taken to run once: whoever looks has called before.
+        A module without ``@call`` is taken to run once: a whole call has shown that it does.
 
         Raises:
             RecipeError: as a call.
         """
-        # A compiled graph returns nothing else, so what lies behind the taps is dead code.
+        # A compiled graph returns nothing else, so that what follows the taps is dead code.
         self._stop = "never" if self._compiled else "deepest"
         try:
             with self._hooks():
-                records = self._reach(*inputs)
+                records = self._run_to_deepest(*inputs)
         finally:
             self._stop = "never"
         return self._picked(records)
 
-    def _forward(self, *inputs: Any) -> tuple[Any, dict[str, list[_Record]]]:
-        self._records = {name: [] for name in self._needed}
+    def _forward(self, *inputs: Any) -> tuple[Any, dict[_Place, list[_Record]]]:
+        self._records = {place: [] for place in self._needed}
         return self.model(*inputs), self._records
 
-    def _look(self, *inputs: Any) -> dict[str, list[_Record]]:
-        with suppress(_Enough):
+    def _forward_to_deepest(self, *inputs: Any) -> dict[_Place, list[_Record]]:
+        with suppress(_DeepestTapReached):
             self._forward(*inputs)
         return self._records
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
-        hooks = {name: self._recorder(name) for name in self._needed}
-        handles = [self.model.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()]
+        """Register the forward hooks, and remove them whatever happens."""
+        handles = [self._register(place) for place in self._needed]
         try:
             yield
         finally:
@@ -111,16 +127,29 @@ class Taps:
             for handle in handles:
                 handle.remove()
 
-    def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def record(module: nn.Module, inputs: Any, output: Any) -> None:
-            self._records[name].append(_record(output))
-            if self._stop == "deepest" and all(len(self._records[n]) >= k for n, k in self._needed.items()):
-                raise _Enough
+    def _register(self, place: _Place) -> Any:
+        module = self.model.get_submodule(place.module)
 
-        return record
+        def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            self._note(place, inputs[0] if len(inputs) == 1 else inputs)
 
-    def _picked(self, records: Mapping[str, list[_Record]]) -> dict[str, Tensor]:
-        return {path: _pick(path, spec, records[spec.module]) for path, spec in self.specs.items()}
+        def after(module: nn.Module, inputs: Any, output: Any) -> None:
+            self._note(place, output)
+
+        if place.side == "input":
+            return module.register_forward_pre_hook(before)
+        return module.register_forward_hook(after)
+
+    def _note(self, place: _Place, value: Any) -> None:
+        """Record what passes a place, and end the forward pass where nothing is missing any more."""
+        self._records[place].append(_record(value))
+        if self._stop == "never":
+            return
+        if all(len(self._records[other]) >= count for other, count in self._needed.items()):
+            raise _DeepestTapReached
+
+    def _picked(self, records: Mapping[_Place, list[_Record]]) -> dict[str, Tensor]:
+        return {path: _pick(path, spec, records[spec.place]) for path, spec in self.specs.items()}
 
     def _parse(self, path: str) -> _Spec:
         match = _PATH.match(self.short.get(path, path))
@@ -133,45 +162,56 @@ class Taps:
                 f"Tap '{path}': {type(self.model).__name__} has no module '{name}'. "
                 f"{suggest(path, self.short)} {_nearest_modules(name, modules)}"
             )
-        return _Spec(name, int(match["call"]) if match["call"] else None, match["item"])
+        place = _Place(name, "input" if match["port"] else "output")
+        call = int(match["call"]) if match["call"] else None
+        return _Spec(place, call, match["item"])
 
 
-def _record(output: Any) -> _Record:
+def _record(value: Any) -> _Record:
     # A compiled graph has no versions: it keeps what a module returned, whatever happens to it in place.
-    tensors = [] if torch.compiler.is_compiling() else _tensors(output)
-    return _Record(output, {id(tensor): _version(tensor) for tensor in tensors})
+    tensors = [] if torch.compiler.is_compiling() else _tensors(value)
+    return _Record(value, {id(tensor): _version(tensor) for tensor in tensors})
 
 
 def _pick(path: str, spec: _Spec, records: list[_Record]) -> Tensor:
+    """Return the tensor of a path among what passed its place.
+
+    Raises:
+        RecipeError: there is none, or there are several, or its values are lost.
+    """
+    module = spec.place.module
     if not records:
-        raise RecipeError(f"Tap '{path}': module '{spec.module}' did not run in this forward pass.")
+        raise RecipeError(f"Tap '{path}': module '{module}' did not run in this forward pass.")
     if spec.call is None and len(records) > 1:
         item = "" if spec.item is None else f"[{spec.item}]"
-        choices = ", ".join(f"{spec.module}@{k}{item}" for k in range(len(records)))
+        choices = ", ".join(f"{module}@{k}{item}" for k in range(len(records)))
         raise RecipeError(f"Tap '{path}' fired {len(records)} times in one forward pass; choose one of {choices}.")
     call = spec.call or 0
     if call >= len(records):
         raise RecipeError(
-            f"Tap '{path}': there is no call {call}; '{spec.module}' ran {len(records)} times, so the last one is "
+            f"Tap '{path}': there is no call {call}; '{module}' ran {len(records)} times, so the last one is "
             f"@{len(records) - 1}."
         )
-    output, versions = records[call]
-    value = output if spec.item is None else _item(path, spec.item, output)
+    whole, versions = records[call]
+    value = whole if spec.item is None else _item(path, spec.item, whole)
     if not isinstance(value, Tensor):
-        raise RecipeError(f"Tap '{path}' gives {_describe(value)}, not a tensor; choose an item.")
+        raise RecipeError(f"Tap '{path}' gives {describe_value(value)}, not a tensor; choose an item.")
     if versions and versions.get(id(value)) != _version(value):
+        verb = "returned" if spec.place.side == "output" else "was given"
         raise RecipeError(
-            f"Tap '{path}': what '{spec.module or 'the model'}' returned was changed in place later in the pass, so "
+            f"Tap '{path}': what '{module or 'the model'}' {verb} was changed in place later in the pass, so "
             "its values are lost. Tap the module that changes it instead: the activation or the block that follows."
         )
     return value
 
 
-def _tensors(output: Any) -> list[Tensor]:
-    """Return the tensors that a path can reach in ``output``."""
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    return [value for value in (output if isinstance(output, (list, tuple)) else [output]) if isinstance(value, Tensor)]
+def _tensors(value: Any) -> list[Tensor]:
+    """Return the tensors that a path can reach in ``value``."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        value = [value]
+    return [item for item in value if isinstance(item, Tensor)]
 
 
 def _version(tensor: Tensor) -> int:
@@ -185,13 +225,15 @@ def _item(path: str, item: str, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return value[int(item)]
     except (KeyError, IndexError, ValueError) as error:
-        raise RecipeError(f"Tap '{path}': no item '{item}' in {_describe(value)}.") from error
-    raise RecipeError(f"Tap '{path}': {_describe(value)} has no item '{item}'; leave out '[{item}]'.")
+        raise RecipeError(f"Tap '{path}': no item '{item}' in {describe_value(value)}.") from error
+    raise RecipeError(f"Tap '{path}': {describe_value(value)} has no item '{item}'; leave out '[{item}]'.")
 
 
-def _describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
+    """Describe what passed a place and how a path chooses an item of it, for messages."""
     if isinstance(value, Mapping):
-        return f"a dict with the keys {', '.join(map(str, value))} (write {'|'.join(f'[{k}]' for k in value)})"
+        items = "|".join(f"[{key}]" for key in value)
+        return f"a dict with the keys {', '.join(map(str, value))} (write {items})"
     if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)} (write [0] to [{len(value) - 1}])"
     return f"one {type(value).__name__}"
@@ -202,6 +244,7 @@ def _nearest_modules(name: str, modules: Mapping[str, nn.Module]) -> str:
     parent = name
     while parent not in modules:
         parent = parent.rpartition(".")[0]
-    children = ", ".join(child for child, _ in modules[parent].named_children())
+    children = ", ".join(child for child, _ in modules[parent].named_children()) or "none"
     near = get_close_matches(name, modules, n=1)
-    return f"Modules in '{parent or 'the model'}': {children or 'none'}{f'; nearest: {near[0]!r}' if near else ''}."
+    nearest = f"; nearest: {near[0]!r}" if near else ""
+    return f"Modules in '{parent or 'the model'}': {children}{nearest}."

@@ -1,6 +1,7 @@
-"""A teacher that stays as it is, and says what it sees as cheaply as it can."""
+"""Frozen teacher: evaluation mode, no gradient, absent from checkpoints, run no further than the deepest tap."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -12,14 +13,14 @@ Precision = Literal["training", "32", "bf16"]
 
 
 class FrozenTeacher(nn.Module):
-    """A teacher frozen for good: evaluation mode whatever calls ``.train()``, no gradient, absent from checkpoints.
+    """Teacher frozen for good: evaluation mode whatever calls ``.train()``, no gradient, absent from checkpoints.
 
-    From its second call on nothing behind the deepest tap is run.
+    From its second call on the model is run no further than the deepest tap.
 
     Args:
         model: the teacher; its parameters stop requiring gradients.
         paths: the taps that are read.
-        precision: ``training``: as around it; ``32``, or ``bf16``: autocast of its own.
+        precision: ``training``: as around it; ``32``, or ``bf16``: mixed precision of its own.
         compile: see :class:`densekd.distill.taps.Taps`.
     """
 
@@ -30,7 +31,7 @@ class FrozenTeacher(nn.Module):
         self.model = model.requires_grad_(False)
         self.precision = precision
         self._taps = Taps(model, paths, compile)
-        self._looked = False
+        self._checked = False
         self.train(False)
         self.register_state_dict_post_hook(_drop_own_state)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_supply_own_state)  # type: ignore[no-untyped-call]
@@ -44,21 +45,31 @@ class FrozenTeacher(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{path: tensor}`` for ``images [B, 3, H, W]`` in [0, 1]."""
-        device = images.device.type
-        if self.precision == "training":
-            return self._look(images)
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-            return self._look(images)
+        with teacher_precision(self.precision, images.device.type):
+            if self._checked:
+                return self._taps.extract(images)
+            # The first pass is whole: it finds modules that run several times, and what is changed in place.
+            self._checked = True
+            return self._taps(images)[1]
 
-    def _look(self, images: Tensor) -> dict[str, Tensor]:
-        if self._looked:
-            return self._taps.look(images)
-        # The first pass is whole: it finds modules that run several times, and what is changed in place.
-        self._looked = True
-        return self._taps(images)[1]
+
+@contextmanager
+def teacher_precision(precision: Precision, device: str) -> Iterator[None]:
+    """Run in the teacher's precision: autocast of its own, or whatever is around it.
+
+    Args:
+        precision: see :class:`FrozenTeacher`.
+        device: type of the tensors' device.
+    """
+    if precision == "training":
+        yield
+        return
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        yield
 
 
 def _drop_own_state(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Leave the teacher out of a checkpoint."""
     for key in [key for key in state if key.startswith(prefix)]:
         del state[key]
 
@@ -66,4 +77,5 @@ def _drop_own_state(module: nn.Module, state: dict[str, Any], prefix: str, metad
 def _supply_own_state(module: nn.Module, state: dict[str, Any], prefix: str, *unused: Any) -> None:
     """Answer a strict load with what is here already, since no checkpoint holds it."""
     own = module.get_submodule("model").state_dict()
-    state.update({f"{prefix}model.{key}": value for key, value in own.items()})
+    for key, value in own.items():
+        state[f"{prefix}model.{key}"] = value

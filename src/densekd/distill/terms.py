@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from densekd.distill.through import TeacherHead
 from densekd.errors import RecipeError
 from densekd.kernels import Upsample
 from densekd.ops.interpolation import resize
@@ -15,7 +16,6 @@ from densekd.ops.precision import to_float32
 Shape = Literal["linear", "exponential", "jump"]
 Resize = Literal["none", "teacher", "student", "label"]
 Tap = str | tuple[str, ...]
-Adapter = Literal["none", "conv", "conv-bn-relu"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Term(nn.Module):
         resize: ``none``; ``teacher`` resizes the student's tensor to the teacher's size, ``student`` the teacher's to
             the student's; ``label`` resizes both to the size of the labels (SegDistill). Bilinear,
             ``align_corners=False``; of tuples, level by level. A loss that is :class:`Resizing` gets both as they are.
+        through: the rest of the teacher's head, which the adapted tensor of the student goes through before it is
+            compared; None: it is compared as it is.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Term(nn.Module):
         adapter: nn.Module | None = None,
         weight: WeightSchedule | float = 1.0,
         resize: Resize = "none",
+        through: TeacherHead | None = None,
     ) -> None:
         super().__init__()
         self.loss = loss
@@ -104,6 +107,7 @@ class Term(nn.Module):
         self.adapter = nn.Identity() if adapter is None else adapter
         self.weight = weight if isinstance(weight, WeightSchedule) else WeightSchedule(float(weight))
         self.resize = resize
+        self.through = through
 
     def forward(
         self, student_features: Mapping[str, Tensor], teacher_features: Mapping[str, Tensor], target: Any
@@ -116,6 +120,8 @@ class Term(nn.Module):
             target: what the loss learns from: labels ``[B, H, W]``, boxes, or None.
         """
         student = self.adapter(_read(student_features, self.taps.student))
+        if self.through is not None:
+            student = self.through(student, teacher_features)
         teacher = _read(teacher_features, self.taps.teacher)
         if self.resize == "label" and isinstance(target, Tensor) and isinstance(self.loss, Resizing):
             return self._loss_resizes(student, teacher.detach(), target)
@@ -148,7 +154,7 @@ class Term(nn.Module):
             return student, resize(teacher, student.shape[-2:])
         if self.resize == "label":
             if not isinstance(target, Tensor):
-                raise RecipeError("resize: label needs a map of labels; this batch has none.")
+                raise RecipeError("resize_to: label needs a map of labels; this batch has none.")
             size = target.shape[-2:]
             return resize(student, size), resize(teacher, size)
         return student, teacher
@@ -193,23 +199,14 @@ def teacher_paths(terms: Mapping[str, Term | Context]) -> list[str]:
     read: list[str] = []
     for term in terms.values():
         read += paths(term.taps.teacher)
+    for head in teacher_heads(terms):
+        read += head.taps
     return list(dict.fromkeys(read))
 
 
-def make_adapter(kind: Adapter, student_channels: int, teacher_channels: int) -> nn.Module:
-    """Build what turns ``[B, student_channels, H, W]`` into ``[B, teacher_channels, H, W]``.
-
-    Args:
-        kind: ``none``, a 1x1 convolution (without bias, as CIRKD's), or the same with batch norm and ReLU (HWD's).
-        student_channels: channels of the student's tap.
-        teacher_channels: channels of the teacher's tap.
-    """
-    if kind == "none":
-        return nn.Identity()
-    conv = nn.Conv2d(student_channels, teacher_channels, 1, bias=False)
-    if kind == "conv":
-        return conv
-    return nn.Sequential(conv, nn.BatchNorm2d(teacher_channels), nn.ReLU(inplace=True))
+def teacher_heads(terms: Mapping[str, Term | Context]) -> list[TeacherHead]:
+    """Return the parts of the teacher that terms go through."""
+    return [term.through for term in terms.values() if isinstance(term, Term) and term.through is not None]
 
 
 def _read(tensors: Mapping[str, Tensor], tap: Tap) -> Any:

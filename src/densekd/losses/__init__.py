@@ -1,14 +1,12 @@
 """Distillation losses: one paper, one file, one row of ``LOSSES``.
 
-A loss is an ``nn.Module`` with ``forward(student, teacher, target) -> scalar``; it is unweighted, the teacher arrives
-detached, and whatever it learns or remembers is its own child. What it cannot know (``student_channels``,
-``teacher_channels``, ``teacher_size``, ``num_classes``, ``ignore_index``) it names in its constructor and the build
-supplies it, for the tensors as the loss receives them: behind the adapter, resized. The target is a map of labels, the
-boxes of a detector (:class:`densekd.losses.inputs.Boxes`) or None.
-
-Forward and backward together never hold more than twice the bytes of both float32 maps beyond these, the gradient
-included. Those with convolutions or similarities of all pairs, ``adversarial``, ``cirkd_*``, ``fbkd`` and ``mgd``, hold
-what these products give as well; ``benchmarks/losses.py`` measures it.
+A loss is an ``nn.Module`` with ``forward(student, teacher, target) -> scalar``; it is unweighted, the
+teacher arrives detached, and whatever it learns or remembers is its own child. What it cannot know
+(``student_channels``, ``teacher_channels``, ``teacher_size``, ``num_classes``, ``ignore_index``) it
+names in its constructor and the build supplies it, for the tensors as the loss receives them: after
+the adapter, resized. All other parameters are its options: their annotations say types, choices and
+ranges (:mod:`densekd.ops.ranges`), and the registry checks a recipe by them. The target is a map of
+labels, the boxes of a detector (:class:`densekd.ops.boxes.Boxes`) or None.
 """
 
 from torch import nn
@@ -64,6 +62,33 @@ LOSSES: dict[str, type[nn.Module]] = {
     "pkd": PKD,
     "wsld": WSLD,
 }
+
+# Forward and backward together never hold more than twice the bytes of both float32 maps beyond
+# these, the gradient included; a test measures it. The others have convolutions or similarities of
+# all pairs, which give more, or are plain autograd formulas, which keep their temporaries.
+MEMORY_EFFICIENT = frozenset(
+    {
+        "at",
+        "cgd",
+        "cwd",
+        "dist",
+        "dkd",
+        "dsd",
+        "dsd.csd",
+        "dsd.psd",
+        "fgd",
+        "fitnet",
+        "hwd",
+        "ifvd",
+        "l1",
+        "l2",
+        "ld",
+        "pairwise",
+        "pixel",
+        "pkd",
+        "wsld",
+    }
+)
 
 # Methods of the source systems that are not wanted here, and why.
 LEFT_OUT = {

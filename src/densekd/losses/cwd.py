@@ -1,51 +1,57 @@
-"""Channel-wise knowledge distillation (Shu et al., ICCV 2021, arXiv 2011.13256, eq. 4)."""
+"""CWD: channel-wise knowledge distillation (Shu et al., ICCV 2021, arXiv 2011.13256, eq. 4)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
 from densekd.kernels import Upsample, channel_kl, pixel_kl, resized_channel_kl, resized_pixel_kl
 from densekd.kernels.distance import squared_distance
-from densekd.losses.inputs import require_one_shape, to_float32
+from densekd.ops.precision import to_float32
+from densekd.ops.ranges import Positive
+from densekd.ops.shapes import require_one_shape
 
 Normalize = Literal["channel", "spatial", "channel_mean", "none"]
 Divergence = Literal["kl", "mse"]
 
 
 class CWD(nn.Module):
-    """Match where each channel looks: KL between softmax maps over the positions of every channel.
+    """Channel-wise distillation: KL between softmax maps over the positions of every channel.
 
-    ``T^2 / (B C) * sum_{b,c} KL(softmax_HW(teacher / T) || softmax_HW(student / T))``: the sum over positions, the mean
-    over images and channels.
+    ``T^2 / (B C) * sum_{b,c} KL(softmax_HW(teacher / T) || softmax_HW(student / T))``: the sum over
+    positions, the mean over images and channels.
 
-    Tap: ``logits``, or features behind an adapter. Weight: 3 with T = 4 on logits (the authors), 5 with T = 1
-    (MMRazor). Cost: two softmax maps.
+    Tap: ``logits``, or features after an adapter. Weight: 3 with T = 4 on logits (the authors), 5
+    with T = 1 (MMRazor). Cost: two softmax maps.
 
     Args:
         temperature: T > 0.
-        normalize: ``channel`` (the paper), ``spatial`` (softmax over channels at each position, mean over positions),
-            ``channel_mean`` (each channel's mean, no softmax) or ``none`` (raw values); the last two need ``mse``.
-        divergence: ``kl``, or ``mse``: squared error of the normalized values, which is taken at T = 1.
+        normalize: ``channel`` (the paper), ``spatial`` (softmax over channels at each position, mean
+            over positions), ``channel_mean`` (each channel's mean, no softmax) or ``none`` (raw
+            values); the last two need ``mse``.
+        divergence: ``kl``, or ``mse``: squared error of the normalized values, which is taken at
+            T = 1.
 
     Shape:
-        student, teacher: ``[B, C, H, W]``, any range (logits or features); target: ignored. Returns a scalar >= 0.
+        student, teacher: ``[B, C, H, W]``, any range (logits or features); target: ignored. Returns
+        a scalar >= 0.
 
     Raises:
-        ValueError: a temperature that is not positive, an unknown choice, or a pair that has no meaning.
+        ValueError: ``kl`` of values that are no distributions.
     """
 
     def __init__(
-        self, temperature: float = 1.0, normalize: Normalize = "channel", divergence: Divergence = "kl"
+        self,
+        temperature: Positive = 1.0,
+        normalize: Normalize = "channel",
+        divergence: Divergence = "kl",
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
-        for value, choices in ((normalize, get_args(Normalize)), (divergence, get_args(Divergence))):
-            if value not in choices:
-                raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
+        # Only a softmax makes distributions.
         if divergence == "kl" and normalize in ("channel_mean", "none"):
             raise ValueError(f"KL needs distributions; normalize: {normalize} gives none. Use divergence: mse")
-        self.temperature = temperature if divergence == "kl" else 1.0
+        self.temperature = temperature
+        if divergence == "mse":
+            self.temperature = 1.0
         self.normalize = normalize
         self.divergence = divergence
 
@@ -56,28 +62,43 @@ class CWD(nn.Module):
             ValueError: shapes that differ, also where both have as many positions.
         """
         require_one_shape(student, teacher)
-        B, C, H, W = student.shape
-        distributions = B * C if self.normalize in ("channel", "channel_mean") else B * H * W
-        if self.divergence == "kl":
-            divergence = channel_kl if self.normalize == "channel" else pixel_kl
-            return divergence(student, teacher, self.temperature).sum() * (self.temperature**2 / distributions)
-        s, t = student.flatten(2), teacher.flatten(2)
-        return squared_distance(self._normalized(s), self._normalized(t)) / distributions
+        size = (student.shape[2], student.shape[3])
+        # Squared error of the normalized maps, at T = 1.
+        if self.divergence == "mse":
+            s = self._normalized(student.flatten(2))
+            t = self._normalized(teacher.flatten(2))
+            return squared_distance(s, t) / self._distributions(student, size)
+        # eq. 4: one divergence for each channel, or for each position.
+        if self.normalize == "channel":
+            divergence = channel_kl(student, teacher, self.temperature)
+        else:
+            divergence = pixel_kl(student, teacher, self.temperature)
+        return divergence.sum() * (self.temperature**2 / self._distributions(student, size))
 
     def resized(self, student: Tensor, teacher: Tensor, to: Upsample, target: Tensor | None = None) -> Tensor:
-        """Return the loss of the enlarged maps, which with ``kl`` are never held."""
-        if self.divergence != "kl":
+        """Return the loss of the upsampled maps, which with ``kl`` are never held."""
+        if self.divergence == "mse":
             return self.forward(to(student), to(teacher), target)
-        divergence = resized_channel_kl if self.normalize == "channel" else resized_pixel_kl
-        distributions = student.shape[0] * (
-            student.shape[1] if self.normalize == "channel" else to.size[0] * to.size[1]
-        )
-        return divergence(student, teacher, to, self.temperature).sum() * (self.temperature**2 / distributions)
+        if self.normalize == "channel":
+            divergence = resized_channel_kl(student, teacher, to, self.temperature)
+        else:
+            divergence = resized_pixel_kl(student, teacher, to, self.temperature)
+        return divergence.sum() * (self.temperature**2 / self._distributions(student, to.size))
+
+    def _distributions(self, x: Tensor, size: tuple[int, int]) -> int:
+        """Count the distributions that the mean is over: channels or positions of all images."""
+        B, C = x.shape[:2]
+        if self.normalize in ("channel", "channel_mean"):
+            return B * C
+        return B * size[0] * size[1]
 
     def _normalized(self, x: Tensor) -> Tensor:
+        """Normalize ``[B, C, H W]`` as the option says."""
         x = to_float32(x)
         if self.normalize == "channel":
             return x.softmax(2)
         if self.normalize == "spatial":
             return x.softmax(1)
-        return x.mean(2) if self.normalize == "channel_mean" else x
+        if self.normalize == "channel_mean":
+            return x.mean(2)
+        return x

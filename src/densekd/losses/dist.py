@@ -1,66 +1,76 @@
-"""DIST: knowledge distillation from a stronger teacher (Huang et al., NeurIPS 2022, arXiv 2205.10536)."""
+"""DIST: knowledge distillation from a stronger teacher (Huang et al., NeurIPS 2022, arXiv
+2205.10536)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
 from densekd.kernels.pearson import pearson
-from densekd.losses.inputs import require_one_shape, to_float32
+from densekd.ops.precision import to_float32
+from densekd.ops.ranges import NonNegative, Positive
+from densekd.ops.shapes import require_one_shape
 
 Normalize = Literal["softmax", "none"]
-UpsampledRows = Literal["positions", "images"]
+Rows = Literal["positions", "images"]
 
 
 class DIST(nn.Module):
-    """Match relations, not values: Pearson correlation between classes at a position and between positions for a class.
+    """Relational distillation: Pearson correlation of predictions, inter-class and intra-class.
 
-    ``T^2 * (beta * inter + gamma * intra)``, ``inter`` = 1 - mean over positions of the correlation over classes,
-    ``intra`` = 1 - mean over classes of the correlation over all positions of the batch; each correlation
-    ``sum(s t) / (|s| |t| + 1e-8)`` between centered ``softmax_C(student / T)`` and ``softmax_C(teacher / T)``.
+    ``T^2 * (beta * inter + gamma * intra)``, ``inter`` = 1 - mean over positions of the correlation
+    over classes, ``intra`` = 1 - mean over classes of the correlation over all positions of the
+    batch; each correlation ``sum(s t) / (|s| |t| + 1e-8)`` between centered ``softmax_C(student / T)``
+    and ``softmax_C(teacher / T)``.
 
-    Tap: ``logits``. Weight: 1 with raw logits (HWD repository) or 2 with T = 1 (MMRazor, ImageNet), both with beta =
-    gamma = 1. Cost: two softmax maps and two passes over them.
+    Tap: ``logits``. Weight: 1 with raw logits (HWD repository) or 2 with T = 1 (MMRazor, ImageNet),
+    both with beta = gamma = 1. Cost: two softmax maps and two passes over them.
 
     Args:
         temperature: T > 0; taken as 1 without softmax.
         beta: weight of the relation between classes.
         gamma: weight of the relation within a class.
         normalize: ``softmax`` (the paper, MMRazor) or ``none`` (raw logits: the HWD repository).
-        rows: what ``intra`` correlates over: ``positions`` of all images (the paper for segmentation) or ``images``
-            alone, for each class and position (MMRazor given 4-D maps; means little).
+        rows: what ``intra`` correlates over: ``positions`` of all images (the paper for
+            segmentation) or ``images`` alone, for each class and position (MMRazor given 4-D maps;
+            means little).
 
     Shape:
-        student, teacher: logits ``[B, C, H, W]``; target: ignored. Returns a scalar >= 0, up to rounding. A constant
-        row correlates with nothing: it costs 1, also for equal tensors.
+        student, teacher: logits ``[B, C, H, W]``; target: ignored. Returns a scalar >= 0, up to
+        rounding. A constant row correlates with nothing: it costs 1, also for equal tensors.
 
     Raises:
-        ValueError: a temperature that is not positive, an unknown choice, or shapes that differ.
+        ValueError: shapes that differ.
     """
 
     def __init__(
         self,
-        temperature: float = 1.0,
-        beta: float = 1.0,
-        gamma: float = 1.0,
+        temperature: Positive = 1.0,
+        beta: NonNegative = 1.0,
+        gamma: NonNegative = 1.0,
         normalize: Normalize = "softmax",
-        rows: UpsampledRows = "positions",
+        rows: Rows = "positions",
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
-        for value, choices in ((normalize, get_args(Normalize)), (rows, get_args(UpsampledRows))):
-            if value not in choices:
-                raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
-        self.temperature = temperature if normalize == "softmax" else 1.0
-        self.beta, self.gamma = beta, gamma
+        self.temperature = temperature
+        if normalize == "none":
+            self.temperature = 1.0
+        self.beta = beta
+        self.gamma = gamma
         self.normalize = normalize
-        self.rows = (0, 2, 3) if rows == "positions" else (0,)
+        self.rows: tuple[int, ...] = (0,)
+        if rows == "positions":
+            self.rows = (0, 2, 3)
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
-        s, t = to_float32(student), to_float32(teacher)
+        s = to_float32(student)
+        t = to_float32(teacher)
+        # Correlate probabilities; raw logits have no temperature.
         if self.normalize == "softmax":
-            s, t = (s / self.temperature).softmax(1), (t / self.temperature).softmax(1)
-        inter, intra = (1 - correlations.mean() for correlations in pearson(s, t, (1,), self.rows))
-        return (self.beta * inter + self.gamma * intra) * self.temperature**2
+            s = (s / self.temperature).softmax(1)
+            t = (t / self.temperature).softmax(1)
+        # Between classes at every position, and between positions (or images) for every class.
+        inter, intra = pearson(s, t, (1,), self.rows)
+        relations = self.beta * (1 - inter.mean()) + self.gamma * (1 - intra.mean())
+        return relations * self.temperature**2

@@ -1,88 +1,117 @@
-"""LD: localization distillation on distributions of distances (Zheng et al., CVPR 2022, arXiv 2102.12252)."""
+"""LD: localization distillation on distributions of distances (Zheng et al., CVPR 2022, arXiv
+2102.12252)."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from densekd.kernels import pixel_kl
-from densekd.losses.inputs import Boxes, require_boxes, require_one_shape, require_positive, to_float32
+from densekd.losses.inputs import require_boxes
 from densekd.ops.anchors import Anchors
 from densekd.ops.atss import atss, valuable_region
+from densekd.ops.boxes import Boxes
+from densekd.ops.precision import to_float32
 from densekd.ops.processes import mean_over_processes
+from densekd.ops.ranges import Positive, PositiveInt
+from densekd.ops.shapes import require_one_shape
 
 Region = Literal["main", "valuable"]
 Divisor = Literal["images", "weights"]
-SHARE = 0.25  # gamma of algorithm 1
+Maps = tuple[Tensor, ...]
+# gamma of algorithm 1: the valuable region begins at this share of the ATSS threshold.
+VALUABLE_SHARE = 0.25
 
 
 class LD(nn.Module):
-    """Match where each side of a box may lie: KL between the distributions over distances, at positions of a region.
+    """Localization distillation: KL between the distributions of the distances to a box's sides.
 
-    ``T^2 / (4 B) * sum_p w_p mean_n sum_sides p_T (log p_T - log p_S)`` with ``p = softmax_n(logits / T)``. ``main``:
-    the positions that learn a box (ATSS), w the student's highest class score there, without gradient. ``valuable``:
-    those whose DIoU with a box lies between a quarter of its ATSS threshold and that threshold, w a quarter of the IoU.
+    ``T^2 / (4 B) * sum_p w_p mean_n sum_sides p_T (log p_T - log p_S)`` with ``p = softmax_n(logits /
+    T)``. ``main``: the positions that learn a box (ATSS label assignment), w the student's highest
+    class score there, without gradient. ``valuable``: those whose DIoU with a box lies between a
+    quarter of its ATSS threshold and that threshold, w a quarter of the IoU.
 
-    Tap: a list, class logits before distributions: ``[cls.0, ..., cls.4, reg.0, ..., reg.4]``, of GFL. Weight: 0.5 for
-    each region, two terms: the authors' 0.25 of a sum over 2 images. Cost: one pass over the distributions.
+    Tap: a list, class logits before distributions: ``[cls.0, ..., cls.4, reg.0, ..., reg.4]``, of GFL.
+    Weight: 0.5 for each region, two terms: the authors' 0.25 of a sum over 2 images. Cost: one pass
+    over the distributions.
 
     Args:
         temperature: T > 0.
         region: ``main`` or ``valuable``.
-        divisor: ``images`` is B, the formula. ``weights`` is the sum of all w, over all processes and at least 1,
-            by which GFL divides its own losses; the result is smaller by as much, and wants a larger weight.
+        divisor: ``images`` is B, the formula. ``weights`` is the sum of all w, over all processes and
+            at least 1, by which GFL divides its own losses; the result is smaller by as much, and
+            wants a larger weight.
         strides: pixels between the positions of each level.
         anchor_scale: the side of an anchor in strides.
 
     Shape:
-        student, teacher: for L levels L maps ``[B, C, H_l, W_l]`` and L ``[B, 4 * (n + 1), H_l, W_l]`` of logits; the
-        teacher's classes are not read. target: :class:`Boxes`. Returns a scalar >= 0; 0 without boxes.
+        student, teacher: for L levels L maps ``[B, C, H_l, W_l]`` and L ``[B, 4 * (n + 1), H_l, W_l]``
+        of logits; the teacher's classes are not read. target: :class:`densekd.ops.boxes.Boxes`.
+        Returns a scalar >= 0; 0 without boxes.
 
     Raises:
-        ValueError: an unknown choice, values that are not positive, or levels it was not built for.
+        ValueError: levels it was not built for, or no boxes.
     """
 
     def __init__(
         self,
-        temperature: float = 10.0,
+        temperature: Positive = 10.0,
         region: Region = "main",
         divisor: Divisor = "images",
-        strides: Sequence[int] = (8, 16, 32, 64, 128),
-        anchor_scale: float = 8.0,
+        strides: Sequence[PositiveInt] = (8, 16, 32, 64, 128),
+        anchor_scale: Positive = 8.0,
     ) -> None:
         super().__init__()
-        require_positive(temperature, anchor_scale, *strides)
-        for value, choices in ((region, get_args(Region)), (divisor, get_args(Divisor))):
-            if value not in choices:
-                raise ValueError(f"'{value}' is not one of {', '.join(choices)}")
-        self.temperature, self.region, self.divisor = temperature, region, divisor
+        self.temperature = temperature
+        self.region = region
+        self.divisor = divisor
         self.anchors = Anchors(tuple(strides), (anchor_scale,))
 
-    def forward(self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], target: Boxes | None) -> Tensor:
+    def forward(self, student: Maps, teacher: Maps, target: Boxes | None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         L = len(self.anchors.strides)
         if {len(student), len(teacher)} != {2 * L}:
             raise ValueError(f"ld needs {L} maps of classes, then {L} of distributions; got {len(student)} in all")
-        weights = self.weights(student[:L], require_boxes(target, len(student[0])))
+        boxes = require_boxes(target, len(student[0]))
         if student[L].shape[1] % 4:
             raise ValueError(f"the four sides of a box need as many channels each, got {list(student[L].shape)}")
-        values, by_level = [], torch.split(weights, [x[0, 0].numel() for x in student[:L]], 1)
+        # The region: a weight for every position of every level.
+        weights = self.weights(student[:L], boxes)
+        sizes = [level[0, 0].numel() for level in student[:L]]
+        by_level = torch.split(weights, sizes, 1)
+
+        values = []
         for s, t, w in zip(student[L:], teacher[L:], by_level, strict=True):
-            require_one_shape(s, t)
-            s, t = (x.reshape(4 * len(x), -1, w.shape[1]) for x in (s, t))
-            sides = pixel_kl(s, t, self.temperature).view(-1, 4, w.shape[1])
-            values.append((sides.sum(1) * w).sum())
+            values.append(self._level(s, t, w))
+        # The mean over the four sides and over the bins of each.
         value = torch.stack(values).sum() * (self.temperature**2 / student[L].shape[1])
-        return value / (len(weights) if self.divisor == "images" else mean_over_processes(weights.sum(), 1))
+        if self.divisor == "images":
+            return value / len(weights)
+        return value / mean_over_processes(weights.sum(), 1)
 
     @torch.no_grad()
-    def weights(self, cls: tuple[Tensor, ...], target: Boxes) -> Tensor:
+    def weights(self, cls: Maps, target: Boxes) -> Tensor:
         """Return w of every position of the levels, ``[B, A]``, 0 outside of the region."""
         levels = self.anchors(cls)
-        per_level, anchors = [len(level) for level in levels], torch.cat(levels)
+        anchors = torch.cat(levels)
+        per_level = [len(level) for level in levels]
         images = [boxes.to(anchors) for boxes in target.boxes]
         if self.region == "valuable":
-            return torch.stack([valuable_region(anchors, per_level, boxes, SHARE) for boxes in images]) / 4
-        learns = torch.stack([atss(anchors, per_level, boxes) >= 0 for boxes in images])
-        return torch.cat([to_float32(x).sigmoid().amax(1).flatten(1) for x in cls], 1) * learns
+            # algorithm 1: anchors that overlap a box, though less than those that learn it.
+            overlaps = [valuable_region(anchors, per_level, x, VALUABLE_SHARE) for x in images]
+            return torch.stack(overlaps) / 4
+        # The positions that learn a box, by the student's confidence.
+        positive = torch.stack([atss(anchors, per_level, boxes) >= 0 for boxes in images])
+        scores = [to_float32(x).sigmoid().amax(1).flatten(1) for x in cls]
+        return torch.cat(scores, 1) * positive
+
+    def _level(self, student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted sum over one level ``[B, 4 (n + 1), H, W]``, weight ``[B, H W]``."""
+        require_one_shape(student, teacher)
+        B, positions = weight.shape
+        # Every side of a box is a distribution of its own: [4 B, n + 1, H W].
+        s = student.reshape(4 * B, -1, positions)
+        t = teacher.reshape(4 * B, -1, positions)
+        sides = pixel_kl(s, t, self.temperature).view(-1, 4, positions)
+        return (sides.sum(1) * weight).sum()

@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 
 class NonLocal(nn.Module):
-    """``x + norm(out(1 / M * sum_m (theta(x) . phi(x)_m) g(x)_m))`` over M max-pooled positions m.
+    """Non-local block ``x + norm(out(1 / M * sum_m (theta(x) . phi(x)_m) g(x)_m))``.
 
-    A dot product without softmax is associative: the sum over m comes first, and no matrix of positions by positions is
-    ever made. The norm's weight begins at zero: the block begins as the identity.
+    The sum is over M max-pooled positions m. A dot product without softmax is associative: the sum
+    over m comes first, and no matrix of positions by positions is ever made. The norm's weight
+    begins at zero: the block begins as the identity.
 
     Args:
         channels: of the input.
@@ -22,7 +23,9 @@ class NonLocal(nn.Module):
     def __init__(self, channels: int, reduction: int, stride: int) -> None:
         super().__init__()
         inner = max(channels // reduction, 1)
-        self.theta, self.phi, self.g = (nn.Conv2d(channels, inner, 1) for _ in range(3))
+        self.theta = nn.Conv2d(channels, inner, 1)
+        self.phi = nn.Conv2d(channels, inner, 1)
+        self.g = nn.Conv2d(channels, inner, 1)
         self.out = nn.Conv2d(inner, channels, 1, bias=False)
         # Always the batch's statistics: a loss is only ever called to train.
         self.norm = nn.BatchNorm2d(channels, track_running_stats=False)
@@ -32,13 +35,17 @@ class NonLocal(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the input plus what the other positions add."""
         B, _, H, W = x.shape
-        if B * H * W == 1:  # one value per channel has no spread to normalize by
+        # One value per channel has no spread to normalize by.
+        if B * H * W == 1:
             return x
         window = (min(self.stride, H), min(self.stride, W))
-        phi, g = (F.max_pool2d(layer(x), window).flatten(2) for layer in (self.phi, self.g))
-        # Around the sum all is linear in x: one matrix per image, instead of maps of theta and of what it gathers.
+        phi = F.max_pool2d(self.phi(x), window).flatten(2)
+        g = F.max_pool2d(self.g(x), window).flatten(2)
+        # Around the sum all is linear in x: one matrix per image, instead of maps of theta and of
+        # what it gathers.
         before = self.out.weight.flatten(1) @ (g @ phi.mT / phi.shape[2])
         assert self.theta.bias is not None
-        matrix, offset = before @ self.theta.weight.flatten(1), before @ self.theta.bias[:, None]
+        matrix = before @ self.theta.weight.flatten(1)
+        offset = before @ self.theta.bias[:, None]
         added = torch.baddbmm(offset, matrix, x.flatten(2)).view(x.shape)
         return x + self.norm(added)  # type: ignore[no-any-return]

@@ -1,18 +1,21 @@
-"""Backbones from timm, adjusted to what each family did: a list of four feature maps, finest first."""
+"""Backbones of timm as feature extractors: four feature maps, finest first, dilated as each family did."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import timm
+from timm.models.resnet import Bottleneck
 from torch import nn
 
 from densekd.errors import RecipeError, suggest
 from densekd.models.families import Dilation, Family
 
+# Names, and the width as a factor of the published one.
 _RESNETS: dict[str, float] = {
     "resnet18": 1, "resnet18_050": 0.5, "resnet18_025": 0.25, "resnet34": 1, "resnet50": 1, "resnet101": 1,
     "resnext50_32x4d": 1, "resnext101_32x4d": 1, "resnext101_64x4d": 1,
 }  # fmt: skip
+_WIDTHS = (64, 128, 256, 512)
 _MOBILENETS = (
     "mobilenetv2_100",
     "mobilenetv3_small_050", "mobilenetv3_small_075", "mobilenetv3_small_100", "mobilenetv3_large_100",
@@ -22,7 +25,7 @@ BACKBONES = (*_RESNETS, *_MOBILENETS, *_MOBILEVITS)
 
 
 class Backbone(NamedTuple):
-    """A feature extractor and the channels of its four maps."""
+    """Feature extractor and the channels of its four maps."""
 
     module: nn.Module
     channels: list[int]
@@ -33,7 +36,7 @@ def make_backbone(name: str, family: Family, output_stride: int) -> Backbone:
 
     Args:
         name: one of ``BACKBONES``; ``_025`` and ``_050`` are width factors, as in timm's names.
-        family: stem, dilation and pooling of a ResNet; dilation and padding of a MobileNet.
+        family: stem, dilation, pooling and stride of a ResNet; dilation and padding of a MobileNet.
         output_stride: stride of the last map: 8, 16 or 32.
 
     Raises:
@@ -41,24 +44,58 @@ def make_backbone(name: str, family: Family, output_stride: int) -> Backbone:
     """
     if name not in BACKBONES:
         raise RecipeError(f"Unknown backbone '{name}'. {suggest(name, BACKBONES)}")
-    options: dict[str, Any] = {"features_only": True, "output_stride": output_stride, "out_indices": (1, 2, 3, 4)}
+    # Map 0 has stride 2; heads read the four that follow.
+    options: dict[str, Any] = {
+        "features_only": True,
+        "output_stride": output_stride,
+        "out_indices": (1, 2, 3, 4),
+    }
+    module: Any
     if name in _MOBILEVITS:
-        module: Any = timm.create_model(name, **options)
-    elif name in _MOBILENETS:
-        tensorflow = family.mobile_padding == "tensorflow" and name.startswith("mobilenetv3")
-        options |= {"pad_type": "same"} if tensorflow else {}
         module = timm.create_model(name, **options)
-        _set_mobile_dilation(module, "full" if tensorflow else family.dilation)
+    elif name in _MOBILENETS:
+        module = _make_mobilenet(name, family, options)
     else:
-        factor = _RESNETS[name]
-        if factor != 1:
-            options["channels"] = tuple(int(factor * c) for c in (64, 128, 256, 512))
-        if family.stem_width is not None:
-            options |= {"stem_type": "deep", "stem_width": int(factor * family.stem_width)}
-        module = timm.create_model(name if factor == 1 else name.partition("_")[0], **options)
-        module.maxpool.ceil_mode = family.ceil_pool
-        _set_dilation(module, family.dilation)
+        module = _make_resnet(name, family, options)
     return Backbone(module, module.feature_info.channels())
+
+
+def _make_mobilenet(name: str, family: Family, options: dict[str, Any]) -> Any:
+    tensorflow = family.mobile_padding == "tensorflow" and name.startswith("mobilenetv3")
+    if not tensorflow:
+        module = timm.create_model(name, **options)
+        _set_mobile_dilation(module, family.dilation)
+        return module
+    module = timm.create_model(name, pad_type="same", **options)
+    _set_mobile_dilation(module, "full")
+    return module
+
+
+def _make_resnet(name: str, family: Family, options: dict[str, Any]) -> Any:
+    factor = _RESNETS[name]
+    architecture = name
+    if factor != 1:
+        architecture = name.partition("_")[0]
+        options["channels"] = tuple(int(factor * width) for width in _WIDTHS)
+    if family.stem_width is not None:
+        options["stem_type"] = "deep"
+        options["stem_width"] = int(factor * family.stem_width)
+    module: Any = timm.create_model(architecture, **options)
+    module.maxpool.ceil_mode = family.ceil_pool
+    if family.style == "caffe":
+        _stride_first(module)
+    _set_dilation(module, family.dilation)
+    return module
+
+
+def _stride_first(resnet: nn.Module) -> None:
+    """Move the stride of bottlenecks from the 3x3 convolution to the 1x1 before it, as in Caffe's ResNets."""
+    for block in resnet.modules():
+        # Basic blocks have their stride in the first convolution anyway.
+        if isinstance(block, Bottleneck):
+            stride = block.conv2.stride
+            block.conv2.stride = (1, 1)
+            block.conv1.stride = stride
 
 
 def _set_dilation(resnet: nn.Module, variant: Dilation) -> None:
@@ -68,12 +105,16 @@ def _set_dilation(resnet: nn.Module, variant: Dilation) -> None:
     for stage in (resnet.get_submodule("layer3"), resnet.get_submodule("layer4")):
         dilation = max(m.dilation[0] for m in stage.modules() if isinstance(m, nn.Conv2d))
         for block in stage.children():
-            three_by_three = [m for m in block.children() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-            for index, conv in enumerate(three_by_three):
+            for index, conv in enumerate(_three_by_three(block)):
                 if variant == "full":
-                    conv.dilation = conv.padding = (dilation, dilation)
+                    _dilate(conv, dilation)
                 elif index > 0:
-                    conv.dilation = conv.padding = (1, 1)
+                    _dilate(conv, 1)
+
+
+def _three_by_three(block: nn.Module) -> list[nn.Conv2d]:
+    convolutions = [m for m in block.children() if isinstance(m, nn.Conv2d)]
+    return [conv for conv in convolutions if conv.kernel_size == (3, 3)]
 
 
 def _set_mobile_dilation(mobilenet: nn.Module, variant: Dilation) -> None:
@@ -88,7 +129,10 @@ def _set_mobile_dilation(mobilenet: nn.Module, variant: Dilation) -> None:
         convs = list(_depthwise(stage))
         dilation = max((conv.dilation[0] for conv in convs), default=1)
         for index, conv in enumerate(convs):
-            _dilate(conv, dilation if variant == "full" or index == 0 else 1)
+            if variant == "full" or index == 0:
+                _dilate(conv, dilation)
+            else:
+                _dilate(conv, 1)
 
 
 def _depthwise(stage: nn.Module) -> Iterator[nn.Conv2d]:
@@ -96,6 +140,7 @@ def _depthwise(stage: nn.Module) -> Iterator[nn.Conv2d]:
 
 
 def _dilate(conv: nn.Conv2d, dilation: int) -> None:
-    if conv.padding != (0, 0):  # else the padding is computed when the size is known
+    # Without padding of its own a convolution pads when it knows the size (TensorFlow's way).
+    if conv.padding != (0, 0):
         conv.padding = tuple(dilation * (k // 2) for k in conv.kernel_size)
     conv.dilation = (dilation, dilation)

@@ -1,4 +1,4 @@
-"""Building blocks of the zoo: input normalization, convolution with norm and activation, pyramid pooling."""
+"""Building blocks: input normalization, convolution with norm and activation, pyramid pooling."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -29,7 +29,7 @@ class Normalize(nn.Module):
 
     def __init__(self, convention: Convention) -> None:
         super().__init__()
-        self.order = convention.order
+        self.convention = convention
         mean = torch.tensor(convention.mean).view(1, 3, 1, 1)
         scale = 1 / torch.tensor(convention.std).view(1, 3, 1, 1)
         # Not persistent: a checkpoint holds weights alone, so that published state dicts fit.
@@ -38,7 +38,7 @@ class Normalize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reorder the channels, subtract the mean and divide by the standard deviation."""
-        if self.order == "bgr":
+        if self.convention.order == "bgr":
             images = images.flip(1)
         return (images - self.mean) * self.scale
 
@@ -106,8 +106,16 @@ def norm_act(conv: nn.Conv2d | JoinedConv2d, negative_slope: float = 0.0) -> nn.
 
 
 def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
-    """Depthwise separable 3x3 convolution: each part with batch norm and ReLU (arXiv 1610.02357)."""
-    depthwise = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    """Depthwise separable 3x3 convolution; both parts with batch norm and ReLU (arXiv 1610.02357)."""
+    depthwise = nn.Conv2d(
+        inputs,
+        inputs,
+        kernel_size=3,
+        padding=dilation,
+        dilation=dilation,
+        groups=inputs,
+        bias=False,
+    )
     first = nn.Sequential(depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
     return nn.Sequential(first, conv_norm_act(inputs, outputs, 1))
 
@@ -151,6 +159,12 @@ class PyramidPooling(nn.Module):
                 cells = upsample(cells, features, align_corners=False)
             levels.append(projection(cells))
         return levels
+
+
+def last_channels(module: nn.Module) -> int:
+    """Return the output channels of the last convolution in ``module``: C of a classifier."""
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    return convolutions[-1].out_channels
 
 
 def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:

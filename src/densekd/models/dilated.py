@@ -1,9 +1,10 @@
-"""PSPNet, DeepLabV3, DeepLabV3+ and FCN: dilated backbones at output stride 8, auxiliary head on stage three."""
+"""PSPNet, DeepLabV3, DeepLabV3+, FCN: dilated to output stride 8, auxiliary head on stage 3."""
 
-from torch import nn
+from collections.abc import Sequence
 
 from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import Family, find_family
+from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
 from densekd.models.segmentor import Segmentor
 
@@ -16,6 +17,7 @@ def pspnet(
     family: str = "mmseg",
     channels: int | tuple[int, int] | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a PSPNet (Zhao et al., CVPR 2017, arXiv 1612.01105).
 
@@ -29,6 +31,8 @@ def pspnet(
             quarter of the last map (128 for ResNet-18, 512 for -50 and -101).
         auxiliary_channels: width of the auxiliary head; by default a quarter of the third map, 0
             for none.
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -37,7 +41,8 @@ def pspnet(
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
     head = PSPHead(deepest, channels or deepest // 4, num_classes, spec)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
 def deeplabv3(
@@ -46,6 +51,7 @@ def deeplabv3(
     family: str = "mmseg",
     channels: int | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3 (Chen et al., 2017, arXiv 1706.05587) with rates 12, 24, 36.
 
@@ -56,6 +62,7 @@ def deeplabv3(
         channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128
             and 256.
         auxiliary_channels: as for :func:`pspnet`.
+        freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -64,7 +71,8 @@ def deeplabv3(
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
     head = ASPPHead(deepest, channels or deepest // 4, num_classes, spec)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
 def deeplabv3plus(
@@ -73,6 +81,7 @@ def deeplabv3plus(
     family: str = "mmseg",
     channels: tuple[int, int] | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3+ (Chen et al., ECCV 2018, arXiv 1802.02611) with separable convolutions.
 
@@ -83,6 +92,7 @@ def deeplabv3plus(
         channels: width of the head, and of the finest features in it; by default a quarter of the
             last map, and 12 below 512, else 48, as in mmsegmentation.
         auxiliary_channels: as for :func:`pspnet`.
+        freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -94,7 +104,8 @@ def deeplabv3plus(
         channels = (quarter, 48 if quarter >= 512 else 12)
     inputs = (body.channels[0], body.channels[-1])
     head = SeparableASPPHead(inputs, channels, num_classes, spec)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
 def fcn(
@@ -103,8 +114,9 @@ def fcn(
     family: str = "mmseg",
     channels: int | None = None,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
-    """Build a fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038), mmsegmentation's.
+    """Build mmsegmentation's fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038).
 
     Args:
         num_classes: C; supplied by the build.
@@ -112,6 +124,7 @@ def fcn(
         family: as for :func:`pspnet`.
         channels: width of the head; by default a quarter of the last map.
         auxiliary_channels: as for :func:`pspnet`.
+        freeze: as for :func:`pspnet`.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -120,14 +133,13 @@ def fcn(
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
     head = DeepFCNHead(deepest, channels or deepest // 4, num_classes)
-    return _assemble(spec, body, head, num_classes, auxiliary_channels)
+    auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
-def _assemble(
-    family: Family, body: Backbone, head: nn.Module, num_classes: int, auxiliary_channels: int | None
-) -> Segmentor:
-    """Put backbone and head together, with the auxiliary head where its width is not 0."""
+def _auxiliary_head(body: Backbone, channels: int | None, num_classes: int, family: Family) -> FCNHead | None:
+    """Build the auxiliary head on the third map, a quarter as wide by default; none where its width is 0."""
     third = body.channels[2]
-    width = third // 4 if auxiliary_channels is None else auxiliary_channels
-    auxiliary = FCNHead(third, width, num_classes, family) if width else None
-    return Segmentor(family.convention, body.module, head, auxiliary, family.align_corners)
+    if channels is None:
+        channels = third // 4
+    return FCNHead(third, channels, num_classes, family) if channels else None

@@ -37,6 +37,15 @@ CAFFE = Convention(
     std=(1 / 255, 1 / 255, 1 / 255),
 )
 
+# What Detectron and OpenMMLab feed to weights that were converted from Caffe.
+CAFFE_OPENMMLAB = Convention(
+    order="bgr",
+    mean=(103.53 / 255, 116.28 / 255, 123.675 / 255),
+    std=(1 / 255, 1 / 255, 1 / 255),
+)
+
+CONVENTIONS = {"imagenet": IMAGENET, "caffe": CAFFE_OPENMMLAB, "cirkd": CAFFE}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
@@ -63,6 +72,8 @@ class Family:
         mobile_padding: of MobileNetV3's strided convolutions. ``torch``: the same on all sides;
             ``tensorflow``: more at the bottom and right, and convolutions that lose their stride
             take the new dilation at once.
+        style: which convolution of a bottleneck has its stride: the 3x3 (``pytorch``) or the 1x1
+            before it (``caffe``).
     """
 
     convention: Convention
@@ -76,6 +87,7 @@ class Family:
     aspp: Literal["bottleneck", "project"]
     upernet: Literal["mmseg", "cirkd"]
     mobile_padding: Literal["torch", "tensorflow"]
+    style: Literal["pytorch", "caffe"] = "pytorch"
 
 
 _MMSEG = Family(
@@ -123,6 +135,8 @@ FAMILIES: dict[str, Family] = {
     "mmseg_b": replace(_MMSEG, stem_width=None),
     "cirkd": _CIRKD,
     "cirkd_vanilla": replace(_CIRKD, stem_width=None),
+    "mmdet": replace(_MMSEG, stem_width=None),
+    "mmdet_caffe": replace(_MMSEG, stem_width=None, convention=CAFFE_OPENMMLAB, style="caffe"),
     "torchdistiller": _TORCHDISTILLER,
 }
 

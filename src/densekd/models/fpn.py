@@ -1,7 +1,10 @@
 """Semantic FPN: any backbone at stride 32 with a light feature pyramid head at stride 4."""
 
+from collections.abc import Sequence
+
 from densekd.models.backbones import make_backbone
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.models.heads import FPNHead
 from densekd.models.segmentor import Segmentor
 
@@ -12,6 +15,7 @@ def fpn(
     channels: int = 128,
     dropout: float = 0.0,
     family: str = "mmseg",
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a feature pyramid network with pyramid pooling, without auxiliary head.
 
@@ -21,6 +25,8 @@ def fpn(
         channels: width of the pyramid.
         dropout: share of channels dropped before the classifier.
         family: stem and input convention; ``mmseg_b`` fits timm's plain ResNet weights.
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -28,4 +34,4 @@ def fpn(
     spec = find_family(family)
     body = make_backbone(backbone, spec, output_stride=32)
     head = FPNHead(body.channels, channels, num_classes, dropout)
-    return Segmentor(spec.convention, body.module, head, None, spec.align_corners)
+    return Segmentor(spec.convention, body.module, head, None, spec.align_corners, freeze)

@@ -1,25 +1,27 @@
-"""Students on the Hugging Face hub: saved, loaded and pushed as ``huggingface_hub`` does it with any model."""
+"""Hugging Face hub: students saved, loaded and pushed as ``huggingface_hub`` does it with any model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from huggingface_hub import ModelHubMixin, snapshot_download
+import huggingface_hub
+from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
-from densekd.errors import UserError
-from densekd.models.package import PackageConfig, load_package, save_package
+from densekd.models import contract
+from densekd.models.locate import PACKAGE_FILES
+from densekd.models.open import open_model
+from densekd.models.package import PackageConfig, save_package
 
-Task = Literal["segmentation", "detection"]
-
-_FILES = ["config.json", "model.safetensors"]
+# What the hub calls a task, and what people search for; other tasks go by their own name.
 _TAGS = {
     "segmentation": ("image-segmentation", "semantic-segmentation"),
     "detection": ("object-detection", "object-detection"),
 }
+_USE = "output = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside"
 _USES = {
-    "segmentation": "logits = model(torch.rand(1, 3, 512, 512))  # RGB in [0, 1]; normalization is inside",
     "detection": """output = model(torch.rand(1, 3, 480, 640))  # RGB in [0, 1]; normalization is inside
 (found,) = model.detect(output, torch.tensor([[480, 640]]))  # found.boxes [N, 4], found.scores, found.labels""",
 }
@@ -49,49 +51,41 @@ class HubModel(nn.Module, ModelHubMixin):
         return logits
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_package(self.model, self.package, save_directory)
-        task: Task = "detection" if hasattr(self.model, "detect") else "segmentation"
-        write_text(save_directory / "README.md", card(self.package, task))
+        package = self.package
+        # A description that was written by hand may leave the task out.
+        if contract.is_detector(self.model):
+            package = replace(package, task="detection")
+        save_package(self.model, package, save_directory)
+        write_text(save_directory / "README.md", card(package))
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> "HubModel":
         folder = Path(model_id)
         if not folder.is_dir():
             known = {name: options[name] for name in ("revision", "cache_dir", "force_download", "token")}
-            folder = Path(snapshot_download(model_id, allow_patterns=_FILES, **known))
-        return cls(*load_package(folder))
+            folder = Path(huggingface_hub.snapshot_download(model_id, allow_patterns=PACKAGE_FILES, **known))
+        opened = open_model(folder)
+        return cls(opened.model, opened.config)
 
 
-def download(name: str) -> Path:
-    """Fetch a package ``owner/name`` from the hub, or find it in the cache.
-
-    Raises:
-        UserError: unknown, or out of reach.
-    """
-    try:
-        return Path(snapshot_download(name, allow_patterns=_FILES))
-    except Exception as error:  # the hub's client has many ways to fail
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{name}: no such folder, and it could not be had from the hub ({reason}).") from error
-
-
-def card(package: PackageConfig, task: Task) -> str:
+def card(package: PackageConfig) -> str:
     """Return a model card: what the model is, its classes, and how it is used; the licence is its owner's to choose."""
     options = json.dumps(package.options)
-    tag, topic = _TAGS[task]
+    classes = ", ".join(package.classes)
+    pipeline, topic = _TAGS.get(package.task, ("", package.task.rpartition(":")[2]))
+    pipeline_line = f"pipeline_tag: {pipeline}\n" if pipeline else ""
     return f"""---
 library_name: densekd
-pipeline_tag: {tag}
-tags: [{topic}, knowledge-distillation]
+{pipeline_line}tags: [{topic}, knowledge-distillation]
 ---
 # {package.model}
 
-A `{package.model}` with options `{options}`, for {len(package.classes)} classes: {", ".join(package.classes)}.
+A `{package.model}` with options `{options}`, for {len(package.classes)} classes: {classes}.
 
 ```python
 import densekd, torch
 
 model = densekd.load("this/repository")  # a plain nn.Module
-{_USES[task]}
+{_USES.get(package.task, _USE)}
 ```
 """

@@ -1,9 +1,12 @@
-"""A teacher that tells other classes apart than the data does."""
+"""Remap the classes of a teacher that tells other classes apart than the data does."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from densekd.models import contract
+from densekd.models.families import Convention
 
 
 class ClassMerge(nn.Module):
@@ -24,13 +27,14 @@ class ClassMerge(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return the merged logits."""
+        # Where every class comes from one class it is a mere selection, without any rounding.
         if all(len(group) == 1 for group in self.groups):
             return logits[:, [group[0] for group in self.groups]]
         return torch.stack([logits[:, list(group)].logsumexp(1) for group in self.groups], 1)
 
 
 class RemapClasses(nn.Module):
-    """A model whose output, and whose tap ``logits``, are in the classes of the data; its other taps are unchanged.
+    """Segmentation model whose output, and tap ``logits``, are in the data's classes; its other taps are unchanged.
 
     Args:
         model: the teacher.
@@ -44,13 +48,34 @@ class RemapClasses(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: those of the model, and ``logits`` behind the merge. Other paths begin with ``model.``."""
-        return {name: f"model.{path}" for name, path in getattr(self.model, "taps", {}).items()} | {"logits": "merge"}
+        """Short tap names: those of the model, and ``logits`` after the merge. Other paths begin with ``model.``."""
+        names = {name: f"model.{path}" for name, path in contract.taps(self.model).items()}
+        names["logits"] = "merge"
+        return names
 
     @property
     def align_corners(self) -> bool:
-        """How the logits are enlarged: as the model's."""
-        return bool(getattr(self.model, "align_corners", False))
+        """How the logits are resized: as the model's."""
+        return contract.align_corners(self.model)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of the data's classes."""
+        return len(self.merge.groups)
+
+    @property
+    def convention(self) -> Convention | None:
+        """The input convention of the model."""
+        return contract.convention(self.model)
+
+    @property
+    def auxiliary(self) -> nn.Module | None:
+        """The auxiliary head of the model; it may be set to None."""
+        return self.model.auxiliary if contract.has_auxiliary(self.model) else None  # type: ignore[return-value]
+
+    @auxiliary.setter
+    def auxiliary(self, head: None) -> None:
+        contract.drop_auxiliary(self.model)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits in the data's classes."""

@@ -1,4 +1,4 @@
-"""Mix transformers (MiT), SegFormer's encoders (Xie et al., NeurIPS 2021, arXiv 2105.15203), from timm's PVTv2."""
+"""Mix transformers (MiT), SegFormer's encoders (arXiv 2105.15203), built from timm's PVTv2."""
 
 from timm.models.pvt_v2 import PyramidVisionTransformerV2
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ MITS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 class MixTransformer(nn.Module):
-    """Four stages of overlapping patches, spatially reduced attention and MLPs with a depthwise convolution.
+    """Mix transformer: overlapping patches, spatially reduced attention, convolutional MLPs.
 
     Args:
         name: one of ``MITS``.

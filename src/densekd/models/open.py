@@ -1,97 +1,278 @@
-"""Model files, ours and other projects': opened alike, written again under our names."""
+"""One door for models: open a run, a student package, a checkpoint of any known project, a URL or a name.
 
-import json
-from dataclasses import asdict, replace
+The Python interface, the command line and the recipe's ``teacher.checkpoint`` and ``student.checkpoint`` come through
+here, so that each of them opens the same things and says the same where something is wrong.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from densekd.atomic import atomic
-from densekd.data.files import Classes
-from densekd.data.folder import distinct_colors, published_classes
-from densekd.errors import UserError
-from densekd.models.checkpoints import load_matched
-from densekd.models.checkpoints.containers import read_content
-from densekd.models.checkpoints.load import split_part
-from densekd.models.package import Package, PackageConfig, build_packaged, load_package, save_package
-from densekd.models.published import load_published
+from densekd.data.classes import Classes
+from densekd.errors import RecipeError, UserError
+from densekd.models import contract, find_model
+from densekd.models.checkpoints.file import Checkpoint, missing_package
+from densekd.models.checkpoints.layout import Recognized
+from densekd.models.checkpoints.load import Match, load_in_full, load_matched
+from densekd.models.checkpoints.preprocessing import input_options
+from densekd.models.checkpoints.recognize import FORMATS, recognize
+from densekd.models.classes import classes_in, named_classes, unnamed_classes
+from densekd.models.locate import Place, locate
+from densekd.models.named import Named, build_named
+from densekd.models.package import PackageConfig, config_of, parse_config, read_config, require_packable
+from densekd.models.sources import SOURCES, names_weights
 
-UNNAMED = "class {}"
-
-
-def open_model(path: Path) -> Package:
-    """Open a run folder, a student package, a training checkpoint of ours, or a published file of another project.
-
-    Classes that a published file does not name are called ``class 0``, ``class 1``, ...
-
-    Raises:
-        UserError: none of these, or damaged.
-    """
-    file, _ = split_part(path)
-    if file.is_dir() or not file.exists():
-        return load_package(path)
-    content = read_content(file)
-    ours = content.get("densekd") if isinstance(content, dict) else None
-    if isinstance(ours, dict):
-        config = PackageConfig(**ours["package"])
-        model = build_packaged(config, path)
-        load_matched(model, path, "student")
-        return Package(model.eval(), config)
-    published = load_published(path)
-    names, palette = classes_in(content, published.found.options["num_classes"])
-    options = {key: value for key, value in published.found.options.items() if key != "num_classes"}
-    return Package(published.model, PackageConfig(published.found.model, options, names, palette))
+Weights = Literal["all", "body", "none"]
 
 
-def convert(path: Path, out: Path, classes: str | None, existing: Literal["refuse", "replace"]) -> Package:
-    """Write a model under our names: plain weights in a file, or a folder that is a student package.
+@dataclass(frozen=True)
+class Origin:
+    """How a file of another project was understood.
 
     Args:
-        path: see :func:`open_model`.
-        out: ``.safetensors``, ``.pth`` (for ``torch.load(weights_only=True)``), or a folder.
-        classes: name of a benchmark whose classes these are, see :func:`densekd.data.folder.published_classes`.
-        existing: what to do with an ``out`` that is there.
+        format: name of ``FORMATS``, the project whose layout it is.
+        match: how its keys fit.
+        unused: its entries that inference does not need.
+        meta: what it says of itself: epoch, configuration, ...
+    """
+
+    format: str
+    match: Match
+    unused: tuple[str, ...]
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model, ready to run.
+
+    Args:
+        model: in evaluation mode; it takes float RGB in [0, 1], ``[B, 3, H, W]``.
+        classes: names and colors; ``class 0``, ``class 1``, ... where nothing names them.
+        config: what a package of this model says.
+        notes: what people should know before they trust it, a sentence each.
+        origin: of a recognized file of another project; else None.
+    """
+
+    model: nn.Module
+    classes: Classes
+    config: PackageConfig
+    notes: tuple[str, ...] = ()
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the caller knows better than the source."""
+
+    model: str | None
+    options: dict[str, Any]
+    num_classes: int | None
+    allow: tuple[str, ...]
+    weights: Weights
+
+
+def open_model(
+    source: str | Path,
+    *,
+    model: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
+    allow: Sequence[str] = (),
+    weights: Weights = "all",
+) -> Opened:
+    """Open a model from anywhere.
+
+    Args:
+        source: a run folder; a student package; a checkpoint of ours (``.ckpt``, ``.safetensors``) or of another
+            project, with ``#teacher`` after it for the teacher in a distillation checkpoint; the URL of one, with a
+            checksum; ``owner/name`` of a package on the Hugging Face hub; ``hf:``, ``timm:``, ``smp:`` or
+            ``torchvision:`` and a name; ``package.module:Name`` of your own.
+        model: architecture of a file that does not say it: a name of ``MODELS``, ``source:name`` or
+            ``package.module:Name``.
+        options: arguments of the architecture that the source does not say, or says wrong. All models that normalize
+            inside take ``input``, see :func:`densekd.models.named.build_named`.
+        num_classes: C, where neither the source nor its weights tell.
+        allow: patterns of keys that a file may lack or have besides.
+        weights: of an architecture's name. ``all``: it must come with trained weights, which of the libraries' names
+            only ``hf:`` does; ``body``: those of a backbone, if there are any, are enough; ``none``: all stay random.
+
+    Returns:
+        the model in evaluation mode, with its classes.
 
     Raises:
-        UserError: unreadable, something is there, or a benchmark of another number of classes.
+        UserError: nothing there, unreadable, not recognized, or weights that do not fit in full.
     """
-    if out.exists() and existing == "refuse":
-        raise UserError(f"{out}: exists already; --force replaces it.")
-    model, config = open_model(path)
-    if classes is not None:
-        known = published_classes(classes)
-        if len(known.names) != len(config.classes):
-            raise UserError(f"{path} has {len(config.classes)} classes, {classes} {len(known.names)}.")
-        config = replace(config, classes=list(known.names), palette=[list(color) for color in known.palette])
-    if out.suffix == ".safetensors":
-        described = {key: json.dumps(value) for key, value in asdict(config).items()}
-        state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
-        with atomic(out) as temporary:
-            save_file(state, temporary, {"format": "pt"} | described)
-    elif out.suffix in (".pth", ".pt"):
-        with atomic(out) as temporary:
-            torch.save(model.state_dict(), temporary)
-    else:
-        save_package(model, config, out)
-    return Package(model, config)
+    asked = _Asked(model, dict(options or {}), num_classes, tuple(allow), weights)
+    place = locate(source)
+    if place.kind == "name":
+        return _open_name(place, asked)
+    if place.kind == "folder":
+        return _open_folder(place, asked)
+    return _open_file(Checkpoint.read(place.path), asked)
 
 
-def classes_in(content: Any, count: int) -> tuple[list[str], list[list[int]]]:
-    """Return names and colors that a container carries (mmcv's and mmengine's do), or numbers and made-up colors."""
-    meta = content.get("meta") if isinstance(content, dict) else None
-    meta = meta if isinstance(meta, dict) else {}
-    known = meta.get("dataset_meta") or {"classes": meta.get("CLASSES"), "palette": meta.get("PALETTE")}
-    names, palette = known.get("classes"), known.get("palette")
-    if not names or len(names) != count:
-        names = [UNNAMED.format(k) for k in range(count)]
-    if not palette or len(palette) != count:
-        palette = distinct_colors(count)
-    return [str(name) for name in names], [[int(c) for c in color] for color in palette]
+def read_weights(source: str | Path) -> Checkpoint:
+    """Read the weights of anything that :func:`open_model` opens, for a model that is there already.
+
+    Raises:
+        UserError: nothing there, unreadable, or the name of an architecture without trained weights.
+    """
+    place = locate(source)
+    if place.kind == "name":
+        return Checkpoint.of_model(open_model(source).model, place.name)
+    return Checkpoint.read(place.path)
 
 
-def classes_of(config: PackageConfig) -> Classes:
-    """Return the classes that a package was trained on."""
-    palette = tuple((r, g, b) for r, g, b in config.palette)
-    return Classes(tuple(config.classes), palette, config.ignore_index)
+def _open_name(place: Place, asked: _Asked) -> Opened:
+    """Build an architecture by its name; of ``hf:`` with the weights that belong to the name."""
+    name = place.name
+    if asked.model is not None:
+        raise UserError(f"{name} names an architecture itself; leave model '{asked.model}' away, or name its weights.")
+    source, colon, _ = name.partition(":")
+    own = bool(colon) and source not in SOURCES
+    trained = own or names_weights(name, asked.options)
+    if asked.weights == "all" and not trained:
+        raise UserError(
+            f"{name} names an architecture, and no trained weights come with it. Name a checkpoint instead, and the "
+            "architecture beside it (in a recipe: 'model' and 'checkpoint')."
+        )
+    supplied: dict[str, Any] = {"weights": "none"}
+    if trained and not own:
+        supplied["weights"] = asked.weights
+    if asked.num_classes is not None:
+        supplied["num_classes"] = asked.num_classes
+    elif supplied["weights"] == "all":
+        # The library's files know their classes; this number is not read.
+        supplied["num_classes"] = 0
+    elif not own:
+        raise UserError(f"{name}: say how many classes it tells apart (num_classes).")
+    built = build_named(name, asked.options, supplied, name)
+    built.model.eval()
+    notes = (*built.notes, *contract.notes(built.model))
+    if own:
+        notes = (*notes, f"{name} makes its weights itself; no checkpoint was read.")
+    return _opened(built, name, _classes_of(built.model, asked.num_classes), notes)
+
+
+def _open_folder(place: Place, asked: _Asked) -> Opened:
+    """Open a student package, or the one in ``student/`` of a run."""
+    if asked.model is not None:
+        return _open_file(Checkpoint.read(place.path), asked)
+    inside = place.path / "student"
+    folder = inside if (inside / "config.json").is_file() else place.path
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: {missing_package(folder)}")
+    described = read_config(folder)
+    checkpoint = Checkpoint.read(folder)
+    opened = _open_ours(checkpoint, described, str(folder / "config.json"), asked)
+    # Convolutions of libraries are fastest where channels lie together.
+    model = opened.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return replace(opened, model=model)
+
+
+def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
+    """Open a checkpoint: as the caller, the file itself, or its keys say."""
+    described = checkpoint.package
+    if asked.model is not None:
+        return _open_as(checkpoint, described, asked)
+    if described is not None:
+        return _open_ours(checkpoint, described, checkpoint.name, asked)
+    found = recognize(checkpoint.state)
+    if found is not None:
+        return _open_recognized(checkpoint, found, asked)
+    keys = ", ".join(list(checkpoint.state)[:4])
+    raise UserError(
+        f"{checkpoint.name}: not recognized; no known format has {len(checkpoint.state)} entries like {keys}. Known "
+        f"are models of {', '.join(FORMATS)}. Name the model and its options, or convert the keys."
+    )
+
+
+def _open_ours(checkpoint: Checkpoint, described: Any, where: str, asked: _Asked) -> Opened:
+    """Open what densekd wrote: its description names the model."""
+    config = parse_config(described, where)
+    config = replace(config, options=config.options | asked.options)
+    supplied = {"num_classes": len(config.classes)}
+    try:
+        # A file must not call any function it likes.
+        require_packable(config.model, find_model(config.model), where)
+        built = build_named(config.model, config.options, supplied, where)
+    except RecipeError as error:
+        # Nothing in a recipe is wrong: the file is.
+        raise UserError(str(error)) from error
+    load_matched(built.model, checkpoint, "student", asked.allow)
+    if "task" not in described:
+        config = replace(config, task=contract.task_of(built.model))
+    return Opened(built.model.eval(), config.labels, config)
+
+
+def _open_as(checkpoint: Checkpoint, described: Any, asked: _Asked) -> Opened:
+    """Open weights under the architecture that the caller names."""
+    assert asked.model is not None
+    classes = _classes_told(checkpoint, described, asked)
+    supplied = {"num_classes": len(classes.names), "weights": "none"}
+    built = build_named(asked.model, asked.options, supplied, asked.model)
+    load_matched(built.model, checkpoint, asked.model, asked.allow)
+    built.model.eval()
+    return _opened(built, asked.model, classes, built.notes)
+
+
+def _classes_told(checkpoint: Checkpoint, described: Any, asked: _Asked) -> Classes:
+    """Return the classes of weights whose architecture only the caller knows."""
+    if described is not None:
+        classes = parse_config(described, checkpoint.name).labels
+        if asked.num_classes in (None, len(classes.names)):
+            return classes
+    if asked.num_classes is not None:
+        return classes_in(checkpoint.meta, asked.num_classes)
+    found = recognize(checkpoint.state)
+    if found is None:
+        raise UserError(f"{checkpoint.name}: say how many classes the model tells apart (num_classes).")
+    return classes_in(checkpoint.meta, found.options["num_classes"])
+
+
+def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -> Opened:
+    """Open a file of another project, whose keys and shapes tell the architecture."""
+    count = found.options["num_classes"]
+    preset, notes = input_options(found, checkpoint, asked.options)
+    options = {key: value for key, value in found.options.items() if key != "num_classes"}
+    options = options | preset | asked.options
+    built = build_named(found.model, options, {"num_classes": count}, checkpoint.name)
+    problem = f"{checkpoint.name} was recognized as {found.model} of {found.format}, but does not fit it"
+    matched = load_in_full(built.model, found.state, asked.allow, problem)
+    built.model.eval()
+    classes = classes_in(checkpoint.meta, count)
+    opened = _opened(built, found.model, classes, (*built.notes, *notes))
+    return replace(opened, origin=Origin(found.format, matched, found.unused, checkpoint.meta))
+
+
+def _opened(built: Named, name: str, classes: Classes, notes: tuple[str, ...]) -> Opened:
+    config = config_of(name, built.options, classes, contract.task_of(built.model))
+    return Opened(built.model, classes, config, notes)
+
+
+def _classes_of(model: nn.Module, count: int | None) -> Classes:
+    """Return the classes that a live model names or counts; none for a model without head."""
+    names = contract.class_names(model)
+    if names:
+        return named_classes(names)
+    counted = contract.num_classes(model)
+    if counted is None:
+        counted = count
+    if counted is None:
+        counted = _channels_of(model)
+    return unnamed_classes(counted)
+
+
+def _channels_of(model: nn.Module) -> int:
+    """Measure how many logits a model of the user's returns; 0 where it returns something else."""
+    try:
+        with torch.no_grad():
+            output = model(torch.zeros(1, 3, 64, 64))
+    except (RuntimeError, ValueError):
+        return 0
+    return output.shape[1] if isinstance(output, Tensor) and output.ndim == 4 else 0

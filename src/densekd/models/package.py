@@ -1,26 +1,24 @@
-"""The student package: ``config.json`` and ``model.safetensors``, all that is needed to run a model."""
+"""Student package: ``config.json`` and ``model.safetensors``, all that is needed to run a model."""
 
 import json
-from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from densekd.atomic import atomic, write_text
+from densekd.data.classes import Classes
 from densekd.errors import RecipeError, UserError
-from densekd.models import find_model
-from densekd.models.checkpoints import load_matched
 from densekd.models.sources import SOURCES
-from densekd.registry import construct
 
 
 @dataclass(frozen=True)
 class PackageConfig:
-    """What a package says of its model.
+    """Model, classes and input of a package.
 
     Args:
         model: a name of ``MODELS``, ``source:name`` of ``SOURCES``, or ``package.module:Name``.
@@ -32,6 +30,7 @@ class PackageConfig:
             their shorter and longer side; None: their own size.
         categories: of a detector: the number of each class in results files (COCO's category id); none: 1..C.
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
+        task_options: those of the task's options that predictions and scores depend on.
     """
 
     model: str
@@ -42,18 +41,25 @@ class PackageConfig:
     resize: tuple[int, int] | tuple[int] | None = None
     categories: tuple[int, ...] = ()
     task: str = "segmentation"
+    task_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("resize", "categories"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, tuple(getattr(self, name)))  # a list, where it comes from a file
+        # JSON and YAML know lists only.
+        object.__setattr__(self, "categories", tuple(self.categories))
+        if self.resize is not None:
+            object.__setattr__(self, "resize", tuple(self.resize))
+
+    @property
+    def labels(self) -> Classes:
+        """Names, colors and void label in one."""
+        palette = tuple((r, g, b) for r, g, b in self.palette)
+        return Classes(tuple(self.classes), palette, self.ignore_index)
 
 
-class Package(NamedTuple):
-    """A loaded package; the model is in evaluation mode."""
-
-    model: nn.Module
-    config: PackageConfig
+def config_of(model: str, options: Mapping[str, Any], classes: Classes, task: str) -> PackageConfig:
+    """Describe a model by its name, options, classes and task."""
+    palette = [list(color) for color in classes.palette]
+    return PackageConfig(model, dict(options), list(classes.names), palette, classes.ignore_index, task=task)
 
 
 def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
@@ -63,35 +69,49 @@ def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
     state = {key: value.detach().to(**plain) for key, value in model.state_dict().items()}
     with atomic(folder / "model.safetensors") as temporary:
         save_file(state, temporary)
-    write_text(folder / "config.json", json.dumps({"format": 1, **asdict(config)}, indent=1) + "\n")
+    content = {"format": 1, **asdict(config)}
+    write_text(folder / "config.json", json.dumps(content, indent=1) + "\n")
 
 
-def load_package(path: Path) -> Package:
-    """Read a package, or the one in ``student/`` of a run folder.
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """Read ``config.json`` of a package; :func:`parse_config` checks it.
 
     Raises:
-        UserError: a missing or damaged file, or weights that do not fit the model the config names.
+        UserError: a missing or malformed file, or one of another library.
     """
-    folder = path / "student" if (path / "student" / "config.json").is_file() else path
-    config = read_config(folder)
-    model = build_packaged(config, folder / "config.json")
-    load_matched(model, folder, "student")
-    return Package(model.eval().to(memory_format=torch.channels_last), config)  # type: ignore[call-overload]
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _malformed(str(path), error) from error
+    if isinstance(content, dict) and "model_type" in content and "model" not in content:
+        raise UserError(f"{path}: the config of a transformers model; write hf:{folder} instead.")
+    return content  # type: ignore[no-any-return]
 
 
-def build_packaged(config: PackageConfig, source: Path) -> nn.Module:
-    """Build the model that a config names, without weights.
+def parse_config(content: Any, where: str) -> PackageConfig:
+    """Turn what a file says of its model into a :class:`PackageConfig`; unknown entries are left out.
+
+    Args:
+        content: entries of ``config.json``, of a checkpoint of ours or of the header of a ``.safetensors`` file.
+        where: the file, for the message.
 
     Raises:
-        UserError: an unknown name or option.
+        UserError: an entry that is missing or of the wrong type.
     """
     try:
-        builder = find_model(config.model)
-        require_packable(config.model, builder, str(source))
-        model: nn.Module = construct(builder, config.options, {"num_classes": len(config.classes)}, str(source))
-    except RecipeError as error:
-        raise UserError(str(error)) from error
-    return model
+        entries = {}
+        for entry in fields(PackageConfig):
+            required = entry.default is MISSING and entry.default_factory is MISSING
+            if required or entry.name in content:
+                entries[entry.name] = content[entry.name]
+        config = PackageConfig(**entries)
+        for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
+            if not isinstance(value, kind):
+                raise TypeError(f"{value!r} is no {kind.__name__}")
+    except (TypeError, KeyError) as error:
+        raise _malformed(where, error) from error
+    return config
 
 
 def require_packable(name: str, builder: Callable[..., Any], where: str) -> None:
@@ -101,28 +121,11 @@ def require_packable(name: str, builder: Callable[..., Any], where: str) -> None
         RecipeError: ``package.module:Name`` that is no ``nn.Module`` class.
     """
     source, _, own = name.partition(":")
-    if own and source not in SOURCES and not (isinstance(builder, type) and issubclass(builder, nn.Module)):
+    if not own or source in SOURCES:
+        return
+    if not (isinstance(builder, type) and issubclass(builder, nn.Module)):
         raise RecipeError(f"{where}: '{name}' is not an nn.Module class, so its package could not be loaded again.")
 
 
-def read_config(folder: Path) -> PackageConfig:
-    """Read ``config.json`` of a package.
-
-    Raises:
-        UserError: a missing or malformed file.
-    """
-    path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        known = (f.name for f in fields(PackageConfig) if f.name in content or f.default is MISSING)
-        config = PackageConfig(**{name: content[name] for name in known})
-        for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{value!r} is no {kind.__name__}")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{folder}: no config.json; a student package has config.json and model.safetensors."
-        ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: not the config of a student package ({type(error).__name__}: {error}).") from error
-    return config
+def _malformed(where: str, error: Exception) -> UserError:
+    return UserError(f"{where}: not the config of a student package ({type(error).__name__}: {error}).")

@@ -1,12 +1,13 @@
-"""ImageNet weights for a backbone, from timm's hub or a local file."""
+"""Pretrained backbones: ImageNet weights from timm's hub or a local file."""
 
 import timm
-from torch import nn
+from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.models.checkpoints.download import located
+from densekd.models.checkpoints.file import Checkpoint
 from densekd.models.checkpoints.imagenet import as_backbone
-from densekd.models.checkpoints.load import match, read_state
+from densekd.models.checkpoints.load import load_in_full
 
 
 def load_pretrained(backbone: nn.Module, source: str) -> None:
@@ -21,18 +22,17 @@ def load_pretrained(backbone: nn.Module, source: str) -> None:
         UserError: the name is unknown, cannot be fetched, or its weights do not fit.
     """
     path = located(source)
-    if path.is_file():
-        state = read_state(path)
-    else:
-        try:
-            state = dict(timm.create_model(source, pretrained=True).state_dict())
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(
-                f"pretrained: {source} is no local file and could not be had from timm's hub ({reason})."
-            ) from error
-    state = as_backbone(state, backbone.state_dict())
-    found = match(backbone, state)
-    if not found.complete:
-        raise UserError(f"pretrained: {source} does not fit this backbone; nothing was loaded.\n{found.describe()}")
-    backbone.load_state_dict(state, strict=False)
+    state = Checkpoint.read(path).state if path.is_file() else _from_hub(source)
+    renamed = as_backbone(state, backbone.state_dict())
+    load_in_full(backbone, renamed, (), f"pretrained: {source} does not fit this backbone")
+
+
+def _from_hub(source: str) -> dict[str, Tensor]:
+    try:
+        return dict(timm.create_model(source, pretrained=True).state_dict())
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        raise UserError(
+            f"pretrained: {source} is no local file and could not be had from timm's hub ({reason})."
+        ) from error

@@ -1,5 +1,6 @@
 """SegFormer (Xie et al., NeurIPS 2021, arXiv 2105.15203): mix transformers with an all-MLP head."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from densekd.errors import RecipeError, suggest
 from densekd.models.blocks import JoinedConv2d, conv_norm_act, norm_act
 from densekd.models.families import CAFFE, IMAGENET, Convention
+from densekd.models.freeze import Role
 from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
 
@@ -103,7 +105,11 @@ class SegformerHead(nn.Module):
 
 
 def segformer(
-    num_classes: int, backbone: str = "mit_b0", family: str = "nvlabs", channels: int | None = None
+    num_classes: int,
+    backbone: str = "mit_b0",
+    family: str = "nvlabs",
+    channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a SegFormer.
 
@@ -112,6 +118,8 @@ def segformer(
         backbone: ``mit_b0`` to ``mit_b5``.
         family: ``nvlabs`` (also SegDistill), ``mmseg`` or ``cirkd``.
         channels: width of the head; by default 256 for b0 and b1 and in mmsegmentation, else 768.
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -127,4 +135,4 @@ def segformer(
     widths, _ = MITS[backbone]
     head = SegformerHead(widths, channels, num_classes, spec)
     body = MixTransformer(backbone, spec.norm_eps)
-    return Segmentor(spec.convention, body, head, None, spec.align_corners)
+    return Segmentor(spec.convention, body, head, None, spec.align_corners, freeze)

@@ -1,9 +1,12 @@
 """Segmentation model of the zoo: normalization, backbone, head and auxiliary head."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from densekd.models.blocks import Normalize
+from densekd.models.blocks import Normalize, last_channels
 from densekd.models.families import Convention
+from densekd.models.freeze import Role, freeze, keep_frozen
 
 
 class Segmentor(nn.Module):
@@ -18,6 +21,8 @@ class Segmentor(nn.Module):
         head: feature maps -> logits.
         auxiliary: the same, or None.
         align_corners: how the family upsamples its logits.
+        frozen: parts of the backbone that do not learn and keep their statistics, see
+            :mod:`densekd.models.freeze`.
 
     Shape:
         float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, C, h, w]``.
@@ -30,6 +35,7 @@ class Segmentor(nn.Module):
         head: nn.Module,
         auxiliary: nn.Module | None,
         align_corners: bool,
+        frozen: Sequence[Role] = (),
     ) -> None:
         super().__init__()
         self.normalize = Normalize(convention)
@@ -37,10 +43,22 @@ class Segmentor(nn.Module):
         self.head = head
         self.auxiliary = auxiliary
         self.align_corners = align_corners
+        self.frozen = tuple(frozen)
+        freeze(backbone, self.frozen)
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return last_channels(self.head.get_submodule("classifier"))
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``logits``, ``pre_logits``, ``features.0..3``, and ``aux`` if there is one."""
+        """Short tap names: ``logits``, ``pre_logits``, ``features.0..3``, and possibly ``aux``."""
         names = {f"features.{i}": f"backbone[{i}]" for i in range(4)}
         names["logits"] = "head.classifier"
         names["pre_logits"] = "head.bottleneck"
@@ -56,3 +74,9 @@ class Segmentor(nn.Module):
             self.auxiliary(features)
         logits: Tensor = self.head(features)
         return logits
+
+    def train(self, mode: bool = True) -> "Segmentor":
+        """Change the mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        keep_frozen(self.backbone, self.frozen)
+        return self

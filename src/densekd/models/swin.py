@@ -1,8 +1,8 @@
-"""Swin transformers (Liu et al., ICCV 2021, arXiv 2103.14030) for maps of any size, as the original pads and shifts.
+"""Swin transformers (Liu et al., ICCV 2021, arXiv 2103.14030) for maps of any size.
 
-Windows are padded after the norm and shifted on the padded map, also where there is a single
-window. timm, torchvision and transformers each do this differently, and so give other numbers at
-sizes that do not divide.
+As in the original, windows are padded after the norm and shifted on the padded map, also where
+there is a single window. timm, torchvision and transformers each do this differently, and so give
+other numbers at sizes that do not divide.
 
 Shapes: B images, H and W height and width of a map, C channels, w the side of a window, N = w^2 the
 tokens of a window, n the windows of a map.
@@ -81,7 +81,8 @@ class WindowAttention(nn.Module):
         # Three times [B, n, heads, N, C / heads].
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)
         # The bias is one for all windows, [1, heads, N, N]; the mask is one for all heads.
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        bias = bias.permute(2, 0, 1)[None]
         if mask is not None:
             bias = bias + mask
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
@@ -128,7 +129,7 @@ class SwinBlock(nn.Module):
         columns = x.shape[2] // w
         mask = None
         if self.shift:
-            # Rolling the map up and left displaces the windows; the mask separates what wraps around.
+            # Rolling the map displaces the windows; the mask separates what wraps around.
             x = x.roll((-self.shift, -self.shift), (1, 2))
             mask = self._mask(rows, columns, x)
         # Partition into windows, attend, and put the windows back.
@@ -140,7 +141,7 @@ class SwinBlock(nn.Module):
         return x[:, :H, :W]
 
     def _mask(self, rows: int, columns: int, like: Tensor) -> Tensor:
-        """Keep tokens apart that are neighbors only because the map was rolled: -100, as the original has it.
+        """Attention mask: -100 between tokens that are neighbors only because the map was rolled.
 
         Args:
             rows: windows from top to bottom.
@@ -152,13 +153,15 @@ class SwinBlock(nn.Module):
         """
         w = self.window
         # Where the map was rolled it has up to nine regions that do not touch; number them.
-        region = 3 * self._bands(rows, like.device)[:, None] + self._bands(columns, like.device)[None]
+        down = self._bands(rows, like.device)
+        across = self._bands(columns, like.device)
+        region = 3 * down[:, None] + across[None]
         region = region.view(rows, w, columns, w).transpose(1, 2).reshape(rows * columns, 1, w * w)
         apart = region[..., None] != region[..., None, :]
         return torch.where(apart, -100.0, 0.0).to(like.dtype)
 
     def _bands(self, windows: int, device: torch.device) -> Tensor:
-        """Number the bands of one side: whole windows 0, the last window's own part 1, what wrapped around 2."""
+        """Number the bands of a side: whole windows 0, own part of the last 1, what wrapped 2."""
         length = windows * self.window
         place = torch.arange(length, device=device)
         return (place >= length - self.window).int() + (place >= length - self.shift).int()

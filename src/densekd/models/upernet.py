@@ -1,7 +1,10 @@
 """UPerNet (Xiao et al., ECCV 2018, arXiv 1807.10221) on Swin transformers and ResNets."""
 
+from collections.abc import Sequence
+
 from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.models.heads import FCNHead, UPerHead
 from densekd.models.segmentor import Segmentor
 from densekd.models.swin import SWINS, Swin
@@ -13,6 +16,7 @@ def upernet(
     family: str = "mmseg",
     channels: int | tuple[int, int] = 512,
     auxiliary_channels: int | None = None,
+    freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a UPerNet with an auxiliary FCN head on the third stage.
 
@@ -26,6 +30,8 @@ def upernet(
             and 128.
         auxiliary_channels: width of the auxiliary head; by default 256 on Swin, else a quarter of
             the third map; 0 for none (SegDistill's students).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone or family.
@@ -43,4 +49,4 @@ def upernet(
         width = auxiliary_channels
     head = UPerHead(body.channels, channels, num_classes, spec)
     auxiliary = FCNHead(body.channels[2], width, num_classes, spec) if width else None
-    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners)
+    return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)

@@ -1,16 +1,10 @@
 """A recipe: the whole truth about one training, as frozen data. YAML in, YAML out, no inheritance."""
 
+from densekd.recipe.base import ComponentSpec
+from densekd.recipe.models import ModelSpec, TeacherSpec
 from densekd.recipe.reading import change_evaluation, dump_recipe, load_recipe, parse_recipe
-from densekd.recipe.sections import (
-    ComponentSpec,
-    DataSpec,
-    EvaluationSpec,
-    ModelSpec,
-    Recipe,
-    TeacherSpec,
-    TermSpec,
-    expand_braces,
-)
+from densekd.recipe.sections import DataSpec, EvaluationSpec, Recipe
+from densekd.recipe.terms import TermSpec
 
 __all__ = [
     "ComponentSpec",
@@ -22,7 +16,6 @@ __all__ = [
     "TermSpec",
     "change_evaluation",
     "dump_recipe",
-    "expand_braces",
     "load_recipe",
     "parse_recipe",
 ]

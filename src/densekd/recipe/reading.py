@@ -1,18 +1,18 @@
 """Reading a recipe and changing it; what is wrong is said in the words of the file."""
 
+import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from densekd.errors import RecipeError, suggest
+from densekd.errors import RecipeError
+from densekd.recipe.complaints import complaints
+from densekd.recipe.old_keys import rename_keys, rename_override
 from densekd.recipe.sections import EvaluationSpec, Recipe
-
-# What pydantic adds to the location of an error inside a choice of types; the reader looks for keys.
-_CHOICE = re.compile(r"(constrained-)?(float|str)|literal\[.*|(constrained-)?tuple(\[.*)?")
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,25 +51,32 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
-    for override in overrides:
-        _override(content, override)
-    return parse_recipe(content, str(path))
+    return parse_recipe(content, str(path), overrides)
 
 
-def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
-    """Check the content of a recipe.
+def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Apply ``key.path=value`` overrides to the content of a recipe, and check it.
 
     Args:
         content: plain data.
         where: its source, for the message.
+        overrides: applied in their order.
 
     Raises:
         RecipeError: as :func:`load_recipe`.
     """
+    # The caller's mapping stays as it is.
+    content = copy.deepcopy(dict(content))
+    # Old keys first, so that an override of today's key meets what the recipe says.
+    rename_keys(content)
+    for override in overrides:
+        _override(content, override)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}:\n" + "\n".join(f"  {_explain(e)}" for e in error.errors())) from error
+        lines = [f"{where}:"]
+        lines += [f"  {line}" for line in complaints(error, Recipe, content)]
+        raise RecipeError("\n".join(lines)) from error
     for index, term in enumerate(recipe.distill):
         try:
             term.fan_out()
@@ -81,20 +88,18 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
     if recipe.student.inherit and recipe.teacher is None:
         raise RecipeError(f"{where}: student.inherit needs a teacher.")
-    if recipe.task.kind == "none" and not recipe.distill:
+    if not recipe.task.has_own_loss and not recipe.distill:
         raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
-    if recipe.task.kind == "segmentation" and recipe.augment.crop is None:
-        raise RecipeError(f"{where}:\n  augment.crop: missing.")
     return recipe
 
 
 def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
-    """Apply ``key=value`` changes to the evaluation part of a recipe.
+    """Apply ``key=value`` changes to the evaluation part of a recipe; the task checks them when it is built.
 
     Raises:
-        RecipeError: an unknown key or a wrong value.
+        RecipeError: a change that is not ``key=value``.
     """
     content: dict[str, Any] = spec.model_dump(mode="json")
     for change in changes:
@@ -102,7 +107,7 @@ def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> Evaluatio
     try:
         return EvaluationSpec.model_validate(content)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(e, EvaluationSpec) for e in error.errors())) from error
+        raise RecipeError("\n".join(complaints(error, EvaluationSpec, content))) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -114,7 +119,7 @@ def _override(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"'{override}' is no override; write key.path=value, for instance training.steps=100.")
-    *parents, last = key.split(".")
+    *parents, last = rename_override(content, key).split(".")
     place: Any = content
     for parent in parents:
         place = _step_into(place, parent, key)
@@ -144,28 +149,3 @@ def _index(place: list[Any], part: str, key: str) -> int:
     if not part.isdigit() or int(part) >= len(place):
         raise RecipeError(f"{key}: '{part}' is no index of a list of {len(place)}.")
     return int(part)
-
-
-def _explain(error: Any, part: type[BaseModel] = Recipe) -> str:
-    location = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(part, error["loc"][:-1])
-        return f"{location}: unknown key. {suggest(str(error['loc'][-1]), known)}"
-    if error["type"] == "missing":
-        return f"{location}: missing."
-    location = ".".join(str(part) for part in error["loc"] if not _CHOICE.fullmatch(str(part)))
-    return f"{location}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}."
-
-
-def _fields_at(part: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    for step in location:
-        if isinstance(step, str) and step in part.model_fields:
-            part = _parts_in(part.model_fields[step].annotation)[0]
-    return list(part.model_fields)
-
-
-def _parts_in(annotation: Any) -> list[type[BaseModel]]:
-    """List the recipe parts that a field's type mentions."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [part for argument in get_args(annotation) for part in _parts_in(argument)]

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from densekd.metric_names import MetricName
 from densekd.report.results import Color, Results, Scores
-from densekd.report.text import LEVEL, signed
+from densekd.report.text import signed
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """The score of one class in percent, for each model; None where the class is not in the data."""
+    """The score of one class, for each model; None where the class is not in the data."""
 
     name: str
     color: Color | None
@@ -18,8 +19,8 @@ class ClassRow:
     teacher: float | None
 
     @property
-    def gain(self) -> float | None:
-        """Student minus baseline, in points; None unless both have a score."""
+    def difference(self) -> float | None:
+        """Student minus baseline; None unless both have a score."""
         return None if self.student is None or self.baseline is None else self.student - self.baseline
 
 
@@ -29,28 +30,39 @@ def class_rows(results: Results) -> list[ClassRow]:
     def score(scores: Scores | None, name: str) -> float | None:
         return None if scores is None else scores.by_class.get(name)
 
-    models = (results.student, results.baseline, results.teacher)
-    names = dict.fromkeys(name for scores in models if scores for name in scores.by_class)
-    return [
-        ClassRow(
+    names: dict[str, None] = {}
+    for scores in (results.student, results.baseline, results.teacher):
+        if scores is not None:
+            names |= dict.fromkeys(scores.by_class)
+    rows: list[ClassRow] = []
+    for name in names:
+        row = ClassRow(
             name=name,
             color=results.palette.get(name),
             student=score(results.student, name),
             baseline=score(results.baseline, name),
             teacher=score(results.teacher, name),
         )
-        for name in names
-    ]
+        rows.append(row)
+    return rows
 
 
-def class_summary(rows: Sequence[ClassRow]) -> str:
+def class_summary(rows: Sequence[ClassRow], metric: MetricName) -> str:
     """Say how many classes gained over the baseline and which gained and lost most; nothing without a baseline."""
-    gains = {row.name: row.gain for row in rows if row.gain is not None}
+    gains: dict[str, float] = {}
+    differences: dict[str, float] = {}
+    for row in rows:
+        if row.student is not None and row.baseline is not None:
+            gains[row.name] = metric.gain(row.student, row.baseline)
+            differences[row.name] = row.student - row.baseline
     if not gains:
         return ""
-    better = sum(gain >= LEVEL for gain in gains.values())
-    sentence = f"{better} of {len(gains)} classes score higher than alone"
+    better = sum(gain >= metric.level for gain in gains.values())
+    sentence = f"{better} of {len(gains)} classes score {metric.better} than alone"
     best, worst = max(gains, key=gains.__getitem__), min(gains, key=gains.__getitem__)
-    parts = [f"{best} gains most ({signed(gains[best])})"] if gains[best] >= LEVEL else []
-    parts += [f"{worst} loses most ({signed(gains[worst])})"] if gains[worst] <= -LEVEL else []
+    parts: list[str] = []
+    if gains[best] >= metric.level:
+        parts.append(f"{best} gains most ({signed(differences[best], metric)})")
+    if gains[worst] <= -metric.level:
+        parts.append(f"{worst} loses most ({signed(differences[worst], metric)})")
     return f"{sentence}: {', '.join(parts)}." if parts else f"{sentence}."

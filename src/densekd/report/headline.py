@@ -1,9 +1,9 @@
 """What the scores say, in sentences: computed from the exact numbers, and as plain about a loss as about a gain."""
 
+from densekd.metric_names import MetricName
 from densekd.report.results import Results, Scores
 from densekd.report.run import Run
-from densekd.report.text import LEVEL, count, percent, points, share, whole
-from densekd.titles import DETECTION, SEGMENTATION
+from densekd.report.text import count, distance, share, whole
 
 ALONE = "the same student trained alone"
 
@@ -22,21 +22,27 @@ def headline(run: Run) -> str:
     """
     if run.results is None:
         return _unfinished(run)
+    if run.results.student is None:
+        return _unlabelled(run.results)
+    metric = run.results.names.headline
     student, baseline, teacher = run.results.student, run.results.baseline, run.results.teacher
-    opening = f"The distilled student scores {percent(student.score)} {run.results.titles.name}"
+    opening = f"The distilled student scores {metric.format(student.score)} {metric.title}"
     if baseline is None and teacher is None:
         return f"{opening}. There is neither a baseline nor a teacher to compare it with."
     if baseline is None and teacher is not None:
-        distance = _distance(student.score - teacher.score, "the teacher")
-        return f"{opening}: {distance}. Without {ALONE}, what distillation added is unknown."
+        compared = _compared(metric, student.score, teacher.score)
+        return f"{opening}: {compared} the teacher. Without {ALONE}, what distillation added is unknown."
     assert baseline is not None
-    opening = f"{opening}: {_distance(student.score - baseline.score, ALONE)}"
-    return f"{opening}." if teacher is None else opening + _gap(student.score, baseline.score, teacher.score)
+    opening = f"{opening}: {_compared(metric, student.score, baseline.score)} {ALONE}"
+    if teacher is None:
+        return f"{opening}."
+    return opening + _gap(metric, student.score, baseline.score, teacher.score)
 
 
 def size(results: Results) -> str:
     """Say how small the student is beside the teacher, as far as the parameters are known; else nothing."""
-    student, teacher = results.student.parameters, results.teacher and results.teacher.parameters
+    student = results.student.parameters if results.student else None
+    teacher = results.teacher.parameters if results.teacher else None
     if not student:
         return ""
     if not teacher:
@@ -47,17 +53,16 @@ def size(results: Results) -> str:
 
 
 def certainty(results: Results) -> str:
-    """Say how far the score would vary over images, and how much the student follows the teacher; else nothing."""
-    student = results.student
-    sentences = []
+    """Say how far the score would vary over images, and what else is known of the student; else nothing."""
+    student, metric = results.student, results.names.headline
+    if student is None:
+        return ""
+    sentences: list[str] = []
     if student.interval is not None:
         low, high = student.interval
-        between = f"between {low:.1f} and {high:.1f} % (95 %, bootstrap)"
-        sentences.append(f"Over images like these its {results.titles.name} lies {between}.")
-    if student.agreement is not None:
-        sentences.append(f"It gives {percent(student.agreement)} of the pixels the teacher's class.")
-    if student.ece is not None:
-        sentences.append(f"Its confidence misses its accuracy by {percent(student.ece)} on average.")
+        between = f"between {low:.{metric.digits}f} and {metric.format(high)} (95 %, bootstrap)"
+        sentences.append(f"Over images like these its {metric.title} lies {between}.")
+    sentences += [f"It {clause}." for clause in _clauses(results)]
     return " ".join(sentences)
 
 
@@ -68,7 +73,10 @@ def scored_on(results: Results) -> str:
         "alone": results.baseline,
         "distilled": results.student,
     }
-    counts = {name: scores.images for name, scores in models.items() if scores and scores.images is not None}
+    counts: dict[str, int] = {}
+    for name, scores in models.items():
+        if scores is not None and scores.images is not None:
+            counts[name] = scores.images
     split = f" of the {results.split} split" if results.split else ""
     if len(set(counts.values())) == 1:
         return f"Scored on {whole(next(iter(counts.values())))} images{split}."
@@ -78,35 +86,58 @@ def scored_on(results: Results) -> str:
     return f"Scored on the {results.split} split." if results.split else ""
 
 
-def _distance(difference: float, other: str) -> str:
-    if abs(difference) < LEVEL:
-        return f"level with {other}"
-    return f"{points(difference)} {'above' if difference > 0 else 'below'} {other}"
+def _compared(metric: MetricName, value: float, other: float) -> str:
+    """Say how one score lies to another: "7.1 points above"; of scores to be low "0.012 better than"."""
+    gain = metric.gain(value, other)
+    if abs(gain) < metric.level:
+        return "level with"
+    if metric.better == "higher":
+        word = "above" if gain > 0 else "below"
+    else:
+        word = "better than" if gain > 0 else "worse than"
+    return f"{distance(gain, metric)} {word}"
 
 
-def _gap(student: float, baseline: float, teacher: float) -> str:
-    gap, gain = teacher - baseline, student - baseline
-    if gap < LEVEL:
-        return f". The teacher, at {percent(teacher)}, is no better than the student alone: there is no gap to recover."
-    if gain <= -LEVEL:
-        return f". The gap to the teacher grew from {gap:.1f} to {points(teacher - student)}."
-    if gain < LEVEL:
+def _gap(metric: MetricName, student: float, baseline: float, teacher: float) -> str:
+    gap, gain = metric.gain(teacher, baseline), metric.gain(student, baseline)
+    if gap < metric.level:
+        at = metric.format(teacher)
+        return f". The teacher, at {at}, is no better than the student alone: there is no gap to recover."
+    if gain <= -metric.level:
+        now = distance(metric.gain(teacher, student), metric)
+        return f". The gap to the teacher grew from {gap:.{metric.digits}f} to {now}."
+    if gain < metric.level:
         return ", and recovers none of the gap to the teacher."
-    if student - teacher >= LEVEL:
-        return f", and {points(student - teacher)} above the teacher."
+    if metric.gain(student, teacher) >= metric.level:
+        return f", and {_compared(metric, student, teacher)} the teacher."
     return f", and recovers {share(gain, gap)} of the gap to the teacher."
 
 
+def _clauses(results: Results) -> list[str]:
+    """Say what is known of the student besides its scores."""
+    clauses: list[str] = []
+    for remark in results.names.remarks:
+        value = results.remarks.get(remark.name.key)
+        if value is not None:
+            clauses.append(remark.clause.format(remark.name.format(value)))
+    return clauses
+
+
+def _unlabelled(results: Results) -> str:
+    """Say what is known of a student that could not be scored."""
+    clauses = _clauses(results)
+    if not clauses:
+        return "The student has not been evaluated yet."
+    return f"The distilled student {clauses[0]}; there are no labels to score it with."
+
+
 def _unfinished(run: Run) -> str:
-    if run.agreement is not None:
-        return (
-            f"The distilled student gives {percent(run.agreement)} of the pixels the teacher's class; there are no "
-            "labels to score it with."
-        )
     opening = "The student has not been evaluated yet"
-    for titles in (SEGMENTATION, DETECTION):
-        validated = run.student.get(f"val/{titles.headline}")
-        if validated is not None and validated.points:
-            step, score = validated.points[-1]
-            return f"{opening}. Its last validation gave {percent(score)} {titles.name} at step {whole(step)}."
-    return f"{opening}."
+    if run.names is None:
+        return f"{opening}."
+    metric = run.names.headline
+    validated = run.student.get(f"val/{metric.key}")
+    if validated is None or not validated.points:
+        return f"{opening}."
+    step, score = validated.points[-1]
+    return f"{opening}. Its last validation gave {metric.format(score)} {metric.title} at step {whole(step)}."

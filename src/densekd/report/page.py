@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from densekd.metric_names import MetricNames
 from densekd.report import text
 from densekd.report.classes import class_rows, class_summary
 from densekd.report.curves import Chart, chart, first_step
@@ -11,16 +12,13 @@ from densekd.report.headline import certainty, headline, scored_on, size
 from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
 from densekd.report.run import Run
-from densekd.titles import DETECTION, SEGMENTATION
 
 ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
 CAPTIONS = dict(
     zip(KINDS, ("image", "ground truth", "teacher", "alone", "distilled", "distilled: errors"), strict=True)
 )
-HEADLINES = {f"val/{titles.headline}": f"Validation {titles.name}" for titles in (SEGMENTATION, DETECTION)}
-TITLES = {"loss": "Total loss", "lr": "Learning rate", "seconds_per_step": "Time per step", **HEADLINES}
+TITLES = {"loss": "Total loss", "lr": "Learning rate", "seconds_per_step": "Time per step"}
 FAMILIES = {"task/": "Task loss", "distill/": "Distillation term", "val/": "Validation"}
-UNITS = {**dict.fromkeys(HEADLINES, "%"), "seconds_per_step": "s"}
 SMOOTHED_SHARE = 25  # the bold line takes the median of one 25th of the run
 
 
@@ -41,34 +39,49 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    key = headline_key(run.names)
     templates.filters |= {
         "decimal": text.decimal,
         "signed": text.signed,
         "count": text.count,
         "whole": text.whole,
-        "title": title,
+        "title": lambda name: title(name, run.names),
     }
     charts, blank = draw_charts(run)
-    rows = class_rows(run.results) if run.results else []
+    # Without labels there are results and yet no scores.
+    scored = run.results if run.results is not None and run.results.student is not None else None
+    by_class = scored.names.by_class if scored else None
+    rows = class_rows(scored) if scored and by_class else []
+    remarks = [say(scored) for say in (size, scored_on, certainty)] if scored else []
     return templates.get_template("template.html.j2").render(
         run=run,
+        results=scored,
         headline=headline(run),
-        remarks=[say(run.results) for say in (size, scored_on, certainty) if say(run.results)] if run.results else [],
+        remarks=[remark for remark in remarks if remark],
         charts=charts,
         blank=blank,
+        by_class=by_class,
         class_rows=rows,
-        class_summary=class_summary(rows),
+        class_summary=class_summary(rows, by_class) if by_class else "",
         roles=ROLES,
         captions=CAPTIONS,
-        units=UNITS,
+        units={"seconds_per_step": "s", key: run.names.headline.unit if run.names else ""},
+        headline_key=key,
     )
 
 
-def title(name: str) -> str:
+def headline_key(names: MetricNames | None) -> str:
+    """Return the column of ``metrics.csv`` that holds the headline; an impossible one where it is not known."""
+    return "" if names is None else f"val/{names.headline.key}"
+
+
+def title(name: str, names: MetricNames | None) -> str:
     """Say what a metric is, in words; its own name where nothing better is known."""
+    if names is not None and name == headline_key(names):
+        return f"Validation {names.headline.title}"
     for family, words in FAMILIES.items():
         if name.startswith(family):
-            return TITLES.get(name, f"{words}: {name.removeprefix(family)}")
+            return f"{words}: {name.removeprefix(family)}"
     return TITLES.get(name, name)
 
 
@@ -82,8 +95,10 @@ def draw_charts(run: Run) -> tuple[list[Chart], list[str]]:
     Returns:
         The charts, and the names of the metrics that were logged but hold no finite value.
     """
-    names = sorted(dict.fromkeys((*run.student, *(name for name in run.baseline if _compared(name)))), key=_rank)
-    charts, blank = [], []
+    logged = dict.fromkeys((*run.student, *(name for name in run.baseline if _compared(name))))
+    names = sorted(logged, key=lambda name: _rank(name, headline_key(run.names)))
+    charts: list[Chart] = []
+    blank: list[str] = []
     for name in names:
         series = _series(run, name)
         if any(one.points for one in series.values()):
@@ -93,11 +108,14 @@ def draw_charts(run: Run) -> tuple[list[Chart], list[str]]:
     return charts, blank
 
 
-def _rank(name: str) -> int:
-    families = ("loss", "task/", "distill/", "val/")
-    if name in HEADLINES:
+def _rank(name: str, first: str) -> int:
+    if name == first:
         return -1
-    return next((rank for rank, family in enumerate(families) if name.startswith(family)), len(families))
+    families = ("loss", "task/", "distill/", "val/")
+    for rank, family in enumerate(families):
+        if name.startswith(family):
+            return rank
+    return len(families)
 
 
 def _compared(name: str) -> bool:
@@ -110,9 +128,12 @@ def _series(run: Run, name: str) -> dict[str, Series]:
 
 
 def _with_teacher(run: Run, name: str, series: dict[str, Series]) -> dict[str, Series]:
-    if name not in HEADLINES or run.results is None or run.results.teacher is None:
+    """Add the teacher's score as a level line to the chart of the headline."""
+    if name != headline_key(run.names) or run.results is None or run.results.teacher is None:
         return series
-    steps = [step for one in series.values() for step, _ in one.points]
+    steps: list[float] = []
+    for one in series.values():
+        steps += [step for step, _ in one.points]
     level = run.results.teacher.score
     return {"teacher": Series(((first_step(steps), level), (max(steps), level)), 0), **series}
 

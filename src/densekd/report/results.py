@@ -5,21 +5,27 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from densekd.errors import UserError
-from densekd.titles import Titles, titles_of
+from densekd.metric_names import MetricName, MetricNames
+from densekd.report.names import names_of
 
 Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one model. Percent lie in [0, 100]; None means not measured, in ``by_class`` not in the data.
+    """The scores of one model; None means not measured, in ``by_class`` not in the data.
 
-    ``score`` is the headline, ``means`` all that models are compared by, by key. ``interval`` is that of the mIoU over
-    images (95 %), ``agreement`` the share of pixels on which the model says what the teacher says, ``ece`` the
-    calibration error.
+    Args:
+        score: the headline.
+        means: all that models are compared by, by key.
+        by_class: the score of each class, by its name.
+        images: how many it was scored on.
+        parameters, flops: of the model.
+        interval: of the headline over images (95 %).
+        remarks: what is told in sentences, by key.
     """
 
     score: float
@@ -28,25 +34,38 @@ class Scores:
     images: int | None
     parameters: float | None
     flops: float | None
-    interval: tuple[float, float] | None = None
-    agreement: float | None = None
-    ece: float | None = None
+    interval: tuple[float, float] | None
+    remarks: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing that lies beside the results."""
+
+    file: str
+    title: str
+    description: str
 
 
 @dataclass(frozen=True)
 class Results:
-    """What ``results.json`` holds; ``baseline`` is the same student trained alone."""
+    """What ``results.json`` holds; ``baseline`` is the same student trained alone.
+
+    ``student`` is None where there were no labels to score it with; ``remarks`` are the student's in any case.
+    """
 
     split: str
-    titles: Titles
-    student: Scores
+    names: MetricNames
+    student: Scores | None
     baseline: Scores | None
     teacher: Scores | None
+    remarks: Mapping[str, float | None]
     palette: Mapping[str, Color]
+    figures: tuple[Drawing, ...]
 
 
-def read_results(path: Path) -> Results | None:
-    """Read and check a results file; None where there were no labels to score the student with.
+def read_results(path: Path) -> Results:
+    """Read and check a results file.
 
     Args:
         path: the JSON file. Unknown keys are ignored, so that older code reads newer files.
@@ -55,7 +74,8 @@ def read_results(path: Path) -> Results | None:
         The scores.
 
     Raises:
-        UserError: the file cannot be read, is no JSON, or a value has the wrong kind; the message says which.
+        UserError: the file cannot be read, is no JSON, does not say its task, or a value has the wrong kind; the
+            message says which.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -64,48 +84,82 @@ def read_results(path: Path) -> Results | None:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     try:
-        fields = _mapping(document, "the document")
-        scored = _mapping(fields.get("student"), "student")
-        titles = titles_of(scored)
-        if scored.get(titles.headline, 0) is None:
-            return None
-        student = _scores(fields.get("student"), "student", titles)
-        if student is None:
-            raise ValueError("'student' is missing")
-        return Results(
-            split=str(fields.get("split") or ""),
-            titles=titles,
-            student=student,
-            baseline=_scores(fields.get("baseline"), "baseline", titles),
-            teacher=_scores(fields.get("teacher"), "teacher", titles),
-            palette={name: _color(value, name) for name, value in _mapping(fields.get("palette"), "palette").items()},
-        )
+        return _results(_mapping(document, "the document"), path)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error}.") from error
 
 
-def _scores(value: object, name: str, titles: Titles) -> Scores | None:
+def _results(fields: Mapping[str, Any], path: Path) -> Results:
+    if fields.get("student") is None:
+        raise ValueError("'student' is missing")
+    names = names_of(fields, path)
+    scored = _mapping(fields["student"], "student")
+    # Without labels the headline is there and null; where it is missing, something is wrong.
+    unlabelled = scored.get(names.headline.key, 0) is None
+    palette: dict[str, Color] = {}
+    for name, value in _mapping(fields.get("palette"), "palette").items():
+        palette[name] = _color(value, name)
+    return Results(
+        split=str(fields.get("split") or ""),
+        names=names,
+        student=None if unlabelled else _scores(scored, "student", names),
+        baseline=_optional_scores(fields.get("baseline"), "baseline", names),
+        teacher=_optional_scores(fields.get("teacher"), "teacher", names),
+        remarks=_remarks(scored, "student", names),
+        palette=palette,
+        figures=_drawings(fields.get("figures")),
+    )
+
+
+def _optional_scores(value: object, name: str, names: MetricNames) -> Scores | None:
     if value is None:
         return None
     fields = _mapping(value, name)
-    means = {key: _percent(fields.get(key), f"{name}.{key}") for key in titles.compared}
-    score = means[titles.headline]
+    # Beside a student without labels, nobody has scores.
+    if fields.get(names.headline.key, 0) is None:
+        return None
+    return _scores(fields, name, names)
+
+
+def _scores(fields: Mapping[str, Any], name: str, names: MetricNames) -> Scores:
+    means: dict[str, float | None] = {}
+    for metric in names.columns:
+        means[metric.key] = _value(fields.get(metric.key), metric, f"{name}.{metric.key}")
+    score = means[names.headline.key]
     if score is None:
-        raise ValueError(f"'{name}.{titles.headline}' is missing")
+        raise ValueError(f"'{name}.{names.headline.key}' is missing")
     images = _amount(fields.get("images"), f"{name}.images")
-    key, _ = titles.by_class
-    by_class = _mapping(fields.get(key), f"{name}.{key}")
+    interval = None
+    if names.interval is not None:
+        interval = _interval(fields.get(names.interval), names.headline, f"{name}.{names.interval}")
     return Scores(
         score=score,
         means=means,
-        by_class={label: _percent(one, f"{name}.{key}.{label}") for label, one in by_class.items()},
+        by_class=_by_class(fields, name, names.by_class),
         images=None if images is None else int(images),
         parameters=_amount(fields.get("parameters"), f"{name}.parameters"),
         flops=_amount(fields.get("flops"), f"{name}.flops"),
-        interval=_interval(fields.get("miou_interval"), f"{name}.miou_interval"),
-        agreement=_percent(fields.get("agreement"), f"{name}.agreement"),
-        ece=_percent(fields.get("ece"), f"{name}.ece"),
+        interval=interval,
+        remarks=_remarks(fields, name, names),
     )
+
+
+def _by_class(fields: Mapping[str, Any], name: str, metric: MetricName | None) -> dict[str, float | None]:
+    """Read the score of each class; nothing where the task has none."""
+    if metric is None:
+        return {}
+    found: dict[str, float | None] = {}
+    for label, value in _mapping(fields.get(metric.key), f"{name}.{metric.key}").items():
+        found[label] = _value(value, metric, f"{name}.{metric.key}.{label}")
+    return found
+
+
+def _remarks(fields: Mapping[str, Any], name: str, names: MetricNames) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for remark in names.remarks:
+        key = remark.name.key
+        found[key] = _value(fields.get(key), remark.name, f"{name}.{key}")
+    return found
 
 
 def _mapping(value: object, name: str) -> dict[str, Any]:
@@ -117,15 +171,17 @@ def _mapping(value: object, name: str) -> dict[str, Any]:
 
 
 def _amount(value: object, name: str) -> float | None:
-    if value is None:
-        return None
-    # bool is an int to Python, and json reads NaN and Infinity although the standard has neither.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if value is not None and not (_is_number(value) and value >= 0):
         raise ValueError(f"'{name}' must be a number of at least 0, not {value!r}")
-    return float(value)
+    return value
 
 
-def _percent(value: object, name: str) -> float | None:
+def _value(value: object, metric: MetricName, name: str) -> float | None:
+    """Read a score: a percentage from 0 to 100, or any finite number where the unit is another."""
+    if metric.unit != "%":
+        if value is not None and not _is_number(value):
+            raise ValueError(f"'{name}' must be a number, not {value!r}")
+        return value
     number = _amount(value, name)
     # A sum of rounded shares may pass 100 by the last bits.
     if number is not None and number > 100 + 1e-6:
@@ -133,14 +189,32 @@ def _percent(value: object, name: str) -> float | None:
     return number
 
 
-def _interval(value: object, name: str) -> tuple[float, float] | None:
+def _is_number(value: object) -> TypeGuard[float]:
+    # bool is an int to Python, and json reads NaN and Infinity although the standard has neither.
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _interval(value: object, metric: MetricName, name: str) -> tuple[float, float] | None:
     if value is None:
         return None
     if isinstance(value, list) and len(value) == 2:
-        low, high = (_percent(end, name) for end in value)
+        low, high = _value(value[0], metric, name), _value(value[1], metric, name)
         if low is not None and high is not None and low <= high:
             return low, high
-    raise ValueError(f"'{name}' must be two rising percentages, not {value!r}")
+    raise ValueError(f"'{name}' must be two rising numbers, not {value!r}")
+
+
+def _drawings(value: object) -> tuple[Drawing, ...]:
+    """Read which drawings lie beside the results, each with its title and description."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError(f"'figures' must be a list, not {value!r}")
+    found: list[Drawing] = []
+    for one in value:
+        fields = _mapping(one, "figures")
+        found.append(Drawing(str(fields.get("file")), str(fields.get("title")), str(fields.get("description"))))
+    return tuple(found)
 
 
 def _color(value: object, name: str) -> Color:

@@ -6,26 +6,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densekd.errors import UserError
+from densekd.metric_names import MetricNames
 from densekd.report.metrics import Series, read_metrics
+from densekd.report.names import names_in
 from densekd.report.pictures import KINDS, Samples, read_drawing, read_samples
-from densekd.report.results import Results, read_results
-from densekd.titles import DETECTION, titles_of
+from densekd.report.results import Drawing, Results, read_results
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing of the scores: ``source`` is a data address."""
+
+    title: str
+    description: str
+    source: str
 
 
 @dataclass(frozen=True)
 class Run:
-    """The content of a run folder. What is missing there is None or empty here; ``confusion`` is a data address.
+    """The content of a run folder. What is missing there is None or empty here.
 
-    ``agreement``: percent of the pixels on which student and teacher agree, where there are no labels.
+    Args:
+        name: of the folder.
+        names: what the scores are called; None where nothing says the task.
+        results: the scores.
+        student, baseline: columns of ``metrics.csv``.
+        samples: pictures.
+        figures: drawings.
+        recipe: its text.
+        environment: rows of the environment table.
     """
 
     name: str
+    names: MetricNames | None
     results: Results | None
     student: Mapping[str, Series]
     baseline: Mapping[str, Series]
     samples: Samples
-    confusion: str
-    agreement: float | None
+    figures: tuple[Figure, ...]
     recipe: str
     environment: tuple[tuple[str, str], ...]
 
@@ -45,28 +63,31 @@ def read_run(folder: Path) -> Run:
     results, metrics = folder / "results.json", folder / "metrics.csv"
     if not results.is_file() and not metrics.is_file():
         raise UserError(f"{folder}: no report can be made, there is neither results.json nor metrics.csv.")
-    beside = folder / "baseline" / "metrics.csv"
     scored = read_results(results) if results.is_file() else None
-    # Boxes are drawn on the photograph itself.
-    photographs = KINDS if scored is not None and scored.titles is DETECTION else ("image",)
+    names = names_in(folder) if scored is None else scored.names
+    beside = folder / "baseline" / "metrics.csv"
+    all_photographs = names is not None and names.pictures == "photographs"
     return Run(
         name=folder.resolve().name,
+        names=names,
         results=scored,
         student=read_metrics(metrics) if metrics.is_file() else {},
         baseline=read_metrics(beside) if beside.is_file() else {},
-        samples=read_samples(folder / "predictions", photographs),
-        agreement=_agreement(results),
-        confusion=read_drawing(folder / "confusion.svg"),
+        samples=read_samples(folder / "predictions", KINDS if all_photographs else ("image",)),
+        figures=_figures(folder, scored.figures if scored else ()),
         recipe=_text(folder / "recipe.yaml"),
         environment=_environment(folder / "environment.json"),
     )
 
 
-def _agreement(path: Path) -> float | None:
-    """Return the share of pixels that the student gives the teacher's class, where there were no labels to score it."""
-    student = json.loads(_text(path) or "{}").get("student") or {}
-    value = student.get("agreement") if student.get(titles_of(student).headline, 0) is None else None
-    return float(value) if isinstance(value, int | float) else None
+def _figures(folder: Path, drawings: tuple[Drawing, ...]) -> tuple[Figure, ...]:
+    """Read the drawings that are there; a name leads nowhere but into the run folder."""
+    found: list[Figure] = []
+    for drawing in drawings:
+        source = read_drawing(folder / Path(drawing.file).name)
+        if source:
+            found.append(Figure(drawing.title, drawing.description, source))
+    return tuple(found)
 
 
 def _text(path: Path) -> str:

@@ -4,32 +4,46 @@ from typing import Any
 
 from rich.table import Table
 
-from densekd.titles import titles_of
+from densekd.metric_names import MetricName, MetricNames
 
 _TITLES = {"teacher": "teacher", "baseline": "student alone", "student": "student"}
 
 
 def score_table(scores: dict[str, Any]) -> Table:
-    """Return the scores of one model: the means, then every class."""
-    titles = titles_of(scores)
-    key, name = titles.by_class
-    table = Table("class", f"{name} %", title=f"{scores['images']} images", title_justify="left")
+    """Return the scores of one model: those of the classes, where there are any, then the means.
+
+    Args:
+        scores: as ``densekd evaluate --json`` writes them, with ``metrics`` that say what they are called.
+    """
+    names = MetricNames.from_json(scores["metrics"])
+    table = Table("score", "value", title=f"{scores['images']} images", title_justify="left")
+    if names.by_class is not None:
+        table = Table("class", _head(names.by_class), title=f"{scores['images']} images", title_justify="left")
+        for name, value in scores[names.by_class.key].items():
+            table.add_row(name, _number(value, names.by_class))
+        table.add_section()
     table.columns[1].justify = "right"
-    for name, value in scores[key].items():
-        table.add_row(name, _percent(value))
-    table.add_section()
-    for key, name in titles.means.items():
-        if key in scores:
-            table.add_row(name, _percent(scores[key]), style="bold" if key == titles.headline else "")
-    if scores.get("miou_interval"):
-        table.add_row("mIoU, 95 % over images", " to ".join(_percent(end) for end in scores["miou_interval"]))
+    for metric in names.names:
+        if metric.key in scores:
+            # A mean whose unit is not that of the column says its own.
+            title = metric.title if metric.unit in ("%", "") else f"{metric.title} {metric.unit}"
+            style = "bold" if metric == names.headline else ""
+            table.add_row(title, _number(scores[metric.key], metric), style=style)
+    interval = scores.get(names.interval) if names.interval else None
+    if interval:
+        low, high = (_number(end, names.headline) for end in interval)
+        table.add_row(f"{names.headline.title}, 95 % over images", f"{low} to {high}")
     return table
 
 
 def comparison_table(results: dict[str, Any]) -> Table:
-    """Return teacher, student alone and student side by side."""
-    titles = titles_of(results["student"])
-    columns = [f"{titles.means[key]} %" for key in titles.compared]
+    """Return teacher, student alone and student side by side.
+
+    Args:
+        results: the content of ``results.json``.
+    """
+    names = MetricNames.from_json(results["metrics"])
+    columns = [_head(metric) for metric in names.columns]
     table = Table("model", *columns, "parameters", title=f"split {results['split']}", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -37,11 +51,19 @@ def comparison_table(results: dict[str, Any]) -> Table:
         scores = results.get(key)
         if scores is None:
             continue
-        distilled = key == "student" and results.get("teacher") is not None
-        values = [_percent(scores[metric]) for metric in titles.compared]
-        table.add_row("student distilled" if distilled else name, *values, f"{scores['parameters'] / 1e6:.2f} M")
+        if key == "student" and results.get("teacher") is not None:
+            name = "student distilled"
+        values = [_number(scores[metric.key], metric) for metric in names.columns]
+        table.add_row(name, *values, f"{scores['parameters'] / 1e6:.2f} M")
     return table
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _head(metric: MetricName) -> str:
+    """Return title and unit, and an arrow where lower is better."""
+    arrow = " \N{DOWNWARDS ARROW}" if metric.better == "lower" else ""
+    return f"{metric.title} {metric.unit}".strip() + arrow
+
+
+def _number(value: float | None, metric: MetricName) -> str:
+    """Write a score with one decimal more than a report, where the eye compares and does not read."""
+    return "\N{EN DASH}" if value is None else f"{value:.{metric.digits + 1}f}"

@@ -1,21 +1,15 @@
-"""How numbers are written in a report: one decimal for percent, a true minus sign, no line break before a unit."""
+"""How numbers are written in a report: the decimals of their metric, a true minus sign, no line break before a unit."""
+
+from densekd.metric_names import MetricName
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
-# Smaller differences are printed as 0.0, so the sentences call them level.
-LEVEL = 0.05
 
-
-def decimal(value: float | None) -> str:
-    """Write a percentage without its sign: ``48.0``; a dash for None."""
-    return DASH if value is None else f"{value:.1f}"
-
-
-def percent(value: float) -> str:
-    """Write a percentage with its sign: ``48.0 %``."""
-    return f"{value:.1f}{NO_BREAK}%"
+def decimal(value: float | None, metric: MetricName) -> str:
+    """Write a score without its unit: ``48.0``, ``0.113``; a dash for None."""
+    return DASH if value is None else f"{value:.{metric.digits}f}"
 
 
 def share(part: float, of: float) -> str:
@@ -23,17 +17,19 @@ def share(part: float, of: float) -> str:
     return f"{100 * part / of:.0f}{NO_BREAK}%"
 
 
-def points(value: float) -> str:
-    """Write a distance in percentage points, without direction: ``7.1 points``."""
-    return f"{abs(value):.1f}{NO_BREAK}points"
+def distance(value: float, metric: MetricName) -> str:
+    """Write a difference of scores without direction: ``7.1 points`` of percent, ``0.012``, ``0.31 m``."""
+    if metric.unit == "%":
+        return f"{abs(value):.{metric.digits}f}{NO_BREAK}points"
+    return metric.format(abs(value))
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, metric: MetricName) -> str:
     """Write a difference with its sign: ``+7.1``, or a plain ``0.0`` when it rounds to that; nothing for None."""
     if value is None:
         return ""
-    digits = f"{abs(value):.1f}"
-    if digits == "0.0":
+    digits = f"{abs(value):.{metric.digits}f}"
+    if float(digits) == 0:
         return digits
     return ("+" if value > 0 else MINUS) + digits
 
@@ -46,7 +42,8 @@ def count(value: float | None) -> str:
         # 999 960 000 would be printed as 1000 M: it belongs to the next prefix already.
         if value >= 0.9995 * scale:
             scaled = value / scale
-            return f"{scaled:.{1 if scaled < 99.95 else 0}f}{NO_BREAK}{prefix}"
+            digits = 1 if scaled < 99.95 else 0
+            return f"{scaled:.{digits}f}{NO_BREAK}{prefix}"
     return f"{value:.0f}"
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from densekd.models.package import load_package
+from densekd.models.open import open_model
 from densekd.recipe import Recipe
 from densekd.run.folder import RunFolder
 
@@ -32,7 +32,7 @@ def find_baseline(recipe: Recipe, run: RunFolder) -> Baseline | None:
     if recipe.baseline != "train":
         package = Path(recipe.baseline).expanduser()
         # Read now, so that a missing or damaged one stops the training before it begins.
-        load_package(package)
+        open_model(package)
         return Baseline(package)
     if run.baseline.results.is_file():
         return Baseline(run.baseline.student)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from densekd.atomic import atomic
-from densekd.data.segmentation import mix
+from densekd.data.maps import mix
 from densekd.distill.optimizers import all_finite
 from densekd.errors import UserError
+from densekd.metric_names import MetricName
 
 
 class Interrupted(UserError):
@@ -137,11 +138,15 @@ class Checkpoints(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Write ``best`` if it is, and ``last``."""
-        metric: Any = module.metric
-        score = trainer.callback_metrics.get(f"val/{metric.headline}")
-        if score is not None and score.item() > self.best_score:
-            self.best_score = score.item()
-            self._save(trainer, "best")
+        task: Any = module.task
+        headline: MetricName = task.metrics.headline
+        score = trainer.callback_metrics.get(f"val/{headline.key}")
+        if score is not None:
+            # Against zero: the score itself, negative where lower is better.
+            goodness = headline.gain(score.item(), 0.0)
+            if goodness > self.best_score:
+                self.best_score = goodness
+                self._save(trainer, "best")
         self._save(trainer, "last")
         self._stop_if_asked(trainer)
 

@@ -3,9 +3,7 @@
 from rich.console import Console
 
 from densekd.builders.build import Built
-from densekd.data.loaders import evaluation_set
-from densekd.evaluation import evaluate, subset
-from densekd.titles import SEGMENTATION, titles_of
+from densekd.data.contract import subset
 
 SAMPLES = 32
 
@@ -17,7 +15,7 @@ def read_samples(built: Built) -> None:
         UserError: an image or its label is missing or damaged.
     """
     for files in (built.training.files, built.validation):
-        samples = evaluation_set(subset(files, SAMPLES), None)
+        samples = built.task.evaluation_set(subset(files, SAMPLES), None)
         for index in range(len(samples)):
             samples[index]
 
@@ -28,20 +26,14 @@ def score_teacher(built: Built, console: Console) -> None:
     if teacher is None:
         return
     sample = subset(built.validation, SAMPLES)
-    scores = evaluate(teacher, sample, built.package.resize)
-    titles = titles_of(scores)
-    score = scores[titles.headline]
+    task, headline = built.task, built.task.metrics.headline
+    score = task.scores(teacher, sample, built.package.resize)[headline.key]
     # Images without labels have no scores.
     if score is None:
         return
-    console.print(f"teacher: {titles.name} {score:.1f} % on {len(sample)} validation images", highlight=False)
-    chance = 1.0
-    if titles is SEGMENTATION:
-        chance = chance_miou(len(built.validation.classes.names))
-    if score < chance:
-        console.print(f"[yellow]warning:[/] the teacher is below chance level ({chance:.1f} %); is it the right one?")
-
-
-def chance_miou(num_classes: int) -> float:
-    """Return the mIoU, in percent, of a uniform guess over C equally frequent classes: 100 / (2 C - 1)."""
-    return 100 / (2 * num_classes - 1)
+    found = f"{headline.title} {headline.format(score)}"
+    console.print(f"teacher: {found} on {len(sample)} validation images", highlight=False)
+    chance = task.chance
+    if chance is not None and headline.gain(score, chance) < 0:
+        level = headline.format(chance)
+        console.print(f"[yellow]warning:[/] the teacher is worse than chance ({level}); is it the right one?")

@@ -5,10 +5,10 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from densekd.builders.build import Cache
+from densekd.builders.teacher_cache import Cache
 from densekd.errors import UserError
 from densekd.run.folder import is_first_process
-from densekd.tasks import as_float
+from densekd.tasks.common import to_float
 from densekd.teacher_cache import fill, gigabytes
 
 
@@ -37,7 +37,7 @@ def fill_cache(cache: Cache, console: Console) -> None:
 
     def extract(images: Tensor) -> dict[str, Tensor]:
         """Return the teacher's features of uint8 images ``[B, 3, H, W]``."""
-        images = as_float(images.to(device)).contiguous(memory_format=torch.channels_last)
+        images = to_float(images.to(device)).contiguous(memory_format=torch.channels_last)
         features: dict[str, Tensor] = teacher(images)
         return features
 

@@ -1,23 +1,23 @@
 """The end of a training: export of the student, scores on the validation split, pictures, report."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import nn
 
 from densekd.atomic import write_text
 from densekd.builders.build import Built
-from densekd.evaluation import agreement, evaluate, predictor, sample_pictures, scoring_of
-from densekd.evaluation.pictures import confusion_picture
-from densekd.models.package import load_package, save_package
+from densekd.models import contract
+from densekd.models.open import open_model
+from densekd.models.package import save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.run.folder import RunFolder
-from densekd.titles import titles_of
+from densekd.tasks.protocol import Figure, Scores
 
 _PICTURES = 6
 
@@ -36,31 +36,31 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         The content of results.json.
     """
     export_student(recipe, built, run)
-    files, resize = built.validation, recipe.data.resize
+    files, resize = built.validation, recipe.data.input_size
     # The exported package is scored, not the module in memory: what is delivered is what is measured.
-    models: dict[str, nn.Module] = {"student": load_package(run.student).model}
+    models: dict[str, nn.Module] = {"student": open_model(run.student).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
     if baseline is not None:
-        models["baseline"] = load_package(baseline).model
+        models["baseline"] = open_model(baseline).model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scoring = scoring_of(recipe.evaluation, recipe.data.workers)
-    scores = {name: evaluate(model.to(device), files, resize, scoring) for name, model in models.items()}
-    counts = {name: one.pop("confusion", None) for name, one in scores.items()}
-    if counts["student"] is not None:
-        write_text(run.path / "confusion.svg", confusion_picture(np.array(counts["student"]), files.classes))
-    if scores["student"][titles_of(scores["student"]).headline] is None:
+    task = built.task
+    scores: dict[str, Scores] = {}
+    for name, model in models.items():
+        scores[name] = task.scores(model.to(device), files, resize, recipe.data.workers)
+    if scores["student"][task.metrics.headline.key] is None:
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
-    if built.scored_teacher is not None:
-        scores["student"] |= agreement(models["student"], built.scored_teacher, files, resize, scoring.inference)
+    if built.teacher is not None and built.scored_teacher is not None:
+        scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
         # The teacher is counted as it was, not with its batch norms fused.
-        scores["teacher"]["parameters"] = built.teacher_parameters
-    results = {"split": recipe.data.val, "teacher": None, "baseline": None, **scores, "palette": _palette(built)}
+        scores["teacher"]["parameters"] = built.teacher.parameters
+    results = _results(built, recipe.data.val, scores)
+    results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_text(run.results, json.dumps(results, indent=1) + "\n")
-    predictors = {name: predictor(model, files, resize, scoring.inference) for name, model in models.items()}
-    sample_pictures(predictors, files, run.path / "predictions", evenly_spaced(len(files), _PICTURES))
+    predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
+    task.sample_pictures(predictors, files, run.path / "predictions", evenly_spaced(len(files), _PICTURES))
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
@@ -73,8 +73,7 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
         checkpoint = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         own = {key: value for key, value in checkpoint.items() if key.startswith("student.")}
         student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
-    if hasattr(student, "auxiliary"):
-        student.auxiliary = None  # type: ignore[assignment]
+    contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
 
 
@@ -83,7 +82,25 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     return sorted({round(k * (length - 1) / max(1, count - 1)) for k in range(count)})
 
 
-def _palette(built: Built) -> dict[str, list[int]]:
-    """Return the color of each class by name."""
-    classes = built.validation.classes
-    return {name: list(color) for name, color in zip(classes.names, classes.palette, strict=True)}
+def _results(built: Built, split: str, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """Return the content of results.json, which says its task and what the scores are called."""
+    metrics = built.task.metrics
+    results: dict[str, Any] = {"task": built.package.task, "metrics": metrics.to_json(), "split": split}
+    for name in ("teacher", "baseline", "student"):
+        found = scores.get(name)
+        if found is not None:
+            # What is too large for a results file is left out.
+            found = {key: value for key, value in found.items() if key not in metrics.details}
+        results[name] = found
+    legend = built.task.legend(built.validation)
+    results["palette"] = {name: list(color) for name, color in legend.items()}
+    return results
+
+
+def _write_figures(figures: Sequence[Figure], run: RunFolder) -> list[dict[str, str]]:
+    """Write drawings into the run folder; return how the report shows them."""
+    shown: list[dict[str, str]] = []
+    for figure in figures:
+        write_text(run.path / f"{figure.name}.svg", figure.svg)
+        shown.append({"file": f"{figure.name}.svg", "title": figure.title, "description": figure.description})
+    return shown

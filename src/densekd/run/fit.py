@@ -1,18 +1,20 @@
 """The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
 
+import json
 from typing import Any
 
 import lightning as L
 import torch
 from rich.console import Console
 
+from densekd.atomic import write_text
 from densekd.builders.build import Built
-from densekd.data.loaders import evaluation_loader, evaluation_set, training_loader
+from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
-from densekd.run.folder import RunFolder
+from densekd.run.folder import RunFolder, is_first_process
 from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
 from densekd.run.metrics_logger import MetricsLogger
@@ -53,7 +55,7 @@ class Loaders(L.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
-        dataset = evaluation_set(self.built.validation, self.recipe.data.resize)
+        dataset = self.built.task.evaluation_set(self.built.validation, self.recipe.data.input_size)
         return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.workers, self._shard())
 
     def _shard(self) -> Shard:
@@ -75,6 +77,8 @@ def fit(
         observers: loggers and callbacks of the recipe.
     """
     settings = recipe.training
+    if is_first_process():
+        describe_metrics(built, run)
     # On a GPU the guard reads the losses seldom, because reading waits for the device.
     guard = FiniteGuard(settings.log_every if torch.cuda.is_available() else 1)
     package = {"package": vars(built.package)}
@@ -105,7 +109,7 @@ def fit(
         use_distributed_sampler=False,
         # Loggers get what the Distiller logs; files, checkpoints and progress are ours.
         logger=list(observers.loggers),
-        log_every_n_steps=settings.log_every,
+        log_every_n_steps=min(settings.log_every, settings.steps),
         callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -115,3 +119,9 @@ def fit(
     resume = run.last if run.last.is_file() else None
     trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
     return trainer
+
+
+def describe_metrics(built: Built, run: RunFolder) -> None:
+    """Write ``metrics.json``: the task, and what the validation's columns of ``metrics.csv`` are called."""
+    content = {"task": built.package.task, "metrics": built.task.metrics.to_json()}
+    write_text(run.path / "metrics.json", json.dumps(content, indent=1) + "\n")

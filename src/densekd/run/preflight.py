@@ -17,19 +17,20 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from densekd.builders.build import Built, Files, build, build_files
-from densekd.data.check import DataReport, Problem, look_at_all, summarise
-from densekd.data.loaders import evaluation_set
+from densekd.builders.build import Built, build
+from densekd.builders.data import build_files
+from densekd.builders.task import data_task
+from densekd.data.check import DataReport, Problem, SplitFacts, look_at_all, summarize
+from densekd.data.contract import Files, subset
 from densekd.distill.terms import Context, Term, paths
 from densekd.errors import RecipeError, UserError
-from densekd.evaluation import evaluate, subset
 from densekd.kernels import using
 from densekd.recipe import Recipe
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
 from densekd.run.launch import Launch
+from densekd.tasks.protocol import Task
 from densekd.teacher_cache import gigabytes
-from densekd.titles import titles_of
 
 _STEPS = 4
 _SHOWN = 30
@@ -59,10 +60,12 @@ def check(recipe: Recipe, console: Console) -> Table:
     distiller = built.distiller
     table = Table("what", "found", title=f"{recipe.name}: ready to train", title_justify="left")
     for split, files in ((recipe.data.train, built.training.files), (recipe.data.val, built.validation)):
-        table.add_row(f"{split} images", f"{len(files)}, {_decode_sample(files)} of them decoded and verified")
+        table.add_row(
+            f"{split} images", f"{len(files)}, {_decode_sample(built.task, files)} of them decoded and verified"
+        )
     table.add_row("classes", f"{len(built.package.classes)}: {', '.join(built.package.classes)}")
     table.add_row("student", _millions(distiller.student))
-    for note in getattr(distiller.student, "notes", ()):
+    for note in built.notes:
         table.add_row("", note)
     if distiller.teacher is not None:
         table.add_row("teacher", _millions(distiller.teacher))
@@ -70,12 +73,12 @@ def check(recipe: Recipe, console: Console) -> Table:
         table.add_row("teacher cache", f"{size}; the steps below run the teacher")
     if built.scored_teacher is not None:
         sample = subset(built.validation, _SAMPLE)
+        headline = built.task.metrics.headline
         with using(recipe.kernels):
-            scores = evaluate(built.scored_teacher, sample, recipe.data.resize)
-        titles = titles_of(scores)
-        score = scores[titles.headline]
-        found = "no labels" if score is None else f"{score:.1f} %"
-        table.add_row(f"teacher's {titles.name}", f"{found} on {len(sample)} validation images")
+            scores = built.task.scores(built.scored_teacher, sample, recipe.data.input_size)
+        score = scores[headline.key]
+        found = "no labels" if score is None else headline.format(score)
+        table.add_row(f"teacher's {headline.title}", f"{found} on {len(sample)} validation images")
     for name, term in distiller.terms.items():
         assert isinstance(term, Term | Context)
         taps = " <- ".join(", ".join(paths(tap)) for tap in term.taps if tap)
@@ -94,7 +97,8 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
     Raises:
         RecipeError: an unknown dataset.
     """
-    splits, missing = [], []
+    splits: list[SplitFacts] = []
+    missing: list[Problem] = []
     for split in dict.fromkeys((recipe.data.train, recipe.data.val)):
         try:
             files = build_files(recipe.data, split)
@@ -103,9 +107,11 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
         except UserError as error:
             missing.append(Problem("error", split, recipe.data.root, str(error)))
             continue
-        facts = look_at_all(files, workers)
-        splits.append((split, files, list(track(facts, f"reading {split}", total=len(files), transient=True))))
-    return summarise(splits, missing)
+        task = data_task(recipe, files)
+        facts = look_at_all(task.look, files, workers)
+        shown = track(facts, f"reading {split}", total=len(files), transient=True)
+        splits.append(SplitFacts(split, files, task.counted(files), list(shown)))
+    return summarize(splits, missing)
 
 
 def data_table(report: DataReport) -> Table:
@@ -145,8 +151,8 @@ def _try_steps(recipe: Recipe, built: Built, console: Console) -> tuple[str, flo
     return losses, statistics.median(float(row["seconds_per_step"]) for row in rows[1:])
 
 
-def _decode_sample(files: Files) -> int:
-    sample = evaluation_set(subset(files, _SAMPLE), None)
+def _decode_sample(task: Task, files: Files) -> int:
+    sample = task.evaluation_set(subset(files, _SAMPLE), None)
     for index in range(len(sample)):
         sample[index]
     return len(sample)

@@ -54,13 +54,13 @@ def train(
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step.
     read_samples(built)
-    for note in getattr(built.distiller.student, "notes", ()):
+    for note in built.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     with using(recipe.kernels):
         score_teacher(built, console)
         if built.cache is not None:
             fill_cache(built.cache, console)
-        fit(recipe, built, run, launch, console, observers)
-        if not is_first_process():
-            return {}
-        return finish(recipe, built, run, baseline and baseline.package, console)
+    fit(recipe, built, run, launch, console, observers)
+    if not is_first_process():
+        return {}
+    return finish(recipe, built, run, baseline and baseline.package, console)

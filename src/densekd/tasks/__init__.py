@@ -1,25 +1,16 @@
-"""A task: what "run the model, its own loss, its metrics" means. The distiller is blind to which one it serves."""
+"""Tasks: ``TASKS`` maps a name to the class of everything that belongs to one kind of output.
+
+What a task must have is in :mod:`densekd.tasks.protocol`. Your own: ``package.module:Name``.
+"""
 
 from densekd.tasks.detection import Detection
 from densekd.tasks.none import NoTask
-from densekd.tasks.segmentation import (
-    Batch,
-    Normalize,
-    Segmentation,
-    align_corners,
-    as_float,
-    balanced_weights,
-    upsample,
-)
+from densekd.tasks.protocol import Task, TrainingTask
+from densekd.tasks.segmentation import Segmentation
 
-__all__ = [
-    "Batch",
-    "Detection",
-    "NoTask",
-    "Normalize",
-    "Segmentation",
-    "align_corners",
-    "as_float",
-    "balanced_weights",
-    "upsample",
-]
+TASKS: dict[str, type[Task]] = {
+    "detection": Detection,
+    "segmentation": Segmentation,
+}
+
+__all__ = ["TASKS", "Detection", "NoTask", "Segmentation", "Task", "TrainingTask"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from densekd.data.segmentation import Sample
+from densekd.data.maps import Sample
 from densekd.teacher_cache.packing import Packed, Packing
 from densekd.teacher_cache.store import Store
 from densekd.teacher_cache.views import AugmentedViews, checksum

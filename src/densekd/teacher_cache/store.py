@@ -100,6 +100,7 @@ class Store:
             UserError: it does not.
         """
         shards = self.layout.shards
+        # Shards that are there are kept, so only the others need room.
         entries = sum(len(shards[k]) for k in self.missing())
         needed = entries * self.layout.entry_bytes
         free = free_bytes(self.folder)
@@ -172,6 +173,7 @@ class Store:
             raise UserError(f"{about}: cannot be read ({error}). Delete {self.folder} to have it made anew.") from error
         # Through JSON and back, so that tuples and numbers are what a file makes of them.
         here = _flat(json.loads(json.dumps(self._description())))
+        # Name what differs, key by key: a changed augmentation is not a changed teacher.
         differ = [key for key in {**there, **here} if there.get(key) != here.get(key)]
         if differ:
             shown = "; ".join(f"{key} is {there.get(key)} there and {here.get(key)} here" for key in differ)
@@ -183,6 +185,7 @@ class Store:
 
 def free_bytes(folder: Path) -> int:
     """Return the free space of the disk that ``folder`` is or will be on."""
+    # The folder itself may not be there yet: its nearest parent is on the same disk.
     place = folder.absolute()
     while not place.exists():
         place = place.parent

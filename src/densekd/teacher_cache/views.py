@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from densekd.data.files import SegmentationFiles, Source
+from densekd.data.files import Source
+from densekd.data.maps import MapFiles, Sample, TrainingSet, as_batch
 from densekd.data.sampler import Draw
-from densekd.data.segmentation import Sample, TrainingSet, as_batch
 from densekd.errors import UserError
 from densekd.teacher_cache.packing import Packed
 from densekd.teacher_cache.store import Store
@@ -40,6 +40,7 @@ class AugmentedViews(Dataset[Sample]):
 
     def number(self, draw: Draw) -> int:
         """Return the view of a draw: epoch after epoch takes the next one of each image."""
+        # The order of the images is the sampler's; which epoch a draw is in decides the view.
         epoch = draw.number // len(self.training)
         return draw.image * self.count + epoch % self.count
 
@@ -103,8 +104,9 @@ def checksum(image: Tensor) -> int:
     return zlib.crc32(image.contiguous().numpy().data)
 
 
-def describe_files(files: SegmentationFiles) -> str:
+def describe_files(files: MapFiles) -> str:
     """Digest of the images and labels of a split: names and sizes, not the folder they are in."""
+    # Contents are not read here: an image that changed is found by its checksum in training.
     digest = hashlib.sha256()
     for item in files.items:
         digest.update(f"{item.stem}\0{_size(item.image)}\0{_size(item.label)}\n".encode())

@@ -39,7 +39,7 @@ def test_the_student_pays_for_its_own_part_alone() -> None:
     assert teacher.grad is None
 
 
-def test_the_critic_is_asked_in_the_originals_order() -> None:
+def test_the_discriminator_is_called_in_the_originals_order() -> None:
     """Student for the generator, student, teacher, penalty: one power iteration and one batch statistic each."""
     loss = Adversarial(C).double()
     seen: list[Tensor] = []
@@ -72,8 +72,8 @@ def test_any_size(size: tuple[int, int], scores: tuple[int, int]) -> None:
 
 @OBJECTIVES
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (17, 33), (9, 70)])
-def test_small_logits_are_enlarged_to_64(objective: Any, size: tuple[int, int]) -> None:
-    """As if both maps had been enlarged before they came here; the gradient finds its way back."""
+def test_small_logits_are_upsampled_to_64(objective: Any, size: tuple[int, int]) -> None:
+    """As if both maps had been upsampled before they came here; the gradient finds its way back."""
     loss = Adversarial(C, objective).double().eval()
     student, teacher = maps(2, C, *size)
     large = tuple(max(64, n) for n in size)
@@ -86,7 +86,7 @@ def test_small_logits_are_enlarged_to_64(objective: Any, size: tuple[int, int]) 
     assert values[0][1].any()
     if objective == "hinge":
         torch.testing.assert_close(values[0][0], values[1][0], rtol=1e-9, atol=1e-12)
-    # The penalty is on the slope with respect to the map that came, which moves the discriminator alone.
+    # The penalty is on the gradient with respect to the map that came, which moves the discriminator alone.
     torch.testing.assert_close(values[0][1], values[1][1], rtol=1e-9, atol=1e-15)
 
 
@@ -174,14 +174,14 @@ class Function(nn.Module):
 
 def test_penalty_by_hand_is_over_all_images() -> None:
     x = torch.randn(3, 2, 4, 4)
-    slopes = torch.tensor([0.5, 1.0, 3.0])
+    gradients = torch.tensor([0.5, 1.0, 3.0])
     weight = torch.zeros(3, 2, 4, 4)
-    weight[:, 1, 2, 3] = slopes
+    weight[:, 1, 2, 3] = gradients
     value = gradient_penalty(Function(lambda x: weight * x), x)
     assert value.item() == pytest.approx((0.25 + 0 + 4) / 3)
 
 
-def test_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
+def test_penalty_of_a_flat_discriminator_has_a_finite_gradient() -> None:
     scale = torch.zeros((), requires_grad=True)
     value = gradient_penalty(Function(lambda x: scale * x.sum((1, 2, 3))), torch.randn(2, 1, 3, 3))
     value.backward()
@@ -274,7 +274,7 @@ def test_compiled_equals_eager() -> None:
         torch.testing.assert_close(compiled, eager, rtol=1e-8, atol=1e-10)
 
 
-def test_optimisation_is_adam_at_the_authors_rate() -> None:
+def test_optimization_is_adam_at_the_authors_rate() -> None:
     shipped = {"method": "adamw", "lr": 4e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "floor": 0.0, "warmup": 0}
     assert Adversarial(C).optimization == shipped
     assert Adversarial(C, optimization={"power": 0, "lr": 1e-4}).optimization == shipped | {"power": 0, "lr": 1e-4}
@@ -283,10 +283,6 @@ def test_optimisation_is_adam_at_the_authors_rate() -> None:
 @pytest.mark.parametrize(
     ("wrong", "parts"),
     [
-        (lambda: Adversarial(C, _any("wgan")), ["'wgan'", "wgan-gp, hinge"]),
-        (lambda: Adversarial(C, preprocess=_any("norm")), ["'norm'", "batch_norm, tanh, image"]),
-        (lambda: Adversarial(C, discriminator_weight=-1.0), ["must not be negative", "-1.0"]),
-        (lambda: Adversarial(C, penalty_weight=-2.0), ["must not be negative", "-2.0"]),
         (lambda: Adversarial(C)(torch.zeros(1, C, 4, 5), torch.zeros(1, C, 4, 6)), ["[1, 3, 4, 5]", "[1, 3, 4, 6]"]),
         (lambda: Adversarial(C)(torch.zeros(1, 2, 4, 5), torch.zeros(1, 2, 4, 5)), ["3 channels", "[1, 2, 4, 5]"]),
     ],
@@ -305,7 +301,3 @@ def test_nothing_but_the_power_iteration_is_drawn() -> None:
         made.append(Adversarial(C).state_dict())
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
     assert math.isclose(made[0]["discriminator.blocks.0.u"].norm().item(), 1, rel_tol=1e-5)
-
-
-def _any(value: Any) -> Any:
-    return value

@@ -31,13 +31,13 @@ class TwoPlayers:
         self, student: nn.Module, discriminator: nn.Module, objective: str, clip: float = float("inf")
     ) -> None:
         self.student, self.discriminator, self.objective, self.clip = student, discriminator, objective, clip
-        self.student_optimiser = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-        self.critic_optimiser = torch.optim.Adam(discriminator.parameters(), lr=4e-4, betas=(0.9, 0.99))
+        self.student_optimizer = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        self.discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), lr=4e-4, betas=(0.9, 0.99))
         self.n = 0
 
     def step(self, parts: Sequence[tuple[int, Tensor, Tensor]]) -> None:
         """Take a step on parts ``(seed, images, teacher's logits)``."""
-        for optimizer, lr in ((self.student_optimiser, 0.1), (self.critic_optimiser, 4e-4)):
+        for optimizer, lr in ((self.student_optimizer, 0.1), (self.discriminator_optimizer, 4e-4)):
             optimizer.param_groups[0]["lr"] = lr * (1 - self.n / STEPS) ** 0.9
         self.n += 1
         mine, theirs = [], []
@@ -45,17 +45,17 @@ class TwoPlayers:
             torch.manual_seed(seed)
             fake = self.student(images)
             mine.append(torch.autograd.grad(-ADV * self.discriminator(fake).mean(), list(self.student.parameters())))
-            self.critic_optimiser.zero_grad()
-            self.gradients_of_the_critic(fake.detach(), real)
+            self.discriminator_optimizer.zero_grad()
+            self.gradients_of_the_discriminator(fake.detach(), real)
             theirs.append([parameter.grad for parameter in self.discriminator.parameters()])
         for player, gradients in ((self.student, mine), (self.discriminator, theirs)):
             for parameter, *shares in zip(player.parameters(), *gradients, strict=True):
                 parameter.grad = torch.stack(shares).mean(0)
             nn.utils.clip_grad_norm_(player.parameters(), self.clip)
-        self.student_optimiser.step()
-        self.critic_optimiser.step()
+        self.student_optimizer.step()
+        self.discriminator_optimizer.step()
 
-    def gradients_of_the_critic(self, fake: Tensor, real: Tensor) -> None:
+    def gradients_of_the_discriminator(self, fake: Tensor, real: Tensor) -> None:
         # Each backward follows its forward: the original runs both first and differentiates with the wrong u and v.
         if self.objective == "hinge":
             (D * torch.relu(1 + self.discriminator(fake)).mean()).backward()
@@ -66,8 +66,8 @@ class TwoPlayers:
         alpha = torch.rand(len(fake), 1, 1, 1, dtype=fake.dtype)
         between = (alpha * real + (1 - alpha) * fake).requires_grad_()
         out = self.discriminator(between)
-        slope = torch.autograd.grad(out, between, torch.ones_like(out), create_graph=True)[0]
-        norm = (slope.reshape(len(slope), -1) ** 2).sum(1).sqrt()
+        grad = torch.autograd.grad(out, between, torch.ones_like(out), create_graph=True)[0]
+        norm = (grad.reshape(len(grad), -1) ** 2).sum(1).sqrt()
         (D * GP * ((norm - 1) ** 2).mean()).backward()
 
 
@@ -127,7 +127,7 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 
 
 @OBJECTIVES
-def test_steps_equal_two_players_with_two_optimisers(objective: Any) -> None:
+def test_steps_equal_two_players_with_two_optimizers(objective: Any) -> None:
     student, _, loss = players(objective)
     student.double()
     loss.double()
@@ -163,7 +163,7 @@ def test_gradients_equal_two_players(objective: Any) -> None:
     (ADV * loss(fake, real)).backward()
     torch.manual_seed(3)
     (gradient,) = torch.autograd.grad(-ADV * literal.discriminator(fake).mean(), fake)
-    literal.gradients_of_the_critic(fake.detach(), real)
+    literal.gradients_of_the_discriminator(fake.detach(), real)
     assert fake.grad is not None
     torch.testing.assert_close(fake.grad, gradient, rtol=1e-9, atol=1e-14)
     same(gradients(loss.discriminator), gradients(literal.discriminator), rtol=1e-8, atol=1e-12)
@@ -199,7 +199,7 @@ def test_a_trainer_equals_two_players_who_accumulate_and_clip(objective: Any, ac
 
 
 @OBJECTIVES
-def test_the_critic_keeps_full_precision_under_bf16(objective: Any) -> None:
+def test_the_discriminator_keeps_full_precision_under_bf16(objective: Any) -> None:
     student, teacher, loss = players(objective)
     seen: list[tuple[torch.dtype, torch.dtype]] = []
     student.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].dtype, output.dtype)))

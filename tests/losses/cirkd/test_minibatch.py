@@ -53,7 +53,5 @@ def test_teacher_receives_no_gradient() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match=r"temperature must be positive, got 0"):
-        CIRKDMiniBatch(0)
     with pytest.raises(ValueError, match=r"\[2, 6, 8, 8\] and \[2, 6, 8, 7\]"):
         CIRKDMiniBatch()(STUDENT, TEACHER[..., :7])

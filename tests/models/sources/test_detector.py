@@ -9,12 +9,16 @@ import pytest
 import torch
 from tiny_hf import DETECTORS, QUERIES, save, stir
 
-from densekd.builders.build import build_model, build_teacher, build_terms, probe
-from densekd.data.files import Classes
+from densekd.builders.models import build_model, build_teacher
+from densekd.builders.terms import build_terms
+from densekd.data.classes import Classes
+from densekd.data.detection import DetectionFiles
+from densekd.distill.probe import probe
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
-from densekd.models.package import PackageConfig, load_package, save_package
+from densekd.models.open import open_model
+from densekd.models.package import PackageConfig, save_package
 from densekd.models.sources.detector import Queries
 from densekd.ops.boxes import Boxes
 from densekd.recipe import ModelSpec, parse_recipe
@@ -254,7 +258,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_teacher_keeps_its_classes(folder: Path) -> None:
-    teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), C)
+    teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), C).model
     original = library.AutoModelForObjectDetection.from_pretrained(folder, dtype=torch.float32)
     assert teacher.num_classes == 5
     assert teacher.normalize.scale.flatten().tolist() == [1, 1, 1]
@@ -266,7 +270,7 @@ def test_a_teacher_keeps_its_classes(folder: Path) -> None:
 
 
 def test_a_student_has_a_head_of_the_datas_classes(folder: Path) -> None:
-    student: Any = build_model(ModelSpec(model=f"hf:{folder}"), C, "student")
+    student: Any = build_model(ModelSpec(model=f"hf:{folder}"), C, "student").model
     original = library.AutoModelForObjectDetection.from_pretrained(folder, dtype=torch.float32).state_dict()
     assert student.num_classes == C
     state = student.network.state_dict()
@@ -283,12 +287,12 @@ def test_a_student_has_a_head_of_the_datas_classes(folder: Path) -> None:
 @torch.no_grad()
 def test_a_package_needs_no_folder(tmp_path: Path, model_type: str) -> None:
     save(model_type, 5, tmp_path / "model")
-    student: Any = build_model(ModelSpec(model=f"hf:{tmp_path / 'model'}"), C, "student")
+    student: Any = build_model(ModelSpec(model=f"hf:{tmp_path / 'model'}"), C, "student").model
     shutil.rmtree(tmp_path / "model")
     name, content = student.packaged
     assert name == f"hf:{model_type}"
     save_package(student, PackageConfig(name, content, ["a", "b", "c"], [[0, 0, 0]] * 3), tmp_path / "student")
-    loaded = load_package(tmp_path / "student").model
+    loaded = open_model(tmp_path / "student").model
     student.to(memory_format=torch.channels_last)  # as the loaded one, so that every sum has the same order
     torch.testing.assert_close(loaded(images()).boxes, student.eval()(images()).boxes, rtol=0, atol=1e-6)
     assert str(tmp_path) not in (tmp_path / "student" / "config.json").read_text()
@@ -336,9 +340,10 @@ def test_its_maps_teach_our_detector() -> None:
         "training": {"steps": 1},
     }
     parsed = parse_recipe(recipe, "test")
-    student = build_model(parsed.student, C, "student")
-    teacher = build_teacher(parsed.teacher, C)  # type: ignore[arg-type]
-    terms = build_terms(parsed, student, teacher, Classes(("a", "b", "c"), ((0, 0, 0),) * 3, 255))
+    student = build_model(parsed.student, C, "student").model
+    teacher = build_teacher(parsed.teacher, C).model  # type: ignore[arg-type]
+    files = DetectionFiles(Classes(("a", "b", "c"), ((0, 0, 0),) * 3, 255), (), (1, 2, 3))
+    terms = build_terms(parsed, student, teacher, Detection(C).probe_target((128, 128), "present"), files)
     assert list(terms) == ["pkd-0", "pkd-1", "pkd-2", "cwd-0", "cwd-1"]
     teacher_features = FrozenTeacher(teacher, ["neck.1"])(images())
     student_features = probe(student, ["neck.1"], images())

@@ -11,15 +11,15 @@ import pytest
 import torch
 from tiny_hf import MASKS, SEMANTIC, SWIN, TASK, save, stir
 
-from densekd.builders.build import build_model, build_teacher, probe
+from densekd.builders.models import build_model, build_teacher
+from densekd.distill.probe import probe
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
-from densekd.models.families import IMAGENET
-from densekd.models.package import PackageConfig, load_package, save_package
-from densekd.models.sources.transformer import convention_of
+from densekd.models.open import open_model
+from densekd.models.package import PackageConfig, save_package
 from densekd.recipe import ModelSpec
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")
@@ -114,13 +114,8 @@ def test_the_librarys_own_preprocessing(folder: Path) -> None:
         processor = getattr(library, kind)(do_resize=False, **options)
         theirs = torch.as_tensor(np.asarray(processor(picture, return_tensors="np")["pixel_values"]))
         processor.save_pretrained(folder)
-        model: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), 5)
+        model: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), 5).model
         torch.testing.assert_close(model.normalize(ours), theirs.float(), rtol=1e-5, atol=1e-5, msg=kind)
-
-
-def test_no_word_on_preprocessing_is_imagenets() -> None:
-    assert convention_of({}) == IMAGENET
-    assert convention_of({"do_normalize": False}).std == (1, 1, 1)
 
 
 @pytest.fixture
@@ -132,7 +127,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_teacher_keeps_its_head(folder: Path) -> None:
-    teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), 3)
+    teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), 3).model
     original = library.AutoModelForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32)
     assert teacher.eval()(images()).shape[1] == 5
     assert teacher.normalize.mean.flatten().tolist() == [0.5, 0.5, 0.5]
@@ -144,7 +139,7 @@ def test_a_teacher_keeps_its_head(folder: Path) -> None:
 
 
 def test_a_student_has_a_head_of_the_datas_classes(folder: Path) -> None:
-    student: Any = build_model(ModelSpec(model=f"hf:{folder}"), 3, "student")
+    student: Any = build_model(ModelSpec(model=f"hf:{folder}"), 3, "student").model
     original = library.AutoModelForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).state_dict()
     assert all(module.training for module in student.modules())
     assert student.eval()(images()).shape[1] == 3
@@ -159,7 +154,7 @@ def test_a_student_has_a_head_of_the_datas_classes(folder: Path) -> None:
 def test_a_student_grows_on_a_bare_backbone(tmp_path: Path) -> None:
     whole = save("segformer", 5, tmp_path)
     whole.segformer.save_pretrained(tmp_path / "backbone")
-    student: Any = build_model(ModelSpec(model=f"hf:{tmp_path / 'backbone'}"), 3, "student")
+    student: Any = build_model(ModelSpec(model=f"hf:{tmp_path / 'backbone'}"), 3, "student").model
     state = whole.segformer.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in student.backbone.state_dict().items())
     assert "decode_head.linear_fuse.weight" in student.notes[0] or "decode_head.batch_norm" in student.notes[0]
@@ -168,7 +163,7 @@ def test_a_student_grows_on_a_bare_backbone(tmp_path: Path) -> None:
 
 
 def test_untrained_means_untrained(folder: Path) -> None:
-    teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}", checkpoint="untrained"), 3)
+    teacher: Any = build_teacher(ModelSpec(model=f"hf:{folder}", checkpoint="untrained"), 3).model
     assert teacher(images()).shape[1] == 3
     original = library.AutoModelForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32)
     key = "segformer.encoder.stages.0.patch_embeddings.proj.weight"
@@ -245,14 +240,14 @@ def test_a_package_needs_no_folder(tmp_path: Path, model_type: str) -> None:
     save(model_type, 5, tmp_path / "model")
     library.SegformerImageProcessor(image_mean=[0.1, 0.2, 0.3]).save_pretrained(tmp_path / "model")
     options = {"processor": {"image_mean": [0.1, 0.2, 0.3], **TASK}} if model_type == "oneformer" else {}
-    student: Any = build_model(ModelSpec(model=f"hf:{tmp_path / 'model'}", options=options), 3, "student")
+    student: Any = build_model(ModelSpec(model=f"hf:{tmp_path / 'model'}", options=options), 3, "student").model
     shutil.rmtree(tmp_path / "model")
     student.auxiliary = None
     name, content = student.packaged
     assert name == f"hf:{model_type}"
     config = PackageConfig(name, content, ["a", "b", "c"], [[0, 0, 0]] * 3)
     save_package(student, config, tmp_path / "student")
-    loaded = load_package(tmp_path / "student")
+    loaded = open_model(tmp_path / "student")
     x = images()
     student.to(memory_format=torch.channels_last)  # as the loaded one, so that every sum has the same order
     torch.testing.assert_close(loaded.model(x), student.eval()(x), rtol=0, atol=1e-6)
@@ -279,7 +274,7 @@ def test_a_backbone_teaches_features(tmp_path: Path) -> None:
     )
     original = stir(library.Dinov2WithRegistersModel(config)).eval()
     original.save_pretrained(tmp_path)
-    teacher: Any = build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 3)
+    teacher: Any = build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 3).model
     x = images(42, 70)
     taken = probe(teacher, list(teacher.taps), x)
     assert [list(value.shape) for value in taken.values()] == [[2, 16, 3, 5]] * 4
@@ -293,7 +288,7 @@ def test_a_classifiers_stages_teach_features(tmp_path: Path) -> None:
     swin = {k: v for k, v in SWIN.items() if k not in ("model_type", "out_features")}
     original = stir(library.SwinForImageClassification(library.SwinConfig(**swin))).eval()
     original.save_pretrained(tmp_path)
-    teacher: Any = build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 3)
+    teacher: Any = build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 3).model
     x = images()
     found = probe(teacher, ["features.2"], x)["features.2"]
     stage: list[torch.Tensor] = []
@@ -320,7 +315,7 @@ def test_a_classifiers_stages_teach_features(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_any_backbone_teaches_features(config: Any, maps: list[tuple[int, int]], tmp_path: Path) -> None:
     config().save_pretrained(tmp_path)
-    teacher = build_teacher(ModelSpec(model=f"hf:{tmp_path}", checkpoint="untrained"), 3)
+    teacher = build_teacher(ModelSpec(model=f"hf:{tmp_path}", checkpoint="untrained"), 3).model
     taken = probe(teacher, list(teacher.taps), images())  # type: ignore[arg-type]
     assert [(x.shape[-1], x.shape[1]) for x in taken.values()] == maps
     assert probe(teacher, ["features.3"], images(61, 67))
@@ -343,7 +338,7 @@ def test_oneformers_task_is_read_from_its_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text(json.dumps(ordered))
     (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer"}))
-    teacher: Any = build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 5)
+    teacher: Any = build_teacher(ModelSpec(model=f"hf:{tmp_path}"), 5).model
     expected = [ordered[w] for w in (words[0], *words[2:], words[1])] + [0, 0]
     assert teacher.task.tolist() == [expected]
 

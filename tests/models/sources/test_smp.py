@@ -8,11 +8,12 @@ import pytest
 import timm
 import torch
 
-from densekd.builders.build import build_model, probe
+from densekd.builders.models import build_model
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.recipe import ModelSpec
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 library = pytest.importorskip("segmentation_models_pytorch")
 ARCHITECTURES = sorted(set(library.MODEL_ARCHITECTURES_MAPPING) - {"dpt"})
@@ -76,7 +77,7 @@ def test_pretrained_fills_the_encoder(tmp_path: Path, encoder: str) -> None:
     source = timm.create_model("resnet18", num_classes=7)
     torch.save(source.state_dict(), tmp_path / "resnet18.pth")
     spec = ModelSpec(model=f"smp:unet/{encoder}", pretrained=str(tmp_path / "resnet18.pth"))
-    student: Any = build_model(spec, 3, "student")
+    student: Any = build_model(spec, 3, "student").model
     state = source.state_dict()
     own = student.backbone.state_dict()
     assert len(own) > 100

@@ -8,7 +8,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from densekd.builders.build import build_teacher, probe
+from densekd.builders.models import build_teacher
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
 from densekd.models.sources.maps import InputSize
@@ -114,7 +115,7 @@ def test_a_teacher_of_features_takes_its_weights_from_pretrained(tmp_path: Path)
     save_file(source.state_dict(), file)
     options = {"head": "none", "arguments": VIT}
     spec = ModelSpec(model="timm:vit_small_patch14_dinov2", options=options, pretrained=str(file))
-    teacher: Any = build_teacher(spec, 3)
+    teacher: Any = build_teacher(spec, 3).model
     state = source.state_dict()
     assert "head.weight" in state
     assert all(torch.equal(value, state[key]) for key, value in teacher.backbone.state_dict().items())

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torchvision
 
-from densekd.builders.build import probe
+from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
-from densekd.tasks import upsample
+from densekd.tasks.segmentation import upsample
 
 
 def made(name: str, **options: Any) -> Any:

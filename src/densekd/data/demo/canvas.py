@@ -1,6 +1,6 @@
-"""Pinhole camera and canvas of a synthetic scene: shapes in metres become class, color and depth.
+"""Pinhole camera and canvas of a synthetic scene: shapes in meters become class, color and depth.
 
-The world is measured in metres: ``x`` to the right of the camera, ``y`` above the ground, ``z``
+The world is measured in meters: ``x`` to the right of the camera, ``y`` above the ground, ``z``
 ahead. The inverse depth of a flat surface is linear in the image, so that each paint carries three
 numbers ``(a, b, c)`` with ``1 / z = a * u + b * v + c``, where ``u`` and ``v`` are the column and
 the row divided by the image height.
@@ -36,10 +36,10 @@ class Canvas:
         self.size = size
         height, width = size
         self.unit = float(height * SAMPLES)
-        # Camera: height above the ground in metres, and vanishing point in image heights.
+        # Camera: height above the ground in meters, and vanishing point in image heights.
         self.eye = rng.uniform(1.6, 2.6)
         self.origin = (width / height * rng.uniform(0.3, 0.7), rng.uniform(0.36, 0.5))
-        # Weather: color of the haze, and the distance in metres at which 1/e of a color is left.
+        # Weather: color of the haze, and the distance in meters at which 1/e of a color is left.
         self.haze = np.full(3, rng.uniform(0.55, 0.95)) * rng.uniform(0.92, 1.0, 3)
         self.sight = rng.uniform(60.0, 200.0)
         # Street: half its width up to the kerb, and up to the house fronts.
@@ -52,7 +52,7 @@ class Canvas:
         self.pen = ImageDraw.Draw(self.picture)
 
     def paint(self, name: str, color: Floats, z: float) -> int:
-        """Mix a paint for objects ``z`` metres away (far ones fade into the haze); its number."""
+        """Mix a paint for objects ``z`` meters away (far ones fade into the haze); its number."""
         clear = float(np.exp(-z / self.sight))
         self.classes.append(NAMES.index(name))
         self.colors.append(color * clear + self.haze * (1.0 - clear))
@@ -77,7 +77,7 @@ class Canvas:
         self._polygon(paint, [(x, y[0], z[0]), (x, y[0], z[1]), (x, y[1], z[1]), (x, y[1], z[0])])
 
     def facing(self, paint: int, spot: Spot, outline: Sequence[tuple[float, float]]) -> None:
-        """Fill a polygon that faces the camera at ``spot``; corners in metres from its foot."""
+        """Fill a polygon that faces the camera at ``spot``; corners in meters from its foot."""
         self._set_distance(paint, spot)
         self._polygon(paint, [(spot[0] + x, y, spot[1]) for x, y in outline])
 

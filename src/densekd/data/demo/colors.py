@@ -6,8 +6,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
-def grey(rng: np.random.Generator, low: float = 0.12, high: float = 0.8) -> Floats:
-    """Sample a grey between ``low`` and ``high`` with a slight tint."""
+def gray(rng: np.random.Generator, low: float = 0.12, high: float = 0.8) -> Floats:
+    """Sample a gray between ``low`` and ``high`` with a slight tint."""
     return np.asarray(rng.uniform(low, high) + rng.normal(0.0, 0.03, 3))
 
 
@@ -21,10 +21,10 @@ def vivid(rng: np.random.Generator) -> Floats:
 
 
 def mixed(rng: np.random.Generator) -> Floats:
-    """Sample a vivid color in six cases of ten, else a grey."""
+    """Sample a vivid color in six cases of ten, else a gray."""
     if rng.random() < 0.6:
         return vivid(rng)
-    return grey(rng)
+    return gray(rng)
 
 
 def green(rng: np.random.Generator) -> Floats:

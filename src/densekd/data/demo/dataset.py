@@ -31,6 +31,7 @@ def make_demo(root: Path, images: dict[str, int], size: tuple[int, int], seed: i
         UserError: ``root`` holds a dataset that was not made here.
     """
     made_with = {"version": _VERSION, "images": images, "size": list(size), "seed": seed}
+    # The settings are kept in the index: other settings make the set anew.
     index = root / "classes.json"
     if index.exists():
         if _settings(index) == made_with:

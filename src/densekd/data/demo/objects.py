@@ -1,13 +1,13 @@
 """Objects of the synthetic street scenes: trees, posts with signs, pedestrians, bicycles and cars.
 
-Each function draws one object of random shape and color at a spot ``(x, z)`` in metres. Pieces
+Each function draws one object of random shape and color at a spot ``(x, z)`` in meters. Pieces
 further back come first.
 """
 
 import numpy as np
 
 from densekd.data.demo.canvas import Canvas, Spot
-from densekd.data.demo.colors import green, grey, mixed, vivid
+from densekd.data.demo.colors import gray, green, mixed, vivid
 
 
 def draw_tree(canvas: Canvas, spot: Spot) -> None:
@@ -15,8 +15,9 @@ def draw_tree(canvas: Canvas, spot: Spot) -> None:
     rng, z = canvas.rng, spot[1]
     tall = rng.uniform(1.8, 3.2)
     wide = rng.uniform(0.8, 1.7)
-    trunk = canvas.paint("vegetation", grey(rng, 0.12, 0.35), z)
+    trunk = canvas.paint("vegetation", gray(rng, 0.12, 0.35), z)
     canvas.box(trunk, spot, (-0.14, 0.0, 0.14, tall))
+    # One green for the tree, lighter and darker from leaf to leaf.
     shade_of_green = green(rng)
     for _ in range(9):
         leaf = canvas.paint("vegetation", shade_of_green * rng.uniform(0.7, 1.3), z)
@@ -30,8 +31,9 @@ def draw_tree(canvas: Canvas, spot: Spot) -> None:
 def draw_post(canvas: Canvas, spot: Spot) -> None:
     """Draw a bollard, a lamp, a traffic sign, or a bare pole."""
     rng, z = canvas.rng, spot[1]
+    # Most posts are gray, which pavements, trousers and trunks are too.
     plain = rng.random() < 0.85
-    metal = canvas.paint("pole", grey(rng, 0.1, 0.4) if plain else vivid(rng), z)
+    metal = canvas.paint("pole", gray(rng, 0.1, 0.4) if plain else vivid(rng), z)
     choice = rng.random()
     if choice < 0.3:  # bollard
         tall = rng.uniform(0.8, 1.4)
@@ -53,7 +55,7 @@ def _draw_sign(canvas: Canvas, spot: Spot, y: float) -> None:
     size = rng.uniform(0.45, 0.75)
     shape = int(rng.integers(3))
     rim = vivid(rng)
-    face = grey(rng, 0.75, 0.95)
+    face = gray(rng, 0.75, 0.95)
     for color, half in ((rim, size), (face, size * 0.6)):
         paint = canvas.paint("sign", color, spot[1])
         if shape == 0:
@@ -71,6 +73,7 @@ def draw_pedestrian(canvas: Canvas, spot: Spot) -> None:
     wide = rng.uniform(0.2, 0.3)
     stride = rng.uniform(0.05, 0.3)
     hip, neck = tall * 0.48, tall * 0.84
+    # From back to front, as everywhere: shadow, legs, torso, head.
     _draw_shadow(canvas, spot, wide * 1.3)
     trousers = canvas.paint("pedestrian", mixed(rng) * 0.5, z)
     for foot in (-stride, stride):
@@ -84,17 +87,20 @@ def draw_pedestrian(canvas: Canvas, spot: Spot) -> None:
 
 
 def draw_bicycle(canvas: Canvas, spot: Spot) -> None:
-    """Draw two wheels, whose spokes have the ground's grey, and tubes; sometimes with a rider."""
+    """Draw two wheels, whose spokes have the ground's gray, and tubes; sometimes with a rider."""
     rng, z = canvas.rng, spot[1]
     if rng.random() < 0.35:
         draw_pedestrian(canvas, spot)
     half = rng.uniform(0.4, 0.58)
-    tire = canvas.paint("bicycle", grey(rng, 0.05, 0.3), z)
-    spokes = canvas.paint("bicycle", grey(rng, 0.3, 0.55), z)
+    tire = canvas.paint("bicycle", gray(rng, 0.05, 0.3), z)
+    spokes = canvas.paint("bicycle", gray(rng, 0.3, 0.55), z)
     tube = canvas.paint("bicycle", mixed(rng), z)
+    # Spokes are a gray disk in front of the tire's: what is seen through them is no class of its
+    # own.
     for x in (-half, half):
         canvas.oval(tire, spot, (x, 0.34, 0.34, 0.34))
         canvas.oval(spokes, spot, (x, 0.34, 0.25, 0.25))
+    # The frame, with the front of the bicycle to the right.
     saddle = -0.1
     head = half * 0.7
     frame = (
@@ -117,7 +123,8 @@ def draw_car(canvas: Canvas, spot: Spot) -> None:
     else:
         tall, waist, roof = rng.uniform(1.35, 1.6), 0.85, half * 0.75
     _draw_shadow(canvas, spot, half * 1.05)
-    tire = canvas.paint("car", grey(rng, 0.05, 0.15), z)
+    # Tires reach out below the body; from the rear they are narrow.
+    tire = canvas.paint("car", gray(rng, 0.05, 0.15), z)
     tire_half = 0.12 if from_rear else 0.32
     for x in (-half * 0.7, half * 0.7):
         canvas.oval(tire, spot, (x, 0.3, tire_half, 0.3))
@@ -125,7 +132,8 @@ def draw_car(canvas: Canvas, spot: Spot) -> None:
     canvas.box(body, spot, (-half, 0.25, half, waist))
     cabin = [(-half * 0.97, waist), (half * 0.97, waist), (roof, tall), (-roof, tall)]
     canvas.facing(body, spot, cabin)
-    window = canvas.paint("car", grey(rng, 0.1, 0.5), z)
+    window = canvas.paint("car", gray(rng, 0.1, 0.5), z)
+    # The window follows the cabin's slope.
     low, high = half * 0.8, roof * 0.85
     pane = [(-low, waist), (low, waist), (high, tall - 0.12), (-high, tall - 0.12)]
     canvas.facing(window, spot, pane)

@@ -1,7 +1,7 @@
 """Synthetic street scenes: small enough for a laptop, hard enough to tell a teacher from a student.
 
-A scene is a street in metres, seen by a pinhole camera. Color alone decides little on purpose:
-bollards, trunks and trousers share their greys, signs share theirs with shop fronts, cars and
+A scene is a street in meters, seen by a pinhole camera. Color alone decides little on purpose:
+bollards, trunks and trousers share their grays, signs share theirs with shop fronts, cars and
 coats. Shape, place and texture decide.
 """
 
@@ -13,13 +13,13 @@ from PIL import Image
 
 from densekd.data.demo.canvas import SAMPLES, Canvas, Span
 from densekd.data.demo.classes import COARSE_NOISE, FINE_NOISE, IGNORE
-from densekd.data.demo.colors import Floats, green, grey, mixed, vivid
+from densekd.data.demo.colors import Floats, gray, green, mixed, vivid
 from densekd.data.demo.objects import draw_bicycle, draw_car, draw_pedestrian, draw_post, draw_tree
 
 Bytes = npt.NDArray[np.uint8]
 Paints = npt.NDArray[np.int32]  # paint numbers of a canvas
 
-_GROUND = (0.5, 400.0)  # nearest and farthest point of the ground, in metres ahead
+_GROUND = (0.5, 400.0)  # nearest and farthest point of the ground, in meters ahead
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Scene:
     Attributes:
         image: ``[H, W, 3]`` uint8, RGB.
         label: ``[H, W]`` uint8, class indices, 255 where three or more classes meet in one pixel.
-        depth: ``[H, W]`` float32, metres along the camera's axis, 0.5 to 400, infinite in the sky.
+        depth: ``[H, W]`` float32, meters along the camera's axis, 0.5 to 400, infinite in the sky.
             It belongs to the surface that the label names; objects are flat cut-outs that face the
             camera.
     """
@@ -65,7 +65,7 @@ def _draw_ground(canvas: Canvas) -> None:
     rng, kerb = canvas.rng, canvas.kerb
     tone = rng.uniform(0.3, 0.6)
     # The first paint is the sky: a blank canvas holds zeros.
-    sky = grey(rng, 0.65, 0.95) + np.array([-0.12, -0.04, 0.04]) * rng.uniform(0.0, 2.0)
+    sky = gray(rng, 0.65, 0.95) + np.array([-0.12, -0.04, 0.04]) * rng.uniform(0.0, 2.0)
     canvas.paint("sky", sky, 0.0)
     pavement = canvas.paint("pavement", tone + rng.normal(0.03, 0.04, 3), 8.0)
     canvas.floor(pavement, (-80.0, 80.0), _GROUND)
@@ -75,7 +75,7 @@ def _draw_ground(canvas: Canvas) -> None:
     road = canvas.paint("road", tone + rng.normal(-0.03, 0.03, 3), 8.0)
     canvas.floor(road, (-kerb, kerb), _GROUND)
     # Dashes in the middle, and sometimes a crossing.
-    white = canvas.paint("road", grey(rng, 0.55, 0.85), 8.0)
+    white = canvas.paint("road", gray(rng, 0.55, 0.85), 8.0)
     for z in np.arange(rng.uniform(3.0, 6.0), 40.0, 5.0):
         canvas.floor(white, (-0.1, 0.1), (z, z + 2.5))
     if rng.random() < 0.4:
@@ -105,7 +105,7 @@ def _draw_house(canvas: Canvas, x: float, reach: Span) -> None:
     rng = canvas.rng
     near, far = reach
     middle = (near + far) / 2
-    color = mixed(rng) * 0.4 + grey(rng, 0.2, 0.7) * 0.6
+    color = mixed(rng) * 0.4 + gray(rng, 0.2, 0.7) * 0.6
     tall = rng.uniform(4.0, 14.0)
     gable = canvas.paint("building", color * rng.uniform(0.7, 1.0), near)
     canvas.box(gable, (x, near), (0.0, 0.0, float(np.sign(x)) * 30.0, tall))

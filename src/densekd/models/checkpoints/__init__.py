@@ -1,5 +1,6 @@
-"""Reading weights from files: found, read without running code, and matched key by key or refused."""
+"""Weights from files: read without running code, recognized by their keys, and loaded in full or refused."""
 
-from densekd.models.checkpoints.load import Match, load_matched, read_state
+from densekd.models.checkpoints.file import Checkpoint
+from densekd.models.checkpoints.load import Match, load_matched
 
-__all__ = ["Match", "load_matched", "read_state"]
+__all__ = ["Checkpoint", "Match", "load_matched"]

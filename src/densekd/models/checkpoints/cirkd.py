@@ -1,4 +1,4 @@
-"""CIRKD (v1, v2) and HWD: PSPNet and DeepLabV3 on deep-stem, vanilla and mobile backbones, as bare state dicts."""
+"""CIRKD (v1, v2) and HWD: PSPNet and DeepLabV3 on ResNets and mobile backbones, bare state dicts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,19 +7,23 @@ from torch import Tensor
 
 from densekd.models.checkpoints import mobilenets
 from densekd.models.checkpoints.layout import Recognized, Rules, rename
+from densekd.models.checkpoints.parts import Body, Head
 from densekd.models.checkpoints.resnets import deep_stem, single_stem, stages, which_resnet
 
 _BACKBONE = r"pretrained\."
 
+# A sequence of convolution, norm, activation, dropout, classifier.
 AUXILIARY: Rules = (
     (r"auxlayer\.block\.([01])(\..*)", r"auxiliary.conv.\1\2"),
     (r"auxlayer\.block\.4(\..*)", r"auxiliary.classifier\1"),
 )
+# The four levels count from 1.
 _PSP: Rules = (
     *((rf"head\.psp\.conv{k + 1}(\..*)", rf"head.pyramid.levels.{k}\1") for k in range(4)),
     (r"head\.block(\..*)", r"head.bottleneck\1"),
     (r"(head\.classifier\..*)", r"\1"),
 )
+# b0 is the 1x1 convolution, b1 to b3 are the dilated ones, b4 is the image's mean.
 _ASPP: Rules = (
     (r"head\.aspp\.b0(\..*)", r"head.aspp.branches.0\1"),
     (r"head\.aspp\.b([123])\.block(\..*)", r"head.aspp.branches.\1\2"),
@@ -32,44 +36,48 @@ _ASPP: Rules = (
 
 
 def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Recognise backbone, head and widths; CIRKD's and HWD's differ in width alone."""
+    """Recognize backbone, head and widths; CIRKD's and HWD's differ in width alone."""
     found = body(state)
-    if found is None:
+    head = _head(state)
+    if found is None or head is None:
         return None
-    backbone, family, body_rules = found
-    if "head.aspp.b0.0.weight" in state:
-        model, channels, head_rules, classifier = "deeplabv3", len(state["head.block.0.weight"]), _ASPP, "head.block.4"
-    elif "head.psp.conv1.0.weight" in state:
-        widths = len(state["head.psp.conv1.0.weight"]), len(state["head.block.0.weight"])
-        model, channels, head_rules, classifier = "pspnet", widths, _PSP, "head.classifier"  # type: ignore[assignment]
-    else:
-        return None
-    ours, unused = rename(state, (*body_rules, *head_rules, *AUXILIARY))
+    ours, unused = rename(state, (*found.rules, *head.rules, *AUXILIARY))
     options: dict[str, Any] = {
-        "num_classes": len(state[f"{classifier}.weight"]),
-        "backbone": backbone,
-        "family": family,
-        "channels": channels,
+        "num_classes": len(state[f"{head.classifier}.weight"]),
+        "backbone": found.backbone,
+        "family": found.family,
+        "channels": head.channels,
         "auxiliary_channels": auxiliary_width(state),
     }
-    return Recognized("cirkd", model, options, ours, unused)
+    return Recognized("cirkd", head.model, options, ours, unused)
 
 
 def auxiliary_width(state: Mapping[str, Tensor]) -> int:
     """Return the width of the auxiliary head, 0 where there is none."""
-    return len(state["auxlayer.block.0.weight"]) if "auxlayer.block.0.weight" in state else 0
+    key = "auxlayer.block.0.weight"
+    return len(state[key]) if key in state else 0
 
 
-def body(state: Mapping[str, Tensor]) -> tuple[str, str, Rules] | None:
-    """Return backbone, family and rules."""
+def body(state: Mapping[str, Tensor]) -> Body | None:
+    """Return the backbone, or None where the file holds none that we know."""
     if "pretrained.net.features.17.conv.6.weight" in state:
-        return "mobilenetv2_100", "cirkd", mobilenets.v2_torchvision(_BACKBONE + r"net\.")
+        return Body("mobilenetv2_100", "cirkd", mobilenets.v2_cirkd(_BACKBONE + r"net\."))
     v3 = mobilenets.which_v3(state, "pretrained.")
     if v3 is not None:
-        return v3, "cirkd", mobilenets.v3(v3, _BACKBONE)
+        return Body(v3, "cirkd", mobilenets.v3(v3, _BACKBONE))
     resnet = which_resnet(state, _BACKBONE)
     if resnet is None:
         return None
+    # A third convolution of the stem tells the deep one.
     if "pretrained.conv3.weight" in state:
-        return resnet, "cirkd", (*deep_stem(_BACKBONE), *stages(_BACKBONE))
-    return resnet, "cirkd_vanilla", (*single_stem(_BACKBONE), *stages(_BACKBONE))
+        return Body(resnet, "cirkd", (*deep_stem(_BACKBONE), *stages(_BACKBONE)))
+    return Body(resnet, "cirkd_vanilla", (*single_stem(_BACKBONE), *stages(_BACKBONE)))
+
+
+def _head(state: Mapping[str, Tensor]) -> Head | None:
+    if "head.aspp.b0.0.weight" in state:
+        return Head("deeplabv3", len(state["head.block.0.weight"]), _ASPP, "head.block.4")
+    if "head.psp.conv1.0.weight" in state:
+        widths = (len(state["head.psp.conv1.0.weight"]), len(state["head.block.0.weight"]))
+        return Head("pspnet", widths, _PSP, "head.classifier")
+    return None

@@ -1,4 +1,4 @@
-"""Open a checkpoint file without running any code that it may hold."""
+"""Safe reading of checkpoint files: tensors and plain data only, no code that a pickle may hold is run."""
 
 import argparse
 import collections
@@ -7,11 +7,11 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
 
 from densekd.errors import UserError
@@ -33,7 +33,7 @@ _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 class _Inert:
-    """Stands in for a class of another project: takes its state and does nothing with it."""
+    """Instance of another project's class: takes its state and does nothing with it."""
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -49,7 +49,8 @@ _NUMPY: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
 _DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
 # Plain data that published files carry beside their tensors; the names are the ones inside the files.
 _ALLOWED: list[Any] = [
-    *((make, f"numpy.{core}.multiarray.{make.__name__}") for make in _NUMPY for core in ("core", "_core")),
+    *((make, f"numpy.core.multiarray.{make.__name__}") for make in _NUMPY),
+    *((make, f"numpy._core.multiarray.{make.__name__}") for make in _NUMPY),
     np.ndarray,
     np.dtype,
     *_DTYPES,
@@ -65,17 +66,27 @@ _ALLOWED: list[Any] = [
 ]
 
 
-def read_content(path: Path) -> Any:
-    """Return what a ``.safetensors`` file or a pickle of torch holds: tensors and plain data only.
+class Container(NamedTuple):
+    """Content of a file: what was saved, and the header of a ``.safetensors`` file."""
+
+    content: Any
+    header: dict[str, str]
+
+
+def read_container(path: Path) -> Container:
+    """Read a ``.safetensors`` file or a pickle of torch.
 
     Raises:
         UserError: a damaged file, one that is no checkpoint, or a pickle that wants to run code.
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return Container(tensors, file.metadata() or {})
         with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return Container(content, {})
     except Exception as error:  # a damaged pickle fails in any way there is
         raise UserError(f"{path}: {_reason(path, error)}") from error
 
@@ -86,6 +97,7 @@ def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: there are no tensors in it.
     """
+    # Descend into wrappers: {"state_dict": {"model": {...}}}.
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
@@ -95,21 +107,30 @@ def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict.")
     state = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not state:
-        raise UserError(f"{path}: holds no tensors (but {', '.join(map(str, list(content)[:5])) or 'nothing'}).")
-    for prefix in _PREFIXES:
-        while all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+        some = ", ".join(map(str, list(content)[:5]))
+        raise UserError(f"{path}: holds no tensors (but {some or 'nothing'}).")
+    return _unprefixed(state)
+
+
+def _unprefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what DDP, ``torch.compile`` and other wrappers put before every key, in whatever order they nest."""
+    while True:
+        common = [prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)]
+        if not common:
+            return state
+        state = {key.removeprefix(common[0]): value for key, value in state.items()}
 
 
 def _reason(path: Path, error: Exception) -> str:
     """Say in one line what is wrong with a file that could not be read, and what to do."""
-    refused = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-    if refused is not None:
+    is_pickle = isinstance(error, pickle.UnpicklingError)
+    refused = re.search(r"GLOBAL (\S+)", str(error))
+    if is_pickle and refused is not None:
         return (
             f"refused. Besides tensors and plain containers it holds {refused[1]}, and loading that could run code. "
             "Where you trust it, save its state dict alone: torch.save(checkpoint['state_dict'], file)."
         )
+    # The first bytes tell what a failed download left behind.
     with path.open("rb") as handle:
         start = handle.read(512)
     if not start:
@@ -120,6 +141,8 @@ def _reason(path: Path, error: Exception) -> str:
         return "is a web page, not a checkpoint: the download asked for a login or failed. Download it again."
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "is a text file, not a checkpoint."
+    words = [type(error).__name__]
     # What torch says of a pickle is not repeated: it recommends to run the file's code.
-    lines = [] if isinstance(error, pickle.UnpicklingError) else str(error).splitlines()[:1]
-    return f"damaged, or no checkpoint of plain tensors ({': '.join([type(error).__name__, *lines])[:160]})."
+    if not is_pickle:
+        words += str(error).splitlines()[:1]
+    return f"damaged, or no checkpoint of plain tensors ({': '.join(words)[:160]})."

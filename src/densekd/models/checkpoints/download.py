@@ -1,4 +1,4 @@
-"""Checkpoints by URL: fetched once, checked, kept."""
+"""Download checkpoints: a URL is fetched once, checked against its SHA-256, and kept."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _GIVEN = "sha256="
 
 
 def located(name: str) -> Path:
-    """Return the path that a user means: of a file or folder, or of what lies behind a URL, which is fetched once.
+    """Return the path of a file or folder, or of what lies at a URL, which is fetched once.
 
     A URL ``https://host/name-e1e1100f.pth`` is checked against the checksum in its name, any other against
     ``URL#sha256=...``. What was fetched lies in ``torch.hub``'s folder under its checksum. ``#teacher`` may follow.
@@ -31,33 +31,48 @@ def located(name: str) -> Path:
     """
     if not _URL.match(name):
         return Path(name).expanduser()
+    # What follows a URL: a checksum, a part, or both.
     url, *marks = name.split("#")
+    given = [mark.removeprefix(_GIVEN).lower() for mark in marks if mark.startswith(_GIVEN)]
     part = "".join(f"#{mark}" for mark in marks if not mark.startswith(_GIVEN))
     file = Path(urlparse(url).path).name
     in_name = _NAMED.search(file)
-    checksum = next((m.removeprefix(_GIVEN).lower() for m in marks if m.startswith(_GIVEN)), in_name and in_name[1])
-    if checksum is not None and not re.fullmatch("[0-9a-f]{8,64}", checksum):
-        raise UserError(f"{name}: '{checksum}' is no checksum; write at least the first 8 hexadecimal digits.")
+    checksum = None
+    if given:
+        checksum = given[0]
+    elif in_name is not None:
+        checksum = in_name[1]
     folder = Path(torch.hub.get_dir()) / "checkpoints" / "densekd"
     if checksum is None:
+        # Fetched all the same, so that the message can say what to write.
         checksum = _keep(url, folder, file)
         raise UserError(
             f"{url}: nothing says which file this should be. What lies there now was fetched; "
             f"if you trust it, write {url}#{_GIVEN}{checksum}{part}."
         )
-    kept = (place / file for place in folder.glob(f"{checksum}*"))
-    known = next((path for path in kept if path.is_file()), None)
-    if known is None:
+    if not re.fullmatch("[0-9a-f]{8,64}", checksum):
+        raise UserError(f"{name}: '{checksum}' is no checksum; write at least the first 8 hexadecimal digits.")
+    path = _kept(folder, checksum, file)
+    if path is None:
         found = _keep(url, folder, file)
         if not found.startswith(checksum):
             raise UserError(f"{url}: is another file than expected: its SHA-256 is {found}, not {checksum}...")
-        known = folder / found / file
-    return known.with_name(file + part)
+        path = folder / found / file
+    return path.with_name(file + part)
+
+
+def _kept(folder: Path, checksum: str, file: str) -> Path | None:
+    """Find a file that was fetched before."""
+    for place in folder.glob(f"{checksum}*"):
+        if (place / file).is_file():
+            return place / file
+    return None
 
 
 def _keep(url: str, folder: Path, file: str) -> str:
     """Fetch a file into the folder of its checksum and return that."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Moved only when it is whole.
     with TemporaryDirectory(dir=folder) as temporary:
         path = Path(temporary) / file
         try:

@@ -1,4 +1,4 @@
-"""ImageNet classifiers as backbones: whose names the file has is found by trying, the classifier is dropped."""
+"""ImageNet classifiers as pretrained backbones: the project is found by trying, the head dropped."""
 
 from collections.abc import Mapping
 
@@ -16,6 +16,7 @@ from densekd.models.checkpoints.transformers import (
     plain_mit,
 )
 
+_PREFIX = "backbone."
 _STEM: Rules = (
     (r"backbone\.stem\.([0-6])(\..*)", r"backbone.conv1.\1\2"),
     (r"backbone\.stem\.7(\..*)", r"backbone.bn1\1"),
@@ -30,17 +31,11 @@ _LAYOUTS: tuple[Rules, ...] = (
     MIT_MMSEG,
     SWIN_ORIGINAL,
     SWIN_MMSEG,
-    mobilenets.v2_torchvision(r"backbone\."),
+    mobilenets.v2_cirkd(r"backbone\."),
     mobilenets.v2_mmseg(r"backbone\."),
-    *(mobilenets.v3(name, r"backbone\.") for name in ("mobilenetv3_small_100", "mobilenetv3_large_100")),
+    mobilenets.v3("mobilenetv3_small_100", r"backbone\."),
+    mobilenets.v3("mobilenetv3_large_100", r"backbone\."),
 )
-
-
-def _prepared(state: dict[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    """Bring values, not only names, to our form where a layout has another."""
-    if rules is MIT_MMSEG:
-        return plain_mit(state)
-    return original_merging(state) if rules is SWIN_MMSEG else state
 
 
 def as_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -53,14 +48,28 @@ def as_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[
     Returns:
         The entries of the layout that fits best, without those that the backbone does not have.
     """
-    inside = {f"backbone.{key.removeprefix('backbone.')}": value for key, value in state.items()}
-    candidates = [rename(_prepared(inside, rules), rules)[0] for rules in _LAYOUTS]
-
-    def plain(candidate: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {key.removeprefix("backbone."): value for key, value in candidate.items()}
-
-    def fitting(found: Mapping[str, Tensor]) -> int:
-        return sum(key in own and own[key].shape == value.shape for key, value in found.items())
-
-    best = max((plain(candidate) for candidate in candidates), key=fitting)
+    prefixed = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in state.items()}
+    best: dict[str, Tensor] = {}
+    most = -1
+    for rules in _LAYOUTS:
+        renamed, _ = rename(_prepared(prefixed, rules), rules)
+        candidate = {key.removeprefix(_PREFIX): value for key, value in renamed.items()}
+        fitting = _fitting(candidate, own)
+        # The first of equally good layouts stays.
+        if fitting > most:
+            best, most = candidate, fitting
     return {key: value for key, value in best.items() if key in own}
+
+
+def _prepared(state: dict[str, Tensor], rules: Rules) -> dict[str, Tensor]:
+    """Bring values, not only names, to our form where a layout has another."""
+    if rules is MIT_MMSEG:
+        return plain_mit(state)
+    if rules is SWIN_MMSEG:
+        return original_merging(state)
+    return state
+
+
+def _fitting(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> int:
+    """Count the entries that the backbone has in the same shape."""
+    return sum(key in own and own[key].shape == value.shape for key, value in state.items())

@@ -1,4 +1,4 @@
-"""How a published file names its weights: rules from its keys to ours, and what a file was found to hold."""
+"""Layouts of published files: rules from a project's keys to ours, and what a file was recognized as."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ Rules = tuple[tuple[str, str | None], ...]
 
 @dataclass(frozen=True)
 class Recognized:
-    """What a file holds, recognized from keys and shapes alone.
+    """Architecture and weights of a file, recognized from keys and shapes alone.
 
     Args:
         format: name of ``FORMATS``, the project whose layout it is.
@@ -38,18 +38,28 @@ def rename(state: Mapping[str, Tensor], rules: Rules) -> tuple[dict[str, Tensor]
         comparison with the model lists it as unexpected.
     """
     compiled = [(re.compile(pattern), ours) for pattern, ours in rules]
-    renamed, unused = {}, []
+    renamed: dict[str, Tensor] = {}
+    unused: list[str] = []
     for key, value in state.items():
-        found = next(((m, ours) for pattern, ours in compiled if (m := pattern.fullmatch(key))), None)
-        if found is None:
-            renamed[key] = value
-        elif found[1] is None:
-            unused.append(key)
+        for pattern, ours in compiled:
+            found = pattern.fullmatch(key)
+            if found is None:
+                continue
+            if ours is None:
+                unused.append(key)
+            else:
+                renamed[found.expand(ours)] = value
+            break
         else:
-            renamed[found[0].expand(found[1])] = value
+            renamed[key] = value
     return renamed, tuple(unused)
 
 
 def count(keys: Iterable[str], pattern: str) -> int:
     """Count the distinct first groups of ``pattern`` among the keys: ``layer3\\.(\\d+)\\..*`` counts blocks."""
-    return len({m[1] for key in keys if (m := re.fullmatch(pattern, key))})
+    found = set()
+    for key in keys:
+        matched = re.fullmatch(pattern, key)
+        if matched:
+            found.add(matched[1])
+    return len(found)

@@ -1,4 +1,4 @@
-"""mmdetection's GFL, RetinaNet and Faster R-CNN on ResNets and ResNeXts, 2.x and 3.x."""
+"""mmdetection's checkpoints, 2.x and 3.x: GFL, RetinaNet and Faster R-CNN on ResNets and ResNeXts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,36 +29,43 @@ _TWO_STAGE: Rules = (
 
 
 def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Recognise backbone, head and widths."""
-    backbone, head = which_resnet(state, _BACKBONE), _head(state)
+    """Recognize backbone, head and widths."""
+    backbone = which_resnet(state, _BACKBONE)
+    head = _head(state)
     if backbone is None or head is None or "backbone.conv1.weight" not in state:
         return None
-    model, options, rules = head
-    rules = (*single_stem(_BACKBONE), *stages(_BACKBONE), *_NECK, *_levels(state), *rules)
+    model, options, head_rules = head
+    rules = (*single_stem(_BACKBONE), *stages(_BACKBONE), *_NECK, *_levels(state), *head_rules)
     ours, unused = rename(state, rules)
-    options |= {"backbone": backbone, "channels": len(state["neck.lateral_convs.0.conv.weight"])}
+    options["backbone"] = backbone
+    options["channels"] = len(state["neck.lateral_convs.0.conv.weight"])
     return Recognized("mmdetection", model, options, ours, unused)
 
 
 def _levels(state: Mapping[str, Tensor]) -> Rules:
-    """The first convolutions are those of the backbone's maps, one for each lateral one; the others go on from them."""
+    """Rules for the pyramid's 3x3 convolutions: those of the backbone's maps come first, then the coarser levels'."""
     maps = count(state, r"neck\.lateral_convs\.(\d)\..*")
-    number = count(state, r"neck\.fpn_convs\.(\d)\..*")
-    rules = [(rf"neck\.fpn_convs\.{k}\.conv(\..*)", rf"neck.output.{k}\1") for k in range(maps)]
-    return (
-        *rules,
-        *((rf"neck\.fpn_convs\.{k}\.conv(\..*)", rf"neck.coarser.{k - maps}\1") for k in range(maps, number)),
-    )
+    levels = count(state, r"neck\.fpn_convs\.(\d)\..*")
+    rules = []
+    for k in range(levels):
+        ours = f"neck.output.{k}" if k < maps else f"neck.coarser.{k - maps}"
+        rules.append((rf"neck\.fpn_convs\.{k}\.conv(\..*)", rf"{ours}\1"))
+    return tuple(rules)
 
 
 def _head(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Any], Rules] | None:
     """Return model, options and rules."""
-    depth = {"depth": count(state, r"bbox_head\.cls_convs\.(\d)\..*")}
+    depth = count(state, r"bbox_head\.cls_convs\.(\d)\..*")
     if "bbox_head.gfl_cls.weight" in state:
-        return "gfl", {"num_classes": len(state["bbox_head.gfl_cls.weight"]), **depth}, _GFL
+        classes = len(state["bbox_head.gfl_cls.weight"])
+        return "gfl", {"num_classes": classes, "depth": depth}, _GFL
     if "bbox_head.retina_cls.weight" in state:
+        # Four deltas and C scores for each shape of anchor.
         shapes = len(state["bbox_head.retina_reg.weight"]) // 4
-        return "retinanet", {"num_classes": len(state["bbox_head.retina_cls.weight"]) // shapes, **depth}, _RETINA
+        classes = len(state["bbox_head.retina_cls.weight"]) // shapes
+        return "retinanet", {"num_classes": classes, "depth": depth}, _RETINA
     if "roi_head.bbox_head.fc_cls.weight" in state:
-        return "faster_rcnn", {"num_classes": len(state["roi_head.bbox_head.fc_cls.weight"]) - 1}, _TWO_STAGE
+        # The last score is the background's.
+        classes = len(state["roi_head.bbox_head.fc_cls.weight"]) - 1
+        return "faster_rcnn", {"num_classes": classes}, _TWO_STAGE
     return None

@@ -1,4 +1,4 @@
-"""From keys and shapes to format, architecture and options."""
+"""Recognize published checkpoints: from keys and shapes to format, architecture and options."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,5 +22,9 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor]], Recognized | None]] = {
 
 
 def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Say what a state dict holds, or None where no format knows it."""
-    return next((found for read in FORMATS.values() if (found := read(state)) is not None), None)
+    """Return what a state dict holds, or None where no format knows it."""
+    for read in FORMATS.values():
+        found = read(state)
+        if found is not None:
+            return found
+    return None

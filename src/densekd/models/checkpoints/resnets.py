@@ -1,4 +1,4 @@
-"""The ResNets inside published files: which one it is, and how its stem is called."""
+"""ResNets and ResNeXts inside published files: told apart by shapes; key rules of stem and stages."""
 
 import re
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from torch import Tensor
 
 from densekd.models.checkpoints.layout import Rules, count
 
-# Blocks per stage, and the shape of the second convolution of the first (output channels, input channels of a group).
-_KINDS = {
+# Blocks per stage, and the shape of the second convolution of the first (output channels, input
+# channels of a group).
+_KINDS: dict[tuple[int, ...], str] = {
     (2, 2, 2, 2, 64, 64): "resnet18",
     (3, 4, 6, 3, 64, 64): "resnet50",
     (3, 4, 23, 3, 64, 64): "resnet101",
@@ -23,21 +24,26 @@ def which_resnet(state: Mapping[str, Tensor], prefix: str) -> str | None:
 
     Args:
         state: the entries.
-        prefix: a pattern of what stands before the stages' names, such as ``backbone\\.``.
+        prefix: a pattern of what precedes the stages' names, such as ``backbone\\.``.
     """
-    blocks = [count(state, rf"{prefix}layer{k}\.(\d+)\..*") for k in (1, 2, 3, 4)]
-    first = {
-        number: next(
-            (x.shape for key, x in state.items() if re.fullmatch(rf"{prefix}layer1\.0\.conv{number}\.weight", key)),
-            None,
-        )
-        for number in (2, 3)
-    }
-    if first[2] is None:
+    second = _shape(state, rf"{prefix}layer1\.0\.conv2\.weight")
+    third = _shape(state, rf"{prefix}layer1\.0\.conv3\.weight")
+    if second is None:
         return None
-    found = _KINDS.get((*blocks, *first[2][:2]))
+    blocks = tuple(count(state, rf"{prefix}layer{k}\.(\d+)\..*") for k in (1, 2, 3, 4))
+    found = _KINDS.get(blocks + second[:2])
     # Depths 34 and 50 have as many blocks; a block of 34 has two convolutions.
-    return "resnet34" if found == "resnet50" and first[3] is None else found
+    if found == "resnet50" and third is None:
+        return "resnet34"
+    return found
+
+
+def _shape(state: Mapping[str, Tensor], pattern: str) -> tuple[int, ...] | None:
+    """Return the shape of the first entry whose key matches in full."""
+    for key, value in state.items():
+        if re.fullmatch(pattern, key):
+            return tuple(value.shape)
+    return None
 
 
 def stages(prefix: str) -> Rules:
@@ -58,5 +64,5 @@ def deep_stem(prefix: str) -> Rules:
 
 
 def single_stem(prefix: str) -> Rules:
-    """Rules for one 7x7 convolution (mmsegmentation's "b" variants, mmdetection, CIRKD's "vanilla")."""
+    """Rules for one 7x7 convolution (mmsegmentation's "b", mmdetection, CIRKD's "vanilla")."""
     return ((rf"{prefix}((?:conv|bn)1\..*)", r"backbone.\1"),)

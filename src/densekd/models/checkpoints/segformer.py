@@ -1,6 +1,7 @@
-"""SegFormers: NVlabs' (and SegDistill's), mmsegmentation's and CIRKD's, which are three different networks."""
+"""SegFormers of NVlabs (and SegDistill), mmsegmentation and CIRKD: three different networks."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -9,7 +10,11 @@ from densekd.models.checkpoints.transformers import MIT_MMSEG, mit, plain_mit, w
 
 
 def _linear_head(prefix: str) -> Rules:
-    return tuple((rf"{prefix}linear_c{k + 1}\.proj(\..*)", rf"head.projections.{k}\1") for k in range(4))
+    """Rules for the four linear projections, which count from 1."""
+    rules = []
+    for k in range(4):
+        rules.append((rf"{prefix}linear_c{k + 1}\.proj(\..*)", rf"head.projections.{k}\1"))
+    return tuple(rules)
 
 
 _NVLABS: Rules = (
@@ -18,6 +23,7 @@ _NVLABS: Rules = (
     (r"decode_head\.linear_fuse\.conv(\..*)", r"head.bottleneck.0\1"),
     (r"decode_head\.linear_fuse\.bn(\..*)", r"head.bottleneck.1\1"),
     (r"decode_head\.linear_pred(\..*)", r"head.classifier\1"),
+    # mmsegmentation's base class makes it; SegFormer never runs it.
     (r"decode_head\.conv_seg\..*", None),
 )
 _CIRKD: Rules = (
@@ -37,37 +43,45 @@ _MMSEG: Rules = (
 
 
 def recognize_nvlabs(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Recognise NVlabs' and SegDistill's layout."""
-    backbone = which_mit(state, "backbone.patch_embed1.proj.weight", r"backbone\.block{}\.(\d+)\..*", 1)
+    """Recognize NVlabs' and SegDistill's layout."""
+    embedding = "backbone.patch_embed1.proj.weight"
+    backbone = which_mit(state, embedding, r"backbone\.block{}\.(\d+)\..*", first=1)
     if backbone is None or "decode_head.linear_fuse.conv.weight" not in state:
         return None
-    return _found("nvlabs", "nvlabs", backbone, state, _NVLABS)
+    options = {"backbone": backbone, "family": "nvlabs"}
+    return _recognized("nvlabs", options, state, _NVLABS)
 
 
 def recognize_cirkd(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Recognise CIRKD's layout, whose names have no prefix."""
-    backbone = which_mit(state, "patch_embed1.proj.weight", r"block{}\.(\d+)\..*", 1)
+    """Recognize CIRKD's layout, whose names have no prefix."""
+    embedding = "patch_embed1.proj.weight"
+    backbone = which_mit(state, embedding, r"block{}\.(\d+)\..*", first=1)
     if backbone is None or "linear_fuse.0.weight" not in state:
         return None
-    return _found("cirkd-segformer", "cirkd", backbone, state, _CIRKD)
+    options = {"backbone": backbone, "family": "cirkd"}
+    return _recognized("cirkd-segformer", options, state, _CIRKD)
 
 
 def recognize_mmseg(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Recognise mmsegmentation's layout, 0.19 and later."""
-    backbone = which_mit(state, "backbone.layers.0.0.projection.weight", r"backbone\.layers\.{}\.1\.(\d+)\..*", 0)
+    """Recognize mmsegmentation's layout, 0.19 and later."""
+    embedding = "backbone.layers.0.0.projection.weight"
+    backbone = which_mit(state, embedding, r"backbone\.layers\.{}\.1\.(\d+)\..*", first=0)
     if backbone is None or "decode_head.fusion_conv.conv.weight" not in state:
         return None
-    return _found("mmsegmentation-segformer", "mmseg", backbone, plain_mit(state), _MMSEG)
+    options = {"backbone": backbone, "family": "mmseg"}
+    return _recognized("mmsegmentation-segformer", options, plain_mit(state), _MMSEG)
 
 
-def _found(name: str, family: str, backbone: str, state: Mapping[str, Tensor], rules: Rules) -> Recognized:
-    ours, unused = rename(state, rules)
-    # Linear layers of the head are 1x1 convolutions here.
-    ours = {k: v[..., None, None] if k.startswith("head.proj") and v.dim() == 2 else v for k, v in ours.items()}
+def _recognized(name: str, options: dict[str, Any], state: Mapping[str, Tensor], rules: Rules) -> Recognized:
+    renamed, unused = rename(state, rules)
+    ours = {}
+    for key, value in renamed.items():
+        # Linear layers of the head are 1x1 convolutions here.
+        linear = key.startswith("head.projections") and value.dim() == 2
+        ours[key] = value[..., None, None] if linear else value
     options = {
         "num_classes": len(ours["head.classifier.weight"]),
-        "backbone": backbone,
-        "family": family,
+        **options,
         "channels": len(ours["head.bottleneck.0.weight"]),
     }
     return Recognized(name, "segformer", options, ours, unused)

@@ -1,4 +1,4 @@
-"""TorchDistiller's PSPNets: bare state dicts with InPlace-ABN, a pyramid module and a deep supervision branch."""
+"""TorchDistiller's PSPNets: bare state dicts with InPlace-ABN and a deep supervision branch."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,10 @@ from densekd.models.checkpoints.layout import Recognized, Rules, rename
 from densekd.models.checkpoints.resnets import deep_stem, stages, which_resnet
 
 _EPS = 1e-5
+_BOTTLENECK_KEY = "pspmodule.bottleneck.0.weight"
+_AUXILIARY_KEY = "dsn.0.weight"
 
+# Stage 0 of a level pools, 1 projects, 2 normalizes; dsn is the deep supervision branch.
 RULES: Rules = (
     *deep_stem(""),
     *stages(""),
@@ -22,18 +25,25 @@ RULES: Rules = (
 
 
 def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Recognise TorchDistiller's teacher or student; InPlace-ABN's ``|weight| + eps`` is written out."""
+    """Recognize a teacher or student; InPlace-ABN's ``|weight| + eps`` is written out."""
     backbone = which_resnet(state, "")
-    if backbone is None or "pspmodule.bottleneck.0.weight" not in state or "head.weight" not in state:
+    if backbone is None:
+        return None
+    if _BOTTLENECK_KEY not in state or "head.weight" not in state:
         return None
     ours, unused = rename(state, RULES)
-    norms = {key.removesuffix("running_mean") + "weight" for key in ours if key.endswith(".running_mean")}
-    ours = {key: value.abs() + _EPS if key in norms else value for key, value in ours.items()}
+    # A norm is known by its running mean; its weight is what InPlace-ABN multiplies by.
+    for key in list(ours):
+        prefix, dot, leaf = key.rpartition(".")
+        if leaf == "running_mean":
+            weight = f"{prefix}{dot}weight"
+            if weight in ours:
+                ours[weight] = ours[weight].abs() + _EPS
     options = {
         "num_classes": len(state["head.weight"]),
         "backbone": backbone,
         "family": "torchdistiller",
-        "channels": len(state["pspmodule.bottleneck.0.weight"]),
-        "auxiliary_channels": len(state["dsn.0.weight"]) if "dsn.0.weight" in state else 0,
+        "channels": len(state[_BOTTLENECK_KEY]),
+        "auxiliary_channels": len(state[_AUXILIARY_KEY]) if _AUXILIARY_KEY in state else 0,
     }
     return Recognized("torchdistiller", "pspnet", options, ours, unused)

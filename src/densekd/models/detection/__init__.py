@@ -1,4 +1,4 @@
-"""Object detectors: backbone, neck (feature pyramid) and a head with its own loss and its own decoding of boxes."""
+"""Object detectors: backbone, neck (feature pyramid), and a head with its own loss and decoding."""
 
 from densekd.models.detection.detector import Detector
 from densekd.models.detection.faster_rcnn import faster_rcnn

@@ -1,4 +1,4 @@
-"""Label assignment by IoU: the box that each anchor learns, and the random sample of anchors that count."""
+"""Label assignment by IoU: the box that each anchor learns, and the random sample that counts."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class MaxIoUAssigner:
     match_low_quality: bool = True
 
     def __call__(self, anchors: Tensor, boxes: Tensor) -> Tensor:
-        """Return the number of the box for each anchor, int64 ``[A]``, else ``BACKGROUND`` or ``IGNORED``.
+        """Return each anchor's box number, int64 ``[A]``, else ``BACKGROUND`` or ``IGNORED``.
 
         Args:
             anchors: ``[A, 4]``.
@@ -47,7 +47,7 @@ class MaxIoUAssigner:
         # Second rule: no box goes without an anchor, unless even its best one misses it.
         highest = iou.amax(1, keepdim=True)
         best_of_box = (iou == highest) & (highest >= self.least) & (highest > 0)
-        # Of several boxes that have one anchor for their best the last gets it (mmdetection's loop).
+        # Of several boxes that have one anchor for their best the last gets it, as in mmdetection.
         number = torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None]
         last = (best_of_box * number).amax(0)
         return torch.where(last > 0, last - 1, assigned)

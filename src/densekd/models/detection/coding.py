@@ -10,12 +10,22 @@ _LARGEST = math.log(1000 / 16)
 
 
 def decode_distances(points: Tensor, distances: Tensor) -> Tensor:
-    """Return the boxes ``[..., 4]`` that reach ``distances`` (left, top, right, bottom) from ``points [..., 2]``."""
+    """Return the boxes ``[..., 4]`` around points.
+
+    Args:
+        points: ``[..., 2]``.
+        distances: ``[..., 4]`` of the left, top, right and bottom side.
+    """
     return torch.cat([points - distances[..., :2], points + distances[..., 2:]], -1)
 
 
 def encode_distances(points: Tensor, boxes: Tensor) -> Tensor:
-    """Return the distances (left, top, right, bottom) of the sides of ``boxes [N, 4]`` from ``points [N, 2]``."""
+    """Return the distances ``[N, 4]`` (left, top, right, bottom) of a box's sides from its point.
+
+    Args:
+        points: ``[N, 2]``.
+        boxes: ``[N, 4]``.
+    """
     return torch.cat([points - boxes[:, :2], boxes[:, 2:] - points], 1)
 
 

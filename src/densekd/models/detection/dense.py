@@ -1,7 +1,7 @@
-"""One-stage (dense) heads, the parts that GFL and RetinaNet share: towers of convolutions, decoding of maps."""
+"""Parts of one-stage (dense) heads: towers of convolutions, rows of maps, candidates, matches."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,13 +26,17 @@ class Maps(NamedTuple):
 
 def tower(channels: int, depth: int, block: Callable[[int], nn.Module]) -> nn.Sequential:
     """Stack ``depth`` blocks of ``channels``."""
-    return nn.Sequential(*(block(channels) for _ in range(depth)))
+    blocks = nn.Sequential()
+    for _ in range(depth):
+        blocks.append(block(channels))
+    return blocks
 
 
 def classifier(channels: int, outputs: int) -> nn.Conv2d:
-    """3x3 convolution whose sigmoid starts at the prior probability 0.01 (arXiv 1708.02002, section 4.1).
+    """3x3 convolution whose sigmoid starts at the prior probability 0.01.
 
-    Background is so common that an even start would drown the positives' loss.
+    See arXiv 1708.02002, section 4.1. Background is so common that an even start would drown the
+    positives' loss.
     """
     conv = normal_init(nn.Conv2d(channels, outputs, 3, padding=1))
     nn.init.constant_(conv.bias, -math.log(0.99 / 0.01))  # type: ignore[arg-type]
@@ -52,6 +56,11 @@ def permute_and_flatten(x: Tensor, width: int) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(len(x), -1, width)
 
 
+def flatten_levels(maps: Sequence[Tensor], width: int) -> Tensor:
+    """Turn the maps of all levels into one row per anchor, float32 ``[B, A, width]``."""
+    return torch.cat([permute_and_flatten(x, width) for x in maps], 1).float()
+
+
 def detections(
     maps: Maps, num_classes: int, boxes: list[Tensor], sizes: Tensor, selection: Selection
 ) -> list[Detections]:
@@ -64,18 +73,23 @@ def detections(
         sizes: ``[B, 2]`` of the images.
         selection: thresholds and numbers.
     """
-    found = candidates(maps, num_classes, boxes, sizes, selection)
-    return [suppress(one, selection) for one in found]
+    images = candidates(maps, num_classes, boxes, sizes, selection)
+    return [suppress(found, selection) for found in images]
 
 
 def candidates(
     maps: Maps, num_classes: int, boxes: list[Tensor], sizes: Tensor, selection: Selection
 ) -> list[Detections]:
-    """Return the best pairs of box and class of each image before suppression; as :func:`detections`."""
-    scores = [permute_and_flatten(cls, num_classes).sigmoid() for cls in maps.cls]
+    """Return the best pairs of box and class of each image before suppression.
+
+    Arguments as of :func:`detections`.
+    """
+    scores = []
+    for cls in maps.cls:
+        scores.append(permute_and_flatten(cls, num_classes).sigmoid())
     images = []
     for image, size in enumerate(sizes):
-        # Of every level the best by score, so that the many fine positions do not crowd out the rest.
+        # The best of every level, so that the many fine positions do not crowd out the rest.
         levels = []
         for score, box in zip(scores, boxes, strict=True):
             kept, place, label = top_scores(score[image], selection)

@@ -1,55 +1,68 @@
-"""The one module that every detector of ours is."""
+"""Detector: normalization, backbone, neck (feature pyramid) and a head that knows its own loss and decoding."""
 
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from densekd.models.blocks import Normalize
 from densekd.models.families import Convention
+from densekd.models.freeze import Role, freeze, keep_frozen, keep_statistics
 from densekd.ops.boxes import Boxes, Detections
-
-Learns = Literal["all", "finetune"]
 
 
 class Head(Protocol):
-    """What a detector asks of its head."""
+    """Head of a detector, dense or two-stage."""
 
     num_classes: int
 
     @property
-    def taps(self) -> dict[str, str]: ...  # noqa: D102
-    def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]: ...  # noqa: D102
-    def detect(self, output: Any, sizes: Tensor) -> list[Detections]: ...  # noqa: D102
+    def taps(self) -> dict[str, str]:
+        """Short tap names -> paths inside the head."""
+
+    def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]:
+        """Return the weighted summands of the loss."""
+
+    def detect(self, output: Any, sizes: Tensor) -> list[Detections]:
+        """Return what is found in each image."""
 
 
 class Detector(nn.Module):
-    """Normalization, backbone, neck and head.
+    """Object detector of four exchangeable parts.
 
     Args:
         convention: of the input, see :class:`densekd.models.families.Convention`.
         backbone: images -> list of four feature maps, finest first.
         neck: the last of these maps -> levels.
         head: levels -> raw output; it also has the loss and the decoding.
-        learns: ``all`` for a backbone from random weights; ``finetune`` keeps the stem, the first stage and all
-            statistics of batch norm as they are (mmdetection's way with ImageNet weights).
+        frozen: parts of the backbone that do not learn, see :mod:`densekd.models.freeze`. Where there are any, all
+            batch norms of the backbone keep their statistics, as detectors are fine-tuned everywhere (``norm_eval`` of
+            mmdetection, frozen batch norm of Detectron2 and torchvision): batches are small.
 
     Shape:
         float RGB in [0, 1], ``[B, 3, H, W]`` -> what the head returns.
     """
 
     def __init__(
-        self, convention: Convention, backbone: nn.Module, neck: nn.Module, head: nn.Module, learns: Learns
+        self,
+        convention: Convention,
+        backbone: nn.Module,
+        neck: nn.Module,
+        head: nn.Module,
+        frozen: Sequence[Role] = (),
     ) -> None:
         super().__init__()
         self.normalize = Normalize(convention)
         self.backbone = backbone
         self.neck = neck
         self.head = head
-        self.learns = learns
-        if learns == "finetune":
-            first = [m for name, m in backbone.named_children() if name in ("conv1", "bn1", "layer1")]
-            for module in first:
-                module.requires_grad_(False)
+        self.frozen = tuple(frozen)
+        freeze(backbone, self.frozen)
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
 
     @property
     def num_classes(self) -> int:
@@ -59,14 +72,19 @@ class Detector(nn.Module):
     @property
     def taps(self) -> dict[str, str]:
         """Short tap names: ``features.0..3``, ``neck.0..``, and the head's: ``cls.0..`` and ``reg.0..``."""
-        levels = {f"neck.{k}": f"neck[{k}]" for k in range(self.neck.levels)}  # type: ignore[arg-type]
-        maps = {f"features.{k}": f"backbone[{k}]" for k in range(4)}
-        return maps | levels | {name: f"head.{path}" for name, path in self._head.taps.items()}
+        names = {f"features.{k}": f"backbone[{k}]" for k in range(4)}
+        for k in range(self.neck.levels):  # type: ignore[arg-type]
+            names[f"neck.{k}"] = f"neck[{k}]"
+        for name, path in self._head.taps.items():
+            names[name] = f"head.{path}"
+        return names
 
     def forward(self, images: Tensor) -> Any:
         """Return the head's raw output."""
         maps = self.backbone(self.normalize(images))
-        return self.head(self.neck(maps[-len(self.neck.lateral) :]))  # type: ignore[arg-type]
+        # The finest maps are left out where the neck begins at a coarser stride.
+        read = maps[-len(self.neck.lateral) :]  # type: ignore[arg-type]
+        return self.head(self.neck(read))
 
     def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]:
         """Return the weighted summands of the head's loss.
@@ -87,12 +105,11 @@ class Detector(nn.Module):
         return self._head.detect(output, sizes)
 
     def train(self, mode: bool = True) -> "Detector":
-        """Change the mode; a backbone that is fine-tuned keeps its statistics."""
+        """Change the mode; a backbone with frozen parts keeps its statistics."""
         super().train(mode)
-        if self.learns == "finetune":
-            for module in self.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        if self.frozen:
+            keep_frozen(self.backbone, self.frozen)
+            keep_statistics(self.backbone)
         return self
 
     @property

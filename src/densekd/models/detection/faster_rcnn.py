@@ -1,22 +1,25 @@
-"""Faster R-CNN: two-stage detector on a feature pyramid (arXiv 1506.01497 and 1612.03144), mmdetection's."""
+"""Faster R-CNN as in mmdetection: two-stage, with FPN (arXiv 1506.01497 and 1612.03144)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import batched_nms, roi_align
+from torchvision.ops import batched_nms
 
 from densekd.models.backbones import make_backbone
 from densekd.models.detection.assignment import MaxIoUAssigner, random_sample
+from densekd.models.detection.box_head import BoxHead, roi_features
 from densekd.models.detection.coding import clip, decode_deltas, encode_deltas
-from densekd.models.detection.dense import normal_init, permute_and_flatten
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.dense import flatten_levels, normal_init, permute_and_flatten
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection, suppress
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
-from densekd.ops.boxes import Boxes, Detections, box_area
+from densekd.ops.boxes import Boxes, Detections
 
 STRIDES = (4, 8, 16, 32, 64)
 # What the box head predicts is divided by these, so that all four deltas are of about one size.
@@ -35,26 +38,36 @@ class ProposalOutput(NamedTuple):
     reg: tuple[Tensor, ...]
 
 
-def faster_rcnn(num_classes: int, backbone: str = "resnet50", channels: int = 256, learns: Learns = "all") -> Detector:
+def faster_rcnn(
+    num_classes: int,
+    backbone: str = "resnet50",
+    channels: int = 256,
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
+) -> Detector:
     """Build a Faster R-CNN on levels P2..P6.
 
     Args:
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the proposals' head; the box head has four times as many.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels, channels, len(STRIDES), "pool")
-    return Detector(family.convention, body.module, neck, TwoStageHead(channels, num_classes), learns)
+    head = TwoStageHead(channels, num_classes)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class TwoStageHead(nn.Module):
-    """Region proposal network (RPN) and box head: propose boxes everywhere, classify and refine the best.
+    """Region proposal network (RPN) and box head: propose everywhere, classify and refine the best.
 
     Args:
         channels: of the levels.
@@ -71,7 +84,12 @@ class TwoStageHead(nn.Module):
         self.anchors = Anchors(STRIDES, (8.0,), (0.5, 1.0, 2.0))
         self.selection = Selection(nms_iou=0.5)
         self.assign_anchors = MaxIoUAssigner(positive=0.7, negative=0.3, least=0.3)
-        self.assign_proposals = MaxIoUAssigner(positive=0.5, negative=0.5, least=0.5, match_low_quality=False)
+        self.assign_proposals = MaxIoUAssigner(
+            positive=0.5,
+            negative=0.5,
+            least=0.5,
+            match_low_quality=False,
+        )
         self.conv = normal_init(nn.Conv2d(channels, channels, 3, padding=1))
         self.cls = normal_init(nn.Conv2d(channels, self.anchors.shapes, 1))
         self.reg = normal_init(nn.Conv2d(channels, self.anchors.shapes * 4, 1))
@@ -79,7 +97,7 @@ class TwoStageHead(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: the proposals' logits (``cls.0..4``) and deltas (``reg.0..4``) of each level."""
+        """Short tap names: the proposals' logits ``cls.0..4``, deltas ``reg.0..4`` by level."""
         names: dict[str, str] = {}
         for output in ("cls", "reg"):
             # The modules run once per level; ``@k`` is the call of level k.
@@ -94,7 +112,7 @@ class TwoStageHead(nn.Module):
         return ProposalOutput(tuple(levels), cls, reg)
 
     def losses(self, output: ProposalOutput, target: Boxes) -> dict[str, Tensor]:
-        """Return cross-entropy and L1 loss of both stages, each divided by the number of sampled boxes.
+        """Return cross-entropy and L1 loss of both stages, divided by the numbers of sampled boxes.
 
         Args:
             output: of :meth:`forward`.
@@ -115,9 +133,11 @@ class TwoStageHead(nn.Module):
         """
         proposals = self.propose(output, sizes, _PER_LEVEL["eval"])
         scores, deltas = self.box(roi_features(output.levels, proposals))
+        # The box head reads the regions of all images at once; take them apart again.
         counts = [len(boxes) for boxes in proposals]
+        per_image = zip(proposals, scores.split(counts), deltas.split(counts), sizes, strict=True)
         found = []
-        for boxes, score, delta, size in zip(proposals, scores.split(counts), deltas.split(counts), sizes, strict=True):
+        for boxes, score, delta, size in per_image:
             # Every proposal is refined once for each class, [N, C, 4].
             refined = decode_deltas(boxes[:, None], delta.float() * boxes.new_tensor(_DELTA_STD))
             # Probabilities without background, which comes last.
@@ -140,7 +160,8 @@ class TwoStageHead(nn.Module):
         images = []
         for image, size in enumerate(sizes):
             boxes, scores, levels = [], [], []
-            for level, (cls, reg, around) in enumerate(zip(output.cls, output.reg, anchors, strict=True)):
+            maps = zip(output.cls, output.reg, anchors, strict=True)
+            for level, (cls, reg, around) in enumerate(maps):
                 # The best anchors of the level, moved and stretched.
                 logits = permute_and_flatten(cls[image, None], 1)[0, :, 0]
                 score, order = logits.float().sigmoid().sort(descending=True)
@@ -158,10 +179,10 @@ class TwoStageHead(nn.Module):
         return images
 
     def _rpn_losses(self, output: ProposalOutput, target: Boxes) -> dict[str, Tensor]:
-        """Loss of the first stage: object or not on 256 sampled anchors an image, L1 on the positives."""
+        """Loss of the first stage: object or not of 256 anchors an image, L1 of positives."""
         anchors = torch.cat(self.anchors(output.cls))
         cls = torch.cat([permute_and_flatten(x, 1)[..., 0] for x in output.cls], 1).float()
-        reg = torch.cat([permute_and_flatten(x, 4) for x in output.reg], 1).float()
+        reg = flatten_levels(output.reg, 4)
         # Zeros with a graph: every weight gets a gradient, also without boxes.
         entropy = cls.sum() * 0
         distance = reg.sum() * 0
@@ -172,14 +193,15 @@ class TwoStageHead(nn.Module):
             positive, background = random_sample(assigned, 256, 0.5)
             sampled = torch.cat([positive, background])
             truth = (assigned[sampled] >= 0).to(cls)
-            entropy = entropy + F.binary_cross_entropy_with_logits(cls[image, sampled], truth, reduction="sum")
+            logits = cls[image, sampled]
+            entropy = entropy + F.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
             wanted = encode_deltas(anchors[positive], boxes[assigned[positive]])
             distance = distance + (reg[image, positive] - wanted).abs().sum()
             count += len(sampled)
         return {"rpn_cls": entropy / max(count, 1), "rpn_bbox": distance / max(count, 1)}
 
     def _box_losses(self, output: ProposalOutput, proposals: list[Tensor], target: Boxes) -> dict[str, Tensor]:
-        """Loss of the second stage: the class of 512 sampled proposals an image, L1 on the positives."""
+        """Loss of the second stage: class of 512 sampled proposals an image, L1 of positives."""
         sampled, labels, wanted = [], [], []
         for boxes, truth, label in zip(proposals, target.boxes, target.labels, strict=True):
             # The true boxes are proposals too: early in training no other is good.
@@ -189,7 +211,8 @@ class TwoStageHead(nn.Module):
             matched = assigned[positive]
             sampled.append(boxes[torch.cat([positive, background])])
             # Background is the class after the last.
-            labels.append(torch.cat([label[matched], torch.full_like(background, self.num_classes)]))
+            no_object = torch.full_like(background, self.num_classes)
+            labels.append(torch.cat([label[matched], no_object]))
             deltas = encode_deltas(boxes[positive], truth[matched])
             wanted.append(deltas / boxes.new_tensor(_DELTA_STD))
         cls, reg = self.box(roi_features(output.levels, sampled))
@@ -200,57 +223,3 @@ class TwoStageHead(nn.Module):
         entropy = F.cross_entropy(cls.float(), label, reduction="sum")
         count = max(len(label), 1)
         return {"cls": entropy / count, "bbox": (distance + reg.sum() * 0) / count}
-
-
-class BoxHead(nn.Module):
-    """Box head (RoI head): two hidden layers on a region of 7 x 7, then logits and the deltas for each class.
-
-    Args:
-        channels: of the levels.
-        num_classes: C.
-
-    Shape:
-        ``[N, channels, 7, 7]`` -> ``[N, C + 1]`` (background last) and ``[N, C, 4]``.
-    """
-
-    def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
-        width = 4 * channels
-        self.hidden = nn.ModuleList([nn.Linear(channels * 7 * 7, width), nn.Linear(width, width)])
-        self.cls = nn.Linear(width, num_classes + 1)
-        self.reg = nn.Linear(width, 4 * num_classes)
-        for layer, std in ((self.cls, 0.01), (self.reg, 0.001)):
-            nn.init.normal_(layer.weight, std=std)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and deltas."""
-        x = features.flatten(1)
-        for layer in self.hidden:
-            x = layer(x).relu()
-        return self.cls(x), self.reg(x).unflatten(1, (-1, 4))
-
-
-def roi_features(levels: tuple[Tensor, ...], boxes: list[Tensor]) -> Tensor:
-    """RoI align: 7 x 7 features of every box from the level that suits its size (arXiv 1612.03144, eq. 1).
-
-    Args:
-        levels: ``[B, C, H_l, W_l]`` at strides 4, 8, ...; the last is not read.
-        boxes: of each image, ``[N_b, 4]``.
-
-    Returns:
-        ``[sum of N_b, C, 7, 7]``.
-    """
-    joined = torch.cat(boxes)
-    # Boxes of 56 to 112 pixels a side read the finest level, twice as large ones the next.
-    side = box_area(joined).sqrt()
-    level = (side / 56 + 1e-6).log2().floor().clamp(0, len(levels) - 2)
-    # torchvision wants the number of the image before the corners.
-    image = torch.cat([joined.new_full((len(one), 1), k) for k, one in enumerate(boxes)])
-    numbered = torch.cat([image, joined], 1)
-    out = levels[0].new_zeros(len(joined), levels[0].shape[1], 7, 7)
-    for k, x in enumerate(levels[:-1]):
-        chosen = (level == k).nonzero()[:, 0]
-        cut = roi_align(x.float(), numbered[chosen], 7, 1 / STRIDES[k], aligned=True)
-        out = out.index_put((chosen,), cut.to(out.dtype))
-    return out

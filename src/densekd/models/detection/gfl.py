@@ -1,7 +1,9 @@
-"""GFL (generalized focal loss): boxes as distributions, scores that mean quality (arXiv 2006.04388).
+"""GFL (generalized focal loss; Li et al., NeurIPS 2020, arXiv 2006.04388).
 
-Li et al., NeurIPS 2020. One-stage detector with ATSS label assignment.
+One-stage detector: boxes as distributions, scores that mean quality, ATSS label assignment.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +15,19 @@ from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
+    flatten_levels,
     matched_boxes,
     normal_init,
     permute_and_flatten,
     tower,
     zero_regression_loss,
 )
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.losses import distribution_focal, quality_focal
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.atss import atss
 from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
@@ -42,7 +46,8 @@ def gfl(
     backbone: str = "resnet50",
     channels: int = 256,
     depth: int = 4,
-    learns: Learns = "all",
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
 ) -> Detector:
     """Build a GFL detector on levels P3..P7.
 
@@ -51,15 +56,19 @@ def gfl(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head; a multiple of 8.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_output")
-    return Detector(family.convention, body.module, neck, GFLHead(channels, depth, num_classes), learns)
+    head = GFLHead(channels, depth, num_classes)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class Scale(nn.Module):
@@ -75,7 +84,7 @@ class Scale(nn.Module):
 
 
 class GFLHead(nn.Module):
-    """GFL's head: class scores trained to be the IoU of their box, four distributions over 17 distances.
+    """GFL's head: scores trained to be the IoU of their box, four distributions over 17 distances.
 
     Args:
         channels: of the levels; a multiple of 8.
@@ -94,7 +103,7 @@ class GFLHead(nn.Module):
     def __init__(self, channels: int, depth: int, num_classes: int) -> None:
         super().__init__()
         if channels % _GROUP:
-            raise ValueError(f"channels must be a multiple of {_GROUP}, the size of a norm's group, got {channels}")
+            raise ValueError(f"channels must be a multiple of {_GROUP}, a norm's group, got {channels}")
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,))
         self.selection = Selection(nms_iou=0.6)
@@ -106,7 +115,7 @@ class GFLHead(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: logits (``cls.0..4``) and distributions' logits (``reg.0..4``) of each level."""
+        """Short tap names: logits ``cls.0..4``, distributions' logits ``reg.0..4`` by level."""
         levels = range(len(STRIDES))
         names = {f"cls.{k}": f"cls@{k}" for k in levels}
         names |= {f"reg.{k}": f"scales.{k}" for k in levels}
@@ -115,15 +124,17 @@ class GFLHead(nn.Module):
     def forward(self, levels: list[Tensor]) -> Maps:
         """Return the raw output."""
         cls = [self.cls(self.cls_tower(x)) for x in levels]
-        reg = [scale(self.reg(self.reg_tower(x))) for scale, x in zip(self.scales, levels, strict=True)]
+        reg = []
+        for x, scale in zip(levels, self.scales, strict=True):
+            reg.append(scale(self.reg(self.reg_tower(x))))
         return Maps(tuple(cls), tuple(reg))
 
     def losses(self, output: Maps, target: Boxes) -> dict[str, Tensor]:
-        """Return quality focal loss (eq. 4), twice the GIoU loss, a quarter of the distribution focal loss (eq. 6).
+        """Return quality focal loss, twice the GIoU loss, a quarter of the distribution focal loss.
 
-        The first is divided by the number of positives, the others weigh each positive by its
-        highest score and are divided by the sum of these weights; both divisors are means over
-        processes.
+        Equations 4 and 6. The first is divided by the number of positives, the others weigh each
+        positive by its highest score and are divided by the sum of these weights; both divisors
+        are means over processes.
 
         Args:
             output: of :meth:`forward`.
@@ -131,16 +142,16 @@ class GFLHead(nn.Module):
         """
         levels = self.anchors(output.cls)
         anchors = torch.cat(levels)
-        cls = torch.cat([permute_and_flatten(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([permute_and_flatten(x, 4 * BINS) for x in output.reg], 1).float()
+        cls = flatten_levels(output.cls, self.num_classes)
+        reg = flatten_levels(output.reg, 4 * BINS)
         # Label assignment (ATSS): the box of every position, of every image.
-        per_level = [len(x) for x in levels]
+        per_level = [len(level) for level in levels]
         assigned = torch.stack([atss(anchors, per_level, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)
         boxes, labels = matched_boxes(target, assigned)
         # Points, boxes and distances of the positives are in units of their level's stride.
-        strides = torch.cat([x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)])
-        stride = strides[place, None]
+        strides = [x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)]
+        stride = torch.cat(strides)[place, None]
         points = box_centers(anchors[place]) / stride
         wanted = boxes / stride
         logits = reg[image, place]
@@ -153,7 +164,8 @@ class GFLHead(nn.Module):
         giou = (weight * generalized_box_iou_loss(found, wanted)).sum()
         # A distance must lie below the last bin, so that there is one on either side.
         distances = encode_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
-        dfl = (weight[:, None] * distribution_focal(logits.reshape(-1, 4, BINS), distances)).sum() / 4
+        per_side = distribution_focal(logits.reshape(-1, 4, BINS), distances)
+        dfl = (weight[:, None] * per_side).sum() / 4
         # An image without positives counts as one, as in mmdetection.
         positives = (assigned >= 0).sum(1).clamp(min=1).sum().to(cls)
         divisor = mean_over_processes(weight.sum(), 1)

@@ -5,7 +5,9 @@ from torch import Tensor
 
 
 def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
-    """Quality focal loss (QFL), summed: ``|quality - p| ** 2 * bce(p, quality)`` (arXiv 2006.04388, eq. 4, beta 2).
+    """Quality focal loss (QFL), summed: ``|quality - p| ** 2 * bce(p, quality)``.
+
+    arXiv 2006.04388, eq. 4, beta 2.
 
     Args:
         logits: of ``p``, any shape.
@@ -17,7 +19,9 @@ def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
 
 
 def distribution_focal(logits: Tensor, distances: Tensor) -> Tensor:
-    """Distribution focal loss (DFL): cross-entropy of the two bins around each distance (arXiv 2006.04388, eq. 6).
+    """Distribution focal loss (DFL): cross-entropy of the two bins around each distance.
+
+    arXiv 2006.04388, eq. 6.
 
     Args:
         logits: ``[..., n + 1]`` over the distances 0..n.

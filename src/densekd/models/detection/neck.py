@@ -1,4 +1,4 @@
-"""Neck of the detectors: a feature pyramid network (FPN; Lin et al., CVPR 2017, arXiv 1612.03144)."""
+"""Neck of the detectors: feature pyramid network (FPN; Lin et al., CVPR 2017, arXiv 1612.03144)."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ Extra = Literal["on_input", "on_output", "pool"]
 
 
 class FPN(nn.Module):
-    """Feature pyramid: bring maps to one width, add coarse ones to finer ones, append coarser levels.
+    """Feature pyramid: bring maps to one width, add coarse ones to finer ones, append levels.
 
     Args:
         inputs: channels of the maps, finest first; their strides double.

@@ -1,4 +1,6 @@
-"""RetinaNet: one-stage detector with anchors and the focal loss (Lin et al., ICCV 2017, arXiv 1708.02002)."""
+"""RetinaNet (Lin et al., ICCV 2017, arXiv 1708.02002): one-stage, anchors and focal loss."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +13,18 @@ from densekd.models.detection.dense import (
     Maps,
     classifier,
     detections,
+    flatten_levels,
     matched_boxes,
     normal_init,
     permute_and_flatten,
     tower,
     zero_regression_loss,
 )
-from densekd.models.detection.detector import Detector, Learns
+from densekd.models.detection.detector import Detector
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
+from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.boxes import Boxes, Detections
 from densekd.ops.processes import mean_over_processes
@@ -34,7 +38,8 @@ def retinanet(
     backbone: str = "resnet50",
     channels: int = 256,
     depth: int = 4,
-    learns: Learns = "all",
+    family: str = "mmdet",
+    freeze: Sequence[Role] = (),
 ) -> Detector:
     """Build a RetinaNet on levels P3..P7, mmdetection's.
 
@@ -43,15 +48,19 @@ def retinanet(
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         channels: of the pyramid and the head.
         depth: convolutions of each tower of the head.
-        learns: see :class:`densekd.models.detection.detector.Detector`; ``finetune`` goes with ``pretrained``.
+        family: ``mmdet``, or ``mmdet_caffe`` for BGR input and the stride in the 1x1 convolution of
+            a bottleneck (the ``*_caffe_*`` models of mmdetection).
+        freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
+            :mod:`densekd.models.freeze`; goes with ``pretrained``.
 
     Raises:
         RecipeError: an unknown backbone.
     """
-    family = find_family("mmseg_b")
-    body = make_backbone(backbone, family, output_stride=32)
+    spec = find_family(family)
+    body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_input")
-    return Detector(family.convention, body.module, neck, RetinaHead(channels, depth, num_classes), learns)
+    head = RetinaHead(channels, depth, num_classes)
+    return Detector(spec.convention, body.module, neck, head, freeze)
 
 
 class RetinaHead(nn.Module):
@@ -104,8 +113,8 @@ class RetinaHead(nn.Module):
             ``cls`` and ``bbox``; the divisor is a mean over processes.
         """
         anchors = torch.cat(self.anchors(output.cls))
-        cls = torch.cat([permute_and_flatten(x, self.num_classes) for x in output.cls], 1).float()
-        reg = torch.cat([permute_and_flatten(x, 4) for x in output.reg], 1).float()
+        cls = flatten_levels(output.cls, self.num_classes)
+        reg = flatten_levels(output.reg, 4)
         # Label assignment: the box of every anchor, of every image.
         assigned = torch.stack([self.assign(anchors, boxes) for boxes in target.boxes])
         image, place = (assigned >= 0).nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""Post-processing of detections: score threshold, top-k per level, non-maximum suppression (NMS)."""
+"""Post-processing of detections: threshold, top-k per level, non-maximum suppression (NMS)."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ def top_scores(scores: Tensor, selection: Selection) -> tuple[Tensor, Tensor, Te
 
 
 def suppress(found: Detections, selection: Selection) -> Detections:
-    """Non-maximum suppression within each class; boxes without area go, the best of the rest stay."""
+    """Non-maximum suppression within each class; boxes without area go, the best stay."""
     real = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
     boxes = found.boxes[real].float()
     scores = found.scores[real].float()

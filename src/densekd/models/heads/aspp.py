@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling (ASPP) heads: DeepLabV3, arXiv 1706.05587, and DeepLabV3+, arXiv 1802.02611."""
+"""Atrous spatial pyramid pooling (ASPP): DeepLabV3, arXiv 1706.05587, and V3+, arXiv 1802.02611."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Branch = Callable[[int, int, int], nn.Module]
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: a 1x1 convolution, three dilated 3x3 ones and the image's mean.
+    """Atrous spatial pyramid pooling: a 1x1 convolution, three dilated 3x3, the image's mean.
 
     Args:
         inputs: channels of the deepest features.
@@ -23,7 +23,7 @@ class ASPP(nn.Module):
         branch: builds a dilated branch from (inputs, channels, dilation).
 
     Shape:
-        ``[B, inputs, H, W]`` -> list of four ``[B, channels, H, W]`` and one ``[B, channels, 1, 1]``.
+        ``[B, inputs, H, W]`` -> list of four ``[B, channels, H, W]``, one ``[B, channels, 1, 1]``.
     """
 
     def __init__(self, inputs: int, channels: int, family: Family, branch: Branch) -> None:
@@ -117,7 +117,10 @@ class SeparableASPPHead(nn.Module):
         self.aspp = ASPP(deepest, width, family, separable)
         self.fuse = norm_act(self.aspp.join(width, 3))
         self.low = conv_norm_act(finest, low, 1)
-        self.bottleneck = nn.Sequential(separable(width + low, width, 1), separable(width, width, 1))
+        self.bottleneck = nn.Sequential(
+            separable(width + low, width, 1),
+            separable(width, width, 1),
+        )
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(width, num_classes, 1)
 

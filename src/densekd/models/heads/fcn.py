@@ -1,4 +1,4 @@
-"""Fully convolutional heads: the auxiliary one (arXiv 1612.01105, section 3.3) and FCN's own (1411.4038)."""
+"""Fully convolutional heads: the auxiliary one (arXiv 1612.01105, 3.3) and FCN's (1411.4038)."""
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,10 @@ class DeepFCNHead(nn.Module):
 
     def __init__(self, inputs: int, channels: int, num_classes: int) -> None:
         super().__init__()
-        self.convs = nn.Sequential(conv_norm_act(inputs, channels, 3), conv_norm_act(channels, channels, 3))
+        self.convs = nn.Sequential(
+            conv_norm_act(inputs, channels, 3),
+            conv_norm_act(channels, channels, 3),
+        )
         self.bottleneck = conv_norm_act(inputs + channels, channels, 3)
         self.dropout = nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(channels, num_classes, 1)

@@ -1,4 +1,4 @@
-"""Feature pyramid (FPN) head with pyramid pooling on top, the light one: arXiv 1612.03144 and 1807.10221."""
+"""Light feature pyramid (FPN) head with pyramid pooling: arXiv 1612.03144 and 1807.10221."""
 
 from torch import Tensor, nn
 

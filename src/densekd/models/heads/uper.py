@@ -8,7 +8,7 @@ from densekd.models.families import Family
 
 
 class UPerHead(nn.Module):
-    """Pyramid pooling on the deepest map, a feature pyramid on the others, all joined at the finest.
+    """Pyramid pooling on the deepest map, a feature pyramid on the others, joined at the finest.
 
     Args:
         inputs: channels of the four maps.
@@ -26,13 +26,16 @@ class UPerHead(nn.Module):
         if isinstance(channels, int):
             channels = (channels, channels)
         pooled, width = channels
-        cirkd = family.upernet == "cirkd"
-        self.pyramid = PyramidPooling(inputs[-1], pooled, project="upsampled" if cirkd else "pooled")
+        if family.upernet == "cirkd":
+            self.pyramid = PyramidPooling(inputs[-1], pooled, project="upsampled")
+            stride = 2
+        else:
+            self.pyramid = PyramidPooling(inputs[-1], pooled)
+            stride = 1
         self.top = norm_act(JoinedConv2d(inputs[-1] + 4 * pooled, width, 3))
         # Of each finer map: a 1x1 convolution to the pyramid's width, and a 3x3 one after the sum.
         self.lateral = nn.ModuleList(conv_norm_act(finer, width, 1) for finer in inputs[:-1])
         self.smooth = nn.ModuleList(conv_norm_act(width, width, 3) for _ in inputs[:-1])
-        stride = 2 if cirkd else 1
         join = nn.Conv2d(len(inputs) * width, width, 3, stride=stride, padding=1, bias=False)
         self.bottleneck = norm_act(join)
         self.dropout = nn.Dropout2d(0.1)
@@ -44,7 +47,8 @@ class UPerHead(nn.Module):
         x = self.top([deepest, *self.pyramid(deepest)])
         levels = [x]
         # Top-down pathway: upsample, and add the next finer map at the pyramid's width.
-        for lateral, smooth, finer in zip(self.lateral[::-1], self.smooth[::-1], features[-2::-1], strict=True):
+        convs = zip(self.lateral[::-1], self.smooth[::-1], strict=True)
+        for (lateral, smooth), finer in zip(convs, features[-2::-1], strict=True):
             x = lateral(finer) + upsample(x, finer, align_corners=False)
             levels.insert(0, smooth(x))
         # Join all levels at the size of the finest.

@@ -1,6 +1,7 @@
-"""Models of other libraries, named ``source:name``: ``SOURCES`` maps the prefix to a builder ``(name, ...) -> model``.
+"""Models of other libraries, named ``source:name``.
 
-Each obeys the contract of :mod:`densekd.models`, and besides:
+``SOURCES`` maps the prefix to a builder ``(name, ...) -> model``. Each model obeys the contract of
+:mod:`densekd.models`, and besides:
 
 - ``model.backbone`` is the part that ``pretrained`` fills and ``head_lr`` leaves alone;
 - ``model.auxiliary``, where there is such a head, may be set to None;

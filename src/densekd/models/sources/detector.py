@@ -1,4 +1,4 @@
-"""Detectors of the transformers library (DETR and descendants): a set of queries, each with its classes and one box."""
+"""Detectors of the transformers library: DETR and its descendants, which answer with a set."""
 
 import re
 from typing import Any, Literal, NamedTuple
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from densekd.models.blocks import Normalize
+from densekd.models.families import Convention
 from densekd.models.sources.maps import InputSize, resize_input, to_map
-from densekd.models.sources.transformer import Processor, convention_of, entries
+from densekd.models.sources.transformer import Processor, class_names_of, convention_of, entries
 from densekd.ops.boxes import Boxes, Detections
 
 # Where pyramids go down and up again, sizes must halve exactly.
@@ -90,6 +91,16 @@ class TransformerDetector(nn.Module):
         self.network.loss_function = _postponed
 
     @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """C names, as the library's config has them; empty where it only numbers its classes."""
+        return class_names_of(self.network.config)
+
+    @property
     def num_classes(self) -> int:
         """C, the number of classes, without "no object"."""
         return int(self.network.config.num_labels)
@@ -102,11 +113,11 @@ class TransformerDetector(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: maps ``features.0..`` and ``neck.0..``, finest first; ``cls`` and ``reg`` of the queries.
+        """Short tap names: maps ``features.0..`` and ``neck.0..``, finest first, ``cls`` and ``reg``.
 
-        ``cls`` is ``[B, C, Q, 1]``, logits, and ``reg`` is ``[B, 4, Q, 1]``, boxes as in
-        :class:`Queries`. Queries have no places, so those of two models only correspond where one
-        was made from the other.
+        The last two are the queries': ``cls`` is ``[B, C, Q, 1]``, logits, and ``reg`` is
+        ``[B, 4, Q, 1]``, boxes as in :class:`Queries`. Queries have no places, so those of two
+        models only correspond where one was made from the other.
         """
         features = len(self.network.model.backbone.intermediate_channel_sizes)
         if self.spec.neck == "pyramid":
@@ -137,7 +148,7 @@ class TransformerDetector(nn.Module):
         return Queries(output.logits, output.pred_boxes, size, output.loss_dict)
 
     def losses(self, output: Queries, target: Boxes) -> dict[str, Tensor]:
-        """Return the weighted terms of the library's loss, each summed over the layers that have a loss.
+        """Return the weighted terms of the library's loss, each summed over the decoder's layers.
 
         Each process divides by its own number of boxes. RT-DETR and D-FINE are trained without
         their denoising queries, which would need the labels in the forward.
@@ -151,13 +162,16 @@ class TransformerDetector(nn.Module):
         labels = []
         for boxes, classes in zip(target.boxes, target.labels, strict=True):
             unit = boxes.new_tensor([width, height, width, height])
-            labels.append({"class_labels": classes, "boxes": box_convert(boxes, "xyxy", "cxcywh") / unit})
+            centered = box_convert(boxes, "xyxy", "cxcywh") / unit
+            labels.append({"class_labels": classes, "boxes": centered})
         # The call that was postponed, now with labels, and in full precision.
         positional, named = output.called
-        logits, _, device, predicted, config, *others = (_in_float32(value) for value in positional)
+        arguments = [_in_float32(value) for value in positional]
         options = {name: _in_float32(value) for name, value in named.items()}
-        with torch.autocast(logits.device.type, enabled=False):
-            _, parts, _ = self.criterion(logits, labels, device, predicted, config, *others, **options)
+        # The second argument is the labels.
+        arguments[1] = labels
+        with torch.autocast(output.logits.device.type, enabled=False):
+            _, parts, _ = self.criterion(*arguments, **options)
         summed: dict[str, Tensor] = {}
         for name, value in parts.items():
             # "loss_ce", "loss_ce_0", "loss_vfl_aux_1"; what is only logged has another beginning.
@@ -167,7 +181,7 @@ class TransformerDetector(nn.Module):
         return summed
 
     def detect(self, output: Queries, sizes: Tensor) -> list[Detections]:
-        """Return as many detections per image as there are queries, less those without area inside the image.
+        """Return one detection per query, less those without area inside the image.
 
         A set needs no suppression of overlaps. Where scores are sigmoids, the best pairs of query
         and class are taken, so that a query may be found under several classes.

@@ -14,8 +14,14 @@ from densekd.models.sources.transformer import BACKBONE, MASKS, SEMANTIC, ArchSp
 from densekd.registry import optional_import
 
 _PROCESSOR = (
-    "do_normalize", "image_mean", "image_std", "do_rescale", "rescale_factor", "do_flip_channel_order", "task_inputs",
-)  # fmt: skip
+    "do_normalize",
+    "image_mean",
+    "image_std",
+    "do_rescale",
+    "rescale_factor",
+    "do_flip_channel_order",
+    "task_inputs",
+)
 # Missing weights that a message names.
 _SHOWN = 6
 
@@ -27,7 +33,7 @@ def huggingface(
     processor: dict[str, Any] | None = None,
     weights: Literal["none", "body", "all"] = "none",
 ) -> Transformer | TransformerDetector:
-    """Build a segmenter or detector of transformers, or of a config that is a mere backbone's, a model of features.
+    """Build a segmenter or detector of transformers, or a teacher of features from a backbone.
 
     Only safetensors are read, and no code that comes with a model is run.
 
@@ -52,7 +58,8 @@ def huggingface(
         folder = Path(name).expanduser()
         if folder.is_dir():
             name = str(folder)
-        settings = _fetched(name, lambda: library.AutoConfig.from_pretrained(name, trust_remote_code=False))
+        load = partial(library.AutoConfig.from_pretrained, name, trust_remote_code=False)
+        settings = _fetched(name, load)
         processor = processor or _processor(library, name, settings)
     else:
         settings = _configured(library, name, config)
@@ -75,16 +82,18 @@ def huggingface(
 
 
 def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
-    """Return the library's config of a model type; a copy, since the library keeps and changes what it is given."""
+    """Return the library's config of a model type."""
     known = (*SEMANTIC, *MASKS, *DETECTORS)
     if name not in known:
         raise RecipeError(f"hf:{name}: with 'config', a model type comes after the colon. {suggest(name, known)}")
     if config.get("backbone") and not config.get("backbone_config"):
         raise RecipeError(
-            f"hf:{name}: config: a backbone's name may have to be looked up on the hub; describe it in "
-            "'backbone_config', for instance {model_type: timm_backbone, backbone: resnet50, out_indices: [2, 3, 4]}."
+            f"hf:{name}: config: a backbone's name may have to be looked up on the hub; describe it "
+            "in 'backbone_config', for instance {model_type: timm_backbone, backbone: resnet50, "
+            "out_indices: [2, 3, 4]}."
         )
     try:
+        # A copy, since the library keeps and changes what it is given.
         return library.AutoConfig.for_model(name, **copy.deepcopy(config))
     except Exception as error:  # the library checks its configs in many ways
         raise RecipeError(f"hf:{name}: config: {' '.join(str(error).split())}") from error
@@ -100,7 +109,8 @@ def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec
     if model_type in DETECTORS:
         # Denoising queries want labels in the forward; anchors and positions are those of whatever
         # size comes.
-        for entry, value in (("num_denoising", 0), ("eval_size", None), ("anchor_image_size", None)):
+        sizeless = {"num_denoising": 0, "eval_size": None, "anchor_image_size": None}
+        for entry, value in sizeless.items():
             if hasattr(settings, entry):
                 setattr(settings, entry, value)
         return library.MODEL_FOR_OBJECT_DETECTION_MAPPING[type(settings)], DETECTORS[model_type]
@@ -110,8 +120,9 @@ def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec
         settings.out_indices = [quarter * depth // 4 for quarter in (1, 2, 3, 4)]
         return library.MODEL_FOR_BACKBONE_MAPPING[type(settings)], BACKBONE
     raise RecipeError(
-        f"hf:{name}: a model of type '{model_type}' neither segments semantically nor detects, nor is it a backbone. "
-        f"Known: {', '.join(sorted((*SEMANTIC, *MASKS, *DETECTORS)))}, and the library's backbones."
+        f"hf:{name}: a model of type '{model_type}' neither segments semantically nor detects, nor "
+        f"is it a backbone. Known: {', '.join(sorted((*SEMANTIC, *MASKS, *DETECTORS)))}, and the "
+        "library's backbones."
     )
 
 
@@ -124,9 +135,16 @@ def _wrapped(
 
 
 def _pretrained(architecture: Any, name: str, settings: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return the model with the weights of its files, and the names of those that are not in the files."""
-    options = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-    load = partial(architecture.from_pretrained, name, config=settings, dtype=torch.float32, **options)
+    """Return the model with the weights of its files, and the names of those missing there."""
+    load = partial(
+        architecture.from_pretrained,
+        name,
+        config=settings,
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
     module, report = _fetched(name, load)
     missing = set(report["missing_keys"])
     missing |= {key for key, *_ in report["mismatched_keys"]}
@@ -141,8 +159,9 @@ def _pretrained(architecture: Any, name: str, settings: Any) -> tuple[Any, tuple
 
 def _processor(library: Any, name: str, settings: Any) -> dict[str, Any]:
     """Return what the files say of the input normalization; nothing where they are silent."""
+    reader = library.image_processing_utils.BaseImageProcessor
     try:
-        content = library.image_processing_utils.BaseImageProcessor.get_image_processor_dict(name)[0]
+        content = reader.get_image_processor_dict(name)[0]
     except OSError:
         content = {}
     # What a file leaves out, the class that it names decides.
@@ -157,8 +176,10 @@ def _processor(library: Any, name: str, settings: Any) -> dict[str, Any]:
         if value is not None:
             found[key] = value
     if settings.model_type == "oneformer" and "task_inputs" not in found:
-        tokenizer = _fetched(name, lambda: library.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
-        tokens = tokenizer("the task is semantic", padding="max_length", max_length=settings.task_seq_len)
+        load = partial(library.AutoTokenizer.from_pretrained, name, trust_remote_code=False)
+        tokenizer = _fetched(name, load)
+        length = settings.task_seq_len
+        tokens = tokenizer("the task is semantic", padding="max_length", max_length=length)
         # As the library's processor does: padding becomes token 0.
         pairs = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
         found["task_inputs"] = [token * mask for token, mask in pairs]

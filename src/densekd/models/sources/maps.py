@@ -41,7 +41,7 @@ def resize_input(images: Tensor, accepted: InputSize) -> Tensor:
 
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Turn tokens into a map; the patch tokens come last, after class tokens, registers and queries.
+    """Turn tokens into a map; patch tokens come last, after class tokens, registers and queries.
 
     Args:
         tokens: ``[B, N, C]`` with N >= h w, or a map ``[B, C, h, w]``, which is returned as it is.

@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 def mask_logits(classes: Tensor, masks: Tensor) -> Tensor:
-    """Turn the predictions of queries into per-pixel logits (MaskFormer, arXiv 2107.06278, section 3.4).
+    """Turn the predictions of queries into per-pixel logits.
 
-    ``log sum_q p_q(c) sigmoid(m_q)``, with ``p_q`` the softmax over classes and "no object", which
-    is left out of the result. The sum is what the authors and transformers take the maximum of. Its
-    logarithm has the same maximum and makes logits of it: their softmax is each class's share of
-    the sum, while the softmax of the sums themselves, which all lie in [0, Q], would be nearly
-    uniform.
+    MaskFormer, arXiv 2107.06278, section 3.4: ``log sum_q p_q(c) sigmoid(m_q)``, with ``p_q`` the
+    softmax over classes and "no object", which is left out of the result. The sum is what the
+    authors and transformers take the maximum of. Its logarithm has the same maximum and makes
+    logits of it: their softmax is each class's share of the sum, while the softmax of the sums
+    themselves, which all lie in [0, Q], would be nearly uniform.
 
     Args:
         classes: logits of the Q queries, ``[B, Q, C + 1]``, "no object" last.

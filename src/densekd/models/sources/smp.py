@@ -1,4 +1,4 @@
-"""``smp:``: architectures of segmentation-models-pytorch on any of its encoders, as ``architecture/encoder``."""
+"""``smp:architecture/encoder``: models of segmentation-models-pytorch (SMP)."""
 
 import inspect
 from typing import Any
@@ -7,7 +7,7 @@ import timm
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.models.blocks import Normalize
+from densekd.models.blocks import Normalize, last_channels
 from densekd.models.families import IMAGENET, Convention
 from densekd.models.sources.maps import InputSize, resize_input
 from densekd.models.sources.timm import without_weights
@@ -62,8 +62,18 @@ class SmpSegmentor(nn.Module):
         return getattr(encoder, "model", encoder)
 
     @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return last_channels(self.segmentation_head)
+
+    @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``logits``, ``pre_logits`` and ``features.0`` to ``.3`` or as many as the encoder has."""
+        """Short tap names: ``features.0..3`` (or fewer), ``logits`` and ``pre_logits``."""
         names = {f"features.{i}": f"maps[{i}]" for i in range(self._levels)}
         return {**names, "logits": "segmentation_head", "pre_logits": "decoder"}
 
@@ -83,7 +93,9 @@ class SmpSegmentor(nn.Module):
 
 
 def smp(name: str, num_classes: int, arguments: dict[str, Any] | None = None) -> SmpSegmentor:
-    """Build a model of segmentation-models-pytorch without weights; the encoder's come through ``pretrained``.
+    """Build a model of segmentation-models-pytorch without weights.
+
+    The encoder's weights come through ``pretrained``.
 
     Args:
         name: ``architecture/encoder`` in the library's names: ``unet/resnet18``,

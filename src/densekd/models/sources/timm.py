@@ -1,4 +1,4 @@
-"""``timm:``: any backbone of timm with one of our heads, or without a head as a teacher of features."""
+"""``timm:``: any backbone of timm with one of our heads, or alone as a teacher of features."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
-from densekd.models.blocks import Normalize
+from densekd.models.blocks import Normalize, last_channels
 from densekd.models.families import FAMILIES, Convention
 from densekd.models.heads import DeepFCNHead, FPNHead, PSPHead
 from densekd.models.sources.maps import InputSize, resize_input, to_map
@@ -17,9 +17,19 @@ from densekd.models.sources.maps import InputSize, resize_input, to_map
 Head = Literal["fpn", "psp", "fcn", "none"]
 
 # Arguments that bring weights; they would do so again wherever a package is loaded.
-_WEIGHTS = ("pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+_WEIGHTS = (
+    "pretrained",
+    "checkpoint_path",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "cache_dir",
+)
 # What lets a transformer take images of any size; other networks do not know these arguments.
-_ANY_SIZE: tuple[dict[str, bool], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
+_ANY_SIZE: tuple[dict[str, bool], ...] = (
+    {"dynamic_img_size": True},
+    {"strict_img_size": False},
+    {},
+)
 
 
 class TimmSegmentor(nn.Module):
@@ -44,6 +54,16 @@ class TimmSegmentor(nn.Module):
         self.head = head
         self.align_corners = False
         self.input_size = input_size
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int | None:
+        """C, the number of classes; None without a head."""
+        return None if self.head is None else last_channels(self.head.get_submodule("classifier"))
 
     @property
     def taps(self) -> dict[str, str]:
@@ -120,7 +140,12 @@ def without_weights(arguments: dict[str, Any]) -> dict[str, Any]:
 def feature_maps(backbone: Any, images: Tensor) -> list[Tensor]:
     """Return four maps ``[B, C, h, w]`` of a backbone, finest first."""
     if not _is_plain_transformer(backbone):
-        maps: list[Tensor] = backbone.forward_intermediates(images, 4, intermediates_only=True, output_fmt="NCHW")
+        maps: list[Tensor] = backbone.forward_intermediates(
+            images,
+            indices=4,
+            intermediates_only=True,
+            output_fmt="NCHW",
+        )
         return maps
     # After every quarter of the blocks; the last map is replaced by the final one, after the norm.
     depth = len(backbone.blocks)
@@ -139,8 +164,9 @@ def _create(name: str, arguments: dict[str, Any]) -> nn.Module:
     """Create a backbone that takes images of any size, if its architecture can."""
     error: TypeError | None = None
     for any_size in _ANY_SIZE:
+        options = {**any_size, **arguments}
         try:
-            backbone: nn.Module = timm.create_model(name, num_classes=0, **{**any_size, **arguments})
+            backbone: nn.Module = timm.create_model(name, num_classes=0, **options)
         except TypeError as refused:
             error = refused
         else:
@@ -149,7 +175,7 @@ def _create(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _probe(backbone: Any, name: str) -> tuple[InputSize, list[int]]:
-    """Find the sizes that a backbone accepts, and the channels of its maps, by trying the freest first."""
+    """Find the freest sizes that a backbone accepts, and the channels of its maps, by trying."""
     error: Exception | None = None
     training = backbone.training
     backbone.eval()

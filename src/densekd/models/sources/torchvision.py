@@ -6,8 +6,8 @@ import torchvision
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.models.blocks import Normalize
-from densekd.models.families import IMAGENET
+from densekd.models.blocks import Normalize, last_channels
+from densekd.models.families import IMAGENET, Convention
 
 
 class TorchvisionSegmentor(nn.Module):
@@ -41,13 +41,24 @@ class TorchvisionSegmentor(nn.Module):
         self.aux_classifier = head
 
     @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return last_channels(self.classifier)
+
+    @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``logits``, ``features.0..3``, and where there are such ``pre_logits`` and ``aux``."""
+        """Short tap names: ``logits``, ``features.0..3``, possibly ``pre_logits`` and ``aux``."""
         names = {"logits": "classifier"}
         names |= {f"features.{i}": f"backbone.{stage}" for i, stage in enumerate(self._stages())}
         if isinstance(self.classifier, nn.Sequential):
             # The last activation; between it and the classifier there may be dropout.
-            activations = [i for i, layer in enumerate(self.classifier) if isinstance(layer, nn.ReLU)]
+            layers = enumerate(self.classifier)
+            activations = [i for i, layer in layers if isinstance(layer, nn.ReLU)]
             names["pre_logits"] = f"classifier.{activations[-1]}"
         if self.aux_classifier is not None:
             names["aux"] = "aux_classifier"
@@ -97,7 +108,8 @@ def torchvision_model(name: str, num_classes: int, auxiliary: Literal["none", "f
         raise RecipeError(f"torchvision:{name}: no segmentation model of torchvision. {suggest(name, known)}")
     if auxiliary not in ("none", "fcn") or (auxiliary == "fcn" and name.startswith("lraspp")):
         raise RecipeError(f"torchvision:{name}: there is no auxiliary head '{auxiliary}' here.")
-    options: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
+    options: dict[str, Any] = {"weights": None, "weights_backbone": None}
     if auxiliary == "fcn":
         options["aux_loss"] = True
-    return TorchvisionSegmentor(name, torchvision.models.get_model(name, **options))
+    model = torchvision.models.get_model(name, num_classes=num_classes, **options)
+    return TorchvisionSegmentor(name, model)

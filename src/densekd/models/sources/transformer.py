@@ -1,4 +1,4 @@
-"""Segmentation models and backbones of the transformers library: RGB in [0, 1] in, logits and feature maps out."""
+"""Segmentation models and backbones of the transformers library: logits and feature maps."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +70,21 @@ class Transformer(nn.Module):
         self.register_buffer("task", task, persistent=False)
 
     @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input."""
+        return self.normalize.convention
+
+    @property
+    def num_classes(self) -> int | None:
+        """C, the number of classes; None for a bare backbone."""
+        return None if self.spec is BACKBONE else int(self.network.config.num_labels)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """C names, as the library's config has them; empty where it only numbers its classes."""
+        return class_names_of(self.network.config)
+
+    @property
     def backbone(self) -> nn.Module:
         """Return what ``head_lr`` leaves alone."""
         backbone: nn.Module = self.network.get_submodule(self.spec.backbone)
@@ -87,7 +102,7 @@ class Transformer(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``features.0..3``, and where the architecture has them ``pre_logits`` and ``aux``."""
+        """Short tap names: ``features.0..3``, possibly ``pre_logits`` and ``aux``."""
         names = {f"features.{i}": f"maps[{i}]" for i in range(4)}
         if self.spec.pre_logits:
             names["pre_logits"] = f"network.{self.spec.pre_logits}"
@@ -97,7 +112,7 @@ class Transformer(nn.Module):
 
     @property
     def packaged(self) -> tuple[str, dict[str, Any]]:
-        """Return the name and options that rebuild this model without a file, and without auxiliary head."""
+        """Return the name and options that rebuild this model without a file and auxiliary head."""
         config = self.network.config
         content = entries(config)
         if "use_auxiliary_head" in config.to_dict():
@@ -134,11 +149,22 @@ class Transformer(nn.Module):
 
 
 def entries(config: Any) -> dict[str, Any]:
-    """Return the entries of a library's config that differ from its type's defaults, classes and versions left out."""
+    """Return the entries of a library's config that differ from its type's defaults.
+
+    Classes and versions are left out.
+    """
     content: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
-    for key in ("model_type", "transformers_version", "architectures", "dtype", "id2label", "label2id"):
+    content.pop("model_type", None)
+    for key in ("transformers_version", "architectures", "dtype", "id2label", "label2id"):
         content.pop(key, None)
     return content
+
+
+def class_names_of(config: Any) -> tuple[str, ...]:
+    """Return the class names of a library's config; empty where they are the library's own numbering."""
+    names = [str(config.id2label[k]) for k in sorted(config.id2label)]
+    numbered = [f"LABEL_{k}" for k in range(len(names))]
+    return () if names == numbered else tuple(names)
 
 
 def convention_of(processor: Processor) -> Convention:

@@ -1,0 +1,72 @@
+"""``densekd.evaluate``: scores of a finished model or any module."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from densekd.distill.batches import as_samples
+from densekd.distill.choose_task import choose_task
+from densekd.distill.probe import device_of
+from densekd.errors import UserError
+from densekd.tasks.protocol import TrainingTask
+
+
+def evaluate(
+    model: str | Path | nn.Module,
+    data: str | Path | Iterable[Any] | None = None,
+    *,
+    split: str | None = None,
+    overrides: Sequence[str] = (),
+    task: TrainingTask | str | None = None,
+) -> dict[str, Any]:
+    """Score a model.
+
+    Args:
+        model: whatever :func:`densekd.load` opens, or any module.
+        data: batches with labels, as :func:`densekd.distill` takes them; or, of a model that is loaded from
+            somewhere, a data folder or a recipe. None: the data of the model's own run.
+        split: of a folder or recipe; None: ``val``, or the recipe's.
+        overrides: ``key=value`` of the recipe's evaluation section, for a folder or recipe.
+        task: for batches: a task, or a name of ``densekd.tasks.TASKS``; None: what the model says it is made for.
+
+    Returns:
+        The scores by name; see :mod:`densekd.tasks`.
+
+    Raises:
+        densekd.errors.UserError: no such model or data, or classes that do not fit.
+    """
+    from densekd.api.load import load
+    from densekd.run.evaluate import evaluate_path
+
+    if data is None or isinstance(data, str | Path):
+        if isinstance(model, nn.Module):
+            raise UserError("A module is scored on batches; give them, or the path of the model.")
+        return evaluate_path(Path(model), None if data is None else Path(data), split, overrides)
+    if not isinstance(model, nn.Module):
+        model = load(model)
+    return _score_batches(model, data, task)
+
+
+@torch.no_grad()
+def _score_batches(model: nn.Module, data: Iterable[Any], task: TrainingTask | str | None) -> dict[str, Any]:
+    """Count every batch of a loader, in evaluation mode; the model's mode comes back."""
+    mode = model.training
+    model.eval()
+    chosen: TrainingTask | None = None
+    metric: Any = None
+    seen = 0
+    for batch in data:
+        if chosen is None:
+            chosen = choose_task(task, model, batch)
+            metric = chosen.metric().to(device_of(model))
+        samples = as_samples(batch, seen)
+        chosen.evaluate(model, samples, metric)
+        seen += len(samples)
+    model.train(mode)
+    if chosen is None:
+        raise UserError("There is nothing to evaluate on: the data gave no batch.")
+    scores: dict[str, Any] = metric.compute()
+    return scores

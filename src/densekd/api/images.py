@@ -1,0 +1,69 @@
+"""Pictures of any origin as arrays: files, PIL images, arrays, tensors."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from densekd.errors import UserError
+
+# One picture: a file, a PIL image, an array [H, W, 3] or [H, W], a tensor [3, H, W].
+Picture = str | Path | Image.Image | np.ndarray | Tensor
+
+
+def is_batch(source: Any) -> bool:
+    """Tell several pictures from one: a list, or an array or tensor with a batch dimension."""
+    if isinstance(source, np.ndarray | Tensor):
+        return source.ndim == 4
+    return isinstance(source, Iterable) and not isinstance(source, str | Path | Image.Image)
+
+
+def as_array(picture: Any) -> np.ndarray:
+    """Return one picture as uint8 RGB ``[H, W, 3]``.
+
+    Args:
+        picture: a file or PIL image, turned as its EXIF orientation says and viewers show it; an array ``[H, W, 3]`` or
+            ``[H, W]`` (gray); or a tensor ``[3, H, W]``. Values are uint8, or float in [0, 1].
+
+    Raises:
+        UserError: a missing or damaged file, another type, shape or range.
+    """
+    if isinstance(picture, str | Path):
+        return _read(Path(picture))
+    if isinstance(picture, Image.Image):
+        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    if isinstance(picture, Tensor):
+        if picture.ndim != 3 or picture.shape[0] != 3:
+            raise UserError(f"An image tensor is [3, H, W], RGB; this one is {list(picture.shape)}.")
+        picture = picture.detach().cpu().permute(1, 2, 0).numpy()
+    if not isinstance(picture, np.ndarray):
+        raise UserError(f"An image is a path, a PIL image, an array or a tensor, not a {type(picture).__name__}.")
+    if picture.ndim == 2:
+        picture = picture[..., None].repeat(3, 2)
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise UserError(f"An image array is [H, W, 3], RGB, or [H, W]; this one is {list(picture.shape)}.")
+    return _as_uint8(picture)
+
+
+def _read(path: Path) -> np.ndarray:
+    # Training reads files without their orientation, because labels are drawn on the stored pixels.
+    try:
+        with Image.open(io.BytesIO(path.read_bytes())) as picture:
+            if picture.mode.startswith("I;16"):
+                # Pillow clips 16 bits to 8 instead of scaling them.
+                return (np.array(picture) >> 8).astype(np.uint8)[..., None].repeat(3, 2)
+            return as_array(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: the image cannot be read ({error}).") from error
+
+
+def _as_uint8(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating) or array.size == 0 or array.min() < 0 or array.max() > 1:
+        raise UserError(f"An image array is uint8, or float in [0, 1]; this one is {array.dtype}.")
+    return (array * 255).round().astype(np.uint8)

@@ -1,0 +1,93 @@
+"""``densekd.predict``: labels or boxes of pictures, by a finished model or any module."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from densekd.api.images import as_array, is_batch
+from densekd.distill.choose_task import logit_channels
+from densekd.errors import UserError
+from densekd.models import contract
+from densekd.models.classes import unnamed_classes
+from densekd.models.package import config_of
+from densekd.tasks.protocol import Predictor
+
+# Size of the image on which a module's classes are counted.
+_PROBE = (64, 64)
+
+
+class ImagePredictor:
+    """Prediction of pictures of any origin: the ``predict`` of a loaded model.
+
+    Args:
+        predictor: of the model's task.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def __call__(self, images: Any) -> Any:
+        """Predict one picture, or a list of them.
+
+        Args:
+            images: a path, a PIL image, an array ``[H, W, 3]``, a tensor ``[3, H, W]``; or a list of these, or an
+                array or tensor with a batch dimension. uint8, or float in [0, 1].
+
+        Returns:
+            Of one picture, at its own size: class numbers uint8 ``[H, W]`` of a segmentation model; ``boxes`` in
+            pixels, ``scores`` and ``labels`` of a detector. Of several a list.
+
+        Raises:
+            densekd.errors.UserError: a missing or damaged file, or something that is no picture.
+        """
+        if is_batch(images):
+            return [self.predictor(as_array(picture)) for picture in images]
+        return self.predictor(as_array(images))
+
+
+def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = None) -> Any:
+    """Predict pictures: labels or boxes at their own size.
+
+    Args:
+        model: whatever :func:`densekd.load` opens; a model that it loaded; or any module that takes float RGB in
+            [0, 1], ``[B, 3, H, W]``, and returns logits, or is a detector.
+        images: see :meth:`ImagePredictor.__call__`.
+        task: of a plain module, a name of ``densekd.tasks.TASKS``; None: detection where it can detect, or
+            segmentation.
+
+    Returns:
+        See :meth:`ImagePredictor.__call__`.
+
+    Raises:
+        densekd.errors.UserError: no such model or picture.
+    """
+    from densekd.api.load import load
+
+    if not isinstance(model, nn.Module):
+        model = load(model)
+    if not hasattr(model, "predict"):
+        return plain_predictor(model, task)(images)
+    return model.predict(images)  # type: ignore[operator]
+
+
+def plain_predictor(model: nn.Module, task: str | None = None) -> ImagePredictor:
+    """Return the predictor of a module that says nothing of its classes: they are numbered.
+
+    Args:
+        model: in whatever mode; it predicts in evaluation mode.
+        task: a name of ``densekd.tasks.TASKS``, or None for what the model can do.
+
+    Raises:
+        densekd.errors.UserError: a model whose number of classes cannot be told.
+    """
+    from densekd.builders.task import packaged_task
+    from densekd.recipe import EvaluationSpec
+
+    count = contract.num_classes(model) or logit_channels(model, torch.zeros(1, 3, *_PROBE))
+    if count is None:
+        raise UserError(f"{type(model).__name__} returns no logits [B, C, h, w] to predict from.")
+    name = task or contract.task_of(model)
+    config = config_of(type(model).__name__, {}, unnamed_classes(count), name)
+    return ImagePredictor(packaged_task(config, EvaluationSpec()).predictor(model, config))

@@ -1,0 +1,83 @@
+"""``densekd.train``: a training from recipe to report, called from Python."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import nn
+
+from densekd.api.load import load
+from densekd.quiet import quiet_libraries
+from densekd.recipe import Recipe, load_recipe, parse_recipe
+from densekd.recipe.shipped import find_recipe
+from densekd.run.folder import Existing, RunFolder, default_run
+from densekd.run.launch import Launch
+from densekd.run.train import train as run_training
+
+
+@dataclass(frozen=True)
+class Training:
+    """Result of a training.
+
+    Args:
+        run: the run folder, with recipe, checkpoints, student package, pictures and report.
+        results: the content of ``results.json``: scores of ``student``, ``teacher`` and ``baseline``; empty in
+            processes other than the first.
+    """
+
+    run: Path
+    results: Mapping[str, Any]
+
+    def student(self) -> nn.Module:
+        """Return the trained student; see :func:`densekd.load`."""
+        return load(self.run)
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    run: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    existing: Existing = "refuse",
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    quiet: bool = True,
+) -> Training:
+    """Train a student by a recipe, with or without a teacher; evaluate, export and report.
+
+    Args:
+        recipe: a YAML file, a run folder, the name of a shipped recipe, the content of a recipe as a mapping, or a
+            :class:`densekd.recipe.Recipe`.
+        run: the folder to fill; None: ``runs/<name of the recipe>``.
+        overrides: ``key.path=value``, as on the command line.
+        existing: what to do with a folder in use: ``refuse``, ``resume`` (continue exactly where it stopped) or
+            ``overwrite``.
+        accelerator: ``auto``, ``cpu``, ``gpu``, ...
+        devices: their number, or ``auto``.
+        quiet: print nothing; otherwise progress and scores.
+
+    Returns:
+        The run folder, the results, and the student.
+
+    Raises:
+        densekd.errors.UserError: anything that the recipe names and that is missing, damaged or does not fit.
+    """
+    loaded = _read(recipe, overrides)
+    source = recipe if isinstance(recipe, str | Path) else ""
+    folder = default_run(loaded, source) if run is None else RunFolder(Path(run))
+    launch = Launch(accelerator, str(devices))
+    if not quiet:
+        return Training(folder.path, run_training(loaded, folder, launch, existing, Console(), overrides))
+    with quiet_libraries():
+        results = run_training(loaded, folder, launch, existing, Console(quiet=True), overrides)
+    return Training(folder.path, results)
+
+
+def _read(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return the checked recipe with overrides applied."""
+    if isinstance(recipe, str | Path):
+        return load_recipe(find_recipe(recipe), overrides)
+    content = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else dict(recipe)
+    return parse_recipe(content, "recipe", overrides)

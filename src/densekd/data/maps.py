@@ -1,0 +1,155 @@
+"""Images with a map of labels or values: training samples drawn and augmented by number, evaluation samples as is."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from densekd.data.cache import SampleCache
+from densekd.data.contract import Files
+from densekd.data.files import Item
+from densekd.data.sampler import Draw
+
+# What images are brought to: (height, width), or (the shorter side,) with the aspect ratio kept.
+Resize = tuple[int, int] | tuple[int]
+
+
+class MapFiles(Files, Protocol):
+    """Files in which every image has a map of its own size: class numbers, depths, ..."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """Each image with the file of its map."""
+        ...
+
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decode an image, uint8 RGB ``[H, W, 3]``, and its map ``[H, W]``."""
+        ...
+
+
+class Sample(NamedTuple):
+    """One image with its map.
+
+    Shape:
+        image: uint8 RGB ``[3, H, W]``; label: ``[H, W]`` in training, of the original size in evaluation; uint8 class
+        numbers of a segmentation, float32 values of other tasks.
+    """
+
+    image: Tensor
+    label: Tensor
+
+
+class TrainingSet(Dataset[Sample]):
+    """Augmented samples; everything random in sample n comes from (seed, n), whoever draws it and whenever.
+
+    Args:
+        files: the images and maps.
+        resize: what every image is first brought to, or None.
+        augment: from an (Image, Mask) pair to the same of one fixed size.
+        seed: of the augmentation.
+        cache_bytes: decoded (and resized) samples are kept in this process up to this size.
+    """
+
+    def __init__(
+        self, files: MapFiles, resize: Resize | None, augment: v2.Transform, seed: int, cache_bytes: int
+    ) -> None:
+        self.files = files
+        self.resize = resize
+        self.augment = augment
+        self.seed = seed
+        self.cache: SampleCache[Sample] = SampleCache(cache_bytes)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def __getitem__(self, random_sample: Draw) -> Sample:
+        """Return the augmented sample for one draw."""
+        image, label = self.cache.get(random_sample.image, self._decode)
+        # Transforms draw from torch's global generator, which is seeded for this sample alone and put back after it.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(self.seed, random_sample.number))
+            image, label = self.augment(tv_tensors.Image(image), tv_tensors.Mask(label))
+        return Sample(image.as_subclass(Tensor).contiguous(), label.as_subclass(Tensor).contiguous())
+
+    def _decode(self, index: int) -> Sample:
+        pixels, values = self.files.pair(index)
+        image, label = torch.from_numpy(pixels).permute(2, 0, 1), torch.from_numpy(values)
+        if self.resize is not None:
+            image = functional.resize(image, list(self.resize), antialias=True)
+            # Between two labels there is no third, and between two depths at an edge there is nothing.
+            nearest = functional.InterpolationMode.NEAREST
+            label = functional.resize(label[None], list(self.resize), interpolation=nearest)[0]
+        return Sample(image, label)
+
+    @staticmethod
+    def collate(samples: list[Sample]) -> dict[str, Any]:
+        """Make a batch; see :func:`as_batch`."""
+        return as_batch(samples)
+
+
+class EvaluationSet(Dataset[Sample]):
+    """Whole images, resized for the model when it was trained at a fixed size; maps at their original size.
+
+    Args:
+        files: the images and maps.
+        resize: what the images are brought to, or None.
+    """
+
+    def __init__(self, files: MapFiles, resize: Resize | None) -> None:
+        self.files = files
+        self.resize = resize
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one image and its map."""
+        image, label = self.files.pair(index)
+        return Sample(to_model_input(image, self.resize), torch.from_numpy(label))
+
+    @staticmethod
+    def collate(samples: list[Sample]) -> list[Sample]:
+        """Do nothing: images of one evaluation batch may differ in size."""
+        return samples
+
+
+def to_model_input(image: np.ndarray, resize: Resize | None) -> Tensor:
+    """Turn a decoded image ``[H, W, 3]`` into uint8 ``[3, H', W']`` at the size the model was trained at."""
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    return tensor if resize is None else functional.resize(tensor, list(resize), antialias=True)
+
+
+def as_batch(samples: list[Sample]) -> dict[str, Any]:
+    """Stack augmented samples: ``images`` uint8 ``[B, 3, H, W]``, ``target`` ``[B, H, W]`` as the maps are."""
+    images = torch.stack([sample.image for sample in samples])
+    return {"images": images, "target": torch.stack([sample.label for sample in samples])}
+
+
+def mix(seed: int, number: int) -> int:
+    """Hash (seed, number) to 64 bits, so that neighbouring numbers give unrelated random streams."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
+
+
+def cache_budget(setting: float | str, workers: int) -> int:
+    """Return the bytes each loading process may keep: a setting in GB, ``off``, or ``auto``: half the free memory.
+
+    Args:
+        setting: the recipe's ``data.cache``.
+        workers: loading processes, which share the budget.
+    """
+    if setting == "off":
+        return 0
+    if setting == "auto":
+        total = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    else:
+        total = int(float(setting) * 1e9)
+    return total // max(1, workers)

@@ -1,0 +1,52 @@
+"""Messages about shapes that do not fit each other in a term, and what would bring them together."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+
+class Meeting(NamedTuple):
+    """Two maps that have to fit each other.
+
+    Args:
+        student: what the student's map is called.
+        student_shape: ``[B, C, H, W]``.
+        teacher: what the teacher's map is called.
+        teacher_shape: ``[B, C, H, W]``.
+    """
+
+    student: str
+    student_shape: torch.Size
+    teacher: str
+    teacher_shape: torch.Size
+
+
+def describe_misfit(meetings: Sequence[Meeting], adapter: str | None, resize_to: str | None) -> str:
+    """Describe which shapes meet in a term, and what would bring them together.
+
+    Args:
+        meetings: of every level.
+        adapter: name of the adapter that changes channels; None where none could.
+        resize_to: value of that key that changes sizes; None where they may differ.
+    """
+    shapes, convolutions = [], []
+    sizes_differ = classes_differ = False
+    for student, student_shape, teacher, teacher_shape in meetings:
+        shapes.append(f"{student} is {list(student_shape)}, {teacher} is {list(teacher_shape)}")
+        sizes_differ |= student_shape[2:] != teacher_shape[2:]
+        if student_shape[1] == teacher_shape[1]:
+            continue
+        if student.endswith(" logits") and teacher.endswith(" logits"):
+            classes_differ = True
+        elif adapter is not None:
+            convolutions.append(f"{student_shape[1]} -> {teacher_shape[1]}")
+    fixes = []
+    if convolutions:
+        fixes.append(f"'adapter: {adapter}' (a 1x1 convolution {', '.join(convolutions)})")
+    if classes_differ:
+        fixes.append("'teacher.classes', which maps the data's classes to the teacher's")
+    if sizes_differ and resize_to is not None:
+        fixes.append(f"'resize_to: {resize_to}'")
+    remedy = f"Fix it with {' and '.join(fixes)}. " if fixes else ""
+    return f"{'; '.join(shapes)}. {remedy}"

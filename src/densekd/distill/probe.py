@@ -1,0 +1,33 @@
+"""Probing: one forward pass without gradient or trace, to measure the shapes of tapped tensors."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from densekd.distill.taps import Taps
+
+
+def probe(model: nn.Module, paths: Iterable[str], images: Tensor) -> dict[str, Tensor]:
+    """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
+    with at_rest(model):
+        return Taps(model, dict.fromkeys(paths))(images)[1]
+
+
+@contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode without gradients for a while."""
+    mode = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(mode)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device a model is on."""
+    first = next(iter(model.parameters()), None)
+    return torch.device("cpu") if first is None else first.device

@@ -1,0 +1,143 @@
+"""Model contract: what a segmentation model or detector offers, and the defaults of models that offer less.
+
+Our own models offer everything. A module of the user's needs ``forward`` alone (a detector also ``losses`` and
+``detect``); whoever reads the rest asks the functions below, which are the only place that knows the defaults.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from densekd.errors import UserError
+from densekd.models.families import Convention
+from densekd.ops.boxes import Boxes, Detections
+
+
+@runtime_checkable
+class DenseModel(Protocol):
+    """Segmentation model: one vector of logits for every position of a map.
+
+    Shape:
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, num_classes, h, w]`` at the head's own stride; a model
+        without head returns the list of its feature maps.
+    """
+
+    @property
+    def taps(self) -> Mapping[str, str]:
+        """Short tap names -> paths, see :mod:`densekd.distill.taps`."""
+
+    @property
+    def align_corners(self) -> bool:
+        """How the logits are resized: ``align_corners`` of ``torch.nn.functional.interpolate``."""
+
+    @property
+    def num_classes(self) -> int | None:
+        """C, or None without head."""
+
+    @property
+    def convention(self) -> Convention:
+        """Channel order, mean and standard deviation of the network's own input; applied inside ``forward``."""
+
+    def forward(self, images: Tensor) -> Any:
+        """Return the logits."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Object detector: it brings its own loss and decodes its own output.
+
+    Shape:
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> a raw output of any type, which only the detector reads.
+    """
+
+    def forward(self, images: Tensor) -> Any:
+        """Return the raw output."""
+
+    def __call__(self, images: Tensor) -> Any:
+        """Return the raw output."""
+
+    def losses(self, output: Any, target: Boxes) -> dict[str, Tensor]:
+        """Return the weighted summands of the detector's loss, scalars."""
+
+    def detect(self, output: Any, sizes: Tensor) -> list[Detections]:
+        """Return what is found in each image; ``sizes`` is int64 ``[B, 2]``, height and width without padding."""
+
+
+def is_detector(model: nn.Module) -> bool:
+    """Return True for a model with ``losses`` and ``detect``."""
+    return isinstance(model, Detector)
+
+
+def as_detector(model: nn.Module) -> Detector:
+    """Return the model as a :class:`Detector`.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not isinstance(model, Detector):
+        raise UserError(
+            f"{type(model).__name__} is no detector: detection needs losses(output, target) and detect(output, sizes); "
+            "see densekd.models.detection."
+        )
+    return model
+
+
+def task_of(model: nn.Module) -> str:
+    """Return the name in ``TASKS`` of what a model predicts, where nothing else says it."""
+    return "detection" if is_detector(model) else "segmentation"
+
+
+def taps(model: nn.Module) -> dict[str, str]:
+    """Return the short tap names; none where the model defines none."""
+    return dict(getattr(model, "taps", {}))
+
+
+def align_corners(model: nn.Module) -> bool:
+    """Return how the logits are resized; False where the model does not say."""
+    return bool(getattr(model, "align_corners", False))
+
+
+def num_classes(model: nn.Module) -> int | None:
+    """Return C, or None where the model does not say or has no head."""
+    count: int | None = getattr(model, "num_classes", None)
+    return count
+
+
+def class_names(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the classes that a model brings along; empty where it has none."""
+    return tuple(getattr(model, "class_names", ()))
+
+
+def convention(model: nn.Module) -> Convention | None:
+    """Return the input convention, or None where the model does not say."""
+    found: Convention | None = getattr(model, "convention", None)
+    return found
+
+
+def backbone(model: nn.Module) -> nn.Module | None:
+    """Return the part that ``pretrained`` fills and ``head_lr`` leaves alone, or None."""
+    found = getattr(model, "backbone", None)
+    return found if isinstance(found, nn.Module) else None
+
+
+def has_auxiliary(model: nn.Module) -> bool:
+    """Return True for a model with an auxiliary head."""
+    return getattr(model, "auxiliary", None) is not None
+
+
+def drop_auxiliary(model: nn.Module) -> None:
+    """Remove the auxiliary head, which only training needs; without one nothing happens."""
+    if has_auxiliary(model):
+        model.auxiliary = None  # type: ignore[assignment]
+
+
+def packaged(model: nn.Module) -> tuple[str, dict[str, Any]] | None:
+    """Return name and options that rebuild the model offline, or None where those of the recipe do."""
+    found: tuple[str, dict[str, Any]] | None = getattr(model, "packaged", None)
+    return found
+
+
+def notes(model: nn.Module) -> tuple[str, ...]:
+    """Return what people should know about the model's weights before they use it."""
+    return tuple(getattr(model, "notes", ()))

@@ -1,0 +1,51 @@
+"""Base of the sections of a recipe, and the types that several of them use."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+
+Shape = Literal["linear", "exponential", "jump"]
+Size = tuple[PositiveInt, PositiveInt]
+Positive = Annotated[float, Field(gt=0)]
+Factor = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Options = dict[str, Any]
+
+
+def _bits(value: Any) -> Any:
+    """Let a number of bits be written without quotes: ``precision: 32``."""
+    return str(value) if isinstance(value, int) else value
+
+
+Bits = BeforeValidator(_bits)
+
+
+class Section(BaseModel):
+    """Frozen part of a recipe; a key that it does not have is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class OpenSection(Section):
+    """Section whose further keys are the arguments of a constructor, which checks them when it is called."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> Options:
+        """The keys that are not fields of the section."""
+        return dict(self.model_extra or {})
+
+
+class ComponentSpec(Section):
+    """A row of a table and its options; without options the name alone is enough."""
+
+    name: str = Field(description="name in its table, or package.module:Name")
+    options: Options = Field(default_factory=dict, description="arguments of the constructor")
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Component = Annotated[ComponentSpec, BeforeValidator(_named, json_schema_input_type=str | ComponentSpec)]

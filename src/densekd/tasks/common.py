@@ -1,0 +1,63 @@
+"""What several tasks do alike: images on their way into a model, files on their way out."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from densekd.atomic import atomic
+from densekd.data.files import IMAGE_SUFFIXES, find
+from densekd.data.transforms import photometric_distortion
+from densekd.errors import UserError
+from densekd.tasks.protocol import Augmentation
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Turn the uint8 images that travelled into what a model takes: float in [0, 1]; float images are so already."""
+    if images.is_floating_point():
+        return images
+    return images.float().div_(255)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device a model is on."""
+    first = next(iter(model.parameters()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of a model's parameters."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def after_crop(views: Augmentation) -> list[v2.Transform]:
+    """Return the augmentation that all tasks share: a horizontal flip, and photometric distortion where asked for."""
+    transforms: list[v2.Transform] = [v2.RandomHorizontalFlip(views.flip)]
+    if views.photometric:
+        transforms.append(photometric_distortion())
+    return transforms
+
+
+def images_at(path: Path) -> dict[str, Path]:
+    """List one image, or all images below a folder, by stem.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = {path.stem: path} if path.is_file() else find(path, IMAGE_SUFFIXES)
+    if not found:
+        raise UserError(f"{path}: no images ({', '.join(IMAGE_SUFFIXES)}).")
+    return found
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture atomically."""
+    with atomic(path) as temporary:
+        picture.save(temporary)
+
+
+def sample_path(out: Path, stem: str, kind: str) -> Path:
+    """Return where a sample picture of a report lies: sub-folders of the data become part of the name."""
+    return out / f"{stem.replace('/', '_')}.{kind}.png"

@@ -1,0 +1,126 @@
+"""Score a detector on whole images, in pixels of their original size."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from densekd.atomic import write_text
+from densekd.data.detection import (
+    DetectionEvaluationSet,
+    DetectionFiles,
+    DetectionItem,
+    EvaluationSample,
+    pad_to_batch,
+)
+from densekd.data.loaders import evaluation_loader
+from densekd.data.transforms import Limits
+from densekd.models.contract import as_detector
+from densekd.ops.boxes import Detections
+from densekd.tasks.common import device_of, parameter_count, to_float
+from densekd.tasks.detection.metric import BoxMetric, corner_and_size
+from densekd.tasks.protocol import Scores
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class DetectionEvaluation:
+    """How detectors are scored: as COCO does, without options."""
+
+
+def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | None, workers: int = 0) -> Scores:
+    """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
+
+    Args:
+        model: changed to evaluation mode.
+        files: the images and boxes.
+        resize: limits that images are brought to before the model, or None.
+        workers: loading processes.
+
+    Returns:
+        The scores of :class:`densekd.tasks.detection.metric.BoxMetric` in percent, those of classes by name, ``images``
+        and ``parameters``.
+    """
+    metric = BoxMetric(len(files.classes.names))
+    for item, found in detect(model, files, resize, workers):
+        metric.update(item, found)
+    scores = metric.compute()
+    for key in ("ap_by_class", "ap50_by_class"):
+        scores[key] = dict(zip(files.classes.names, scores[key], strict=True))
+    return {**scores, "images": len(files), "parameters": parameter_count(model)}
+
+
+@torch.no_grad()
+def detect(
+    model: nn.Module, files: DetectionFiles, resize: Limits | None, workers: int = 0
+) -> Iterator[tuple[DetectionItem, Detections]]:
+    """Yield every image of ``files`` and what ``model`` finds there, in pixels of the original; as above."""
+    device = device_of(model.eval())
+    batches = evaluation_loader(DetectionEvaluationSet(files, resize), _BATCH, workers)
+    for samples in track(batches, "detecting", transient=True, disable=len(files) < 20):
+        yield from predictions(model, samples, device)
+
+
+def predictions(
+    model: nn.Module, samples: Sequence[EvaluationSample], device: torch.device
+) -> Iterator[tuple[DetectionItem, Detections]]:
+    """Detect in samples, neighbors of one size together; yield them with boxes in pixels of the originals."""
+    for _, group in groupby(samples, key=lambda sample: sample.image.shape):
+        alike = list(group)
+        found = predict_boxes(model, [sample.image for sample in alike], device)
+        height, width = alike[0].image.shape[1:]
+        for sample, one in zip(alike, found, strict=True):
+            original_height, original_width = sample.item.size
+            factors = one.boxes.new_tensor([original_width / width, original_height / height] * 2)
+            yield sample.item, one._replace(boxes=one.boxes * factors)
+
+
+def predict_boxes(model: nn.Module, images: Sequence[Tensor], device: torch.device) -> list[Detections]:
+    """Detect in images.
+
+    Args:
+        model: any detector.
+        images: uint8 RGB ``[3, h, w]`` each, at the size the model wants.
+        device: where the model is.
+
+    Returns:
+        for each image what was found, boxes in its pixels.
+
+    Raises:
+        UserError: a model that is no detector.
+    """
+    detector = as_detector(model)
+    batch, sizes = pad_to_batch(images)
+    output = detector(to_float(batch.to(device)))
+    return detector.detect(output, sizes.to(device))
+
+
+def confident(found: Detections, threshold: float) -> Detections:
+    """Keep what has at least a score."""
+    keep = found.scores >= threshold
+    return Detections(found.boxes[keep], found.scores[keep], found.labels[keep])
+
+
+def write_results(found: Iterable[tuple[DetectionItem, Detections]], categories: tuple[int, ...], path: Path) -> None:
+    """Write what was found as COCO's results: image_id, category_id, bbox (x, y, width, height) and score of each box.
+
+    ``file_name`` says which image it is where numbers were given and not read; scorers ignore it.
+
+    Args:
+        found: images and what was found there.
+        categories: the number of each class.
+        path: the JSON file; written whole or not at all.
+    """
+    results: list[dict[str, Any]] = []
+    for item, one in found:
+        image = {"image_id": item.number, "file_name": f"{item.stem}{item.image.suffix}"}
+        for box, score, label in zip(one.boxes.tolist(), one.scores.tolist(), one.labels.tolist(), strict=True):
+            results.append(image | {"category_id": categories[label], "bbox": corner_and_size(box), "score": score})
+    write_text(path, json.dumps(results) + "\n")

@@ -1,0 +1,114 @@
+"""Detections as files: pictures with boxes, COCO's results, and the sample pictures of a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from densekd.data.annotations import stacked
+from densekd.data.classes import Classes
+from densekd.data.detection import DetectionFiles, DetectionItem, to_detector_input
+from densekd.data.files import image_size, read_image
+from densekd.data.transforms import Limits
+from densekd.errors import UserError
+from densekd.ops.boxes import Detections
+from densekd.tasks.common import device_of, images_at, sample_path, save_picture
+from densekd.tasks.detection.evaluation import confident, detect, predict_boxes, write_results
+from densekd.tasks.detection.pictures import box_picture, error_picture, found_marks, truth_marks
+
+
+@dataclass(frozen=True)
+class BoxPredictor:
+    """A detector and all that it takes to find boxes in a picture.
+
+    Args:
+        model: changed to evaluation mode when it is used.
+        classes: what it finds.
+        categories: the number of each class in results files.
+        resize: limits that images are brought to before the model, or None.
+        threshold: score from which a box is drawn; results files hold all.
+    """
+
+    model: nn.Module
+    classes: Classes
+    categories: tuple[int, ...]
+    resize: Limits | None = None
+    threshold: float = 0.3
+
+    writes: ClassVar[tuple[str, ...]] = ("boxes", "detections.json")
+
+    def __call__(self, image: np.ndarray) -> Detections:
+        """Detect in a decoded image, uint8 RGB ``[H, W, 3]``; boxes in its pixels, whatever their score."""
+        pixels = to_detector_input(image, self.resize)
+        with torch.no_grad():
+            (found,) = predict_boxes(self.model.eval(), [pixels], device_of(self.model))
+        height, width = pixels.shape[1:]
+        factors = found.boxes.new_tensor([image.shape[1] / width, image.shape[0] / height] * 2)
+        return found._replace(boxes=found.boxes * factors)
+
+    def predict_folder(self, images: Path, out: Path) -> int:
+        """Write ``boxes/<stem>.png`` for one image or all below a folder, and ``detections.json``, COCO's results.
+
+        An image's number is what its name says, where the names are different numbers, as COCO's are; else they are
+        counted from 1 in the order of their names.
+
+        Returns:
+            How many images were predicted.
+
+        Raises:
+            UserError: no image there, or a damaged one.
+        """
+        paths = images_at(images)
+        items: list[DetectionItem] = []
+        for number, (stem, path) in zip(image_numbers(list(paths)), paths.items(), strict=True):
+            items.append(DetectionItem(stem, path, number, image_size(path), stacked([])))
+        files = DetectionFiles(self.classes, tuple(items), self.categories)
+        results: list[tuple[DetectionItem, Detections]] = []
+        for item, found in detect(self.model, files, self.resize):
+            marks = found_marks(confident(found, self.threshold), self.classes)
+            save_picture(box_picture(read_image(item.image), marks), out / "boxes" / f"{item.stem}.png")
+            results.append((item, found))
+        write_results(results, self.categories, out / "detections.json")
+        return len(items)
+
+    def write_submission(self, images: Path, out: Path, benchmark: str) -> int:
+        """Refuse: servers of detection take the results file as it is.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{benchmark} wants labelled pixels, and the model is a detector: see its detections.json.")
+
+
+def box_samples(
+    predictors: Mapping[str, BoxPredictor], files: DetectionFiles, out: Path, indices: Sequence[int]
+) -> None:
+    """Write pictures of some images of a split.
+
+    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``.
+    """
+    chosen = replace(files, items=tuple(files.items[index] for index in indices))
+    for index, item in enumerate(chosen.items):
+        image = chosen.image(index)
+        save_picture(Image.fromarray(image), sample_path(out, item.stem, "image"))
+        save_picture(box_picture(image, truth_marks(item.truth, files.classes)), sample_path(out, item.stem, "truth"))
+    for name, predict in predictors.items():
+        for item, boxes in detect(predict.model, chosen, predict.resize):
+            image, found = read_image(item.image), confident(boxes, predict.threshold)
+            errors = error_picture(image, found, item.truth, files.classes)
+            save_picture(box_picture(image, found_marks(found, files.classes)), sample_path(out, item.stem, name))
+            save_picture(errors, sample_path(out, item.stem, f"{name}-errors"))
+
+
+def image_numbers(stems: Sequence[str]) -> list[int]:
+    """Read the images' numbers off their names where these are different numbers; else count from 1."""
+    names = [Path(stem).name for stem in stems]
+    numbers = [int(name) for name in names if name.isdecimal()]
+    if len(set(numbers)) == len(names):
+        return numbers
+    return list(range(1, len(names) + 1))

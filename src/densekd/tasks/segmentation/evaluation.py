@@ -1,0 +1,149 @@
+"""Score a segmentation model on whole images at their original size."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge, Lt, MinLen
+from rich.progress import track
+from torch import nn
+
+from densekd.data.files import SegmentationFiles
+from densekd.data.loaders import evaluation_loader
+from densekd.data.maps import EvaluationSet, Resize
+from densekd.ops.ranges import Positive, Size
+from densekd.tasks.common import device_of, parameter_count
+from densekd.tasks.protocol import Scores
+from densekd.tasks.segmentation.boundary import BoundaryScore
+from densekd.tasks.segmentation.calibration import Calibration
+from densekd.tasks.segmentation.confusion import Absent, ConfusionMatrix, confidence_interval, scores
+from densekd.tasks.segmentation.inference import Inference, Window
+from densekd.tasks.segmentation.whole_images import WholeImages
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class SegmentationEvaluation:
+    """How whole images are predicted and scored: the keys of a recipe's ``evaluation``.
+
+    Args:
+        crop: height and width of sliding windows, or None: the whole image at once.
+        stride: vertical and horizontal step of the windows; default: two thirds of the crop.
+        scales: factors on the image's size, whose predictions are averaged (test-time augmentation).
+        flip: ``horizontal`` also predicts the mirrored image.
+        average: what scales and mirror images average.
+        absent: what classes that never occur do to the means: ``excluded``, or ``zero`` (TorchDistiller, CIRKD, HWD).
+        boundary: tolerance of the boundary F-score in image diagonals; 0 leaves the score out, which takes time.
+
+    Raises:
+        ValueError: a stride without crop, or one that leaves gaps.
+    """
+
+    crop: Size | None = None
+    stride: Size | None = None
+    scales: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0,)
+    flip: Literal["none", "horizontal"] = "none"
+    average: Literal["softmax", "logits"] = "softmax"
+    absent: Absent = "excluded"
+    boundary: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.stride is None:
+            return
+        if self.crop is None or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
+            raise ValueError("stride needs a crop that is at least as large, or windows leave gaps")
+
+    @property
+    def inference(self) -> Inference:
+        """The mode in which whole images are predicted."""
+        window = None
+        if self.crop is not None:
+            height, width = self.crop
+            default = (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3))
+            window = Window((height, width), self.stride or default)
+        return Inference(window, self.scales, self.flip, self.average)
+
+
+def evaluate_labels(
+    model: nn.Module,
+    files: SegmentationFiles,
+    resize: Resize | None,
+    options: SegmentationEvaluation,
+    workers: int = 0,
+) -> Scores:
+    """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
+
+    The logits are enlarged to each label's own size, so that a model fed smaller images is scored on original pixels.
+
+    Args:
+        model: changed to evaluation mode.
+        files: the images and labels.
+        resize: what images are brought to before the model, see :mod:`densekd.data.maps`, or None.
+        options: what is measured, and how images are predicted for it.
+        workers: loading processes.
+
+    Returns:
+        The means of :func:`densekd.tasks.segmentation.confusion.scores` in percent, ``miou_interval`` (95 %, over
+        images), ``ece`` (calibration error), ``boundary`` where asked for, ``iou`` and ``acc`` by class name,
+        ``confusion`` (pixels by label and prediction), ``images`` and ``parameters``.
+    """
+    names, ignore_index = files.classes.names, files.classes.ignore_index
+    device = device_of(model.eval())
+    whole_images = WholeImages(len(names), options.inference)
+    metric = ConfusionMatrix(len(names), ignore_index).to(device)
+    calibration = Calibration(ignore_index)
+    outlines = BoundaryScore(len(names), ignore_index, options.boundary) if options.boundary else None
+    batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
+    with torch.no_grad():
+        for samples in track(batches, "evaluating", transient=True, disable=len(files) < 20):
+            for predicted, labels in whole_images.predictions(model, samples, device):
+                metric.update(predicted.label, labels)
+                calibration.update(predicted.label, predicted.confidence, labels)
+                if outlines is not None:
+                    outlines.update(predicted.label, labels)
+    found: dict[str, Any] = scores(metric.counts, options.absent)
+    for key in ("iou", "acc"):
+        found[key] = dict(zip(names, found.pop(key), strict=True))
+    found["miou_interval"] = confidence_interval(metric.images)
+    found["ece"] = calibration.compute()
+    found["confusion"] = metric.counts.tolist()
+    if outlines is not None:
+        found["boundary"] = outlines.compute()
+    return {**found, "images": len(files), "parameters": parameter_count(model)}
+
+
+def label_agreement(
+    student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Resize | None, inference: Inference
+) -> Scores:
+    """Compare two models pixel by pixel; labels only say which pixels are void, and without labels none is.
+
+    Args:
+        student, teacher: of the same classes; changed to evaluation mode.
+        files: the images and labels.
+        resize: as in :func:`evaluate_labels`.
+        inference: for both.
+
+    Returns:
+        in percent: ``agreement``, the share of pixels to which both give one class; ``agreement_miou``, the student's
+        mIoU when the teacher is taken for the truth; ``calibration``, the student's calibration error against the
+        teacher's classes.
+    """
+    device = device_of(student.eval())
+    teacher.eval()
+    num_classes, ignore_index = len(files.classes.names), files.classes.ignore_index
+    whole_images = WholeImages(num_classes, inference)
+    metric, calibration = ConfusionMatrix(num_classes, ignore_index).to(device), Calibration(ignore_index)
+    with torch.no_grad():
+        for samples in evaluation_loader(EvaluationSet(files, resize), _BATCH, workers=0):
+            ours = whole_images.predictions(student, samples, device)
+            theirs = whole_images.predictions(teacher, samples, device)
+            for (mine, labels), (truth, _) in zip(ours, theirs, strict=True):
+                reference = truth.label
+                if files.labels == "present":
+                    reference = reference.where(labels != ignore_index, ignore_index)
+                metric.update(mine.label, reference)
+                calibration.update(mine.label, mine.confidence, reference)
+    found = metric.compute()
+    return {"agreement": found["aacc"], "agreement_miou": found["miou"], "calibration": calibration.compute()}

@@ -1,0 +1,124 @@
+"""Label pictures and write what was found: label PNGs, overlays, the sample pictures of a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.progress import track
+from torch import nn
+
+from densekd.data.classes import Classes
+from densekd.data.files import SegmentationFiles, pair_by_stem, read_image
+from densekd.data.folder import folder
+from densekd.data.maps import Resize, to_model_input
+from densekd.models.package import PackageConfig
+from densekd.tasks.common import device_of, images_at, sample_path, save_picture
+from densekd.tasks.segmentation.inference import WHOLE, Inference
+from densekd.tasks.segmentation.pictures import color_picture, error_picture, overlay
+from densekd.tasks.segmentation.submission import (
+    require_benchmark,
+    submission_images,
+    submission_picture,
+    submission_values,
+)
+from densekd.tasks.segmentation.whole_images import WholeImages
+
+
+@dataclass(frozen=True)
+class LabelPredictor:
+    """A model and all that it takes to label a picture.
+
+    Args:
+        model: changed to evaluation mode when it is used.
+        classes: what its logits mean.
+        resize: what images are brought to before the model, see :mod:`densekd.data.maps`, or None.
+        inference: whole images, windows, scales.
+    """
+
+    model: nn.Module
+    classes: Classes
+    resize: Resize | None = None
+    inference: Inference = WHOLE
+
+    writes: ClassVar[tuple[str, ...]] = ("labels", "overlays")
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Predict the class numbers ``[H, W]`` (uint8) of a decoded image ``[H, W, 3]`` at its own size."""
+        whole_images = WholeImages(len(self.classes.names), self.inference)
+        pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
+        height, width = image.shape[:2]
+        with torch.no_grad():
+            predicted = whole_images.predict(self.model.eval(), pixels, (height, width))
+        array: np.ndarray = predicted.label[0].to(torch.uint8).cpu().numpy()
+        return array
+
+    def predict_folder(self, images: Path, out: Path) -> int:
+        """Write ``labels/<stem>.png`` and ``overlays/<stem>.png`` for one image or all images below a folder.
+
+        Returns:
+            How many images were predicted.
+
+        Raises:
+            UserError: no image there, or a damaged one.
+        """
+        found = images_at(images)
+        for stem, path in track(found.items(), "predicting", transient=True):
+            image = read_image(path)
+            label = self(image)
+            save_picture(color_picture(label, self.classes), out / "labels" / f"{stem}.png")
+            save_picture(overlay(image, label, self.classes), out / "overlays" / f"{stem}.png")
+        return len(found)
+
+    def write_submission(self, images: Path, out: Path, benchmark: str) -> int:
+        """Predict all images below a folder into one flat folder of PNGs, as a benchmark's server wants them.
+
+        See :mod:`densekd.tasks.segmentation.submission`.
+
+        Returns:
+            How many images were predicted.
+
+        Raises:
+            UserError: an unknown benchmark, a model of other classes, no image, or two of one name.
+        """
+        classes = require_benchmark(benchmark, self.classes)
+        found = submission_images(images)
+        values = submission_values(classes)
+        for path in track(found, "predicting", transient=True):
+            picture = submission_picture(values[self(read_image(path))], classes, benchmark)
+            save_picture(picture, out / f"{path.stem}.png")
+        return len(found)
+
+
+def labelled_folder(root: Path, split: str, package: PackageConfig) -> SegmentationFiles:
+    """Find the files of a data folder in the ``folder`` layout; without ``classes.json`` the classes are the model's.
+
+    Raises:
+        UserError: a missing or empty folder, or files that do not pair.
+    """
+    if (root / "classes.json").is_file():
+        return folder(root, split)
+    pairs = pair_by_stem(root / "images" / split, root / "labels" / split)
+    return SegmentationFiles(package.labels, pairs)
+
+
+def label_samples(
+    predictors: Mapping[str, LabelPredictor], files: SegmentationFiles, out: Path, indices: Sequence[int]
+) -> None:
+    """Write pictures of some images of a split.
+
+    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``.
+    """
+    for index in indices:
+        stem = files.items[index].stem
+        image, truth = files.pair(index)
+        save_picture(Image.fromarray(image), sample_path(out, stem, "image"))
+        save_picture(color_picture(truth, files.classes), sample_path(out, stem, "truth"))
+        for name, predict in predictors.items():
+            label = predict(image)
+            errors = error_picture(image, label, truth, files.classes)
+            save_picture(color_picture(label, files.classes), sample_path(out, stem, name))
+            save_picture(errors, sample_path(out, stem, f"{name}-errors"))

@@ -1,0 +1,64 @@
+"""Whole images labelled in batches of one size, by any segmentation model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from densekd.data.maps import Sample
+from densekd.tasks.common import to_float
+from densekd.tasks.segmentation.inference import WHOLE, Inference, Prediction
+from densekd.tasks.segmentation.logits import align_corners, checked_logits
+
+# Pixels that are predicted together: small images in batches, a Cityscapes frame alone.
+_PIXELS = 1 << 21
+
+
+@dataclass(frozen=True)
+class WholeImages:
+    """Label whole images: logits are enlarged to the size of the prediction before the maximum is taken.
+
+    Args:
+        num_classes: C of the models.
+        inference: in one piece or by sliding windows, at one scale or several (test-time augmentation).
+    """
+
+    num_classes: int
+    inference: Inference = WHOLE
+
+    def predict(self, model: nn.Module, images: Tensor, size: tuple[int, int]) -> Prediction:
+        """Predict images of one size.
+
+        Args:
+            model: any segmentation model.
+            images: uint8 RGB ``[B, 3, H, W]``, or float in [0, 1].
+            size: (height, width) of the prediction.
+
+        Raises:
+            UserError: a model of another number of classes.
+        """
+
+        def forward(part: Tensor) -> Tensor:
+            return checked_logits(model(part), self.num_classes)
+
+        return self.inference.predict(forward, to_float(images), size, align_corners(model))
+
+    def predictions(
+        self, model: nn.Module, samples: Sequence[Sample], device: torch.device
+    ) -> Iterator[tuple[Prediction, Tensor]]:
+        """Predict samples in their order, neighbors of one size together.
+
+        Yields:
+            predictions, and the int64 labels ``[B, H', W']`` at whose size they are.
+        """
+        for _, group in groupby(samples, key=lambda sample: (sample.image.shape, sample.label.shape)):
+            alike = list(group)
+            together = max(1, _PIXELS // alike[0].label.numel())
+            for first in range(0, len(alike), together):
+                part = alike[first : first + together]
+                images = torch.stack([sample.image for sample in part]).to(device)
+                labels = torch.stack([sample.label for sample in part]).to(device)
+                height, width = labels.shape[-2:]
+                yield self.predict(model, images, (height, width)), labels.long()

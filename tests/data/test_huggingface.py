@@ -1,0 +1,50 @@
+"""Tables of the Hugging Face library: rows are read as files are. The tests save tables; nothing is downloaded."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from densekd.builders.data import build_files
+from densekd.data.folder import folder
+from densekd.errors import UserError
+from densekd.recipe import DataSpec
+
+datasets = pytest.importorskip("datasets")
+
+
+def saved(data_root: Path, out: Path, columns: tuple[str, str] = ("image", "annotation")) -> Path:
+    splits = {}
+    for split in ("train", "val"):
+        files = folder(data_root, split)
+        rows: dict[str, Any] = {
+            columns[0]: [str(item.image) for item in files.items],
+            columns[1]: [str(item.label) for item in files.items],
+        }
+        features = datasets.Features(dict.fromkeys(columns, datasets.Image()))
+        splits[split] = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict(splits).save_to_disk(str(out))
+    return out
+
+
+def test_rows_are_what_the_files_are(data_root: Path, tmp_path: Path) -> None:
+    table = saved(data_root, tmp_path / "table")
+    found = build_files(DataSpec(dataset=f"hf:{table}", root=str(data_root)), "train")
+    plain = folder(data_root, "train")
+    assert len(found) == len(plain)
+    found = pickle.loads(pickle.dumps(found))  # as loading processes receive it
+    for k in (0, 5):
+        assert all(np.array_equal(a, b) for a, b in zip(found.pair(k), plain.pair(k), strict=True))
+
+
+def test_what_is_missing_is_said(data_root: Path, tmp_path: Path) -> None:
+    table = saved(data_root, tmp_path / "table")
+    with pytest.raises(UserError, match=r"'test' of hf:.* could not be had \(KeyError"):
+        build_files(DataSpec(dataset=f"hf:{table}", root=str(data_root)), "test")
+    with pytest.raises(UserError, match=r"classes\.json: missing"):
+        build_files(DataSpec(dataset=f"hf:{table}", root=str(tmp_path)), "train")
+    other = saved(data_root, tmp_path / "other", ("photo", "label"))
+    with pytest.raises(UserError, match=r"has the columns photo, label; a picture is looked for in image"):
+        build_files(DataSpec(dataset=f"hf:{other}", root=str(data_root)), "train")

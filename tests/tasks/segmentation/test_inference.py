@@ -1,0 +1,153 @@
+"""Whole images, windows, scales and mirror images against literal computations."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from densekd.tasks.segmentation.inference import Inference, Window, upsample_rows, windows
+
+
+class Strided(nn.Module):
+    """A convolution with stride 4: logits depend on a neighbourhood, so that windows and scales matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 5, 7, 4, 3)
+        self.batches: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.batches.append(len(images))
+        return self.conv(images)
+
+
+@pytest.fixture
+def model() -> Strided:
+    return Strided()
+
+
+IMAGES = torch.rand(2, 3, 37, 50, generator=torch.Generator().manual_seed(1))
+
+
+def full(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    return F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        ((5, 7), (33, 50)),
+        ((17, 21), (129, 161)),
+        ((33, 40), (16, 20)),
+        ((1, 1), (4, 5)),
+        ((3, 8), (3, 16)),
+        ((4, 4), (1, 1)),
+    ],
+)
+def test_rows_are_those_of_the_whole(small: tuple[int, int], large: tuple[int, int], align_corners: bool) -> None:
+    x = torch.randn(2, 3, *small, dtype=torch.float64)
+    expected = full(x, large, align_corners)
+    cut = large[0] // 3
+    for rows in (range(cut), range(cut, large[0])):
+        if rows:
+            torch.testing.assert_close(
+                upsample_rows(x, large, align_corners, rows), expected[:, :, rows.start : rows.stop], rtol=0, atol=1e-12
+            )
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("size", [(37, 50), (74, 100), (20, 21)])
+def test_whole(model: Strided, size: tuple[int, int], align_corners: bool) -> None:
+    label, confidence = Inference().predict(model, IMAGES, size, align_corners)
+    probability = full(model(IMAGES), size, align_corners).softmax(1)
+    torch.testing.assert_close(confidence, probability.max(1).values)
+    assert (label != probability.argmax(1)).double().mean() < 1e-3  # ties within rounding
+
+
+def test_windows_cover_the_image_as_mmsegmentation_lays_them() -> None:
+    places = [(y.start, y.stop, x.start, x.stop) for y, x in windows((10, 7), Window((4, 4), (3, 3)))]
+    assert places == [
+        (y, y + 4, x, x + 4) for y in (0, 3, 6) for x in (0, 3)
+    ]  # fmt: skip
+    assert [(y.stop, x.stop) for y, x in windows((3, 9), Window((4, 4), (4, 4)))] == [(3, 4), (3, 8), (3, 9)]
+
+
+@pytest.mark.parametrize("crop", [(37, 50), (64, 64)])
+def test_one_window_over_everything_equals_whole(model: Strided, crop: tuple[int, int]) -> None:
+    whole = Inference().predict(model, IMAGES, (37, 50), False)
+    slid = Inference(Window(crop, (32, 32))).predict(model, IMAGES, (37, 50), False)
+    torch.testing.assert_close(slid.confidence, whole.confidence)
+    assert torch.equal(slid.label, whole.label)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_slide_equals_a_literal_computation(model: Strided, batch: int) -> None:
+    total, count = torch.zeros(2, 5, 37, 50), torch.zeros(37, 50)
+    for top in (0, 10, 20, 21):
+        for left in (0, 12, 24, 30):
+            part = model(IMAGES[:, :, top : top + 16, left : left + 20])
+            total[:, :, top : top + 16, left : left + 20] += full(part, (16, 20), True)
+            count[top : top + 16, left : left + 20] += 1
+    expected = (total / count).softmax(1).max(1)
+    model.batches.clear()
+    found = Inference(Window((16, 20), (10, 12), batch)).predict(model, IMAGES, (37, 50), True)
+    torch.testing.assert_close(found.confidence, expected.values)
+    assert torch.equal(found.label, expected.indices)
+    assert max(model.batches) <= 2 * batch
+    assert sum(model.batches) == 2 * 16
+
+
+@pytest.mark.parametrize("average", ["softmax", "logits"])
+@pytest.mark.parametrize("window", [None, Window((24, 24), (16, 16))])
+def test_scales_and_mirror_images_equal_a_literal_computation(
+    model: Strided, average: str, window: Window | None
+) -> None:
+    size = (40, 60)
+    single = Inference(window)
+    scores = []
+    for scale in (0.5, 1.0, 1.75):
+        for mirrored in (False, True):
+            images = IMAGES.flip(3) if mirrored else IMAGES
+            shape = [round(scale * 37), round(scale * 50)]
+            images = F.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=True)
+            logits = single._logits(model, images, (1.0, False), False)
+            logits = full(logits, size, False)
+            logits = logits.flip(3) if mirrored else logits
+            scores.append(logits.softmax(1) if average == "softmax" else logits)
+    mean = torch.stack(scores).mean(0)
+    expected = (mean if average == "softmax" else mean.softmax(1)).max(1)
+    inference = Inference(window, (0.5, 1.0, 1.75), "horizontal", average)  # type: ignore[arg-type]
+    found = inference.predict(model, IMAGES, size, False)
+    torch.testing.assert_close(found.confidence, expected.values, rtol=1e-5, atol=1e-6)
+    assert torch.equal(found.label, expected.indices)
+
+
+def test_it_is_deterministic_and_batches_do_not_matter(model: Strided) -> None:
+    inference = Inference(Window((24, 24), (16, 16)), (1.0, 1.5), "horizontal")
+    together = inference.predict(model, IMAGES, (37, 50), False)
+    again = inference.predict(model, IMAGES, (37, 50), False)
+    assert torch.equal(together.label, again.label)
+    assert torch.equal(together.confidence, again.confidence)
+    alone = inference.predict(model, IMAGES[1:], (37, 50), False)
+    torch.testing.assert_close(alone.confidence, together.confidence[1:], rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_logits_are_decided_in_float32(model: Strided) -> None:
+    found = Inference().predict(lambda x: model(x).bfloat16(), IMAGES, (37, 50), False)
+    assert found.confidence.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scales": ()}, "positive"),
+        ({"scales": (1.0, -0.5)}, "positive"),
+        ({"window": Window((8, 8), (9, 8))}, "strides"),
+        ({"window": Window((8, 8), (8, 0))}, "strides"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Inference(**arguments)  # type: ignore[arg-type]
