@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from densekd.errors import RecipeError, UserError, suggest
 from densekd.own_modules import import_own
-from densekd.signature import Option, expected, option_at, options_at, read_options, validate_options
+from densekd.signature import Option, as_yaml, expected, option_at, options_at, read_options, validate_options
 
 
 def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
@@ -134,10 +134,4 @@ def _explain_value(error: Any, options: Mapping[str, Option], values: Mapping[st
     wanted = expected(option.annotation)
     if error["type"] in ("value_error", "assertion_error"):
         wanted = str(error["ctx"]["error"])
-    return f"{'.'.join([where, *path])}: {wanted}, got {_as_yaml(got)}."
-
-
-def _as_yaml(value: Any) -> str:
-    """Write a value as the recipe does: null, true and false instead of Python's words."""
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else repr(value)
+    return f"{'.'.join([where, *path])}: {wanted}, got {as_yaml(got)}."

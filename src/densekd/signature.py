@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_or
 
 import annotated_types
 import typing_extensions
-from pydantic import ConfigDict, Field, Strict, TypeAdapter, WrapValidator
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, WrapValidator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 # YAML knows the difference between these, so no value is turned from one into another.
@@ -136,6 +137,10 @@ def expected(annotation: Any) -> str:
         return simple[annotation or NoneType]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
+        for part in arguments[1:]:
+            # What may be written is more than what the value becomes.
+            if isinstance(part, BeforeValidator) and part.json_schema_input_type is not PydanticUndefined:
+                return expected(part.json_schema_input_type)
         limits = [limit for limit in map(_limit, _constraints(arguments[1:])) if limit]
         return " ".join([expected(arguments[0]), " and ".join(limits)]).strip()
     if origin is Literal:
@@ -144,11 +149,19 @@ def expected(annotation: Any) -> str:
         return " or ".join(expected(argument) for argument in arguments)
     if _is_dataclass(annotation):
         return f"a mapping of {', '.join(read_options(annotation))}"
+    if hasattr(annotation, "model_fields"):
+        return "a mapping"
     if (origin or annotation) in (dict, Mapping):
         return "a mapping"
     if (origin or annotation) in _COLLECTIONS:
         return _expected_list(arguments)
     return f"a {getattr(annotation, '__name__', annotation)}"
+
+
+def as_yaml(value: Any) -> str:
+    """Write a value as a recipe does: null, true and false instead of Python's words."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)
 
 
 def _expected_list(items: tuple[Any, ...]) -> str:
@@ -160,14 +173,9 @@ def _expected_list(items: tuple[Any, ...]) -> str:
 
 
 def _plural(kind: str) -> str:
-    for one, many in (
-        ("a number", "numbers"),
-        ("a whole number", "whole numbers"),
-        ("a text", "texts"),
-        ("a list", "lists"),
-    ):
-        if kind.startswith(one):
-            return kind.replace(one, many, 1)
+    for noun in ("number", "whole number", "text", "list", "mapping"):
+        if kind.startswith(f"a {noun}"):
+            return kind.replace(f"a {noun}", f"{noun}s", 1)
     return kind
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from densekd.builders.build import build
 from densekd.builders.data import build_files
 from densekd.builders.models import build_model, build_teacher
+from densekd.builders.task import build_task
 from densekd.builders.terms import build_terms
 from densekd.distill.terms import Term
 from densekd.errors import RecipeError, UserError
@@ -141,10 +142,11 @@ def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, 
 
 def built_terms(content: dict[str, Any]) -> tuple[dict[str, Term], Any]:
     recipe = parse_recipe(content, "test")
-    classes = build_files(recipe.data, "train").classes
-    student = build_model(recipe.student, len(classes.names), "student").model
-    teacher = build_teacher(recipe.teacher, len(classes.names)).model
-    return build_terms(recipe, student, teacher, classes), teacher
+    files = build_files(recipe.data, "train")
+    student = build_model(recipe.student, len(files.classes.names), "student").model
+    teacher = build_teacher(recipe.teacher, len(files.classes.names)).model
+    target = build_task(recipe, files).probe_target(recipe.augment.crop, "present")
+    return build_terms(recipe, student, teacher, target, files), teacher
 
 
 class Counting(nn.Module):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from trees import make_cityscapes
+from dataset_trees import make_cityscapes
 
 from densekd.builders.data import build_files
 from densekd.data.prepare import prepare_cityscapes

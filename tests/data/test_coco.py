@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trees import coco_content, make_coco, picture, write
+from dataset_trees import coco_content, make_coco, picture, write
 
 from densekd.data import DATASETS
 from densekd.data.coco import coco
-from densekd.data.detection import DetectionFiles, joined
+from densekd.data.detection import DetectionFiles
 from densekd.errors import UserError
 
 
@@ -184,12 +184,12 @@ def test_splits_are_joined(tmp_path: Path) -> None:
         image["id"] += 5
     make_coco(tmp_path / "instances_b.json", tmp_path / "b", content)
     a, b = coco(tmp_path, "a"), coco(tmp_path, "b")
-    assert [item.number for item in joined([a, b]).items] == [10, 15, 20, 25, 30, 35]
+    assert [item.number for item in a.join([b]).items] == [10, 15, 20, 25, 30, 35]
     # Both number their images alike, so that all get new numbers, in order.
-    twice = joined([a, a])
+    twice = a.join([a])
     assert [item.number for item in twice.items] == [1, 2, 3, 4, 5, 6]
     assert [item.stem for item in twice.items] == ["010", "020", "030"] * 2
     content["categories"][0]["name"] = "dog"
     make_coco(tmp_path / "instances_b.json", tmp_path / "b", content)
     with pytest.raises(UserError, match=r"different classes \(car, person; car, dog\)"):
-        joined([a, coco(tmp_path, "b")])
+        a.join([coco(tmp_path, "b")])

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import make_voc_boxes, picture, voc_xml, write
+from dataset_trees import make_voc_boxes, picture, voc_xml, write
 
 from densekd.data import DATASETS
-from densekd.data.detection import DetectionFiles, joined
+from densekd.data.detection import DetectionFiles
 from densekd.data.voc_boxes import voc_boxes
 from densekd.errors import UserError
 
@@ -43,7 +43,7 @@ def test_both_years_want_a_choice_and_join(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds VOC2007 and VOC2012; say which: a split is written 'VOC2007/trainval'"):
         voc_boxes(tmp_path, "trainval")
     parts = [voc_boxes(tmp_path, f"{year}/trainval") for year in ("VOC2007", "VOC2012")]
-    assert [str(item.image).count("VOC2012") for item in joined(parts).items] == [0, 0, 1, 1]
+    assert [str(item.image).count("VOC2012") for item in parts[0].join(parts[1:]).items] == [0, 0, 1, 1]
 
 
 def test_classes_are_the_twenty_the_files_or_said(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_processes_exchange_the_buffers_of_the_student_alone(tmp_path: Path) -> 
     student, teacher = (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)) for _ in range(2))
     term = Term(CIRKDChannel(4, 4, (8, 8)), TapPair("logits", "logits"), nn.Identity(), WeightSchedule(1.0), "none")
     distiller = Distiller(
-        student, teacher, Segmentation(4, 255, torch.ones(4)), {"channel": term}, OptimizerConfig("sgd", 0.1, 10)
+        student, teacher, Segmentation(4, 255, (1.0, 1.0, 1.0, 1.0)), {"channel": term}, OptimizerConfig("sgd", 0.1, 10)
     )
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:

@@ -11,7 +11,7 @@ import torch
 from training_runs import parsed, run
 
 from densekd.builders.build import build
-from densekd.data.unlabelled import has_labels, unlabelled
+from densekd.data.unlabelled import unlabelled
 from densekd.errors import RecipeError, UserError
 from densekd.models.fpn import fpn
 from densekd.models.package import PackageConfig, save_package
@@ -47,7 +47,7 @@ def test_images_are_found_and_their_labels_are_void(pictures: Path) -> None:
     image, label = files.pair(3)
     assert label.shape == image.shape[:2]
     assert np.unique(label).tolist() == [255]
-    assert not has_labels(files)
+    assert files.labels == "absent"
 
 
 def test_no_image_and_no_classes(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from densekd.distill.batches import as_samples
-from densekd.distill.tasks import choose_task
+from densekd.distill.choose_task import choose_task
+from densekd.distill.probe import device_of
 from densekd.errors import UserError
 from densekd.tasks.protocol import TrainingTask
 
@@ -60,7 +61,7 @@ def _score_batches(model: nn.Module, data: Iterable[Any], task: TrainingTask | s
     for batch in data:
         if chosen is None:
             chosen = choose_task(task, model, batch)
-            metric = chosen.metric()
+            metric = chosen.metric().to(device_of(model))
         samples = as_samples(batch, seen)
         chosen.evaluate(model, samples, metric)
         seen += len(samples)

@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from densekd.api.images import as_array, is_batch
+from densekd.distill.choose_task import logit_channels
 from densekd.errors import UserError
 from densekd.models import contract
 from densekd.models.classes import unnamed_classes
 from densekd.models.package import config_of
 from densekd.tasks.protocol import Predictor
+
+# Size of the image on which a module's classes are counted.
+_PROBE = (64, 64)
 
 
 class ImagePredictor:
@@ -81,20 +85,9 @@ def plain_predictor(model: nn.Module, task: str | None = None) -> ImagePredictor
     from densekd.builders.task import packaged_task
     from densekd.recipe import EvaluationSpec
 
-    count = contract.num_classes(model) or _channels(model)
+    count = contract.num_classes(model) or logit_channels(model, torch.zeros(1, 3, *_PROBE))
+    if count is None:
+        raise UserError(f"{type(model).__name__} returns no logits [B, C, h, w] to predict from.")
     name = task or contract.task_of(model)
     config = config_of(type(model).__name__, {}, unnamed_classes(count), name)
     return ImagePredictor(packaged_task(config, EvaluationSpec()).predictor(model, config))
-
-
-def _channels(model: nn.Module) -> int:
-    """Return the number of channels of a model's logits, from one forward pass of a small image."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    mode = model.training
-    model.eval()
-    with torch.no_grad():
-        output = model(torch.zeros(1, 3, 64, 64, device=device))
-    model.train(mode)
-    if not isinstance(output, Tensor) or output.ndim != 4:
-        raise UserError(f"{type(model).__name__} returns a {type(output).__name__}, no logits [B, C, h, w] to predict.")
-    return output.shape[1]

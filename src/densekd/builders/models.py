@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Classes
 from densekd.distill.probe import at_rest
 from densekd.errors import RecipeError, UserError
 from densekd.models import MODELS, contract, find_model

@@ -8,12 +8,14 @@ from densekd.distill.batches import as_batch, has_target
 from densekd.distill.probe import at_rest, device_of
 from densekd.errors import UserError
 from densekd.models import contract
-from densekd.tasks import Detection, NoTask, Segmentation, as_float
+from densekd.registry import construct, resolve
+from densekd.tasks import TASKS, NoTask, TrainingTask
+from densekd.tasks.common import to_float
 
 IGNORE_INDEX = 255
 
 
-def choose_task(task: Any, model: nn.Module, batch: Any = None) -> Any:
+def choose_task(task: TrainingTask | str | None, model: nn.Module, batch: Any = None) -> TrainingTask:
     """Return a task, built where only its name is given, or not even that.
 
     Args:
@@ -28,15 +30,23 @@ def choose_task(task: Any, model: nn.Module, batch: Any = None) -> Any:
     if task is not None and not isinstance(task, str):
         return task
     unlabelled = batch is not None and not has_target(as_batch(batch))
-    name = task or ("none" if unlabelled else _usual_task(model))
-    scored_as = _usual_task(model) if name == "none" else name
-    count = _num_classes(model, batch)
-    built = Detection(count) if scored_as == "detection" else Segmentation(count, IGNORE_INDEX)
+    name = task or ("none" if unlabelled else contract.task_of(model))
+    scored_as = contract.task_of(model) if name == "none" else name
+    supplied = {"num_classes": _num_classes(model, batch), "ignore_index": IGNORE_INDEX}
+    built: TrainingTask = construct(resolve(scored_as, TASKS, "task"), {}, supplied, "task")
     return NoTask(built) if name == "none" else built
 
 
-def _usual_task(model: nn.Module) -> str:
-    return contract.task_of(model)
+def logit_channels(model: nn.Module, images: Tensor) -> int | None:
+    """Return the channels of a model's logits for images, from one forward pass; None where it returns no logits.
+
+    Args:
+        model: any module.
+        images: float in [0, 1], ``[B, 3, H, W]``.
+    """
+    with at_rest(model):
+        output = model(images.to(device_of(model)))
+    return output.shape[1] if isinstance(output, Tensor) and output.ndim == 4 else None
 
 
 def _num_classes(model: nn.Module, batch: Any) -> int:
@@ -49,8 +59,5 @@ def _num_classes(model: nn.Module, batch: Any) -> int:
             f"{type(model).__name__} has no num_classes, so that its task cannot be told; name it, for instance "
             "task=Segmentation(num_classes, ignore_index=255)."
         )
-    images = as_float(as_batch(batch)["images"][:1]).to(device_of(model))
-    with at_rest(model):
-        output = model(images)
     # A student of features alone has no logits, and no classes to be scored by.
-    return output.shape[1] if isinstance(output, Tensor) and output.ndim == 4 else 1
+    return logit_channels(model, to_float(as_batch(batch)["images"][:1])) or 1

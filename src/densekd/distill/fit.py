@@ -11,12 +11,13 @@ from torch import nn
 
 from densekd.distill.batches import as_batch, has_target
 from densekd.distill.choose_task import choose_task
-from densekd.distill.distiller import Distiller, OptimizerFactory, TrainingTask
+from densekd.distill.distiller import Distiller, OptimizerFactory
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.plans import plan_losses
 from densekd.distill.wiring import ProbeBatch, wire_terms
 from densekd.errors import UserError
 from densekd.quiet import quiet_libraries
+from densekd.tasks import TrainingTask
 
 # Images of the first batch on which channels and shapes are measured.
 _PROBED = 2
@@ -96,7 +97,7 @@ def distill(
         # One epoch as long as the training: validation comes at its end.
         fitted = L.Trainer(**options, max_steps=steps, max_epochs=1, callbacks=[*callbacks, history])
         module = Distiller(student, teacher, chosen, terms, optimizer)
-        fitted.fit(module, _Repeated(batches, parts), val)
+        fitted.fit(module, _Repeated(batches, parts), None if val is None else _Once(val))
     scores = {}
     for name, value in fitted.callback_metrics.items():
         if name.startswith("val/"):
@@ -122,9 +123,13 @@ def _probe_batch(task: TrainingTask, batch: Any) -> ProbeBatch:
     """Return a few images of a batch, on which channels and sizes of what terms compare are measured."""
     few = {name: values[:_PROBED] for name, values in as_batch(batch).items()}
     target = task.target(few) if has_target(few) else None
-    facts = {"num_classes": getattr(task, "num_classes", None), "ignore_index": getattr(task, "ignore_index", None)}
-    known = {name: value for name, value in facts.items() if value is not None}
-    return ProbeBatch(task.images(few), target, known)
+    # A student without a loss of its own is still scored as its data says.
+    scored_as = getattr(task, "scored_as", task)
+    facts = {}
+    for name in ("num_classes", "ignore_index"):
+        if hasattr(scored_as, name):
+            facts[name] = getattr(scored_as, name)
+    return ProbeBatch(task.images(few), target, facts)
 
 
 class _Repeated:
@@ -148,6 +153,16 @@ class _Repeated:
                     return
             if left == before:
                 raise UserError(f"The data ended {left} batches too early; a generator can be read only once.")
+
+
+class _Once:
+    """Batches of a loader, as they are: Lightning takes a list of batches for several loaders."""
+
+    def __init__(self, data: Iterable[Any]) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.data)
 
 
 class _History(L.Callback):

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densekd.data.files import Classes
-from densekd.data.folder import distinct_colors
+from densekd.data.classes import Classes, distinct_colors
 from densekd.models import contract
 
 _UNNAMED = "class {}"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from densekd.atomic import atomic
-from densekd.data.folder import published_classes
+from densekd.data.classes import published_classes
 from densekd.errors import UserError
 from densekd.models.open import Opened
 from densekd.models.package import save_package
@@ -29,7 +29,7 @@ def convert(
             for ``torch.load(weights_only=True)``, a bare state dict; or a folder, for a student
             package.
         classes: name of a benchmark whose classes these are, see
-            :func:`densekd.data.folder.published_classes`.
+            :func:`densekd.data.classes.published_classes`.
         existing: what to do with an ``out`` that is there.
 
     Returns:

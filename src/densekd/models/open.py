@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.errors import RecipeError, UserError
 from densekd.models import contract, find_model
 from densekd.models.checkpoints.file import Checkpoint, missing_package

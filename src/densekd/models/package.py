@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from densekd.atomic import atomic, write_text
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.errors import RecipeError, UserError
 from densekd.models.sources import SOURCES
 

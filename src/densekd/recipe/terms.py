@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from densekd.braces import expand_list, fan_out
 from densekd.errors import RecipeError
-from densekd.recipe.base import Component, ComponentSpec, Options, Section, Shape
+from densekd.recipe.base import Component, ComponentSpec, Factor, Options, Section, Shape
 
 Tap = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -25,7 +25,7 @@ def _number(value: Any) -> Any:
     return value if isinstance(value, dict | WeightSpec) else {"value": value}
 
 
-Weight = Annotated[WeightSpec, BeforeValidator(_number, json_schema_input_type=float | WeightSpec)]
+Weight = Annotated[WeightSpec, BeforeValidator(_number, json_schema_input_type=Factor | WeightSpec)]
 
 
 class TermSpec(Section):
@@ -41,7 +41,7 @@ class TermSpec(Section):
     teacher: Tap = Field("logits", description="tap, or a list; braces expand in step with the student's")
     adapter: Component = Field(
         ComponentSpec(name="none"),
-        description="learnt, on the student's tap: name of ADAPTERS or package.module:Name, or name and options; "
+        description="learned, on the student's tap: name of ADAPTERS or package.module:Name, or name and options; "
         "all terms on one tap share its graph-context",
     )
     through: Tap | None = Field(

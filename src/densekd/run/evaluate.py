@@ -8,8 +8,8 @@ import torch
 
 from densekd.builders.data import build_files
 from densekd.builders.task import packaged_task
+from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Classes
 from densekd.errors import UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
