@@ -82,6 +82,23 @@ def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(900)
+def test_two_processes_equal_one_through_the_teachers_head(recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe["student"] = {"model": "ddp_modules:Plain"}
+    teacher = {"model": "pspnet", "options": {"backbone": "resnet18_025", "channels": 16}, "checkpoint": "untrained"}
+    simkd = {"method": "cwd", "weight": 1, "student": "features", "adapter": "conv", "through": "head[3]"}
+    recipe |= {"teacher": teacher, "distill": [simkd | {"resize_to": "teacher"}]}
+    recipe["optimizer"] = {"method": "sgd", "lr": 0.05, "weight_decay": 0.0}
+    recipe["training"] = {"steps": 4, "log_every": 1}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(parse_recipe(recipe, "test")))
+    one, two = (launch(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
+    assert "terms.cwd.adapter.weight" in one["weights"]
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    for key, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][key], value, rtol=1e-5, atol=1e-6, msg=key)
+
+
+@pytest.mark.timeout(900)
 def test_two_processes_equal_one_for_boxes(detection_recipe: dict[str, Any], tmp_path: Path) -> None:
     # Statistics of batch norm depend on how a batch is split; the divisors of the losses do not.
     options = {"backbone": "resnet18_025", "channels": 16, "depth": 1, "freeze": ["stem", "stage1"]}

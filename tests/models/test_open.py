@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from golden_models import published_state
+from golden_models import published_state, torchdistiller_names
 from torch import Tensor
 
 from densekd.builders.build import build, build_teacher
@@ -95,20 +95,8 @@ def test_a_large_file_is_imported_in_time(tmp_path: Path) -> None:
     """Building PSPNet-R101 and importing takes less than 3 s more than reading the file."""
     options = {"backbone": "resnet101", "family": "torchdistiller", "auxiliary_channels": 512}
     state = MODELS["pspnet"](19, **options).state_dict()
-    names = [
-        (r"backbone\.conv1\.0", "conv1"), (r"backbone\.conv1\.1", "bn1"), (r"backbone\.conv1\.3", "conv2"),
-        (r"backbone\.conv1\.4", "bn2"), (r"backbone\.conv1\.6", "conv3"), (r"backbone\.bn1", "bn3"),
-        (r"backbone\.layer", "layer"), (r"head\.pyramid\.levels\.(\d)\.0", r"pspmodule.stages.\1.1"),
-        (r"head\.pyramid\.levels\.(\d)\.1", r"pspmodule.stages.\1.2"),
-        (r"head\.bottleneck", "pspmodule.bottleneck"), (r"head\.classifier", "head"),
-        (r"auxiliary\.conv", "dsn"), (r"auxiliary\.classifier", "dsn.3"),
-    ]  # fmt: skip
-
-    def published(key: str) -> str:
-        return next(new for old, to in names if (new := re.sub(rf"^{old}", to, key)) != key)
-
     path = tmp_path / "teacher_city.pth"
-    torch.save({published(key): value for key, value in state.items() if "num_batches" not in key}, path)
+    torch.save(torchdistiller_names(state), path)
     start = time.perf_counter()
     Checkpoint.read(path)
     reading = time.perf_counter() - start

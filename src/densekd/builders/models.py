@@ -11,7 +11,7 @@ from torch import nn
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.distill.probe import at_rest
-from densekd.errors import RecipeError
+from densekd.errors import RecipeError, UserError
 from densekd.models import MODELS, contract, find_model
 from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
@@ -111,7 +111,11 @@ def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> Non
         part = student.get_submodule(path)
         state = teacher.get_submodule(path).state_dict()
         problem = f"student.inherit: the teacher's '{path}' does not fit the student's"
-        load_in_full(part, state, (), problem)
+        try:
+            load_in_full(part, state, (), problem)
+        except UserError as error:
+            # Both models are as the recipe wants them: it is the recipe that is wrong.
+            raise RecipeError(str(error)) from error
 
 
 def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> nn.Module:

@@ -202,13 +202,19 @@ def to_detector_input(image: np.ndarray, resize: Limits | None) -> Tensor:
 def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Pad images ``[3, H, W]`` at the bottom and right with the mean color to one size, a multiple of 32.
 
+    Args:
+        images: uint8, or float in [0, 1].
+
     Returns:
-        uint8 ``[B, 3, H, W]``, and the sizes before: int64 ``[B, 2]``.
+        ``[B, 3, H, W]`` of their type, and the sizes before: int64 ``[B, 2]``.
     """
     images = list(images)
     sizes = torch.tensor([image.shape[-2:] for image in images])
     height, width = (math.ceil(side / STRIDE) * STRIDE for side in sizes.amax(0).tolist())
-    batch = torch.tensor(MEAN_COLOR, dtype=torch.uint8)[:, None, None].repeat(len(images), 1, height, width)
+    color = torch.tensor(MEAN_COLOR, dtype=torch.uint8, device=images[0].device)
+    if images[0].is_floating_point():
+        color = color / 255
+    batch = color[:, None, None].repeat(len(images), 1, height, width)
     for padded, image in zip(batch, images, strict=True):
         padded[:, : image.shape[-2], : image.shape[-1]] = image
     return batch, sizes

@@ -97,7 +97,7 @@ def distill(
         # One epoch as long as the training: validation comes at its end.
         fitted = L.Trainer(**options, max_steps=steps, max_epochs=1, callbacks=[*callbacks, history])
         module = Distiller(student, teacher, chosen, terms, optimizer)
-        fitted.fit(module, _Repeated(batches, parts), val)
+        fitted.fit(module, _Repeated(batches, parts), None if val is None else _Once(val))
     scores = {}
     for name, value in fitted.callback_metrics.items():
         if name.startswith("val/"):
@@ -153,6 +153,16 @@ class _Repeated:
                     return
             if left == before:
                 raise UserError(f"The data ended {left} batches too early; a generator can be read only once.")
+
+
+class _Once:
+    """Batches of a loader, as they are: Lightning takes a list of batches for several loaders."""
+
+    def __init__(self, data: Iterable[Any]) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.data)
 
 
 class _History(L.Callback):

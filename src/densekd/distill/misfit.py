@@ -22,12 +22,13 @@ class Meeting(NamedTuple):
     teacher_shape: torch.Size
 
 
-def describe_misfit(meetings: Sequence[Meeting], adapter: str | None) -> str:
+def describe_misfit(meetings: Sequence[Meeting], adapter: str | None, resize_to: str | None) -> str:
     """Describe which shapes meet in a term, and what would bring them together.
 
     Args:
         meetings: of every level.
         adapter: name of the adapter that changes channels; None where none could.
+        resize_to: value of that key that changes sizes; None where they may differ.
     """
     shapes, convolutions = [], []
     sizes_differ = classes_differ = False
@@ -45,7 +46,7 @@ def describe_misfit(meetings: Sequence[Meeting], adapter: str | None) -> str:
         fixes.append(f"'adapter: {adapter}' (a 1x1 convolution {', '.join(convolutions)})")
     if classes_differ:
         fixes.append("'teacher.classes', which maps the data's classes to the teacher's")
-    if sizes_differ:
-        fixes.append("'resize_to: teacher'")
+    if sizes_differ and resize_to is not None:
+        fixes.append(f"'resize_to: {resize_to}'")
     remedy = f"Fix it with {' and '.join(fixes)}. " if fixes else ""
     return f"{'; '.join(shapes)}. {remedy}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from densekd.distill.adapters import ADAPTERS, AFTER_CONTEXT, CONTEXT, GraphContext
 from densekd.distill.misfit import Meeting, describe_misfit
-from densekd.distill.probe import device_of, probe
+from densekd.distill.probe import at_rest, device_of, probe
 from densekd.distill.teacher import Precision
 from densekd.distill.terms import Context, PerLevel, Resize, Tap, TapPair, Term, WeightSchedule, paths
 from densekd.distill.through import TeacherHead
@@ -103,14 +103,13 @@ def wire_terms(
     """
     # Terms are built and tried on the CPU, and some of them run the teacher's head.
     device = device_of(teacher)
-    goes_through = any(plan.through for plan in plans.values())
-    if goes_through:
+    if any(plan.through for plan in plans.values()):
         teacher.cpu()
     try:
-        return _wire(plans, student, teacher, batch)
+        with at_rest(teacher):
+            return _wire(plans, student, teacher, batch)
     finally:
-        if goes_through:
-            teacher.to(device)
+        teacher.to(device)
 
 
 def _wire(
@@ -130,11 +129,12 @@ def _wire(
         terms[name] = Context(path, block)
         student_features[name] = student_features[path]
     for name, plan in plans.items():
-        term, where = plan, name
-        if isinstance(plan, TermPlan):
+        if isinstance(plan, Term):
+            term, where = plan, name
+        else:
+            after = _after_context(plan, contexts)
+            term = _Wiring(after, student_features, teacher_features, batch, heads.get(name)).build()
             where = plan.where
-            plan = _after_context(plan, contexts)
-            term = _Wiring(plan, student_features, teacher_features, batch, heads.get(name)).build()
         # The term is tried once, so that what does not fit is found before the first step.
         value = _try_out(term, student_features, teacher_features, batch.target, where)
         if batch.labels == "absent" and not value:
@@ -205,7 +205,7 @@ class _Wiring:
                     return adapted
                 return [self.head(tuple(adapted), self.teacher_features)]
         except (ValueError, RuntimeError) as error:
-            misfit = describe_misfit(self._meetings(), _adapter_that_fits(self.plan.taps))
+            misfit = describe_misfit(self._meetings(), _adapter_that_fits(self.plan.taps), None)
             raise RecipeError(f"{self.plan.where}: {misfit}({error})") from error
 
     def _meetings(self) -> list[Meeting]:
@@ -307,7 +307,7 @@ def _try_out(
             meetings = _meetings(term, student_features, teacher_features)
             # What comes out of the teacher's head has its channels, whatever the adapter.
             adapter = None if term.through is not None else _adapter_that_fits(term.taps)
-            raise RecipeError(f"{where}: {describe_misfit(meetings, adapter)}({error})") from error
+            raise RecipeError(f"{where}: {describe_misfit(meetings, adapter, 'teacher')}({error})") from error
 
 
 def _meetings(

@@ -1,6 +1,7 @@
 """Hugging Face hub: students saved, loaded and pushed as ``huggingface_hub`` does it with any model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
+from densekd.models import contract
 from densekd.models.locate import PACKAGE_FILES
 from densekd.models.open import open_model
 from densekd.models.package import PackageConfig, save_package
@@ -49,8 +51,12 @@ class HubModel(nn.Module, ModelHubMixin):
         return logits
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_package(self.model, self.package, save_directory)
-        write_text(save_directory / "README.md", card(self.package))
+        package = self.package
+        # A description that was written by hand may leave the task out.
+        if contract.is_detector(self.model):
+            package = replace(package, task="detection")
+        save_package(self.model, package, save_directory)
+        write_text(save_directory / "README.md", card(package))
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> "HubModel":
