@@ -18,6 +18,7 @@ from densekd.errors import RecipeError
 from densekd.losses import LOSSES
 from densekd.registry import check_options, construct, resolve
 from densekd.signature import read_options
+from densekd.tasks.common import device_of
 
 LOGITS = TapPair("logits", "logits")
 # What losses and adapters may ask for, and never the user's to set.
