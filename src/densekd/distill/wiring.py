@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from densekd.distill.adapters import ADAPTERS, AFTER_CONTEXT, CONTEXT, GraphContext
 from densekd.distill.misfit import Meeting, describe_misfit
-from densekd.distill.probe import at_rest, device_of, probe
+from densekd.distill.probe import at_rest, probe
 from densekd.distill.teacher import Precision
 from densekd.distill.terms import Context, PerLevel, Resize, Tap, TapPair, Term, WeightSchedule, paths
 from densekd.distill.through import TeacherHead
