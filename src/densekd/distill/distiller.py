@@ -98,8 +98,7 @@ class Distiller(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted; log them."""
-        with using(self.kernels):
-            losses = self.losses(batch, self.global_step + 1)
+        losses = self.losses(batch, self.global_step + 1)
         total = torch.stack(list(losses.values())).sum()
         detached = {name: value.detach() for name, value in losses.items()}
         self._log_losses({"loss": total.detach(), **detached})
@@ -112,7 +111,11 @@ class Distiller(L.LightningModule):
             batch: see the class.
             n: the optimizer step, counted from 1, for the schedules of weights.
         """
-        batch = as_batch(batch)
+        # A backward pass needs no choice: autograd knows which implementation ran.
+        with using(self.kernels):
+            return self._losses(as_batch(batch), n)
+
+    def _losses(self, batch: Any, n: int) -> dict[str, Tensor]:
         images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
         target = self.task.target(batch) if has_target(batch) else None
         # Forward of the teacher, without gradient, as far as its deepest tap.
