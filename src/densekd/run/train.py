@@ -63,4 +63,5 @@ def train(
     fit(recipe, built, run, launch, console, observers)
     if not is_first_process():
         return {}
-    return finish(recipe, built, run, baseline and baseline.package, console)
+    alone = None if baseline is None else baseline.package
+    return finish(recipe, built, run, alone, console)
