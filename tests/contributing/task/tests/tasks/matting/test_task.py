@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from densekd.tasks.matting.metric import MattingMetric
 from PIL import Image
 from tiny_data import tiny_recipe
 from training_runs import parsed, run
 from typer.testing import CliRunner
 
 from densekd.cli.app import app
-from densekd.tasks.matting.metric import MattingMetric
 
 
 @pytest.fixture

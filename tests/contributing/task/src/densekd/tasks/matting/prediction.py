@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from densekd.data.matting import MattingFiles
 from PIL import Image
 from torch import Tensor, nn
 
 from densekd.data.files import read_image
 from densekd.data.maps import Resize, to_model_input
-from densekd.data.matting import MattingFiles
 from densekd.errors import UserError
 from densekd.tasks.common import device_of, images_at, sample_path, save_picture, to_float, upsample
 

@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from densekd.data.matting import MattingFiles, matting
+from densekd.tasks.matting.metric import METRICS, MattingMetric
+from densekd.tasks.matting.prediction import MattingPredictor, matting_samples, predict_alpha
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -15,14 +18,11 @@ from densekd.data.contract import Files, Labels
 from densekd.data.facts import Facts, image_facts
 from densekd.data.loaders import evaluation_loader
 from densekd.data.maps import EvaluationSet, Resize, Sample, TrainingSet
-from densekd.data.matting import MattingFiles, matting
 from densekd.data.transforms import RandomScaledCrop
 from densekd.errors import RecipeError
 from densekd.metric_names import MetricNames
 from densekd.models.package import PackageConfig
 from densekd.tasks.common import after_crop, device_of, parameter_count, to_float, upsample
-from densekd.tasks.matting.metric import METRICS, MattingMetric
-from densekd.tasks.matting.prediction import MattingPredictor, matting_samples, predict_alpha
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 
 _LEVELS = (0, 1, 255, 256)  # transparent, between, opaque
