@@ -11,17 +11,10 @@ import numpy as np
 from PIL import Image
 
 from densekd.atomic import atomic, write_text
+from densekd.data.classes import Classes
 from densekd.data.demo.dataset import scene_rng
 from densekd.data.demo.scene import draw_scene
-from densekd.data.files import (
-    IMAGE_SUFFIXES,
-    Classes,
-    Item,
-    Source,
-    find,
-    pair_by_stem,
-    read_image,
-)
+from densekd.data.files import IMAGE_SUFFIXES, Item, Source, find, pair_by_stem, read_image
 from densekd.errors import UserError
 
 DEPTH_SUFFIXES = (".png", ".npy")
