@@ -66,13 +66,13 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
         RecipeError: as :func:`load_recipe`.
     """
     # The caller's mapping stays as it is.
-    content = copy.deepcopy(dict(content))
+    own: dict[str, Any] = copy.deepcopy(dict(content))
     # Old keys first, so that an override of today's key meets what the recipe says.
-    rename_keys(content)
+    rename_keys(own)
     for override in overrides:
-        _override(content, override)
+        _override(own, override)
     try:
-        recipe = Recipe.model_validate(content)
+        recipe = Recipe.model_validate(own)
     except ValidationError as error:
         lines = [f"{where}:"]
         lines += [f"  {line}" for line in complaints(error, Recipe, content)]
