@@ -75,7 +75,7 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
         recipe = Recipe.model_validate(own)
     except ValidationError as error:
         lines = [f"{where}:"]
-        lines += [f"  {line}" for line in complaints(error, Recipe, content)]
+        lines += [f"  {line}" for line in complaints(error, Recipe, own)]
         raise RecipeError("\n".join(lines)) from error
     for index, term in enumerate(recipe.distill):
         try:
