@@ -9,8 +9,8 @@ from torch import nn
 
 from densekd.distill.batches import as_samples
 from densekd.distill.choose_task import choose_task
-from densekd.distill.probe import device_of
 from densekd.errors import UserError
+from densekd.tasks.common import device_of
 from densekd.tasks.protocol import TrainingTask
 
 

@@ -5,12 +5,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from densekd.distill.batches import as_batch, has_target
-from densekd.distill.probe import at_rest, device_of
+from densekd.distill.probe import at_rest
 from densekd.errors import UserError
 from densekd.models import contract
 from densekd.registry import construct, resolve
 from densekd.tasks import TASKS, NoTask, TrainingTask
-from densekd.tasks.common import to_float
+from densekd.tasks.common import device_of, to_float
 
 IGNORE_INDEX = 255
 

@@ -202,7 +202,7 @@ class Distiller(L.LightningModule):
             return
         trainer = self.trainer
         step = self.global_step + 1
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         due = step == trainer.max_steps or (every > 0 and step % every == 0)
         shown = trainer.progress_bar_callback is not None
         # Lightning's bookkeeping takes about a millisecond of the host; steps that nobody looks at

@@ -192,8 +192,8 @@ class _History(L.Callback):
         """
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        due = step % max(1, every) == 0 or step == trainer.max_steps
+        every = max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
+        due = step % every == 0 or step == trainer.max_steps
         if not (stepped and due):
             return
         values = torch.stack(list(outputs["losses"].values()))

@@ -25,9 +25,3 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(mode)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device a model is on."""
-    first = next(iter(model.parameters()), None)
-    return torch.device("cpu") if first is None else first.device

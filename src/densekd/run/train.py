@@ -67,5 +67,5 @@ def train(
     fit(recipe, built, run, launch, console, observers)
     if not is_first_process():
         return {}
-    package = None if baseline is None else baseline.package
-    return finish(recipe, built, run, package, console)
+    alone = None if baseline is None else baseline.package
+    return finish(recipe, built, run, alone, console)

@@ -153,6 +153,7 @@ def entries(config: Any) -> dict[str, Any]:
 
     Classes and versions are left out.
     """
+    # Through JSON, so that a package can hold them.
     content: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
     content.pop("model_type", None)
     for key in ("transformers_version", "architectures", "dtype", "id2label", "label2id"):
