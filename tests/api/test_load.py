@@ -16,7 +16,8 @@ from densekd.api.train import Training
 from densekd.data.files import read_image
 from densekd.errors import UserError
 from densekd.models import MODELS
-from densekd.models.package import PackageConfig, load_package, save_package
+from densekd.models.open import open_model
+from densekd.models.package import PackageConfig, save_package
 from densekd.ops.boxes import Detections
 
 
@@ -35,7 +36,7 @@ def test_every_place_of_a_run(training: Training, place: str, picture: Path) -> 
 
 def test_a_plain_module_with_names_of_classes(training: Training) -> None:
     model = densekd.load(str(training.run))
-    plain = load_package(training.run).model
+    plain = open_model(training.run).model
     assert type(model) is type(plain)
     assert not model.training
     assert list(model.state_dict()) == list(plain.state_dict())

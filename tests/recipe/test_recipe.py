@@ -239,6 +239,18 @@ def test_a_list_of_taps_is_one_term(load: Load, tmp_path: Path) -> None:
     assert load_recipe(copied) == recipe
 
 
+def test_an_override_inside_of_a_shorter_form(load: Load) -> None:
+    term = load("distill.0.adapter=conv", "distill.0.adapter.options.bias=true", "distill.0.weight.warmup=5").distill[0]
+    assert term.adapter == ComponentSpec(name="conv", options={"bias": True})
+    assert (term.weight.value, term.weight.warmup) == (3.0, 5)
+
+
+def test_overrides_of_a_mapping_leave_it_as_it_is() -> None:
+    content = distilling()
+    assert parse_recipe(content, "here", ["training.seed=7"]).training.seed == 7
+    assert content == distilling()
+
+
 def test_braces_in_a_list_make_it_longer(load: Load) -> None:
     recipe = load("distill.0.student=['a.{0,1}', 'b[{2,3}]', c]", "distill.0.teacher=['x.{0,1,2,3,4}']")
     term = recipe.distill[0]

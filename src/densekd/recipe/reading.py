@@ -31,6 +31,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# Keys that may hold a single value, and where this belongs when an override sets another part: weight.warmup=100.
+_LONGER_FORMS = {"weight": "value", "adapter": "name"}
+
 # PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a text.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
@@ -58,25 +61,35 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
     """Apply ``key.path=value`` overrides to the content of a recipe, and check it.
 
     Args:
-        content: plain data.
+        content: plain data; it is not changed.
         where: its source, for the message.
         overrides: applied in their order.
 
     Raises:
         RecipeError: as :func:`load_recipe`.
     """
-    # The caller's mapping stays as it is.
-    content = copy.deepcopy(dict(content))
-    # Old keys first, so that an override of today's key meets what the recipe says.
-    rename_keys(content)
+    changed = copy.deepcopy(dict(content))
+    # Old keys first, so that an override of today's key meets what the file says; then those of the overrides.
+    rename_keys(changed)
     for override in overrides:
-        _override(content, override)
+        _override(changed, override)
+    rename_keys(changed)
     try:
-        recipe = Recipe.model_validate(content)
+        recipe = Recipe.model_validate(changed)
     except ValidationError as error:
         lines = [f"{where}:"]
-        lines += [f"  {line}" for line in complaints(error, Recipe, content)]
+        lines += [f"  {line}" for line in complaints(error, Recipe, changed)]
         raise RecipeError("\n".join(lines)) from error
+    _require_consistent(recipe, where)
+    return recipe
+
+
+def _require_consistent(recipe: Recipe, where: str) -> None:
+    """Check what no section can know alone.
+
+    Raises:
+        RecipeError: a section that needs another one.
+    """
     for index, term in enumerate(recipe.distill):
         try:
             term.fan_out()
@@ -89,10 +102,11 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
     if recipe.student.inherit and recipe.teacher is None:
         raise RecipeError(f"{where}: student.inherit needs a teacher.")
     if not recipe.task.has_own_loss and not recipe.distill:
-        raise RecipeError(f"{where}: task.kind is none and there is nothing under distill, so nothing would be learnt.")
+        raise RecipeError(
+            f"{where}: task.kind is none and there is nothing under distill, so nothing would be learned."
+        )
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")
-    return recipe
 
 
 def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
@@ -116,17 +130,22 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def _override(content: dict[str, Any], override: str) -> None:
+    """Apply one ``key.path=value``; sections that are not there yet are made.
+
+    Raises:
+        RecipeError: no such form, or a path that leads nowhere.
+    """
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"'{override}' is no override; write key.path=value, for instance training.steps=100.")
-    *parents, last = rename_override(content, key).split(".")
-    place: Any = content
-    for parent in parents:
-        place = _step_into(place, parent, key)
     try:
         parsed = yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"'{override}': the value is not YAML: {error}") from error
+    *parents, last = rename_override(content, key).split(".")
+    place: Any = content
+    for parent in parents:
+        place = _step_into(place, parent, key)
     if isinstance(place, list):
         place[_index(place, last, key)] = parsed
     else:
@@ -134,12 +153,13 @@ def _override(content: dict[str, Any], override: str) -> None:
 
 
 def _step_into(place: Any, part: str, key: str) -> Any:
+    """Return the value of a part of a key's path, in the form in which it has parts of its own."""
     if isinstance(place, list):
         return place[_index(place, part, key)]
     if place.get(part) is None:
         place[part] = {}
-    if part == "weight" and not isinstance(place[part], dict):
-        place[part] = {"value": place[part]}
+    if part in _LONGER_FORMS and not isinstance(place[part], dict):
+        place[part] = {_LONGER_FORMS[part]: place[part]}
     if not isinstance(place[part], (dict, list)):
         raise RecipeError(f"{key}: '{part}' is {place[part]!r} and has no parts.")
     return place[part]

@@ -41,7 +41,7 @@ class TermSpec(Section):
     teacher: Tap = Field("logits", description="tap, or a list; braces expand in step with the student's")
     adapter: Component = Field(
         ComponentSpec(name="none"),
-        description="learnt, on the student's tap: name of ADAPTERS or package.module:Name, or name and options; "
+        description="learned, on the student's tap: name of ADAPTERS or package.module:Name, or name and options; "
         "all terms on one tap share its graph-context",
     )
     through: Tap | None = Field(

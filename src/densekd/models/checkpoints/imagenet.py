@@ -48,6 +48,7 @@ def as_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[
     Returns:
         The entries of the layout that fits best, without those that the backbone does not have.
     """
+    # All rules expect a prefix; files of classifiers have none.
     prefixed = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in state.items()}
     best: dict[str, Tensor] = {}
     most = -1
