@@ -52,7 +52,11 @@ def complaint(load: Load, *overrides: str) -> str:
             "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, "
             "task, teacher, training",
         ),
-        ("data.rot", "root", "batch_size, cache, dataset, long_side, resize, root, short_side, train, val, workers"),
+        (
+            "data.rot",
+            "root",
+            "batch_size, cache, dataset, long_side, options, resize, root, short_side, train, val, workers",
+        ),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
         ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize_to, student, teacher, through, weight"),

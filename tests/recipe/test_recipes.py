@@ -1,6 +1,5 @@
-"""Every shipped recipe is parsed, built on a tiny data set and run for one step; its schema is published."""
+"""Every shipped recipe is parsed, built on a tiny data set and run for one step."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from densekd.builders.build import build
 from densekd.data import DATASETS
 from densekd.data.sampler import Draw
 from densekd.models import MODELS
-from densekd.recipe import Recipe, load_recipe, parse_recipe
+from densekd.recipe import load_recipe, parse_recipe
 from densekd.registry import construct
 
 ROOT = Path(__file__).parents[2]
