@@ -27,7 +27,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from densekd.atomic import write_text
-from densekd.data.files import Classes, Item, SegmentationFiles
+from densekd.data.classes import Classes
+from densekd.data.files import Item, SegmentationFiles
 from densekd.data.maps import TrainingSet
 from densekd.data.sampler import Draw
 from densekd.data.shards import shards, write_shards

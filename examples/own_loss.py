@@ -47,7 +47,7 @@ def main(steps: int) -> list[dict[str, float]]:
     term = densekd.Term(CosineSimilarity(2.0), "features.3", adapter=nn.Conv2d(128, 256, 1), weight=2.0)
     result = densekd.distill(student, teacher, train, {"cosine": term, "cwd": 3.0}, steps=steps)
     for row in result.history:
-        print("  ".join(f"{name} {value:.3f}" for name, value in row.items()))
+        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
     return result.history
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from dataset_trees import make_coco
 from tiny_data import make_folder, tiny_recipe
-from trees import make_coco
 
 
 @pytest.fixture(scope="session")

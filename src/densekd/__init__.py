@@ -5,7 +5,8 @@ The Python API:
 - :func:`distill`: train a student to match a teacher, any two modules and any loader; no recipe.
 - :func:`train`: run a recipe: train, evaluate, export, report.
 - :func:`load`, :func:`predict`, :func:`evaluate`: use a finished model.
-- :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its objective.
+- :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its
+objective.
 - :mod:`losses`, :mod:`models`, :mod:`data`, :mod:`tasks`: what these are made of.
 
 Every name is imported when it is first used: importing this module imports nothing heavy.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_trees import make_ade20k
 from PIL import Image
-from trees import make_ade20k
 
 from densekd.data.ade20k import ade20k
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_trees import make_cityscapes
 from PIL import Image
-from trees import make_cityscapes
 
 from densekd.data.cityscapes import cityscapes
-from densekd.data.folder import published_classes
+from densekd.data.classes import published_classes
 from densekd.errors import UserError
 
 

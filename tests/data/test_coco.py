@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trees import coco_content, make_coco, picture, write
+from dataset_trees import coco_content, make_coco, picture, write
 
 from densekd.data import DATASETS
 from densekd.data.coco import coco

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+from dataset_trees import make_cocostuff
 from PIL import Image
-from trees import make_cocostuff
 
 from densekd.data.cocostuff import UNUSED, cocostuff
 

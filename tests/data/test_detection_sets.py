@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from dataset_trees import coco_content, make_coco, picture
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
-from trees import coco_content, make_coco, picture
 
 from densekd.data.coco import coco
 from densekd.data.detection import (

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densekd.data.files import Classes, Item, SegmentationFiles, find, pair_by_stem
+from densekd.data.classes import Classes
+from densekd.data.files import Item, SegmentationFiles, find, pair_by_stem
 from densekd.errors import UserError
 
 CLASSES = Classes(("road", "car", "tree"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_trees import make_cityscapes
 from PIL import Image
-from trees import make_cityscapes
 
 from densekd.data.cityscapes import cityscapes
 from densekd.data.cocostuff import cocostuff10k

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import make_voc
+from dataset_trees import make_voc
 
 from densekd.data.voc import voc
 from densekd.errors import UserError

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import make_voc_boxes, picture, voc_xml, write
+from dataset_trees import make_voc_boxes, picture, voc_xml, write
 
 from densekd.data import DATASETS
 from densekd.data.detection import DetectionFiles

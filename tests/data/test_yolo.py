@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import make_yolo, picture, write
+from dataset_trees import make_yolo, picture, write
 
 from densekd.data import DATASETS
 from densekd.data.detection import DetectionFiles

@@ -75,3 +75,33 @@ def to_ours(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     ours = {renamed(key, rules): value for key, value in state.items()}
     assert len(ours) == len(state)
     return ours
+
+
+# Our names of a PSPNet, and TorchDistiller's.
+_TORCHDISTILLER: Rules = [
+    (r"backbone\.conv1\.0", "conv1"),
+    (r"backbone\.conv1\.1", "bn1"),
+    (r"backbone\.conv1\.3", "conv2"),
+    (r"backbone\.conv1\.4", "bn2"),
+    (r"backbone\.conv1\.6", "conv3"),
+    (r"backbone\.bn1", "bn3"),
+    (r"backbone\.layer", "layer"),
+    (r"head\.pyramid\.levels\.(\d)\.0", r"pspmodule.stages.\1.1"),
+    (r"head\.pyramid\.levels\.(\d)\.1", r"pspmodule.stages.\1.2"),
+    (r"head\.bottleneck", "pspmodule.bottleneck"),
+    (r"head\.classifier", "head"),
+    (r"auxiliary\.conv", "dsn"),
+    (r"auxiliary\.classifier", "dsn.3"),
+]
+
+
+def torchdistiller_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a PSPNet of ours as TorchDistiller publishes them."""
+    published = {}
+    for key, value in state.items():
+        if "num_batches" in key:
+            continue
+        names = [re.sub(rf"^{ours}", theirs, key) for ours, theirs in _TORCHDISTILLER if re.match(ours, key)]
+        assert len(names) == 1, key
+        published[names[0]] = value
+    return published

@@ -1,20 +1,27 @@
-"""Files of other projects that are whole, short of something, or something else altogether."""
+"""The door for models: published files whole or short of something, packages, interrupted runs, bare weights, names."""
 
+import json
 import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_hf
 import torch
-from golden_models import published_state
+from golden_models import published_state, torchdistiller_names
 from torch import Tensor
+from typer.testing import CliRunner
 
 from densekd.builders.build import build, build_teacher
+from densekd.cli.app import app
 from densekd.errors import UserError
 from densekd.models import MODELS
 from densekd.models.checkpoints import Checkpoint
-from densekd.models.open import open_model
+from densekd.models.classes import are_unnamed
+from densekd.models.convert import convert
+from densekd.models.open import open_model, read_weights
+from densekd.models.package import PackageConfig, config_of, save_package
 from densekd.recipe import ModelSpec, parse_recipe
 
 
@@ -95,20 +102,8 @@ def test_a_large_file_is_imported_in_time(tmp_path: Path) -> None:
     """Building PSPNet-R101 and importing takes less than 3 s more than reading the file."""
     options = {"backbone": "resnet101", "family": "torchdistiller", "auxiliary_channels": 512}
     state = MODELS["pspnet"](19, **options).state_dict()
-    names = [
-        (r"backbone\.conv1\.0", "conv1"), (r"backbone\.conv1\.1", "bn1"), (r"backbone\.conv1\.3", "conv2"),
-        (r"backbone\.conv1\.4", "bn2"), (r"backbone\.conv1\.6", "conv3"), (r"backbone\.bn1", "bn3"),
-        (r"backbone\.layer", "layer"), (r"head\.pyramid\.levels\.(\d)\.0", r"pspmodule.stages.\1.1"),
-        (r"head\.pyramid\.levels\.(\d)\.1", r"pspmodule.stages.\1.2"),
-        (r"head\.bottleneck", "pspmodule.bottleneck"), (r"head\.classifier", "head"),
-        (r"auxiliary\.conv", "dsn"), (r"auxiliary\.classifier", "dsn.3"),
-    ]  # fmt: skip
-
-    def published(key: str) -> str:
-        return next(new for old, to in names if (new := re.sub(rf"^{old}", to, key)) != key)
-
     path = tmp_path / "teacher_city.pth"
-    torch.save({published(key): value for key, value in state.items() if "num_batches" not in key}, path)
+    torch.save(torchdistiller_names(state), path)
     start = time.perf_counter()
     Checkpoint.read(path)
     reading = time.perf_counter() - start
@@ -116,3 +111,130 @@ def test_a_large_file_is_imported_in_time(tmp_path: Path) -> None:
     assert time.perf_counter() - start - 2 * reading < 3
     assert opened.config.options["backbone"] == "resnet101"
     assert sum(p.numel() for p in opened.model.parameters()) / 1e6 == pytest.approx(70.44, abs=0.01)
+
+
+def package(folder: Path, **changes: Any) -> Path:
+    """Write a package, and change or remove (None) entries of its config."""
+    model = MODELS["gfl"](2, backbone="resnet18_025", channels=8, depth=1)
+    options = {"backbone": "resnet18_025", "channels": 8, "depth": 1}
+    save_package(model, PackageConfig("gfl", options, ["a", "b"], [[0, 0, 0]] * 2), folder)
+    content = json.loads((folder / "config.json").read_text())
+    content |= changes
+    content = {key: value for key, value in content.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_a_package_older_than_tasks_says_its_own(tmp_path: Path) -> None:
+    opened = open_model(package(tmp_path / "old", task=None))
+    assert opened.config.task == "detection"
+    # Converted, it keeps what was found.
+    convert(opened, tmp_path / "new", None, "refuse")
+    assert json.loads((tmp_path / "new" / "config.json").read_text())["task"] == "detection"
+    assert open_model(package(tmp_path / "other", task="my.module:Task")).config.task == "my.module:Task"
+
+
+def test_a_package_older_than_freeze_is_opened(tmp_path: Path) -> None:
+    options = {"backbone": "resnet18_025", "channels": 8, "depth": 1, "learns": "finetune"}
+    opened = open_model(package(tmp_path, options=options))
+    assert opened.config.options["freeze"] == ["stem", "stage1"]
+    assert opened.notes == ()
+
+
+def test_an_interrupted_run_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "recipe.yaml").write_text("name: x")
+    with pytest.raises(UserError, match=r"stopped before its first checkpoint.* 'densekd train .*/run --resume'"):
+        open_model(tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.write_bytes(b"x")
+    message = rf"run: this run was interrupted.*'densekd train {tmp_path}/run --resume', or open {last}"
+    with pytest.raises(UserError, match=message):
+        open_model(tmp_path / "run")
+    with pytest.raises(UserError, match=message):
+        read_weights(tmp_path / "run")
+
+
+def test_a_folder_of_transformers_names_its_source(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "segformer", "architectures": []}')
+    with pytest.raises(UserError, match=f"the config of a transformers model; write hf:{tmp_path} instead"):
+        open_model(tmp_path)
+
+
+def test_bare_weights_under_our_names_need_a_name(tmp_path: Path) -> None:
+    model = MODELS["fpn"](3, backbone="resnet18_025", channels=16).eval()
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    options = {"backbone": "resnet18_025", "channels": 16}
+    with pytest.raises(UserError, match=r"not recognized.* Name the model and its options"):
+        open_model(tmp_path / "bare.pth")
+    with pytest.raises(UserError, match="say how many classes the model tells apart"):
+        open_model(tmp_path / "bare.pth", model="fpn", options=options)
+    opened = open_model(tmp_path / "bare.pth", model="fpn", options=options, num_classes=3)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(opened.model(images), model(images))
+    assert opened.classes.names == ("class 0", "class 1", "class 2")
+    assert opened.config == config_of("fpn", options, opened.classes, "segmentation")
+    with pytest.raises(UserError, match="names an architecture itself; leave model 'fpn' away"):
+        open_model("hf:x", model="fpn")
+
+
+def test_the_command_line_names_them_too(tmp_path: Path) -> None:
+    torch.save(MODELS["fpn"](3, backbone="resnet18_025", channels=16).state_dict(), tmp_path / "bare.pth")
+    arguments = ["convert", tmp_path / "bare.pth", tmp_path / "out", "--model", "fpn", "--num-classes", 3]
+    arguments += ["--option", "backbone=resnet18_025", "--option", "channels=16"]
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    assert open_model(tmp_path / "out").config.options == {"backbone": "resnet18_025", "channels": 16}
+
+
+def test_classes_are_those_that_the_file_names(state: dict[str, Tensor], tmp_path: Path) -> None:
+    names = [f"name {k}" for k in range(19)]
+    palette = [[k, k, k] for k in range(19)]
+    for meta in ({"CLASSES": names, "PALETTE": palette}, {"dataset_meta": {"classes": names, "palette": palette}}):
+        torch.save({"meta": meta, "state_dict": state}, tmp_path / "a.pth")
+        classes = open_model(tmp_path / "a.pth").classes
+        assert classes.names == tuple(names)
+        assert classes.palette[3] == (3, 3, 3)
+    for meta in ({}, {"CLASSES": names[:4], "PALETTE": "random"}, {"CLASSES": "cat", "dataset_meta": None}):
+        torch.save({"meta": meta, "state_dict": state}, tmp_path / "a.pth")
+        classes = open_model(tmp_path / "a.pth").classes
+        assert classes.names[:2] == ("class 0", "class 1")
+        assert are_unnamed(classes)
+        assert len(set(classes.palette)) == 19
+
+
+def test_a_model_of_the_hub_brings_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = pytest.importorskip("transformers")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    tiny_hf.save("segformer", 3, tmp_path / "numbered")
+    assert open_model(f"hf:{tmp_path / 'numbered'}").classes.names == ("class 0", "class 1", "class 2")
+    names = {0: "road", 1: "car", 2: "tree"}
+    settings = library.AutoConfig.for_model("segformer", id2label=names, **tiny_hf.SEMANTIC["segformer"])
+    library.AutoModelForSemanticSegmentation.from_config(settings).save_pretrained(tmp_path / "named")
+    opened = open_model(f"hf:{tmp_path / 'named'}")
+    assert opened.classes.names == ("road", "car", "tree")
+    assert opened.config.task == "segmentation"
+
+
+def test_random_weights_are_had_where_they_are_asked_for() -> None:
+    opened = open_model("timm:resnet18", options={"channels": 8}, num_classes=4, weights="none")
+    assert not opened.model.training
+    assert len(opened.classes.names) == 4
+    assert open_model("fpn", num_classes=2, weights="body").config.model == "fpn"
+    with pytest.raises(UserError, match="timm:resnet18: say how many classes it tells apart"):
+        open_model("timm:resnet18", weights="none")
+    # A bare backbone has no classes.
+    assert open_model("timm:resnet18", options={"head": "none"}, num_classes=4, weights="none").classes.names == ()
+
+
+def test_a_file_may_not_name_a_function(tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": {"a": torch.ones(1)}, "densekd": {"package": {"model": "os:system"}}}, tmp_path / "a.ckpt"
+    )
+    with pytest.raises(UserError, match="not the config of a student package"):
+        open_model(tmp_path / "a.ckpt")
+    described = {"model": "os:system", "options": {}, "classes": ["a"], "palette": [[0, 0, 0]]}
+    torch.save({"state_dict": {"a": torch.ones(1)}, "densekd": {"package": described}}, tmp_path / "a.ckpt")
+    with pytest.raises(UserError, match=r"'os:system' is not an nn\.Module class"):
+        open_model(tmp_path / "a.ckpt")

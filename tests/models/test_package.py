@@ -86,7 +86,7 @@ def test_config_on_disk(package: Path) -> None:
     assert json.loads((package / "config.json").read_text()) == {
         "format": 1, "model": "fpn", "options": {"backbone": "resnet18_025", "channels": 16}, "classes": CLASSES,
         "palette": PALETTE, "ignore_index": 255, "resize": [64, 96],
-        "categories": [], "task": "segmentation",
+        "categories": [], "task": "segmentation", "task_options": {},
     }  # fmt: skip
     assert written(package) == config()
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from densekd.data.segmentation import TrainingSet
 from torch import Tensor
 from torchvision.transforms import v2
 
 from densekd.data.folder import folder
+from densekd.data.maps import TrainingSet
 from densekd.errors import UserError
 from densekd.teacher_cache import store as store_module
 from densekd.teacher_cache.fill import CacheWriter, fill

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from densekd.data.segmentation import TrainingSet
 from torchvision.transforms import v2
 
 from densekd.data.folder import folder
+from densekd.data.maps import TrainingSet
 from densekd.data.sampler import Draw
 from densekd.data.transforms import RandomScaledCrop
 from densekd.errors import UserError

@@ -2,16 +2,16 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import nn
 
+from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Classes
 from densekd.distill.probe import at_rest
-from densekd.errors import RecipeError
+from densekd.errors import RecipeError, UserError
 from densekd.models import MODELS, contract, find_model
 from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
@@ -25,8 +25,36 @@ from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
-# Images on which shapes are measured where no crop says how large they will be.
-PROBE = (128, 128)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Student and teacher of a recipe.
+
+    Args:
+        student: in training mode.
+        teacher: predicts the data's classes where the recipe maps them; None where the student is trained alone.
+        notes: what people should know of the two before the training.
+    """
+
+    student: Opened
+    teacher: nn.Module | None
+    notes: tuple[str, ...]
+
+
+def build_models(recipe: Recipe, classes: Classes) -> Models:
+    """Build the student, and the teacher if there is one.
+
+    Raises:
+        UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
+    """
+    student = build_model(recipe.student, len(classes.names), "student")
+    if recipe.teacher is None:
+        return Models(student, None, student.notes)
+    teacher = build_teacher(recipe.teacher, len(classes.names))
+    inherit(student.model, teacher.model, recipe.student.inherit)
+    model = map_classes(recipe.teacher, teacher, classes)
+    return Models(student, model, student.notes + teacher.notes)
 
 
 def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"]) -> Opened:
@@ -42,12 +70,14 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     """
     if spec.model is None:
         raise RecipeError(f"{where}.model is missing.")
+    # Whatever is trained must be exported; a teacher may be any function's.
     if where == "student":
         require_packable(spec.model, find_model(spec.model), where)
     weights = _weights_of_name(spec, where)
     supplied = {"num_classes": num_classes, "weights": weights}
     built = build_named(spec.model, spec.options, supplied, f"{where}.options")
     model = built.model
+    # A checkpoint comes last: it fills everything, also what 'pretrained' filled.
     if spec.pretrained is not None:
         load_pretrained(contract.backbone(model) or model, spec.pretrained)
     if spec.checkpoint not in (None, UNTRAINED):
@@ -58,7 +88,9 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
 
 
 def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:
-    """Build a teacher, which must say where its weights come from; a package or published file also says what it is.
+    """Build a teacher, which must say where its weights come from.
+
+    A package or a published file also says what model it is.
 
     Raises:
         UserError: no checkpoint, or one that is missing, partial or does not fit.
@@ -79,7 +111,7 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:
 
 
 def _weights_of_name(spec: ModelSpec, where: Literal["student", "teacher"]) -> Weights:
-    """Choose which weights a name brings along: of a teacher all, of a student those of its backbone.
+    """Choose which weights a name brings along: a teacher's all, a student's backbone's.
 
     Raises:
         RecipeError: the name and ``pretrained`` both bring weights.
@@ -96,12 +128,13 @@ def _weights_of_name(spec: ModelSpec, where: Literal["student", "teacher"]) -> W
 
 
 def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> None:
-    """Give parts of the student the weights of the teacher's, as FGD's and MGD's students begin (neck and head).
+    """Give parts of the student the teacher's weights: FGD and MGD begin so with neck and head.
 
     Raises:
         RecipeError: a part that one of the two does not have, or that does not fit in full.
     """
     for path in paths:
+        # Both need the part; whichever lacks it is named.
         for who, model in (("teacher", teacher), ("student", student)):
             if path not in dict(model.named_modules()):
                 known = ", ".join(name for name, _ in model.named_children())
@@ -111,27 +144,33 @@ def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> Non
         part = student.get_submodule(path)
         state = teacher.get_submodule(path).state_dict()
         problem = f"student.inherit: the teacher's '{path}' does not fit the student's"
-        load_in_full(part, state, (), problem)
+        try:
+            load_in_full(part, state, (), problem)
+        except UserError as error:
+            # Both models are as the recipe wants them: it is the recipe that is wrong.
+            raise RecipeError(str(error)) from error
 
 
 def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> nn.Module:
-    """Bring a teacher's logits to the data's classes, as ``teacher.classes`` says; without it return the teacher.
+    """Bring a teacher's logits to the data's classes, where ``teacher.classes`` says how.
 
     Raises:
-        RecipeError: a class of the data that is not mapped or unknown, or one that the teacher does not have.
+        RecipeError: a class of the data that is not mapped or unknown, or one that the teacher does
+            not have.
     """
     if spec.classes is None:
         return teacher.model
     if set(spec.classes) != set(classes.names):
         wrong = sorted(set(spec.classes) ^ set(classes.names))
         raise RecipeError(
-            f"teacher.classes must map every class of the data and no other: {', '.join(classes.names)}. "
-            f"Missing or unknown: {', '.join(wrong)}."
+            "teacher.classes must map every class of the data and no other: "
+            f"{', '.join(classes.names)}. Missing or unknown: {', '.join(wrong)}."
         )
     # The model itself is asked, since it may have more classes than are named.
     with at_rest(teacher.model):
         count = teacher.model(torch.rand(1, 3, 64, 64)).shape[1]
     names = () if are_unnamed(teacher.classes) else teacher.classes.names
+    # For each class of the data the numbers of the teacher's.
     groups = []
     for name in classes.names:
         members = spec.classes[name]
@@ -144,13 +183,19 @@ def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> nn.Modu
 def _class_number(name: str, member: int | str, names: Sequence[str], count: int) -> int:
     """Return the teacher's number of a class that ``teacher.classes`` gives by number or name."""
     index = names.index(member) if member in names else member
-    if not isinstance(index, int) or not 0 <= index < count:
-        known = f"; it knows {', '.join(names)}" if names else ""
-        raise RecipeError(f"teacher.classes.{name}: the teacher has {count} classes, and {member!r} is none{known}.")
-    return index
+    if isinstance(index, int) and 0 <= index < count:
+        return index
+    known = f"; it knows {', '.join(names)}" if names else ""
+    raise RecipeError(f"teacher.classes.{name}: the teacher has {count} classes, and {member!r} is none{known}.")
 
 
-def package_config(recipe: Recipe, student: Opened, files: Files, task: Task, name: str) -> PackageConfig:
+def package_config(
+    recipe: Recipe,
+    student: Opened,
+    files: Files,
+    task: Task,
+    name: str,
+) -> PackageConfig:
     """Describe the exported student; its auxiliary head and what froze parts of it stay behind.
 
     Args:
@@ -162,9 +207,11 @@ def package_config(recipe: Recipe, student: Opened, files: Files, task: Task, na
     """
     model = student.config.model
     options = dict(student.config.options)
+    # A model of a library is rebuilt from its config, without its files.
     packaged = contract.packaged(student.model)
     if packaged is not None:
         model, options = packaged
+    # What only a training needs stays behind.
     if model in MODELS:
         options.pop("freeze", None)
     if "auxiliary_channels" in inspect.signature(find_model(model)).parameters:

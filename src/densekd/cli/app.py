@@ -1,4 +1,4 @@
-"""The command line. Thin: every command imports what it needs when it runs, so that ``--help`` is instant."""
+"""Command line: a table of commands, each of which imports what it needs when it runs."""
 
 import os
 import sys
@@ -15,6 +15,7 @@ from densekd.cli.recipe import docs, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.errors import UserError
 
+# In the order of ``--help``.
 COMMANDS = (
     train,
     quickstart,
@@ -64,6 +65,7 @@ def main() -> None:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
+    # What the user can fix is one message; what we have to fix says how to see where.
     try:
         app()
     except UserError as error:

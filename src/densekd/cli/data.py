@@ -20,7 +20,7 @@ def datasets() -> None:
 
 def check(recipe: RecipePath, overrides: Overrides = None, json: JsonPath = None, workers: Workers = 4) -> None:
     """Read every image and label of a recipe's data; exit 1 if a training would fail."""
-    from densekd.run.preflight import check_data, data_table
+    from densekd.run.data_check import check_data, data_table
 
     report = check_data(read_recipe(recipe, overrides), workers)
     console.print(data_table(report))
@@ -49,7 +49,8 @@ def shard(
     overrides: Overrides = None,
     megabytes: Annotated[int, typer.Option(help="size of one tar")] = 500,
     images: Annotated[
-        Literal["as-is", "uncompressed"], typer.Option(help="uncompressed: larger, and nothing to decode")
+        Literal["as-is", "uncompressed"],
+        typer.Option(help="uncompressed: larger, and nothing to decode"),
     ] = "as-is",
 ) -> None:
     """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""

@@ -18,7 +18,10 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="default: the recipe's validation split, or val")] = None,
     json: JsonPath = None,
 ) -> None:
-    """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
+    """Score a model on whole images at their original size.
+
+    For instance: crop=[512,1024] flip=horizontal.
+    """
     from densekd.models.open import open_model
     from densekd.report.tables import score_table
     from densekd.run.evaluate import evaluate_opened
@@ -37,7 +40,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
     submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
 ) -> None:
-    """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
+    """Write label PNGs and overlays, boxes and results, or the files of a submission."""
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
 
@@ -55,7 +58,7 @@ def predict(
 
 
 def _place_of(model: Path) -> Path:
-    """Return the folder that a model lies in; of one that is a name on the hub or of a library, the current folder."""
+    """Return the folder that a model lies in; of a name on a hub, the current folder."""
     if model.is_dir():
         return model
     return model.parent if model.parent.is_dir() else Path()

@@ -1,4 +1,4 @@
-"""Tables of the short commands: what a model file holds, and the losses, models and datasets that there are."""
+"""Tables of the short commands: a model file's content, and all losses, models and datasets."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -33,8 +33,8 @@ def describe(source: str, options: Sequence[str], size: str) -> list[Table]:
     """Describe a model from anywhere: what its file holds, then parameters, FLOPs and tap shapes.
 
     Args:
-        source: see :func:`densekd.models.open.open_model`; an architecture's name is built for 19 classes, without
-            weights.
+        source: see :func:`densekd.models.open.open_model`; an architecture's name is built for 19
+            classes, without weights.
         options: ``key=value`` of the architecture, where the source does not say it.
         size: height x width of the input.
 
@@ -43,15 +43,18 @@ def describe(source: str, options: Sequence[str], size: str) -> list[Table]:
     """
     height, width = _size(size)
     given = read_options(options)
+    # A name is shown as an architecture, which needs neither weights nor the network.
     if source in MODELS or is_architecture(source):
         opened = open_model(source, options=given, num_classes=_CLASSES, weights="none")
     else:
         opened = open_model(source, options=given)
-    tables = [] if opened.origin is None else [_describe_origin(source, opened)]
     table = _describe_model(opened.model, f"{source} at {height} x {width}", (height, width))
     for note in opened.notes:
         table.add_row("note", escape(note))
-    return [*tables, table]
+    # Of a file of another project it is worth knowing how it was understood.
+    if opened.origin is None:
+        return [table]
+    return [_describe_origin(source, opened), table]
 
 
 def read_options(options: Sequence[str]) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def describe_losses() -> Table:
 
 
 def describe_models(size: str) -> tuple[Table, list[dict[str, Any]]]:
-    """Return the architectures with their options and the backbones, and typical configurations measured at a size.
+    """Return the architectures, and typical configurations measured at a size.
 
     Nothing is computed: parameters and multiply-adds are counted on the device ``meta``.
 
@@ -147,7 +150,8 @@ def measured_table(rows: Sequence[Mapping[str, Any]], size: str) -> Table:
         options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
         parameters = f"{row['parameters'] / 1e6:.2f}"
         multiply_adds = f"{row['multiply_adds'] / 1e9:.1f}"
-        table.add_row(escape(f"{row['model']} {options}"), parameters, multiply_adds, row["published"])
+        name = escape(f"{row['model']} {options}")
+        table.add_row(name, parameters, multiply_adds, row["published"])
     return table
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from densekd.data.classes import published_classes
 from densekd.data.files import SegmentationFiles, first_folder, pair_by_stem
-from densekd.data.folder import published_classes
 
 _FOLDERS = {"train": "training", "val": "validation"}
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
+from densekd.data.classes import Classes
+from densekd.data.files import SegmentationFiles, pair_by_stem
 from densekd.errors import UserError
 
 CLASSES = Classes(

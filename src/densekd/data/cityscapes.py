@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from densekd.data.classes import published_classes
 from densekd.data.files import SegmentationFiles, find, first_folder, pair_by_stem
-from densekd.data.folder import published_classes
 from densekd.errors import UserError
 
 IMAGE_ENDING = "_leftimg8bit.png"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from densekd.data.annotations import Annotation, stacked
+from densekd.data.classes import distinct_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import first_file, first_folder
-from densekd.data.folder import distinct_classes
 from densekd.errors import UserError
 
 T = TypeVar("T")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from densekd.data.classes import published_classes
 from densekd.data.files import SegmentationFiles, find, first_folder, pair_by_stem
-from densekd.data.folder import published_classes
 
 # Of the 182 ids of COCO-Stuff, those that no pixel has, counted from 0.
 UNUSED = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)

@@ -15,7 +15,8 @@ from torchvision.transforms.v2 import functional
 
 from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
-from densekd.data.files import Classes, Source, read_image
+from densekd.data.classes import Classes
+from densekd.data.files import Source, read_image
 from densekd.data.maps import mix
 from densekd.data.sampler import Draw
 from densekd.data.transforms import MEAN_COLOR, Limits, limited_size
@@ -201,13 +202,19 @@ def to_detector_input(image: np.ndarray, resize: Limits | None) -> Tensor:
 def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Pad images ``[3, H, W]`` at the bottom and right with the mean color to one size, a multiple of 32.
 
+    Args:
+        images: uint8, or float in [0, 1].
+
     Returns:
-        uint8 ``[B, 3, H, W]``, and the sizes before: int64 ``[B, 2]``.
+        ``[B, 3, H, W]`` of their type, and the sizes before: int64 ``[B, 2]``.
     """
     images = list(images)
     sizes = torch.tensor([image.shape[-2:] for image in images])
     height, width = (math.ceil(side / STRIDE) * STRIDE for side in sizes.amax(0).tolist())
-    batch = torch.tensor(MEAN_COLOR, dtype=torch.uint8)[:, None, None].repeat(len(images), 1, height, width)
+    color = torch.tensor(MEAN_COLOR, dtype=torch.uint8, device=images[0].device)
+    if images[0].is_floating_point():
+        color = color / 255
+    batch = color[:, None, None].repeat(len(images), 1, height, width)
     for padded, image in zip(batch, images, strict=True):
         padded[:, : image.shape[-2], : image.shape[-1]] = image
     return batch, sizes

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 
+from densekd.data.classes import Classes
 from densekd.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -18,23 +19,6 @@ LABEL_SUFFIXES = (".png",)
 
 # Everything that Pillow raises for a damaged, foreign or oversized file.
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-@dataclass(frozen=True)
-class Classes:
-    """Class names, colors and the ignore index of a dataset.
-
-    Args:
-        names: C class names; label c means names[c].
-        palette: C RGB colors, 0..255.
-        ignore_index: label of pixels that are neither learned nor scored.
-        submission: what the benchmark's server wants for each class, if not the class number.
-    """
-
-    names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    ignore_index: int = 255
-    submission: tuple[int, ...] = ()
 
 
 class Source(Protocol):

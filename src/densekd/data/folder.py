@@ -1,12 +1,9 @@
 """Segmentation data in one plain layout: ``images/<split>``, ``labels/<split>`` and ``classes.json``."""
 
-import colorsys
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from densekd.data.files import Classes, SegmentationFiles, pair_by_stem
+from densekd.data.classes import read_classes
+from densekd.data.files import SegmentationFiles, pair_by_stem
 from densekd.errors import UserError
 
 
@@ -33,95 +30,3 @@ def folder(root: Path, split: str) -> SegmentationFiles:
         raise UserError(f"{images}: no split '{split}'; there is {', '.join(splits) or 'none'}.")
     classes = read_classes(root / "classes.json")
     return SegmentationFiles(classes, pair_by_stem(images / split, root / "labels" / split))
-
-
-def read_classes(path: Path) -> Classes:
-    """Read class names, palette and ignore index.
-
-    Raises:
-        UserError: a missing or malformed file.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return _parse_classes(content)
-    except FileNotFoundError as error:
-        raise UserError(f'{path}: missing. Write {{"names": ["road", "car", ...]}} there.') from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
-        raise UserError(
-            f'{path}: expected {{"names": [...], "palette": [[r, g, b], ...], "ignore_index": 255}}; {error}.'
-        ) from error
-
-
-def published_classes(name: str) -> Classes:
-    """Return the classes of a benchmark that ``densekd`` knows, from ``classes/<name>.json``."""
-    return read_classes(Path(__file__).parent / "classes" / f"{name}.json")
-
-
-def _parse_classes(content: dict[str, Any]) -> Classes:
-    if isinstance(content["names"], str):
-        raise ValueError("names must be a list")
-    # A label is one byte, and one of its values marks ignored pixels.
-    names = tuple(map(str, content["names"]))
-    if not names or len(names) > 255:
-        raise ValueError(f"there are {len(names)} names; 1 to 255 can be told apart in 8 bits")
-    twice = _first_duplicate(names)
-    if twice is not None:
-        raise ValueError(f"the name '{twice}' is there twice")
-    if "palette" in content:
-        palette = _parse_palette(content["palette"], len(names))
-    else:
-        palette = tuple(distinct_colors(len(names)))
-    ignore_index = int(content.get("ignore_index", 255))
-    if ignore_index in range(len(names)) or ignore_index not in range(256):
-        raise ValueError(f"ignore_index {ignore_index} must lie in 0..255 and be no class")
-    submission = tuple(map(int, content.get("submission", ())))
-    if len(submission) not in (0, len(names)):
-        raise ValueError(f"there are {len(names)} names but {len(submission)} submission values")
-    return Classes(names, palette, ignore_index, submission)
-
-
-def _parse_palette(content: Any, count: int) -> tuple[tuple[int, int, int], ...]:
-    """Check the colors of ``count`` classes."""
-    palette = tuple((int(r), int(g), int(b)) for r, g, b in content)
-    if len(palette) != count:
-        raise ValueError(f"there are {count} names but {len(palette)} colors")
-    for color in palette:
-        if min(color) < 0 or max(color) > 255:
-            raise ValueError(f"the color {color} must lie in 0..255")
-    return palette
-
-
-def _first_duplicate(names: Sequence[str]) -> str | None:
-    for name in names:
-        if names.count(name) > 1:
-            return name
-    return None
-
-
-def distinct_classes(names: Sequence[str], source: Path) -> Classes:
-    """Return classes of these names, each in a color of its own.
-
-    Args:
-        names: of the C classes.
-        source: the file they are from, for the message.
-
-    Raises:
-        UserError: two classes of one name.
-    """
-    twice = _first_duplicate(names)
-    if twice is not None:
-        raise UserError(f"{source}: two classes are named '{twice}'; rename one, or remove the one that is not used.")
-    return Classes(tuple(names), tuple(distinct_colors(len(names))))
-
-
-def distinct_colors(count: int) -> list[tuple[int, int, int]]:
-    """Return ``count`` RGB colors that differ in hue, then in brightness."""
-    colors = []
-    for k in range(count):
-        # Steps of the golden ratio spread any number of hues around the color wheel.
-        hue = k * 0.618 % 1
-        saturation = 0.75 - 0.25 * (k % 2)
-        brightness = 0.95 - 0.25 * (k % 3)
-        r, g, b = colorsys.hsv_to_rgb(hue, saturation, brightness)
-        colors.append((round(255 * r), round(255 * g), round(255 * b)))
-    return colors

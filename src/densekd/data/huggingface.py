@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from densekd.data.classes import read_classes
 from densekd.data.files import Item, SegmentationFiles
-from densekd.data.folder import read_classes
 from densekd.errors import UserError
 from densekd.registry import optional_import
 

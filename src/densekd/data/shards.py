@@ -21,8 +21,9 @@ import fsspec
 from PIL import Image
 
 from densekd.atomic import atomic, write_text
+from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Classes, Item, SegmentationFiles, Source, read_image
+from densekd.data.files import Item, SegmentationFiles, Source, read_image
 from densekd.errors import UserError
 
 Images = Literal["as-is", "uncompressed"]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from densekd.data.classes import read_classes
 from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, Source, find, first_folder
-from densekd.data.folder import read_classes
 from densekd.errors import UserError
 
 

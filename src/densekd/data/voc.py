@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from densekd.data.classes import published_classes
 from densekd.data.files import Item, SegmentationFiles, first_file, first_folder, read_lines
-from densekd.data.folder import published_classes
 from densekd.errors import UserError
 
 _AUGMENTED = ("trainaug", "train_aug")

@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from densekd.data.annotations import Annotation, stacked
+from densekd.data.classes import distinct_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import IMAGE_SUFFIXES, find, image_size, read_lines
-from densekd.data.folder import distinct_classes
 from densekd.errors import UserError
 
 # Corners of a box at the border may be a rounding error outside.

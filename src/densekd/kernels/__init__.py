@@ -1,9 +1,10 @@
 """Kernels: fused, memory-lean implementations of losses and layers behind plain functions.
 
-A kernel computes what a formula in plain PyTorch computes, from the same inputs, with less memory and fewer passes:
-the gradient in the forward pass, upsampled maps a block of rows at a time, distributions by online softmax. The formula
-is ``<name>_reference`` beside it, or in its test. Those on custom operators have a blocked body for the CPU
-(``cpu_blocked``) and a Triton kernel for CUDA; ``using("reference")`` runs the formulas instead.
+A kernel computes what a formula in plain PyTorch computes, from the same inputs, with less memory
+and fewer passes: the gradient in the forward pass, upsampled maps a block of rows at a time,
+distributions by online softmax. The formula is ``<name>_reference`` beside it, or in its test.
+Those on custom operators have a blocked body for the CPU (``cpu_blocked``) and a Triton kernel for
+CUDA; ``using("reference")`` runs the formulas instead.
 """
 
 from densekd.kernels.channel_kl import channel_kl

@@ -1,4 +1,4 @@
-"""Class-center cosine distance (IFVD): similarities of positions to their class centers, with one map kept."""
+"""Class-center cosine distance (IFVD): similarities to class centers, one map kept."""
 
 # B batch, C channels, N positions, K classes
 # f features [B, C, N]; c the center of a class: the mean of f over its positions
@@ -13,15 +13,17 @@ _SHORTEST = 1e-8
 
 
 def center_distance(student: Tensor, teacher: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Return ``sum_n (cos(f_n, c_n)(student) - cos(f_n, c_n)(teacher))^2``, c_n the mean of f over the class of n.
+    """Return ``sum_n (cos(f_n, c_n)(student) - cos(f_n, c_n)(teacher))^2``.
 
-    Sums over a class are matrix products with its one-hot members, so that no map of centers is held. Peak memory
-    beyond the inputs and the gradient is a few maps of ``num_classes`` channels; one map is kept for the backward pass.
+    With c_n the mean of f over the class of n. Sums over a class are matrix products with its
+    one-hot members, so that no map of centers is held. Peak memory beyond the inputs and the
+    gradient is a few maps of ``num_classes`` channels; one map is kept for the backward pass.
 
     Args:
         student: ``[B, C, N]``, float32 or float64; gets a gradient.
         teacher: ``[B, C', N]``; gets none.
-        labels: int64 ``[B, N]`` in ``0 .. num_classes - 1``, or -1 where a position is left out of sum and centers.
+        labels: int64 ``[B, N]`` in ``0 .. num_classes - 1``, or -1 where a position is left out of
+            sum and centers.
         num_classes: K.
 
     Returns:
@@ -38,7 +40,8 @@ def center_distance(student: Tensor, teacher: Tensor, labels: Tensor, num_classe
         # Gradient by the features with the centers fixed: along the center, [B, K, N] @ [B, C, K].
         along = members * (2 * difference / norms)[:, None]
         grad = centers @ along
-        # Gradient by the centers [B, C, K], without its part along them: their length does not matter.
+        # Gradient by the centers [B, C, K], without its part along them: their length does not
+        # matter.
         by_center = student @ along.mT
         by_length = (centers * by_center).sum(1, keepdim=True).where(lengths > _SHORTEST, 0)
         # Each center is a mean of features, and passes its gradient on to all members.
@@ -54,8 +57,8 @@ def _cosines(x: Tensor, members: Tensor, labels: Tensor) -> tuple[Tensor, Tensor
     """Compare every position with the center of its class.
 
     Returns:
-        Centers of length one ``[B, C, K]`` and their lengths ``[B, 1, K]``; the positions' lengths ``[B, N]`` and
-        cosines to their center ``[B, N]``.
+        Centers of length one ``[B, C, K]`` and their lengths ``[B, 1, K]``; the positions' lengths
+        ``[B, N]`` and cosines to their center ``[B, N]``.
     """
     centers = x @ members.mT / _counts(members)
     lengths = _lengths(centers)
@@ -72,5 +75,6 @@ def _lengths(x: Tensor) -> Tensor:
 
 
 def _counts(members: Tensor) -> Tensor:
-    """Return the number of positions of each class, ``[B, 1, K]``; the 1e-6 is that of the authors' code."""
+    """Return the number of positions of each class, ``[B, 1, K]``."""
+    # The 1e-6 is that of the authors' code.
     return members.sum(2)[:, None] + 1e-6

@@ -1,6 +1,6 @@
-"""Channel-wise KL divergence (CWD): softmax over the positions of a channel, loss and gradient in one fused pass."""
+"""Channel-wise KL divergence (CWD): softmax over positions, loss and gradient in one fused pass."""
 
-# B batch, C channels, N = H * W positions, G groups of channels
+# B batch, C channels, N = H * W positions, G groups of channels, K parts of a channel
 # s, t logits of student and teacher over the temperature; q, p their softmax; grad = q - p
 
 from importlib.util import find_spec
@@ -16,7 +16,8 @@ from densekd.ops.groups import SINGLE, Groups
 from densekd.ops.precision import compute_dtype, grad_like
 from densekd.ops.shapes import require_one_shape
 
-# Channels-last maps of at least so many channels are read position by position, as they lie in memory.
+# Channels-last maps of at least so many channels are read position by position, as they lie in
+# memory.
 _WIDE = 64
 
 
@@ -31,7 +32,8 @@ def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 
         s = s[:, groups.order]
         t = t[:, groups.order]
     values = []
-    for s_group, t_group in zip(torch.split(s, groups.size, 1), torch.split(t, groups.size, 1), strict=True):
+    s_groups, t_groups = torch.split(s, groups.size, 1), torch.split(t, groups.size, 1)
+    for s_group, t_group in zip(s_groups, t_groups, strict=True):
         # One distribution over all positions of all channels of the group.
         log_q = s_group.flatten(1).log_softmax(1)
         log_p = t_group.flatten(1).log_softmax(1)
@@ -41,14 +43,15 @@ def channel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 
 
 @kernel(channel_kl_reference)
 def channel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0, groups: Groups = SINGLE) -> Tensor:
-    """``KL(softmax(teacher / T) || softmax(student / T))`` over all positions of each channel or group of channels.
+    """``KL(softmax(teacher / T) || softmax(student / T))`` over the positions of each channel.
 
-    CWD (arXiv 2011.13256, eq. 4) and CGD. Value and gradient come from one pass over each channel, whose intermediate
-    results fit a cache; groups of several channels take two passes. Nothing but the gradient is kept for the backward
-    pass. There is no second derivative.
+    CWD (arXiv 2011.13256, eq. 4) and CGD. Value and gradient come from one pass over each channel,
+    whose intermediate results fit a cache; groups of several channels take two passes. Nothing but
+    the gradient is kept for the backward pass. There is no second derivative.
 
     Args:
-        student: logits ``[B, C, ...]``, finite, any floating point precision and memory layout; gets a gradient.
+        student: logits ``[B, C, ...]``, finite, any floating point precision and memory layout;
+            gets a gradient.
         teacher: the same shape; gets none.
         temperature: T > 0.
         groups: see :class:`Groups`.
@@ -103,25 +106,25 @@ if find_spec("triton") is not None:
 def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float, groups: Groups) -> tuple[Tensor, Tensor]:
     """Compute block by block, in plain operations on buffers that stay in the cache.
 
-    A block is some channels of one image, or in wide channels-last maps all channels at some positions.
+    A block is some channels of one image, or in wide channels-last maps all channels at some
+    positions.
     """
     B, C = student.shape[:2]
     grad = grad_like(student)
     # [B, C, N]
     s, t, d = student.flatten(2), teacher.flatten(2), grad.flatten(2)
     # The axis of a block along which positions lie.
-    dim = 1
-    if s.stride(1) == 1 and C >= _WIDE:
-        dim = 0
+    dim = 0 if s.stride(1) == 1 and C >= _WIDE else 1
+    if dim == 0:
         # [B, N, C]
         s, t, d = s.mT, t.mT, d.mT
     rows = min(s.shape[1], max(1, BLOCK_NUMEL // max(s.shape[2], 1)))
     blocks = _blocks(s, rows)
     buffers = s.new_empty(3, rows, s.shape[2], dtype=compute_dtype(student, teacher))
-    # First pass: the softmax within each block, and the statistics of its part of each channel.
-    statistics = []
     # A channel that lies within one block and is a group of its own needs no second pass.
     one_pass = dim == 1 and groups.size == 1
+    # First pass: the softmax within each block, and the statistics of its part of each channel.
+    statistics = []
     for at in blocks:
         q, p, scratch = buffers[:, : len(s[at])]
         _scale(s[at], temperature, out=q)
@@ -129,10 +132,9 @@ def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float, groups: Gr
         statistics.append(torch.stack(softmax_kl_(q, p, scratch, dim)).squeeze(dim + 1))
         if one_pass:
             torch.sub(q, p, out=d[at])
-    # [B, K, C], K parts of each channel
+    # Join the parts of each channel [B, K, C], then the channels of each group.
     joined = torch.cat(statistics, 1) if dim == 1 else torch.stack(statistics, 1)
     parts = Divergence(*joined.view(3, B, -1, C))
-    # Join the parts of each channel, then the channels of each group.
     value, group = groups.summands(parts.joined(1))
     if one_pass:
         return value, grad
@@ -152,7 +154,7 @@ Block = tuple[int, slice]
 
 
 def _blocks(x: Tensor, rows: int) -> list[Block]:
-    """Index the blocks of ``[B, M, N]``: an image, and ``rows`` of its M rows or what is left of them."""
+    """Index the blocks of ``[B, M, N]``: an image, and at most ``rows`` of its M rows."""
     blocks = []
     for b in range(x.shape[0]):
         for first in range(0, x.shape[1], rows):
@@ -161,7 +163,7 @@ def _blocks(x: Tensor, rows: int) -> list[Block]:
 
 
 def _of_block(share: Tensor, at: Block, dim: int, rows: int) -> Tensor:
-    """Return the probability of each channel's part in a block, from ``[B, K, C]``; broadcasts against the block."""
+    """Return the probability of the parts in a block, from ``[B, K, C]``; broadcasts against it."""
     b, part = at
     if dim == 1:
         # [rows, 1]: whole channels

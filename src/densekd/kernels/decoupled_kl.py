@@ -1,7 +1,8 @@
-"""Decoupled KL divergence (DKD): label against rest and among the rest, with one map kept for the backward pass."""
+"""Decoupled KL divergence (DKD): label against rest, and among the rest; one map is kept."""
 
 # B batch, C classes, H, W height and width
-# p, q softmax of teacher and student without the label's class; odds = log(p_label / (1 - p_label))
+# p, q softmax of teacher and student over the classes without the label's
+# odds = log(p_label / (1 - p_label))
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,12 @@ from densekd.ops.attach_grad import attach_grad
 def decoupled_kl(
     student: Tensor, teacher: Tensor, label: Tensor, weights: tuple[float, float], temperature: float
 ) -> Tensor:
-    """Weighted sum of the KL of label against rest and the KL of the rest among its classes, at every position.
+    """Weighted sum of the KL of label against rest and the KL among the rest, at every position.
 
-    ``alpha KL([p_label, 1 - p_label] || [q_label, 1 - q_label]) + beta KL(p' || q')``, with p and q the softmax of
-    ``teacher / T`` and ``student / T`` over the classes, p' and q' the same without the label (arXiv 2203.08679, eq.
-    7). Peak memory beyond the inputs is 1.5 times both of them, 0.5 are kept for the backward pass.
+    ``alpha KL([p_label, 1 - p_label] || [q_label, 1 - q_label]) + beta KL(p' || q')``, with p and q
+    the softmax of ``teacher / T`` and ``student / T`` over the classes, p' and q' the same without
+    the label (arXiv 2203.08679, eq. 7). Peak memory beyond the inputs is 1.5 times both of them,
+    0.5 are kept for the backward pass.
 
     Args:
         student: logits ``[B, C, H, W]``, finite, float32 or float64; gets a gradient.
@@ -41,9 +43,12 @@ def decoupled_kl(
         binary = t_odds.sigmoid() * (F.logsigmoid(t_odds) - F.logsigmoid(s_odds))
         binary += (-t_odds).sigmoid() * (F.logsigmoid(-t_odds) - F.logsigmoid(-s_odds))
         # alpha (q_label - p_label), without the loss of digits where both are near one.
-        label_grad = alpha * (s_odds.sigmoid() * (-t_odds).sigmoid() - (-s_odds).sigmoid() * t_odds.sigmoid())
+        q_more = s_odds.sigmoid() * (-t_odds).sigmoid()
+        p_more = (-s_odds).sigmoid() * t_odds.sigmoid()
+        label_grad = alpha * (q_more - p_more)
         # What the label's class gains the others lose, in proportion to q.
-        grad = log_q.exp_().mul_(beta - label_grad).sub_(p.mul_(beta)).scatter_(1, label, label_grad)
+        grad = log_q.exp_().mul_(beta - label_grad).sub_(p.mul_(beta))
+        grad.scatter_(1, label, label_grad)
         value = (alpha * binary + beta * among_rest) * temperature
     return attach_grad(value, student, grad).squeeze(1) / temperature
 

@@ -11,8 +11,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Kernels = Literal["auto", "reference"]
 
-# A plain global: torch.compile guards on it, and recompiles where a graph was traced under the other choice. It does
-# not guard on context variables or thread-local ones.
+# A plain global: torch.compile guards on it, and recompiles where a graph was traced under the other
+# choice. It does not guard on context variables or thread-local ones.
 _active: Kernels = "auto"
 
 
@@ -20,11 +20,13 @@ _active: Kernels = "auto"
 def using(kernels: Kernels) -> Iterator[None]:
     """Choose within a ``with`` block what the functions of :func:`kernel` run.
 
-    Losses and layers are plain modules that know of no recipe; what owns them enters this around each of its steps.
-    Blocks nest, and the choice from before returns after an exception, too. It holds for all threads of a process.
+    Losses and layers are plain modules that know of no recipe; what owns them enters this around
+    each of its steps. Blocks nest, and the choice from before returns after an exception, too. It
+    holds for all threads of a process.
 
     Args:
-        kernels: ``auto``, the kernel wherever it applies, or ``reference``, the formula in plain operations.
+        kernels: ``auto``, the kernel wherever it applies, or ``reference``, the formula in plain
+            operations.
 
     Raises:
         ValueError: another value.
@@ -43,8 +45,8 @@ def using(kernels: Kernels) -> Iterator[None]:
 def kernel(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a fused function with ``reference``, which computes the same in plain operations.
 
-    The reference runs within ``using("reference")``, and in ``torch.jit.trace``, whose sizes are tensors and whose
-    graphs go to runtimes that know plain operations alone.
+    The reference runs within ``using("reference")``, and in ``torch.jit.trace``, whose sizes are
+    tensors and whose graphs go to runtimes that know plain operations alone.
     """
 
     def decorate(fused: Callable[P, R]) -> Callable[P, R]:

@@ -1,6 +1,6 @@
 """L1 and L2 distances of two maps, with one map kept for the backward pass."""
 
-# any shape, or B batch, C channels, H, W height and width where there are weights
+# any shape; B batch, C channels, H, W height and width where there are weights
 
 import torch
 from torch import Tensor
@@ -25,7 +25,9 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def weighted_squared_distance(student: Tensor, teacher: Tensor, positions: Tensor, channels: Tensor) -> Tensor:
-    """Return ``sum positions channels (student - teacher)^2``; memory is that of :func:`squared_distance`.
+    """Return ``sum positions channels (student - teacher)^2`` as a scalar.
+
+    Peak memory is that of :func:`squared_distance`.
 
     Args:
         student: ``[B, C, H, W]``, floating point; gets a gradient.
@@ -43,7 +45,10 @@ def weighted_squared_distance(student: Tensor, teacher: Tensor, positions: Tenso
 
 
 def euclidean_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return ``|student - teacher|_2``, with no gradient where both are equal; memory and arguments are the same."""
+    """Return ``|student - teacher|_2``, with no gradient where both are equal.
+
+    Memory and arguments are those of :func:`squared_distance`.
+    """
     with torch.no_grad():
         difference = student - teacher
         norm = torch.linalg.vector_norm(difference)
@@ -53,7 +58,10 @@ def euclidean_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def absolute_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return ``sum |student - teacher|``; memory and arguments are the same."""
+    """Return ``sum |student - teacher|``.
+
+    Memory and arguments are those of :func:`squared_distance`.
+    """
     with torch.no_grad():
         difference = student - teacher
         total = difference.abs().sum()

@@ -1,4 +1,4 @@
-"""Gram matrix distance (pairwise similarity distillation), without holding the larger of the matrices."""
+"""Gram matrix distance (pairwise similarity distillation), without holding large matrices."""
 
 # B batch, C, C' channels of student and teacher, M positions
 # s [B, C, M], t [B, C', M]; the gradient of |s^T s - t^T t|^2 / 4 by s is s (s^T s - t^T t)
@@ -10,11 +10,13 @@ from densekd.ops.attach_grad import attach_grad
 
 
 def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return ``|s^T s - t^T t|^2`` for each image: the distance of both models' similarities of any two positions.
+    """Return ``|s^T s - t^T t|^2`` for each image.
 
-    With more positions than channels, ``|s s^T|^2 - 2 |s t^T|^2 + |t t^T|^2`` is the same number without any M x M
-    matrix. Its sums nearly cancel, so they are taken in float64. Peak memory beyond the inputs is the gradient and a
-    matrix; one map is kept for the backward pass.
+    The distance of student's and teacher's similarities of any two positions.
+
+    With more positions than channels, ``|s s^T|^2 - 2 |s t^T|^2 + |t t^T|^2`` is the same number
+    without any M x M matrix. Its sums nearly cancel, so they are taken in float64. Peak memory
+    beyond the inputs is the gradient and a matrix; one map is kept for the backward pass.
 
     Args:
         student: ``s [B, C, M]``, float32 or float64; gets a gradient.

@@ -1,7 +1,9 @@
-"""Convolution of feature maps that are resized to one size and concatenated, without holding the upsampled maps."""
+"""Convolution of resized and concatenated feature maps, without holding the upsampled maps."""
 
-# B batch, C channels of a map, O output channels, h, w size of a map, H, W size of the output, k kernel size
-# Resizing and convolving are both linear: conv(cat(resize(x_i))) = sum_i conv_i(resize(x_i)), in either order
+# B batch, C channels of a map, O output channels, k kernel size
+# h, w height and width of a map; H, W height and width of the output
+# Resizing and convolving are linear: conv(cat(resize(x_i))) = sum_i conv_i(resize(x_i)), in either
+# order.
 
 from collections.abc import Sequence
 
@@ -27,9 +29,10 @@ def joined_convolution(
 ) -> Tensor:
     """Resize all maps bilinearly to the size of one, concatenate, convolve with same padding.
 
-    Each map may be convolved before it is upsampled. A 1x1 convolution is; for a larger one the few cells of a pooled
-    map multiply the weights, and a constant matrix distributes the products over the positions. In SegFormer this
-    saves 2/3 of the operations of the layer that has half of all, in PSPNet half of its bottleneck's.
+    Each map may be convolved before it is upsampled. A 1x1 convolution is; for a larger one the few
+    cells of a pooled map multiply the weights, and a constant matrix distributes the products over
+    the positions. In SegFormer this saves 2/3 of the operations of the layer that has half of all,
+    in PSPNet half of its bottleneck's.
 
     Args:
         parts: maps ``[B, C_i, h_i, w_i]``.
@@ -42,7 +45,8 @@ def joined_convolution(
         ``[B, O, H, W]``.
     """
     size, k = parts[like].shape[2:], weight.shape[2]
-    # Maps of the output's size and their weights; convolved at their own size; pooled maps and their weights.
+    # Maps of the output's size and their weights; convolved at their own size; pooled maps and
+    # their weights.
     full: list[Tensor] = []
     full_weights: list[Tensor] = []
     projected: list[Tensor] = []
@@ -77,12 +81,12 @@ def _cat(maps: list[Tensor]) -> Tensor:
 
 
 def _products(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the product of every cell with every tap of the kernel, summed over channels: ``[B, h w k k, O]``."""
+    """Multiply every cell with every tap of the kernel: ``[B, h w k k, O]``."""
     return torch.einsum("bcs,ocp->bspo", x.flatten(2), weight.flatten(2)).flatten(1, 2)
 
 
 def _distribution(x: Tensor, size: torch.Size, k: int, align_corners: bool) -> Tensor:
-    """Return the share of every cell that each tap of the kernel reads at each position: ``[h w k k, H W]``."""
+    """Return the share of every cell that each tap reads at each position: ``[h w k k, H W]``."""
     h, w = x.shape[2:]
     # Each cell as a map of its own that is 1 there, upsampled: the interpolation as a matrix.
     cells = torch.eye(h * w, dtype=x.dtype, device=x.device).view(1, h * w, h, w)

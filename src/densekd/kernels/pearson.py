@@ -1,6 +1,6 @@
-"""Pearson correlation of two maps along some axes (DIST), keeping nothing but the maps for the backward pass."""
+"""Pearson correlation of two maps along some axes (DIST); nothing but the maps is kept."""
 
-# any shape; statistics keep the axes of a set with length one
+# any shape; statistics keep the axes of a set, with length one
 
 from typing import Any, NamedTuple
 
@@ -10,13 +10,15 @@ from torch import Tensor
 from densekd.ops.once_differentiable import once_differentiable
 
 _EPS = 1e-8
+Axes = tuple[tuple[int, ...], ...]
 
 
 def pearson(student: Tensor, teacher: Tensor, *axes: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Correlate ``student`` with ``teacher`` along each set of axes.
 
-    ``sum(s t) / (|s| |t| + 1e-8)``, both without their means. Autograd would keep a centered copy of both maps for each
-    set; here the backward pass makes one map, the gradient. Peak memory beyond the inputs is half of both of them.
+    ``sum(s t) / (|s| |t| + 1e-8)``, both without their means. Autograd would keep a centered copy
+    of both maps for each set; here the backward pass makes one map, the gradient. Peak memory
+    beyond the inputs is half of both of them.
 
     Args:
         student: floating point, any shape; gets a gradient.
@@ -24,9 +26,11 @@ def pearson(student: Tensor, teacher: Tensor, *axes: tuple[int, ...]) -> tuple[T
         axes: sets of axes; each is correlated over on its own.
 
     Returns:
-        For each set, correlations in [-1, 1] with its axes of length one; 0 where either is constant.
+        For each set, correlations in [-1, 1] with its axes of length one; 0 where either is
+        constant.
     """
-    correlations: tuple[Tensor, ...] = _Pearson.apply(student, teacher, axes)  # type: ignore[no-untyped-call]
+    apply: Any = _Pearson.apply
+    correlations: tuple[Tensor, ...] = apply(student, teacher, axes)
     return correlations
 
 
@@ -40,7 +44,7 @@ def pearson_reference(student: Tensor, teacher: Tensor, dims: tuple[int, ...]) -
 
 
 class _Statistics(NamedTuple):
-    """Means, and norms of the centered maps, of student and teacher along one set of axes; their correlation."""
+    """Means, norms of the centered maps, and correlation along one set of axes."""
 
     s_mean: Tensor
     t_mean: Tensor
@@ -51,7 +55,7 @@ class _Statistics(NamedTuple):
 
 class _Pearson(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor, axes: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, axes: Axes) -> tuple[Tensor, ...]:
         saved = [student, teacher]
         correlations = []
         for dims in axes:
@@ -69,8 +73,9 @@ class _Pearson(torch.autograd.Function):
         for k, up in enumerate(upstream):
             of_set = _Statistics(*saved[5 * k : 5 * k + 5])
             # d r / d s = (t - mean t) / (|s| |t|) - r (s - mean s) / |s|^2
-            by_t = up / (of_set.s_norm * of_set.t_norm + _EPS)
-            by_s = -by_t * of_set.correlation * of_set.t_norm / of_set.s_norm.where(of_set.s_norm > 0, 1)
+            s_norm, t_norm = of_set.s_norm, of_set.t_norm
+            by_t = up / (s_norm * t_norm + _EPS)
+            by_s = -by_t * of_set.correlation * t_norm / s_norm.where(s_norm > 0, 1)
             # Centering the sum of both maps at once: no centered copy is made.
             grad.addcmul_(teacher, by_t).addcmul_(student, by_s)
             grad.sub_(of_set.t_mean * by_t + of_set.s_mean * by_s)

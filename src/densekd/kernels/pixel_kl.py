@@ -1,4 +1,4 @@
-"""Pixel-wise KL divergence: softmax over the channels of a position, loss and gradient in one fused pass."""
+"""Pixel-wise KL divergence: softmax over channels, loss and gradient in one fused pass."""
 
 # B batch, C channels, N = H * W positions
 # s, t logits of student and teacher over the temperature; q, p their softmax; grad = q - p
@@ -32,11 +32,13 @@ def pixel_kl_reference(student: Tensor, teacher: Tensor, temperature: float = 1.
 def pixel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """``KL(softmax(teacher / T) || softmax(student / T))`` over the channels at each position.
 
-    Soft targets (arXiv 1503.02531) at every pixel (arXiv 1903.04197, eq. 1). Intermediate results fit a cache; nothing
-    but the gradient is kept for the backward pass. There is no second derivative.
+    Soft targets (arXiv 1503.02531) at every pixel (arXiv 1903.04197, eq. 1). Intermediate results
+    fit a cache; nothing but the gradient is kept for the backward pass. There is no second
+    derivative.
 
     Args:
-        student: logits ``[B, C, ...]``, finite, any floating point precision and memory layout; gets a gradient.
+        student: logits ``[B, C, ...]``, finite, any floating point precision and memory layout;
+            gets a gradient.
         teacher: the same shape; gets none.
         temperature: T > 0.
 
@@ -61,7 +63,8 @@ def _fused(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor
 
 @_fused.register_fake
 def _fused_fake(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    value = student.new_empty((len(student), *student.shape[2:]), dtype=compute_dtype(student, teacher))
+    shape = (len(student), *student.shape[2:])
+    value = student.new_empty(shape, dtype=compute_dtype(student, teacher))
     return value, grad_like(student)
 
 
@@ -71,13 +74,14 @@ if find_spec("triton") is not None:
     def _fused_cuda(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         from densekd.kernels.triton import pixel_kl as triton
 
-        if compute_dtype(student, teacher) == torch.float64 or student.shape[1] > triton.MAX_CHANNELS:
+        double = compute_dtype(student, teacher) == torch.float64
+        if double or student.shape[1] > triton.MAX_CHANNELS:
             return cpu_blocked(student, teacher, temperature)
         return triton.pixel_kl(student, teacher, temperature)
 
 
 def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Compute block by block of positions, in plain operations on buffers that stay in the cache."""
+    """Compute block by block of positions, on buffers that stay in the cache."""
     grad = grad_like(student)
     # [B, C, N]
     s, t, d = student.flatten(2), teacher.flatten(2), grad.flatten(2)
@@ -87,7 +91,8 @@ def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float) -> tuple[T
     for b in range(B):
         for first in range(0, N, size):
             at = slice(first, min(first + size, N))
-            # Contiguous copies in the precision of the value; slices of larger buffers would not be contiguous.
+            # Contiguous copies in the precision of the value; slices of larger buffers would not be
+            # contiguous.
             q = s[b, :, at].to(value.dtype, memory_format=torch.contiguous_format, copy=True)
             p = t[b, :, at].to(value.dtype, memory_format=torch.contiguous_format, copy=True)
             if temperature != 1:

@@ -1,7 +1,9 @@
 """Channel-wise KL divergence of bilinearly upsampled maps that are never materialized."""
 
-# B batch, C channels, h, w size of the student's map, H, W size after upsampling, R rows of a block, G groups
-# s, t logits of student and teacher over the temperature; q, p their softmax; grad = q - p, brought back to h, w
+# B batch, C channels, G groups of channels, R rows of a block
+# h, w height and width of the student's map; H, W height and width after upsampling
+# s, t logits of student and teacher over the temperature; q, p their softmax
+# grad = q - p, brought back to h, w
 
 from importlib.util import find_spec
 
@@ -32,11 +34,14 @@ def resized_channel_kl(
 ) -> Tensor:
     """:func:`densekd.kernels.channel_kl` of bilinearly upsampled maps, without ever holding these.
 
-    Both maps are upsampled twice, a block of rows at a time: for the softmax of each channel, and for the gradient,
-    which is brought back to the student's own size at once. Nothing else is kept. There is no second derivative.
+    Both maps are upsampled twice, a block of rows at a time: for the softmax of each channel, and
+        for the gradient,
+    which is brought back to the student's own size at once. Nothing else is kept. There is no
+    second derivative.
 
     Args:
-        student: logits ``[B, C, h, w]``, finite, any floating point precision and memory layout; gets a gradient.
+        student: logits ``[B, C, h, w]``, finite, any floating point precision and memory layout;
+            gets a gradient.
         teacher: ``[B, C, h', w']``; gets none.
         upsample: size ``H, W`` of both maps before they are compared.
         temperature: T > 0.
@@ -49,11 +54,12 @@ def resized_channel_kl(
         ValueError: another number of images or channels.
     """
     require_one_kind(student, teacher)
-    size, align_corners = list(upsample.size), upsample.align_corners
+    to = (list(upsample.size), upsample.align_corners)
     with torch.no_grad():
-        value, grad = _fused(student, teacher, size, align_corners, temperature, groups.size, groups.order)
+        value, grad = _fused(student, teacher, *to, temperature, groups.size, groups.order)
+        value = value[..., None, None]
     # q - p is the derivative of T * KL; dividing the value by T is cheaper than dividing the map.
-    by_channel = attach_grad(value[..., None, None] * temperature, student, grad).flatten(1) / temperature
+    by_channel = attach_grad(value * temperature, student, grad).flatten(1) / temperature
     if groups.size == 1:
         return by_channel
     return groups.gathered(by_channel, 0.0).sum(2)
@@ -69,7 +75,7 @@ def _fused(
     group_size: int,
     order: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Return each channel's summand of the divergence ``[B, C]``, and ``q - p`` brought back to the student's size."""
+    """Return each channel's summand ``[B, C]``, and ``q - p`` at the student's size."""
     upsample = Upsample((size[0], size[1]), align_corners)
     return cpu_blocked(student, teacher, upsample, temperature, Groups(group_size, order))
 
@@ -111,7 +117,7 @@ if find_spec("triton") is not None:
 def cpu_blocked(
     student: Tensor, teacher: Tensor, upsample: Upsample, temperature: float, groups: Groups
 ) -> tuple[Tensor, Tensor]:
-    """Compute block by block of upsampled rows, in plain operations on buffers that stay in the cache."""
+    """Compute block by block of upsampled rows, on buffers that stay in the cache."""
     B, C = student.shape[:2]
     H, W = upsample.size
     grad, dtype = grad_like(student), compute_dtype(student, teacher)
@@ -132,7 +138,8 @@ def cpu_blocked(
     # Join the rows of each channel, then the channels of each group.
     parts = Divergence(*statistics)
     value, group = groups.summands(parts.joined(1))
-    # Second pass: the softmax within a row times the probability of the row within its group, [B, H, C, 1].
+    # Second pass: the softmax within a row times the probability of the row within its group, [B,
+    # H, C, 1].
     q_share = (parts.student - group.student[:, None]).exp_()[..., None]
     p_share = (parts.teacher - group.teacher[:, None]).exp_()[..., None]
     for b in range(B):

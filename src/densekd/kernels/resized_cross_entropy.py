@@ -1,6 +1,7 @@
 """Cross-entropy of bilinearly upsampled logits that are never materialized."""
 
-# B batch, C classes, h, w size of the logits, H, W size of the labels, R rows of a block
+# B batch, C classes, R rows of a block
+# h, w height and width of the logits; H, W height and width of the labels
 # q softmax of the upsampled logits; grad = weight * (q - one_hot(label)), brought back to h, w
 
 from importlib.util import find_spec
@@ -32,8 +33,9 @@ def resized_cross_entropy(
 ) -> Tensor:
     """Sum of the cross-entropy of bilinearly upsampled logits over all pixels that are not ignored.
 
-    Blocks of upsampled rows are made, turned into the gradient, and brought back to the logits' own size. No more than
-    a block exists at a time, and nothing but the gradient is kept. There is no second derivative.
+    Blocks of upsampled rows are made, turned into the gradient, and brought back to the logits' own
+    size. No more than a block exists at a time, and nothing but the gradient is kept. There is no
+    second derivative.
 
     Args:
         logits: ``[B, C, h, w]``, any floating point precision and memory layout; gets a gradient.
@@ -84,7 +86,7 @@ if find_spec("triton") is not None:
 def cpu_blocked(
     logits: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, align_corners: bool
 ) -> tuple[Tensor, Tensor]:
-    """Compute block by block of upsampled rows, in plain operations on buffers that stay in the cache."""
+    """Compute block by block of upsampled rows, on buffers that stay in the cache."""
     B, C = logits.shape[:2]
     H, W = labels.shape[1:]
     grad, dtype = grad_like(logits), compute_dtype(logits)
@@ -107,7 +109,8 @@ def cpu_blocked(
             q = rows.read(block, buffer[: len(block)])
             log_q = q.gather(1, label) - q.amax(1, keepdim=True)
             torch.softmax(q, 1, out=q)
-            # The largest probability belongs to the largest logit: its logarithm is minus the log-sum-exp.
+            # The largest probability belongs to the largest logit: its logarithm is minus the
+            # log-sum-exp.
             log_q += q.amax(1, keepdim=True).log_()
             total -= (log_q * factor).sum()
             # Gradient of the upsampled rows, added to the rows of the logits they came from.

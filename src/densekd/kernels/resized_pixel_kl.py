@@ -1,7 +1,9 @@
 """Pixel-wise KL divergence of bilinearly upsampled logits that are never materialized."""
 
-# B batch, C channels, h, w size of the student's map, H, W size after upsampling, R rows of a block
-# s, t logits of student and teacher over the temperature; q, p their softmax; grad = q - p, brought back to h, w
+# B batch, C channels, R rows of a block
+# h, w height and width of the student's map; H, W height and width after upsampling
+# s, t logits of student and teacher over the temperature; q, p their softmax
+# grad = q - p, brought back to h, w
 
 from importlib.util import find_spec
 
@@ -32,13 +34,15 @@ def resized_pixel_kl_reference(
 def resized_pixel_kl(
     student: Tensor, teacher: Tensor, upsample: Upsample, temperature: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
-    """Weighted sum of :func:`densekd.kernels.pixel_kl` of bilinearly upsampled maps, without ever holding these.
+    """Weighted sum of :func:`densekd.kernels.pixel_kl` of upsampled maps, without holding these.
 
-    Blocks of upsampled rows are made, turned into the gradient, and brought back to the student's own size. No more
-    than a block exists at a time, and nothing but the gradient is kept. There is no second derivative.
+    Blocks of upsampled rows are made, turned into the gradient, and brought back to the student's
+    own size. No more than a block exists at a time, and nothing but the gradient is kept. There is
+    no second derivative.
 
     Args:
-        student: logits ``[B, C, h, w]``, finite, any floating point precision and memory layout; gets a gradient.
+        student: logits ``[B, C, h, w]``, finite, any floating point precision and memory layout;
+            gets a gradient.
         teacher: ``[B, C, h', w']``; gets none.
         upsample: size ``H, W`` of both maps before they are compared.
         temperature: T > 0.
@@ -52,7 +56,8 @@ def resized_pixel_kl(
     """
     require_one_kind(student, teacher)
     with torch.no_grad():
-        value, grad = _fused(student, teacher, list(upsample.size), upsample.align_corners, temperature, weight)
+        size, align_corners = list(upsample.size), upsample.align_corners
+        value, grad = _fused(student, teacher, size, align_corners, temperature, weight)
     # q - p is the derivative of T * KL; dividing the value by T is cheaper than dividing the map.
     return attach_grad(value * temperature, student, grad) / temperature
 
@@ -62,7 +67,8 @@ def _fused(
     student: Tensor, teacher: Tensor, size: list[int], align_corners: bool, temperature: float, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return the value and ``q - p``, weighted and brought back to the student's size."""
-    return cpu_blocked(student, teacher, Upsample((size[0], size[1]), align_corners), temperature, weight)
+    upsample = Upsample((size[0], size[1]), align_corners)
+    return cpu_blocked(student, teacher, upsample, temperature, weight)
 
 
 @_fused.register_fake
@@ -86,7 +92,8 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import resized_pixel_kl as triton
 
         upsample = Upsample((size[0], size[1]), align_corners)
-        if compute_dtype(student, teacher) == torch.float64 or student.shape[1] > triton.MAX_CHANNELS:
+        double = compute_dtype(student, teacher) == torch.float64
+        if double or student.shape[1] > triton.MAX_CHANNELS:
             return cpu_blocked(student, teacher, upsample, temperature, weight)
         return triton.resized_pixel_kl(student, teacher, upsample, temperature, weight)
 
@@ -94,7 +101,7 @@ if find_spec("triton") is not None:
 def cpu_blocked(
     student: Tensor, teacher: Tensor, upsample: Upsample, temperature: float, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Compute block by block of upsampled rows, in plain operations on buffers that stay in the cache."""
+    """Compute block by block of upsampled rows, on buffers that stay in the cache."""
     B, C = student.shape[:2]
     grad, dtype = grad_like(student), compute_dtype(student, teacher)
     scale = 1 / temperature
@@ -110,7 +117,8 @@ def cpu_blocked(
             q, p, scratch = buffers[:, : len(block)]
             s_rows.read(block, q)
             t_rows.read(block, p)
-            # Softmax in place and divergence [R, 1, W] from the same exponentials, then the gradient.
+            # Softmax in place and divergence [R, 1, W] from the same exponentials, then the
+            # gradient.
             value = softmax_kl_(q, p, scratch, 1).kl
             block_grad = q.sub_(p)
             if weight is not None:

@@ -1,7 +1,8 @@
-"""KL divergence between softmaxed similarities to a memory bank (CIRKD), without holding the similarities."""
+"""KL divergence between similarities to a memory bank (CIRKD), without holding the similarities."""
 
-# B batch, N rows of an image, G banks, M slots of a bank, D, D' dimensions of the student's and the teacher's vectors
-# R rows of a block; s, t similarities [R, M] over the temperature; q, p their softmax; grad by s = w (q - p)
+# B batch, N rows of an image, R rows of a block, G banks, M slots of a bank
+# D, D' dimensions of the student's and the teacher's vectors
+# s, t similarities [R, M] over the temperature; q, p their softmax; grad by s = weight * (q - p)
 
 import torch
 from torch import Tensor
@@ -27,12 +28,14 @@ def similarity_kl_reference(
 def similarity_kl(
     student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], weight: Tensor, temperature: float
 ) -> Tensor:
-    """Weighted sum, over all rows and banks, of the KL between student's and teacher's similarities to the bank.
+    """Weighted sum of the KL between student's and teacher's similarities of rows to banks.
 
-    ``sum_{b,n,g} weight_bn KL(softmax_M(t_bn . T_g / temperature) || softmax_M(s_bn . S_g / temperature))``.
+    ``sum_{b,n,g} weight_bn KL(softmax_M(t_bn . T_g / tau) || softmax_M(s_bn . S_g / tau))`` with
+    tau the temperature.
 
-    Works through blocks of rows and takes the gradient in the same pass, so the similarities are computed once and
-    no more than a block of them is in memory. The teacher receives no gradient; there is no second derivative.
+    Works through blocks of rows and takes the gradient in the same pass, so the similarities are
+    computed once and no more than a block of them is in memory. The teacher receives no gradient;
+    there is no second derivative.
 
     Args:
         student: rows ``s [B, N, D]`` and banks ``S [G, M, D]``, float32 or float64.
@@ -79,8 +82,10 @@ def _fused(
             w = weight[b, block, None]
             for g in range(bank.shape[0]):
                 # Log-softmax of both models' similarities to the slots, [R, M].
-                log_q = (rows[b, block] @ bank[g].T).div_(temperature).log_softmax(1)
-                log_p = (teacher_rows[b, block] @ teacher_bank[g].T).div_(temperature).log_softmax(1)
+                s = (rows[b, block] @ bank[g].T).div_(temperature)
+                t = (teacher_rows[b, block] @ teacher_bank[g].T).div_(temperature)
+                log_q = s.log_softmax(1)
+                log_p = t.log_softmax(1)
                 # Divergence of each row.
                 p = log_p.exp()
                 value += (log_p.sub_(log_q).mul_(p).sum(1, keepdim=True) * w).sum()

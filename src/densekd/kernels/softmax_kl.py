@@ -1,11 +1,13 @@
-"""KL divergence and soft cross-entropy between softmax distributions, with one map kept for the backward pass.
+"""KL divergence and soft cross-entropy of softmax distributions, one map kept for the gradient.
 
-With p the teacher's distribution and q the student's, each has the derivative ``(q - p) / T`` by the student's logits.
-It is computed in the forward pass and nothing else is kept. Peak memory beyond the inputs, in units of both of them in
-float32: 1.5 in the forward pass, 0.5 between the two and, with the gradient, in the backward pass.
+With p the teacher's distribution and q the student's, each has the derivative ``(q - p) / T`` by
+the student's logits. It is computed in the forward pass and nothing else is kept. Peak memory
+beyond the inputs, in units of both of them in float32: 1.5 in the forward pass, 0.5 between the two
+and, with the gradient, in the backward pass.
 """
 
-# any shape; dim the axis of the distributions; grad = q - p
+# any shape; dim the axis of the distributions
+# q, p softmax of student and teacher; grad = q - p
 
 import torch
 from torch import Tensor
@@ -18,8 +20,9 @@ from densekd.ops.shapes import require_one_shape
 def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
     """KL(softmax(teacher / T) || softmax(student / T)) along ``dim``.
 
-    Both logarithms come from log-softmax, so probabilities that underflow to zero contribute zero and never NaN
-    (``softmax().log()``, which several released implementations use, gives NaN there).
+    Both logarithms come from log-softmax, so probabilities that underflow to zero contribute zero
+    and never NaN (``softmax().log()``, which several released implementations use, gives NaN
+    there).
 
     Args:
         student: logits, any shape, finite, floating point; gets a gradient.
@@ -28,7 +31,8 @@ def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 
         temperature: T > 0.
 
     Returns:
-        The divergence in nats, >= 0, with ``dim`` removed; float32 for half-precision inputs, else the inputs' dtype.
+        The divergence in nats, >= 0, with ``dim`` removed; float32 for half-precision inputs, else
+        the inputs' dtype.
 
     Raises:
         ValueError: shapes that differ; broadcasting one map over many would be a silent mistake.
@@ -47,7 +51,9 @@ def softmax_kl(student: Tensor, teacher: Tensor, dim: int, temperature: float = 
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor, dim: int, temperature: float = 1.0) -> Tensor:
-    """``- sum softmax(teacher / T) log softmax(student / T)`` along ``dim``: the divergence plus the teacher's entropy.
+    """``- sum softmax(teacher / T) log softmax(student / T)`` along ``dim``.
+
+    The divergence of :func:`softmax_kl` plus the teacher's entropy.
 
     Arguments, result and errors are those of :func:`softmax_kl`, and so is the gradient.
     """

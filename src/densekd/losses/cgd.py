@@ -75,6 +75,7 @@ class CGD(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
+        # One distribution for each position, each row of the map, or each group of channels.
         if self.transform == "pixel":
             divergence = pixel_kl(student, teacher, self.temperature)
         elif self.transform == "none":
@@ -87,6 +88,7 @@ class CGD(nn.Module):
         """Return the loss of the upsampled maps, which no transform but ``none`` ever holds."""
         if self.transform == "none":
             return self.forward(to(student), to(teacher), target)
+        # The kernel returns a sum over the upsampled positions.
         if self.transform == "pixel":
             positions = student.shape[0] * to.size[0] * to.size[1]
             total = resized_pixel_kl(student, teacher, to, self.temperature)

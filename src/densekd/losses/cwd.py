@@ -46,6 +46,7 @@ class CWD(nn.Module):
         divergence: Divergence = "kl",
     ) -> None:
         super().__init__()
+        # Only a softmax makes distributions.
         if divergence == "kl" and normalize in ("channel_mean", "none"):
             raise ValueError(f"KL needs distributions; normalize: {normalize} gives none. Use divergence: mse")
         self.temperature = temperature
@@ -62,6 +63,7 @@ class CWD(nn.Module):
         """
         require_one_shape(student, teacher)
         size = (student.shape[2], student.shape[3])
+        # Squared error of the normalized maps, at T = 1.
         if self.divergence == "mse":
             s = self._normalized(student.flatten(2))
             t = self._normalized(teacher.flatten(2))

@@ -66,6 +66,7 @@ class DIST(nn.Module):
         require_one_shape(student, teacher)
         s = to_float32(student)
         t = to_float32(teacher)
+        # Correlate probabilities; raw logits have no temperature.
         if self.normalize == "softmax":
             s = (s / self.temperature).softmax(1)
             t = (t / self.temperature).softmax(1)

@@ -64,6 +64,7 @@ class CSD(nn.Module):
 
     def _similarities(self, x: Tensor) -> Tensor:
         """Return G ``[B, C, C]``."""
+        # P: a softmax over places for every class; G: the products of all pairs of classes.
         pooled = average_windows(to_float32(x), 2).flatten(2)
         places = (pooled / self.temperature).softmax(2)
         return places @ places.mT

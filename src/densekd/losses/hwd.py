@@ -67,6 +67,7 @@ class HWD(nn.Module):
         temperature: Positive = 4.0,
     ) -> None:
         super().__init__()
+        # Only a softmax makes distributions.
         if distance == "kl" and values == "logits":
             raise ValueError("KL needs distributions, logits are none. Use values: activations")
         self.distance = distance
@@ -94,6 +95,7 @@ class HWD(nn.Module):
         if self.power:
             labels = labels_at(require_labels(target, B, "a pixel_division"), (H, W))
             w = w / (1 + class_counts(labels, C)).to(w.dtype) ** self.power
+        # The weights of an image's classes have mean 1.
         weight = C * self._scores(w).softmax(1)
         return (weight * divergence).sum() * (self.temperature**2 / (B * C))
 
@@ -107,6 +109,7 @@ class HWD(nn.Module):
 
     def _scores(self, w: Tensor) -> Tensor:
         """Return what the softmax over the classes is taken of: ``[B, C]`` -> ``[B, C]``."""
+        # Compare the classes of one image with each other.
         if self.shift is not None:
             w = standardize(w) + self.shift
         if self.process == "E":

@@ -47,6 +47,7 @@ class IFVD(nn.Module):
         """Return the loss as a scalar in at least float32."""
         require_one_map(student, teacher)
         labels = labels_at(require_labels(target, len(student)), student.shape[-2:]).flatten(1)
+        # Void: the label itself, and labels that are no class.
         known = (labels >= 0) & (labels < self.num_classes)
         labelled = (labels != self.ignore_index) & known
         s = to_float32(student).flatten(2)

@@ -55,6 +55,7 @@ class L2(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         require_one_shape(student, teacher)
+        # One vector for each image, of unit length where the option says so.
         s = self._vectors(student)
         t = self._vectors(teacher)
         # The length of the vectors meets the scalar, the smaller of the two.

@@ -70,6 +70,7 @@ class Pixel(nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
+        # eq. 1 at every position.
         divergence = self._divergence(student, teacher)
         B, C, H, W = student.shape
         kept = self._kept(target, B, (H, W))
@@ -83,6 +84,7 @@ class Pixel(nn.Module):
             return self.forward(to(student), to(teacher), target)
         B, C = student.shape[:2]
         kept = self._kept(target, B, to.size)
+        # The kernel sums over the upsampled positions that count.
         total = resized_pixel_kl(student, teacher, to, self.temperature, kept)
         return total / self._divisor(kept, (B, C, *to.size)) * self.factor
 
@@ -113,5 +115,6 @@ class Pixel(nn.Module):
             return pixel_kl(student, teacher, self.temperature)
         if self.divergence == "soft_ce":
             return soft_cross_entropy(student, teacher, 1, self.temperature)
+        # The teacher's most likely class as a label.
         require_one_shape(student, teacher)
         return F.cross_entropy(to_float32(student), teacher.argmax(1), reduction="none")

@@ -46,6 +46,7 @@ class PKD(nn.Module):
             require_one_shape(student, teacher)
         s = to_float32(student)
         t = to_float32(teacher)
+        # Bring both to one size; nothing happens where they have it.
         if self.resize == "student":
             s = resize(s, t.shape[2:])
         else:

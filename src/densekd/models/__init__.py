@@ -1,9 +1,10 @@
 """Student and teacher architectures: ``MODELS`` maps a name to the function that builds it.
 
-Every model takes float RGB in [0, 1], ``[B, 3, H, W]``, normalizes inside, and returns logits ``[B, C, h, w]`` at its
-head's stride. ``model.align_corners`` says how its logits are enlarged; ``model.taps`` gives its short tap names. One
-without head, which can only teach features, returns the list of its maps. Detectors return raw maps, and have
-``losses(output, target)`` and ``detect(output, sizes)``, see :mod:`densekd.models.detection`.
+Every model takes float RGB in [0, 1], ``[B, 3, H, W]``, normalizes inside, and returns logits
+``[B, C, h, w]`` at its head's stride; one without head, which can only teach features, returns the
+list of its maps. Detectors return raw maps, and have ``losses(output, target)`` and
+``detect(output, sizes)``. What else a model offers is in :mod:`densekd.models.contract`; trained
+models of any origin come through :func:`densekd.models.open.open_model`.
 """
 
 from collections.abc import Callable
@@ -38,11 +39,13 @@ def find_model(name: str) -> Callable[..., nn.Module]:
     """Find the builder that a recipe's ``model:`` names.
 
     Args:
-        name: a key of ``MODELS``; ``source:name`` with a key of ``SOURCES``; or ``package.module:Name``.
+        name: a key of ``MODELS``; ``source:name`` with a key of ``SOURCES``; or
+            ``package.module:Name``.
 
     Raises:
         RecipeError: none of these.
     """
+    # A library's builder takes the rest of the name.
     source, _, rest = name.partition(":")
     if rest and source in SOURCES:
         return partial(SOURCES[source], rest)

@@ -1,6 +1,5 @@
-"""Backbones of timm as feature extractors: four feature maps, finest first, dilated as each family did."""
+"""Backbones of timm as feature extractors: four maps, finest first, dilated as each family did."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import timm
@@ -12,13 +11,15 @@ from densekd.models.families import Dilation, Family
 
 # Names, and the width as a factor of the published one.
 _RESNETS: dict[str, float] = {
-    "resnet18": 1, "resnet18_050": 0.5, "resnet18_025": 0.25, "resnet34": 1, "resnet50": 1, "resnet101": 1,
+    "resnet18": 1, "resnet18_050": 0.5, "resnet18_025": 0.25,
+    "resnet34": 1, "resnet50": 1, "resnet101": 1,
     "resnext50_32x4d": 1, "resnext101_32x4d": 1, "resnext101_64x4d": 1,
 }  # fmt: skip
 _WIDTHS = (64, 128, 256, 512)
 _MOBILENETS = (
     "mobilenetv2_100",
-    "mobilenetv3_small_050", "mobilenetv3_small_075", "mobilenetv3_small_100", "mobilenetv3_large_100",
+    "mobilenetv3_small_050", "mobilenetv3_small_075", "mobilenetv3_small_100",
+    "mobilenetv3_large_100",
 )  # fmt: skip
 _MOBILEVITS = ("mobilevit_xxs", "mobilevit_xs", "mobilevit_s")
 BACKBONES = (*_RESNETS, *_MOBILENETS, *_MOBILEVITS)
@@ -61,6 +62,7 @@ def make_backbone(name: str, family: Family, output_stride: int) -> Backbone:
 
 
 def _make_mobilenet(name: str, family: Family, options: dict[str, Any]) -> Any:
+    # TensorFlow's "same" padding is another on the left and right; MobileNetV2 was never trained so.
     tensorflow = family.mobile_padding == "tensorflow" and name.startswith("mobilenetv3")
     if not tensorflow:
         module = timm.create_model(name, **options)
@@ -72,6 +74,7 @@ def _make_mobilenet(name: str, family: Family, options: dict[str, Any]) -> Any:
 
 
 def _make_resnet(name: str, family: Family, options: dict[str, Any]) -> Any:
+    # A name with a width is no architecture of timm: its channels are given instead.
     factor = _RESNETS[name]
     architecture = name
     if factor != 1:
@@ -89,7 +92,7 @@ def _make_resnet(name: str, family: Family, options: dict[str, Any]) -> Any:
 
 
 def _stride_first(resnet: nn.Module) -> None:
-    """Move the stride of bottlenecks from the 3x3 convolution to the 1x1 before it, as in Caffe's ResNets."""
+    """Move the stride of bottlenecks to the 1x1 convolution before the 3x3, as in Caffe's ResNets."""
     for block in resnet.modules():
         # Basic blocks have their stride in the first convolution anyway.
         if isinstance(block, Bottleneck):
@@ -103,7 +106,8 @@ def _set_dilation(resnet: nn.Module, variant: Dilation) -> None:
     if variant == "halved":
         return
     for stage in (resnet.get_submodule("layer3"), resnet.get_submodule("layer4")):
-        dilation = max(m.dilation[0] for m in stage.modules() if isinstance(m, nn.Conv2d))
+        # What timm gave the stage in place of its stride.
+        dilation = max(conv.dilation[0] for conv in _convolutions(stage))
         for block in stage.children():
             for index, conv in enumerate(_three_by_three(block)):
                 if variant == "full":
@@ -113,30 +117,30 @@ def _set_dilation(resnet: nn.Module, variant: Dilation) -> None:
 
 
 def _three_by_three(block: nn.Module) -> list[nn.Conv2d]:
-    convolutions = [m for m in block.children() if isinstance(m, nn.Conv2d)]
-    return [conv for conv in convolutions if conv.kernel_size == (3, 3)]
+    return [conv for conv in _convolutions(block) if conv.kernel_size == (3, 3)]
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [m for m in module.modules() if isinstance(m, nn.Conv2d)]
 
 
 def _set_mobile_dilation(mobilenet: nn.Module, variant: Dilation) -> None:
     """Turn timm's dilations of depthwise convolutions (``halved``) into another variant's.
 
-    ``full``: the formerly strided convolution has the new dilation already. ``first_conv``: of a stage with a dilation,
-    the first convolution alone has it.
+    ``full``: the formerly strided convolution has the new dilation already. ``first_conv``: of a
+    stage with a dilation, the first convolution alone has it.
     """
     if variant == "halved":
         return
     for stage in mobilenet.get_submodule("blocks").children():
-        convs = list(_depthwise(stage))
+        convs = [conv for conv in _convolutions(stage) if conv.groups > 1]
+        # The first stage of MobileNetV2 has none that could be dilated.
         dilation = max((conv.dilation[0] for conv in convs), default=1)
         for index, conv in enumerate(convs):
             if variant == "full" or index == 0:
                 _dilate(conv, dilation)
             else:
                 _dilate(conv, 1)
-
-
-def _depthwise(stage: nn.Module) -> Iterator[nn.Conv2d]:
-    return (m for m in stage.modules() if isinstance(m, nn.Conv2d) and m.groups > 1)
 
 
 def _dilate(conv: nn.Conv2d, dilation: int) -> None:

@@ -38,6 +38,7 @@ class Normalize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reorder the channels, subtract the mean and divide by the standard deviation."""
+        # Mean and deviation are in the order of the network, so reorder first.
         if self.convention.order == "bgr":
             images = images.flip(1)
         return (images - self.mean) * self.scale
@@ -92,6 +93,7 @@ def conv_norm_act(
         negative_slope: of the leaky ReLU; 0 is a ReLU.
         dilation: of the convolution.
     """
+    # Same padding: at stride 1 the map keeps its size, whatever the dilation.
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
     return norm_act(conv, negative_slope)
@@ -107,6 +109,7 @@ def norm_act(conv: nn.Conv2d | JoinedConv2d, negative_slope: float = 0.0) -> nn.
 
 def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
     """Depthwise separable 3x3 convolution; both parts with batch norm and ReLU (arXiv 1610.02357)."""
+    # Depthwise: one 3x3 filter per channel, then 1x1 convolutions mix the channels (pointwise).
     depthwise = nn.Conv2d(
         inputs,
         inputs,
@@ -152,6 +155,7 @@ class PyramidPooling(nn.Module):
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Return the four levels."""
+        # Each level sees the image at one coarseness: the mean of the whole, of quarters, ...
         levels = []
         for size, projection in zip(self.SIZES, self.levels, strict=True):
             cells = F.adaptive_avg_pool2d(features, size)

@@ -1,7 +1,8 @@
-"""Model contract: what a segmentation model or detector offers, and the defaults of models that offer less.
+"""Model contract: what segmentation models and detectors offer, and defaults for those that offer less.
 
-Our own models offer everything. A module of the user's needs ``forward`` alone (a detector also ``losses`` and
-``detect``); whoever reads the rest asks the functions below, which are the only place that knows the defaults.
+Our own models offer everything. A module of the user's needs ``forward`` alone (a detector also
+``losses`` and ``detect``); whoever reads the rest asks the functions below, which are the only
+place that knows the defaults.
 """
 
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ class DenseModel(Protocol):
     """Segmentation model: one vector of logits for every position of a map.
 
     Shape:
-        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, num_classes, h, w]`` at the head's own stride; a model
-        without head returns the list of its feature maps.
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> logits ``[B, num_classes, h, w]`` at the head's own
+        stride; a model without head returns the list of its feature maps.
     """
 
     @property
@@ -37,7 +38,7 @@ class DenseModel(Protocol):
 
     @property
     def convention(self) -> Convention:
-        """Channel order, mean and standard deviation of the network's own input; applied inside ``forward``."""
+        """Channel order, mean and deviation of the network's own input, applied in ``forward``."""
 
     def forward(self, images: Tensor) -> Any:
         """Return the logits."""
@@ -48,7 +49,8 @@ class Detector(Protocol):
     """Object detector: it brings its own loss and decodes its own output.
 
     Shape:
-        float RGB in [0, 1], ``[B, 3, H, W]`` -> a raw output of any type, which only the detector reads.
+        float RGB in [0, 1], ``[B, 3, H, W]`` -> a raw output of any type, which only the detector
+        reads.
     """
 
     def forward(self, images: Tensor) -> Any:
@@ -61,7 +63,15 @@ class Detector(Protocol):
         """Return the weighted summands of the detector's loss, scalars."""
 
     def detect(self, output: Any, sizes: Tensor) -> list[Detections]:
-        """Return what is found in each image; ``sizes`` is int64 ``[B, 2]``, height and width without padding."""
+        """Return what is found in each image.
+
+        Args:
+            output: of :meth:`forward`.
+            sizes: int64 ``[B, 2]``: height and width of each image without padding.
+        """
+
+
+# What a model may leave out: each function asks for one attribute and knows its default.
 
 
 def is_detector(model: nn.Module) -> bool:
@@ -77,15 +87,16 @@ def as_detector(model: nn.Module) -> Detector:
     """
     if not isinstance(model, Detector):
         raise UserError(
-            f"{type(model).__name__} is no detector: detection needs losses(output, target) and detect(output, sizes); "
-            "see densekd.models.detection."
+            f"{type(model).__name__} is no detector: detection needs losses(output, target) and "
+            "detect(output, sizes); see densekd.models.detection."
         )
     return model
 
 
 def task_of(model: nn.Module) -> str:
-    """Return the name in ``TASKS`` of what a model predicts, where nothing else says it."""
-    return "detection" if is_detector(model) else "segmentation"
+    """Return the name in ``TASKS`` of what a model predicts: its attribute ``predicts``, or what it can do."""
+    usual = "detection" if is_detector(model) else "segmentation"
+    return str(getattr(model, "predicts", usual))
 
 
 def taps(model: nn.Module) -> dict[str, str]:
@@ -133,7 +144,7 @@ def drop_auxiliary(model: nn.Module) -> None:
 
 
 def packaged(model: nn.Module) -> tuple[str, dict[str, Any]] | None:
-    """Return name and options that rebuild the model offline, or None where those of the recipe do."""
+    """Return name and options that rebuild the model offline; None where the recipe's do."""
     found: tuple[str, dict[str, Any]] | None = getattr(model, "packaged", None)
     return found
 

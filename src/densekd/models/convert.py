@@ -9,20 +9,27 @@ import torch
 from safetensors.torch import save_file
 
 from densekd.atomic import atomic
-from densekd.data.folder import published_classes
+from densekd.data.classes import published_classes
 from densekd.errors import UserError
 from densekd.models.open import Opened
 from densekd.models.package import save_package
 
 
-def convert(opened: Opened, out: Path, classes: str | None, existing: Literal["refuse", "replace"]) -> Opened:
+def convert(
+    opened: Opened,
+    out: Path,
+    classes: str | None,
+    existing: Literal["refuse", "replace"],
+) -> Opened:
     """Write a model under our names.
 
     Args:
         opened: see :func:`densekd.models.open.open_model`.
-        out: ``.safetensors``, which :func:`densekd.models.open.open_model` reads again; ``.pth`` for
-            ``torch.load(weights_only=True)``, a bare state dict; or a folder, for a student package.
-        classes: name of a benchmark whose classes these are, see :func:`densekd.data.folder.published_classes`.
+        out: ``.safetensors``, which :func:`densekd.models.open.open_model` reads again; ``.pth``
+            for ``torch.load(weights_only=True)``, a bare state dict; or a folder, for a student
+            package.
+        classes: name of a benchmark whose classes these are, see
+            :func:`densekd.data.classes.published_classes`.
         existing: what to do with an ``out`` that is there.
 
     Returns:
@@ -34,6 +41,7 @@ def convert(opened: Opened, out: Path, classes: str | None, existing: Literal["r
     if out.exists() and existing == "refuse":
         raise UserError(f"{out}: exists already; --force replaces it.")
     config = opened.config
+    # Published files often number their classes alone.
     if classes is not None:
         known = published_classes(classes)
         if len(known.names) != len(config.classes):
@@ -44,6 +52,7 @@ def convert(opened: Opened, out: Path, classes: str | None, existing: Literal["r
     if out.suffix == ".safetensors":
         # The header says what a package's config.json says.
         header = {key: json.dumps(value) for key, value in asdict(config).items()}
+        # The format knows no strides and no shared memory.
         state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
         with atomic(out) as temporary:
             save_file(state, temporary, {"format": "pt"} | header)

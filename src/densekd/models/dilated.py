@@ -8,6 +8,7 @@ from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
 from densekd.models.segmentor import Segmentor
 
+# Stages three and four keep the size of stage two; dilation gives them their field of view.
 OUTPUT_STRIDE = 8
 
 
@@ -100,8 +101,10 @@ def deeplabv3plus(
     spec = find_family(family)
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     if channels is None:
+        # mmsegmentation adds 48 channels of detail to a wide head, 12 to a narrow one.
         quarter = body.channels[-1] // 4
         channels = (quarter, 48 if quarter >= 512 else 12)
+    # The decoder adds the detail of the finest map to the context of the deepest.
     inputs = (body.channels[0], body.channels[-1])
     head = SeparableASPPHead(inputs, channels, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)

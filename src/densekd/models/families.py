@@ -26,11 +26,13 @@ class Convention:
     std: tuple[float, float, float]
 
 
+# Mean and deviation of ImageNet, as torchvision and timm use them.
 IMAGENET = Convention(
     order="rgb",
     mean=(123.675 / 255, 116.28 / 255, 103.53 / 255),
     std=(58.395 / 255, 57.12 / 255, 57.375 / 255),
 )
+# Mean alone, of images in [0, 255], as CIRKD and TorchDistiller subtract it.
 CAFFE = Convention(
     order="bgr",
     mean=(104.00698793 / 255, 116.66876762 / 255, 122.67891434 / 255),
@@ -90,6 +92,7 @@ class Family:
     style: Literal["pytorch", "caffe"] = "pytorch"
 
 
+# OpenMMLab's ResNetV1c ("mmseg") and ResNet ("mmseg_b").
 _MMSEG = Family(
     convention=IMAGENET,
     stem_width=32,
@@ -103,6 +106,7 @@ _MMSEG = Family(
     upernet="mmseg",
     mobile_padding="torch",
 )
+# CIRKD's and HWD's ResNets, deep stem or plain ("vanilla").
 _CIRKD = Family(
     convention=CAFFE,
     stem_width=64,
@@ -116,6 +120,7 @@ _CIRKD = Family(
     upernet="cirkd",
     mobile_padding="tensorflow",
 )
+# TorchDistiller's PSPNets.
 _TORCHDISTILLER = Family(
     convention=CAFFE,
     stem_width=64,

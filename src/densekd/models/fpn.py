@@ -33,5 +33,6 @@ def fpn(
     """
     spec = find_family(family)
     body = make_backbone(backbone, spec, output_stride=32)
+    # No dilation: the head restores the resolution, and the backbone stays fast.
     head = FPNHead(body.channels, channels, num_classes, dropout)
     return Segmentor(spec.convention, body.module, head, None, spec.align_corners, freeze)

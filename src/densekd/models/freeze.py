@@ -1,8 +1,9 @@
 """Freeze parts of a backbone by role: the stem and the four stages, whatever a network calls them.
 
-Fine-tuning commonly leaves the first layers of an ImageNet backbone as they are. Names of modules differ between
-networks (``layer1``, ``blocks.1``, ``stages_1``); roles do not: stage k is what makes the k-th of the four feature maps
-out of the one before, and the stem is everything before stage 1.
+Fine-tuning commonly leaves the first layers of an ImageNet backbone as they are. Names of modules
+differ between networks (``layer1``, ``blocks.1``, ``stages_1``); roles do not: stage k is what
+makes the k-th of the four feature maps out of the one before, and the stem is everything before
+stage 1.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ _CONTAINERS = ("blocks", "stages")
 
 
 def freeze(backbone: nn.Module, roles: Sequence[Role]) -> None:
-    """Stop the gradients of the parts that have these roles; :func:`keep_frozen` keeps their statistics.
+    """Stop the gradients of the parts that have these roles, see also :func:`keep_frozen`.
 
     Args:
         backbone: changed in place.
@@ -35,7 +36,7 @@ def freeze(backbone: nn.Module, roles: Sequence[Role]) -> None:
 
 
 def keep_frozen(backbone: nn.Module, roles: Sequence[Role]) -> None:
-    """Put the parts that have these roles into evaluation mode: batch norm keeps its statistics, nothing is dropped.
+    """Put the parts that have these roles into evaluation mode: fixed batch norms, no dropout.
 
     To be called whenever ``train()`` has changed the mode of the whole model.
     """
@@ -44,7 +45,7 @@ def keep_frozen(backbone: nn.Module, roles: Sequence[Role]) -> None:
 
 
 def keep_statistics(backbone: nn.Module) -> None:
-    """Put every batch norm of a backbone into evaluation mode, so that its running statistics stay as they are."""
+    """Put every batch norm of a backbone into evaluation mode: running statistics stay."""
     for module in backbone.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
@@ -56,10 +57,12 @@ def parts_by_role(backbone: nn.Module) -> dict[Role, list[nn.Module]]:
     Raises:
         RecipeError: the backbone is neither one of ours nor a feature extractor of timm.
     """
+    stages: list[list[nn.Module]] = []
     if isinstance(backbone, MixTransformer):
-        return _parts([backbone.patch_embed], [[stage] for stage in backbone.stages])
+        for stage in backbone.stages:
+            stages.append([stage])
+        return _parts([backbone.patch_embed], stages)
     if isinstance(backbone, Swin):
-        stages: list[list[nn.Module]] = []
         for index, (stage, norm) in enumerate(zip(backbone.stages, backbone.norms, strict=True)):
             # A stage begins with the merging of patches that halves the map before it.
             merging = [backbone.merges[index - 1]] if index else []
@@ -70,18 +73,19 @@ def parts_by_role(backbone: nn.Module) -> dict[Role, list[nn.Module]]:
 
 def _parts_of_timm(backbone: Any) -> dict[Role, list[nn.Module]]:
     """Cut a feature extractor of timm behind the modules that its ``feature_info`` names."""
-    info = getattr(backbone, "feature_info", None)
     steps = _steps(backbone)
+    places = {name: place for place, (name, _) in enumerate(steps)}
+    # Map 0 ends the stem, map k ends stage k.
     ends = []
-    for entry in info.info if info is not None else ():
+    for module in _modules_of_maps(backbone):
         # timm flattens "stages.0" to "stages_0" where it keeps only some children.
-        names = [entry["module"], entry["module"].replace(".", "_")]
-        ends.append(next((k for k, (name, _) in enumerate(steps) if name in names), None))
+        ends.append(places.get(module, places.get(module.replace(".", "_"))))
     if len(ends) != len(ROLES) or None in ends:
         known = ", ".join(ROLES)
         raise RecipeError(
             f"freeze: the roles ({known}) of a {type(backbone).__name__} cannot be told; "
-            "set requires_grad of its parameters yourself, or choose a backbone that 'densekd models' lists."
+            "set requires_grad of its parameters yourself, or choose a backbone that 'densekd "
+            "models' lists."
         )
     parts: dict[Role, list[nn.Module]] = {}
     begin = 0
@@ -92,12 +96,19 @@ def _parts_of_timm(backbone: Any) -> dict[Role, list[nn.Module]]:
     return parts
 
 
+def _modules_of_maps(backbone: Any) -> list[str]:
+    """Return the names of the modules that return the feature maps, finest first; else nothing."""
+    info = getattr(backbone, "feature_info", None)
+    return [] if info is None else [entry["module"] for entry in info.info]
+
+
 def _steps(backbone: nn.Module) -> list[tuple[str, nn.Module]]:
     """List the modules that a network runs one after the other, with their paths."""
     steps: list[tuple[str, nn.Module]] = []
     for name, child in backbone.named_children():
         if name in _CONTAINERS:
-            steps += [(f"{name}.{inner}", module) for inner, module in child.named_children()]
+            for inner, module in child.named_children():
+                steps.append((f"{name}.{inner}", module))
         else:
             steps.append((name, child))
     return steps

@@ -1,6 +1,7 @@
-"""Hugging Face hub: students saved, loaded and pushed as ``huggingface_hub`` does it with any model."""
+"""Hugging Face hub: save, load and push students as ``huggingface_hub`` does with any model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
+from densekd.models import contract
 from densekd.models.locate import PACKAGE_FILES
 from densekd.models.open import open_model
 from densekd.models.package import PackageConfig, save_package
 
+# Those of the mixin's options that say where a package comes from.
+_DOWNLOAD = ("revision", "cache_dir", "force_download", "token")
 # What the hub calls a task, and what people search for; other tasks go by their own name.
 _TAGS = {
     "segmentation": ("image-segmentation", "semantic-segmentation"),
@@ -28,7 +32,8 @@ _USES = {
 class HubModel(nn.Module, ModelHubMixin):
     """A student package with ``save_pretrained``, ``from_pretrained`` and ``push_to_hub``.
 
-    The folder it writes is a student package with a model card, so ``densekd.load`` reads it as well.
+    The folder it writes is a student package with a model card, so ``densekd.load`` reads it as
+    well.
 
     Args:
         model: the student.
@@ -49,21 +54,26 @@ class HubModel(nn.Module, ModelHubMixin):
         return logits
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_package(self.model, self.package, save_directory)
-        write_text(save_directory / "README.md", card(self.package))
+        package = self.package
+        # A description that was written by hand may leave the task out.
+        if contract.is_detector(self.model):
+            package = replace(package, task="detection")
+        save_package(self.model, package, save_directory)
+        write_text(save_directory / "README.md", card(package))
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> "HubModel":
         folder = Path(model_id)
         if not folder.is_dir():
-            known = {name: options[name] for name in ("revision", "cache_dir", "force_download", "token")}
-            folder = Path(huggingface_hub.snapshot_download(model_id, allow_patterns=PACKAGE_FILES, **known))
+            known = {name: options[name] for name in _DOWNLOAD}
+            fetched = huggingface_hub.snapshot_download(model_id, allow_patterns=PACKAGE_FILES, **known)
+            folder = Path(fetched)
         opened = open_model(folder)
         return cls(opened.model, opened.config)
 
 
 def card(package: PackageConfig) -> str:
-    """Return a model card: what the model is, its classes, and how it is used; the licence is its owner's to choose."""
+    """Return a model card: the model, its classes, how it is used. The licence is its owner's."""
     options = json.dumps(package.options)
     classes = ", ".join(package.classes)
     pipeline, topic = _TAGS.get(package.task, ("", package.task.rpartition(":")[2]))

@@ -1,4 +1,4 @@
-"""Where a model is: a file, a folder, a URL, a name on the Hugging Face hub, or the name of an architecture."""
+"""Locate a model: a file, a folder, a URL, a name on the Hugging Face hub, an architecture."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ from densekd.models.sources import SOURCES
 
 PACKAGE_FILES = ["config.json", "model.safetensors"]
 
-_FILE_SUFFIXES = (".bin", ".ckpt", ".json", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".yaml", ".yml")
+# A name that ends so was meant to be a file.
+_FILE_SUFFIXES = (
+    ".bin", ".ckpt", ".json", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".yaml", ".yml",
+)  # fmt: skip
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _OWN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -26,8 +29,8 @@ class Place:
     """What a source turned out to be.
 
     Args:
-        kind: ``file``, ``folder``, or ``name`` of an architecture: of ``MODELS``, ``hf:``, ``timm:``, ``smp:``,
-            ``torchvision:`` or ``package.module:Name``.
+        kind: ``file``, ``folder``, or ``name`` of an architecture: of ``MODELS``, ``hf:``,
+            ``timm:``, ``smp:``, ``torchvision:`` or ``package.module:Name``.
         path: of a file or folder, with ``#teacher`` where that was asked for.
         name: the source as it was written.
     """
@@ -41,14 +44,16 @@ def locate(source: str | Path) -> Place:
     """Find what a source means; what lies at a URL or on the hub is fetched once and kept.
 
     Args:
-        source: a path, a URL with a checksum (see :func:`densekd.models.checkpoints.download.located`), ``owner/name``
-            on the hub, or the name of an architecture. What exists on the disk comes first.
+        source: a path, a URL with a checksum (see
+            :func:`densekd.models.checkpoints.download.located`), ``owner/name`` on the hub, or the
+            name of an architecture. What exists on the disk comes first.
 
     Raises:
         UserError: none of these; the message says what is missing.
     """
     name = str(source)
     path = located(name)
+    # What exists on the disk comes before any name.
     file, _ = split_part(path)
     if file.is_dir():
         return Place("folder", path, name)
@@ -56,6 +61,7 @@ def locate(source: str | Path) -> Place:
         return Place("file", path, name)
     if is_architecture(name):
         return Place("name", Path(name), name)
+    # A missing file is a missing file: the hub is not asked for it.
     if _names_a_file(name, file):
         raise UserError(_missing(file))
     if _HUB_NAME.fullmatch(name):
@@ -90,11 +96,12 @@ def fetch_package(name: str) -> Path:
 
 
 def _names_a_file(name: str, path: Path) -> bool:
-    """Tell a path that does not exist from a name on the hub, which has one slash and no place on this disk."""
+    """Tell a path that does not exist from a name on the hub: one slash, no place on this disk."""
     if path.is_absolute() or path.suffix in _FILE_SUFFIXES:
         return True
     if name.startswith((".", "~")) or len(path.parts) > 2:
         return True
+    # runs/student, where there is a folder runs.
     return len(path.parts) == 2 and path.parent.is_dir()
 
 

@@ -10,7 +10,7 @@ from densekd.models.families import Convention
 
 
 class ClassMerge(nn.Module):
-    """Select and merge classes: the logit of several classes together is the log of their summed exponentials.
+    """Select and merge classes: logits of several together are the log of summed exponentials.
 
     So their probabilities add up, and those of the classes that are selected keep their ratios.
 
@@ -30,11 +30,14 @@ class ClassMerge(nn.Module):
         # Where every class comes from one class it is a mere selection, without any rounding.
         if all(len(group) == 1 for group in self.groups):
             return logits[:, [group[0] for group in self.groups]]
-        return torch.stack([logits[:, list(group)].logsumexp(1) for group in self.groups], 1)
+        merged = [logits[:, list(group)].logsumexp(1) for group in self.groups]
+        return torch.stack(merged, 1)
 
 
 class RemapClasses(nn.Module):
-    """Segmentation model whose output, and tap ``logits``, are in the data's classes; its other taps are unchanged.
+    """Segmentation model whose output, and tap ``logits``, are in the data's classes.
+
+    Its other taps are unchanged.
 
     Args:
         model: the teacher.
@@ -48,7 +51,10 @@ class RemapClasses(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: those of the model, and ``logits`` after the merge. Other paths begin with ``model.``."""
+        """Short tap names: the model's, and ``logits`` after the merge.
+
+        Paths of modules begin with ``model.``.
+        """
         names = {name: f"model.{path}" for name, path in contract.taps(self.model).items()}
         names["logits"] = "merge"
         return names
@@ -71,7 +77,9 @@ class RemapClasses(nn.Module):
     @property
     def auxiliary(self) -> nn.Module | None:
         """The auxiliary head of the model; it may be set to None."""
-        return self.model.auxiliary if contract.has_auxiliary(self.model) else None  # type: ignore[return-value]
+        if not contract.has_auxiliary(self.model):
+            return None
+        return self.model.auxiliary  # type: ignore[return-value]
 
     @auxiliary.setter
     def auxiliary(self, head: None) -> None:

@@ -13,22 +13,29 @@ from densekd.models.families import CONVENTIONS, Convention
 from densekd.registry import construct
 
 _DETECTORS = ("faster_rcnn", "gfl", "retinanet")
+_RENAMED = "'learns: finetune' is called 'freeze: [stem, stage1]' now; the next version knows no other."
 
 
 class Named(NamedTuple):
-    """A model built by name, in training mode; the options as they are called today; what people should know."""
+    """Model built by name, in training mode, with its options as they are called today, and notes."""
 
     model: nn.Module
     options: dict[str, Any]
     notes: tuple[str, ...]
 
 
-def build_named(name: str, options: Mapping[str, Any], supplied: Mapping[str, Any], where: str) -> Named:
+def build_named(
+    name: str,
+    options: Mapping[str, Any],
+    supplied: Mapping[str, Any],
+    where: str,
+) -> Named:
     """Build a model.
 
-    Besides those of its builder every model that normalizes inside takes the option ``input``: the channel order, mean
-    and standard deviation that its weights were trained with, where these are not those of its family. It is a name of
-    :data:`densekd.models.families.CONVENTIONS`, or ``{order: bgr, mean: [...], std: [...]}`` in units of [0, 1].
+    Besides those of its builder every model that normalizes inside takes the option ``input``: the
+    channel order, mean and standard deviation that its weights were trained with, where these are
+    not those of its family. It is a name of :data:`densekd.models.families.CONVENTIONS`, or
+    ``{order: bgr, mean: [...], std: [...]}`` in units of [0, 1].
 
     Args:
         name: see :func:`densekd.models.find_model`.
@@ -37,7 +44,8 @@ def build_named(name: str, options: Mapping[str, Any], supplied: Mapping[str, An
         where: place in the recipe or file, for messages.
 
     Raises:
-        RecipeError: an unknown name or option, a wrong value, or something that is no ``nn.Module``.
+        RecipeError: an unknown name or option, a wrong value, or something that is no
+            ``nn.Module``.
     """
     builder = find_model(name)
     current, notes = current_options(name, options)
@@ -49,6 +57,7 @@ def build_named(name: str, options: Mapping[str, Any], supplied: Mapping[str, An
     model = construct(builder, given, supplied, where)
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{where}: {name} built a {type(model).__name__}, not an nn.Module.")
+    # All weights are behind the normalization, so that another one may take its place.
     if convention is not None:
         if contract.convention(model) is None:
             raise RecipeError(f"{where}: 'input' is for models that normalize inside, which {name} does not.")
@@ -72,14 +81,15 @@ def current_options(name: str, options: Mapping[str, Any]) -> tuple[dict[str, An
         # Nothing that was ever known: the builder lists its options.
         return dict(options), ()
     current.setdefault("freeze", ["stem", "stage1"])
-    return current, ("'learns: finetune' is called 'freeze: [stem, stage1]' now; the next version knows no other.",)
+    return current, (_RENAMED,)
 
 
 def read_convention(value: Any, where: str) -> Convention:
     """Turn the option ``input`` into a convention.
 
     Raises:
-        RecipeError: an unknown name, or anything but an order and three means and deviations in [0, 1].
+        RecipeError: an unknown name, or anything but an order and three means and deviations
+            in [0, 1].
     """
     if isinstance(value, Convention):
         return value
@@ -87,24 +97,24 @@ def read_convention(value: Any, where: str) -> Convention:
         if value not in CONVENTIONS:
             raise RecipeError(f"{where}: unknown input '{value}'. {suggest(value, CONVENTIONS)}")
         return CONVENTIONS[value]
-    wrong = RecipeError(
-        f"{where}: input is one of {', '.join(CONVENTIONS)}, or an order (rgb or bgr) with mean and std of its three "
-        f"channels in units of [0, 1] (divide by 255), got {value!r}."
+    if isinstance(value, Mapping) and set(value) == {"order", "mean", "std"}:
+        mean = _three(value["mean"])
+        std = _three(value["std"])
+        known_order = value["order"] in ("rgb", "bgr")
+        if known_order and mean is not None and std is not None and 0 not in std:
+            return Convention(value["order"], mean, std)
+    raise RecipeError(
+        f"{where}: input is one of {', '.join(CONVENTIONS)}, or an order (rgb or bgr) with mean "
+        f"and std of its three channels in units of [0, 1] (divide by 255), got {value!r}."
     )
-    if not isinstance(value, Mapping) or set(value) != {"order", "mean", "std"} or value["order"] not in ("rgb", "bgr"):
-        raise wrong
-    mean = _three(value["mean"])
-    std = _three(value["std"])
-    if mean is None or std is None or 0 in std:
-        raise wrong
-    return Convention(value["order"], mean, std)
 
 
 def _three(values: Any) -> tuple[float, float, float] | None:
     """Return three numbers in [0, 1], or None."""
     if not isinstance(values, list | tuple) or len(values) != 3:
         return None
+    # A mean above 1 was meant for pixels in [0, 255].
     if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in values):
         return None
-    first, second, third = (float(value) for value in values)
-    return first, second, third
+    first, second, third = values
+    return float(first), float(second), float(third)

@@ -1,7 +1,8 @@
-"""One door for models: open a run, a student package, a checkpoint of any known project, a URL or a name.
+"""One door for models: open a run, a package, a checkpoint of any project, a URL or a name.
 
-The Python interface, the command line and the recipe's ``teacher.checkpoint`` and ``student.checkpoint`` come through
-here, so that each of them opens the same things and says the same where something is wrong.
+The Python interface, the command line and the recipe's ``teacher.checkpoint`` and
+``student.checkpoint`` come through here, so that each of them opens the same things and says the
+same where something is wrong.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.errors import RecipeError, UserError
 from densekd.models import contract, find_model
 from densekd.models.checkpoints.file import Checkpoint, missing_package
@@ -20,7 +21,7 @@ from densekd.models.checkpoints.layout import Recognized
 from densekd.models.checkpoints.load import Match, load_in_full, load_matched
 from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import FORMATS, recognize
-from densekd.models.classes import classes_in, named_classes, unnamed_classes
+from densekd.models.classes import classes_in, classes_of
 from densekd.models.locate import Place, locate
 from densekd.models.named import Named, build_named
 from densekd.models.package import PackageConfig, config_of, parse_config, read_config, require_packable
@@ -88,18 +89,21 @@ def open_model(
     """Open a model from anywhere.
 
     Args:
-        source: a run folder; a student package; a checkpoint of ours (``.ckpt``, ``.safetensors``) or of another
-            project, with ``#teacher`` after it for the teacher in a distillation checkpoint; the URL of one, with a
-            checksum; ``owner/name`` of a package on the Hugging Face hub; ``hf:``, ``timm:``, ``smp:`` or
-            ``torchvision:`` and a name; ``package.module:Name`` of your own.
+        source: a run folder; a student package; a checkpoint of ours (``.ckpt``, ``.safetensors``)
+            or of another project, with ``#teacher`` after it for the teacher in a distillation
+            checkpoint; the URL of one, with a checksum; ``owner/name`` of a package on the Hugging
+            Face hub; ``hf:``, ``timm:``, ``smp:`` or ``torchvision:`` and a name;
+            ``package.module:Name`` of your own.
         model: architecture of a file that does not say it: a name of ``MODELS``, ``source:name`` or
             ``package.module:Name``.
-        options: arguments of the architecture that the source does not say, or says wrong. All models that normalize
-            inside take ``input``, see :func:`densekd.models.named.build_named`.
+        options: arguments of the architecture that the source does not say, or says wrong. All
+            models that normalize inside take ``input``, see
+            :func:`densekd.models.named.build_named`.
         num_classes: C, where neither the source nor its weights tell.
         allow: patterns of keys that a file may lack or have besides.
-        weights: of an architecture's name. ``all``: it must come with trained weights, which of the libraries' names
-            only ``hf:`` does; ``body``: those of a backbone, if there are any, are enough; ``none``: all stay random.
+        weights: of an architecture's name. ``all``: it must come with trained weights, which of the
+            libraries' names only ``hf:`` does; ``body``: those of a backbone, if there are any, are
+            enough; ``none``: all stay random.
 
     Returns:
         the model in evaluation mode, with its classes.
@@ -120,7 +124,8 @@ def read_weights(source: str | Path) -> Checkpoint:
     """Read the weights of anything that :func:`open_model` opens, for a model that is there already.
 
     Raises:
-        UserError: nothing there, unreadable, or the name of an architecture without trained weights.
+        UserError: nothing there, unreadable, or the name of an architecture without trained
+            weights.
     """
     place = locate(source)
     if place.kind == "name":
@@ -133,14 +138,16 @@ def _open_name(place: Place, asked: _Asked) -> Opened:
     name = place.name
     if asked.model is not None:
         raise UserError(f"{name} names an architecture itself; leave model '{asked.model}' away, or name its weights.")
+    # A function of the user's may bring weights or not; of the libraries' names some do.
     source, colon, _ = name.partition(":")
     own = bool(colon) and source not in SOURCES
     trained = own or names_weights(name, asked.options)
     if asked.weights == "all" and not trained:
         raise UserError(
-            f"{name} names an architecture, and no trained weights come with it. Name a checkpoint instead, and the "
-            "architecture beside it (in a recipe: 'model' and 'checkpoint')."
+            f"{name} names an architecture, and no trained weights come with it. Name a checkpoint "
+            "instead, and the architecture beside it (in a recipe: 'model' and 'checkpoint')."
         )
+    # The rest is what the caller knows and the builder's signature asks for.
     supplied: dict[str, Any] = {"weights": "none"}
     if trained and not own:
         supplied["weights"] = asked.weights
@@ -156,13 +163,14 @@ def _open_name(place: Place, asked: _Asked) -> Opened:
     notes = (*built.notes, *contract.notes(built.model))
     if own:
         notes = (*notes, f"{name} makes its weights itself; no checkpoint was read.")
-    return _opened(built, name, _classes_of(built.model, asked.num_classes), notes)
+    return _opened(built, name, classes_of(built.model, asked.num_classes), notes)
 
 
 def _open_folder(place: Place, asked: _Asked) -> Opened:
     """Open a student package, or the one in ``student/`` of a run."""
     if asked.model is not None:
         return _open_file(Checkpoint.read(place.path), asked)
+    # A run folder holds its student's package.
     inside = place.path / "student"
     folder = inside if (inside / "config.json").is_file() else place.path
     if not (folder / "config.json").is_file():
@@ -177,6 +185,7 @@ def _open_folder(place: Place, asked: _Asked) -> Opened:
 
 def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     """Open a checkpoint: as the caller, the file itself, or its keys say."""
+    # The caller knows best, then the file, then its keys.
     described = checkpoint.package
     if asked.model is not None:
         return _open_as(checkpoint, described, asked)
@@ -187,8 +196,9 @@ def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
         return _open_recognized(checkpoint, found, asked)
     keys = ", ".join(list(checkpoint.state)[:4])
     raise UserError(
-        f"{checkpoint.name}: not recognized; no known format has {len(checkpoint.state)} entries like {keys}. Known "
-        f"are models of {', '.join(FORMATS)}. Name the model and its options, or convert the keys."
+        f"{checkpoint.name}: not recognized; no known format has {len(checkpoint.state)} entries "
+        f"like {keys}. Known are models of {', '.join(FORMATS)}. Name the model and its options, or "
+        "convert the keys."
     )
 
 
@@ -205,6 +215,8 @@ def _open_ours(checkpoint: Checkpoint, described: Any, where: str, asked: _Asked
         # Nothing in a recipe is wrong: the file is.
         raise UserError(str(error)) from error
     load_matched(built.model, checkpoint, "student", asked.allow)
+    config = replace(config, options=built.options)
+    # A package older than tasks does not name its own.
     if "task" not in described:
         config = replace(config, task=contract.task_of(built.model))
     return Opened(built.model.eval(), config.labels, config)
@@ -223,12 +235,14 @@ def _open_as(checkpoint: Checkpoint, described: Any, asked: _Asked) -> Opened:
 
 def _classes_told(checkpoint: Checkpoint, described: Any, asked: _Asked) -> Classes:
     """Return the classes of weights whose architecture only the caller knows."""
+    # Names, where the file has as many as the caller says.
     if described is not None:
         classes = parse_config(described, checkpoint.name).labels
         if asked.num_classes in (None, len(classes.names)):
             return classes
     if asked.num_classes is not None:
         return classes_in(checkpoint.meta, asked.num_classes)
+    # A published layout shows its number of classes.
     found = recognize(checkpoint.state)
     if found is None:
         raise UserError(f"{checkpoint.name}: say how many classes the model tells apart (num_classes).")
@@ -238,11 +252,14 @@ def _classes_told(checkpoint: Checkpoint, described: Any, asked: _Asked) -> Clas
 def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -> Opened:
     """Open a file of another project, whose keys and shapes tell the architecture."""
     count = found.options["num_classes"]
+    # What keys do not show: how images were normalized.
     preset, notes = input_options(found, checkpoint, asked.options)
     options = {key: value for key, value in found.options.items() if key != "num_classes"}
+    # What the user says comes last.
     options = options | preset | asked.options
     built = build_named(found.model, options, {"num_classes": count}, checkpoint.name)
-    problem = f"{checkpoint.name} was recognized as {found.model} of {found.format}, but does not fit it"
+    recognized = f"{checkpoint.name} was recognized as {found.model} of {found.format}"
+    problem = f"{recognized}, but does not fit it"
     matched = load_in_full(built.model, found.state, asked.allow, problem)
     built.model.eval()
     classes = classes_in(checkpoint.meta, count)
@@ -253,26 +270,3 @@ def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -
 def _opened(built: Named, name: str, classes: Classes, notes: tuple[str, ...]) -> Opened:
     config = config_of(name, built.options, classes, contract.task_of(built.model))
     return Opened(built.model, classes, config, notes)
-
-
-def _classes_of(model: nn.Module, count: int | None) -> Classes:
-    """Return the classes that a live model names or counts; none for a model without head."""
-    names = contract.class_names(model)
-    if names:
-        return named_classes(names)
-    counted = contract.num_classes(model)
-    if counted is None:
-        counted = count
-    if counted is None:
-        counted = _channels_of(model)
-    return unnamed_classes(counted)
-
-
-def _channels_of(model: nn.Module) -> int:
-    """Measure how many logits a model of the user's returns; 0 where it returns something else."""
-    try:
-        with torch.no_grad():
-            output = model(torch.zeros(1, 3, 64, 64))
-    except (RuntimeError, ValueError):
-        return 0
-    return output.shape[1] if isinstance(output, Tensor) and output.ndim == 4 else 0

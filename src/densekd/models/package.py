@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from densekd.atomic import atomic, write_text
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.errors import RecipeError, UserError
 from densekd.models.sources import SOURCES
 
@@ -26,9 +26,10 @@ class PackageConfig:
         classes: C names.
         palette: C RGB colors.
         ignore_index: label of void pixels.
-        resize: (height, width) or (shorter side,) that images are brought to before the model, detectors: the limits of
-            their shorter and longer side; None: their own size.
-        categories: of a detector: the number of each class in results files (COCO's category id); none: 1..C.
+        resize: (height, width) or (shorter side,) that images are brought to before the model,
+            detectors: the limits of their shorter and longer side; None: their own size.
+        categories: of a detector: the number of each class in results files (COCO's category id);
+            none: 1..C.
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
         task_options: those of the task's options that predictions and scores depend on.
     """
@@ -59,7 +60,14 @@ class PackageConfig:
 def config_of(model: str, options: Mapping[str, Any], classes: Classes, task: str) -> PackageConfig:
     """Describe a model by its name, options, classes and task."""
     palette = [list(color) for color in classes.palette]
-    return PackageConfig(model, dict(options), list(classes.names), palette, classes.ignore_index, task=task)
+    return PackageConfig(
+        model=model,
+        options=dict(options),
+        classes=list(classes.names),
+        palette=palette,
+        ignore_index=classes.ignore_index,
+        task=task,
+    )
 
 
 def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
@@ -90,16 +98,18 @@ def read_config(folder: Path) -> Mapping[str, Any]:
 
 
 def parse_config(content: Any, where: str) -> PackageConfig:
-    """Turn what a file says of its model into a :class:`PackageConfig`; unknown entries are left out.
+    """Check what a file says of its model; unknown entries are left out.
 
     Args:
-        content: entries of ``config.json``, of a checkpoint of ours or of the header of a ``.safetensors`` file.
+        content: entries of ``config.json``, of a checkpoint of ours or of the header of a
+            ``.safetensors`` file.
         where: the file, for the message.
 
     Raises:
         UserError: an entry that is missing or of the wrong type.
     """
     try:
+        # A newer version may have written more, an older one less.
         entries = {}
         for entry in fields(PackageConfig):
             required = entry.default is MISSING and entry.default_factory is MISSING
@@ -115,12 +125,13 @@ def parse_config(content: Any, where: str) -> PackageConfig:
 
 
 def require_packable(name: str, builder: Callable[..., Any], where: str) -> None:
-    """Check that a package may name ``builder``: it comes from a file, which must not call any function it likes.
+    """Check that a package may name ``builder``: a file must not call any function it likes.
 
     Raises:
         RecipeError: ``package.module:Name`` that is no ``nn.Module`` class.
     """
     source, _, own = name.partition(":")
+    # Names of the tables stand for known functions.
     if not own or source in SOURCES:
         return
     if not (isinstance(builder, type) and issubclass(builder, nn.Module)):
@@ -128,4 +139,5 @@ def require_packable(name: str, builder: Callable[..., Any], where: str) -> None
 
 
 def _malformed(where: str, error: Exception) -> UserError:
-    return UserError(f"{where}: not the config of a student package ({type(error).__name__}: {error}).")
+    reason = f"{type(error).__name__}: {error}"
+    return UserError(f"{where}: not the config of a student package ({reason}).")

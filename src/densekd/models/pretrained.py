@@ -15,14 +15,16 @@ def load_pretrained(backbone: nn.Module, source: str) -> None:
 
     Args:
         backbone: changed in place.
-        source: a local file or its URL (see :func:`densekd.models.checkpoints.download.located`), or a timm model name
-            such as ``resnet18.a1_in1k``, ``hf-hub:owner/name`` or ``local-dir:folder``.
+        source: a local file or its URL (see :func:`densekd.models.checkpoints.download.located`),
+            or a timm model name such as ``resnet18.a1_in1k``, ``hf-hub:owner/name`` or
+            ``local-dir:folder``.
 
     Raises:
         UserError: the name is unknown, cannot be fetched, or its weights do not fit.
     """
     path = located(source)
     state = Checkpoint.read(path).state if path.is_file() else _from_hub(source)
+    # ImageNet files of many projects differ in names alone.
     renamed = as_backbone(state, backbone.state_dict())
     load_in_full(backbone, renamed, (), f"pretrained: {source} does not fit this backbone")
 

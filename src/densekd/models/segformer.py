@@ -97,6 +97,7 @@ class SegformerHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest map."""
         projected = [project(x) for project, x in zip(self.projections, features, strict=True)]
+        # The order of concatenation is part of the weights.
         if self.deepest_first:
             projected.reverse()
         fused = self.bottleneck(projected)
@@ -130,6 +131,7 @@ def segformer(
         raise RecipeError(f"Unknown family '{family}' of SegFormer. {suggest(family, SEGFORMERS)}")
     spec = SEGFORMERS[family]
     if channels is None:
+        # NVlabs widen the head with the encoder, mmsegmentation does not.
         narrow = backbone in ("mit_b0", "mit_b1") or family == "mmseg"
         channels = 256 if narrow else 768
     widths, _ = MITS[backbone]

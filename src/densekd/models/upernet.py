@@ -38,10 +38,12 @@ def upernet(
     """
     spec = find_family(family)
     if backbone in SWINS:
+        # Swin's strides are 4 to 32 in every family.
         swin = Swin(backbone)
         body = Backbone(swin, swin.channels)
         width = 256
     else:
+        # CIRKD's UPerNet shares the dilated backbones of its other models.
         output_stride = 8 if spec.upernet == "cirkd" else 32
         body = make_backbone(backbone, spec, output_stride)
         width = body.channels[2] // 4

@@ -1,1 +1,1 @@
-"""Plain tensor functions that several rooms share: boxes and IoU, resize, means over processes, precision, ranges."""
+"""Plain tensor functions that several rooms share: boxes and IoU, resize, precision, ranges."""

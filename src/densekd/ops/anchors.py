@@ -1,6 +1,6 @@
-"""Anchors: the prior boxes of dense detection heads, several at every position of every pyramid level."""
+"""Anchors: prior boxes of dense detection heads, several at every position of every level."""
 
-# S shapes of anchors at a position, H_l, W_l height and width of level l
+# S shapes of anchors at a position; H_l, W_l height and width of level l
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ class Anchors:
         return len(self.scales) * len(self.ratios)
 
     def __call__(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return the anchors of each level, ``[H_l * W_l * S, 4]``: row by row, the shapes of a position together.
+        """Return the anchors of each level, ``[H_l * W_l * S, 4]``, the shapes of a position together.
 
         Args:
-            maps: ``[B, C, H_l, W_l]`` of each level, for sizes and device. Position (0, 0) lies at the corner of the
-                image, not half a stride inside.
+            maps: ``[B, C, H_l, W_l]`` of each level, for sizes and device. Position (0, 0) lies at
+                the corner of the image, not half a stride inside.
         """
         return [self._level(x, stride) for x, stride in zip(maps, self.strides, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Adaptive training sample selection (ATSS): label assignment of anchors to boxes (arXiv 1912.02424, algorithm 1)."""
+"""Adaptive training sample selection (ATSS): label assignment (arXiv 1912.02424, algorithm 1)."""
 
 # A anchors of all levels, N boxes of an image, K candidates of a box
 
@@ -15,9 +15,9 @@ NOBODY = -1
 def atss(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int = 9) -> Tensor:
     """Assign each anchor to a box or to none.
 
-    Candidates of a box are, on each level, the ``top_k`` anchors nearest by their centers. Of these it takes the ones
-    whose IoU with it reaches :func:`iou_threshold` and whose centers lie inside it by more than 0.01 pixels. An anchor
-    that several boxes take goes to the one it overlaps most.
+    Candidates of a box are, on each level, the ``top_k`` anchors nearest by their centers. Of these
+    it takes the ones whose IoU with it reaches :func:`iou_threshold` and whose centers lie inside
+    it by more than 0.01 pixels. An anchor that several boxes take goes to the one it overlaps most.
 
     Args:
         anchors: ``[A, 4]`` in pixels, levels in their order.
@@ -43,10 +43,11 @@ def atss(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int = 
 
 
 def valuable_region(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, share: float, top_k: int = 9) -> Tensor:
-    """Return the IoU of anchors that overlap a box somewhat, though less than those that are assigned to it.
+    """Return the IoU of anchors that overlap a box, though less than those assigned to it.
 
-    Those are all whose DIoU with a box is at least ``share`` of its :func:`iou_threshold` and below the threshold: the
-    valuable localization region (arXiv 2102.12252, algorithm 1). Other arguments are those of :func:`atss`.
+    Those are all whose DIoU with a box is at least ``share`` of its :func:`iou_threshold` and below
+    the threshold: the valuable localization region (arXiv 2102.12252, algorithm 1). Other arguments
+    are those of :func:`atss`.
 
     Returns:
         ``[A]``: the largest IoU with such a box, 0 without one.
@@ -61,7 +62,10 @@ def valuable_region(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, sh
 
 
 def nearest_anchors(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, top_k: int) -> Tensor:
-    """Return the indices of the ``top_k`` anchors of each level (all, if fewer) nearest to each box, ``[K, N]``."""
+    """Return the indices ``[K, N]`` of the ``top_k`` anchors of each level nearest to each box.
+
+    A level that has fewer anchors gives all.
+    """
     # Distances of all centers, [A, N].
     distances = (box_centers(anchors)[:, None] - box_centers(boxes)).square().sum(2).sqrt()
     candidates = []
@@ -75,12 +79,12 @@ def nearest_anchors(anchors: Tensor, per_level: Sequence[int], boxes: Tensor, to
 
 
 def iou_threshold(iou: Tensor, candidates: Tensor) -> Tensor:
-    """Return mean plus unbiased standard deviation of the IoU ``[A, N]`` over candidates ``[K, N]``, for each box."""
+    """Return mean plus standard deviation of the IoU ``[A, N]`` over candidates ``[K, N]``."""
     overlaps = iou.gather(0, candidates)
     return overlaps.mean(0) + overlaps.std(0)
 
 
 def most_overlapping(iou: Tensor, taken: Tensor) -> Tensor:
-    """Return, of the boxes that take an anchor, the one it overlaps most, -1 for none: both ``[A, N]`` -> ``[A]``."""
+    """Return, of the boxes that take an anchor ``[A, N]``, the one it overlaps most, or -1."""
     best, index = iou.where(taken, -1.0).max(1)
     return index.where(best >= 0, NOBODY)

@@ -1,7 +1,7 @@
-"""Attach a gradient that is known in the forward pass to a value, so that autograd keeps one tensor for it.
+"""Attach a gradient that is known in the forward pass to a value; autograd keeps that alone.
 
-A fused kernel computes a loss and its gradient from the same exponentials. The gradient is saved here, and the
-backward pass only scales it.
+A fused kernel computes a loss and its gradient from the same exponentials. The gradient is saved
+here, and the backward pass only scales it.
 """
 
 from typing import Any
@@ -15,13 +15,14 @@ from densekd.ops.once_differentiable import once_differentiable
 def attach_grad(value: Tensor, x: Tensor, grad: Tensor) -> Tensor:
     """Return ``value`` with ``grad`` as its derivative by ``x``.
 
-    Autograd keeps ``grad`` alone and multiplies once, whatever led to it; in plain operations it keeps several maps of
-    the same size and makes as many again in the backward pass. Where the graph is not retained, ``grad`` itself becomes
-    the gradient of ``x``. There is no second derivative.
+    Autograd keeps ``grad`` alone and multiplies once, whatever led to it; in plain operations it
+    keeps several maps of the same size and makes as many again in the backward pass. Where the
+    graph is not retained, ``grad`` itself becomes the gradient of ``x``. There is no second
+    derivative.
 
     Args:
-        value: broadcasts against ``grad``; each element depends on those of ``x`` that it broadcasts to. What it
-            depends on already remains.
+        value: broadcasts against ``grad``; each element depends on those of ``x`` that it
+            broadcasts to. What it depends on already remains.
         x: the shape of ``grad``, any floating point precision; its gradient has the same precision.
         grad: without a graph, and owned by nobody else, because it is scaled in place.
     """
@@ -30,7 +31,7 @@ def attach_grad(value: Tensor, x: Tensor, grad: Tensor) -> Tensor:
 
 
 def attach_own_grad(value: Tensor, x: Tensor) -> Tensor:
-    """Return ``value`` with ``x`` itself as its derivative by ``x``: half a sum of squares. Nothing more is kept."""
+    """Return ``value`` with ``x`` itself as its derivative by ``x``: half a sum of squares."""
     result: Tensor = _AttachGrad.apply(value, x, x.detach(), False)  # type: ignore[no-untyped-call]
     return result
 
@@ -54,7 +55,7 @@ class _AttachGrad(torch.autograd.Function):
 
 
 def _is_last_backward() -> bool:
-    """Tell a plain backward pass from one with ``retain_graph``, which may ask for saved tensors again."""
+    """Tell a plain backward pass from one with ``retain_graph``, which may be repeated."""
     if torch.compiler.is_compiling():
         # The compiler decides by itself which buffers it reuses.
         return False

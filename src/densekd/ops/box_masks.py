@@ -1,4 +1,4 @@
-"""Foreground and background masks of boxes on a feature map, weighted by the inverse of a box's area (FGD)."""
+"""Foreground and background masks of boxes on a feature map, by inverse area (FGD)."""
 
 # B images, N boxes of an image, H, W height and width of the map
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 @torch.no_grad()
 def box_masks(boxes: Sequence[Tensor], sizes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Fill each box with one over the number of positions it covers (Yang et al., arXiv 2111.11837, eqs. 5 and 6).
+    """Fill each box with one over the number of positions it covers (arXiv 2111.11837, eqs. 5, 6).
 
-    A box goes to the map as if image and map had one extent, ``x / width * W``, and covers every position from the
-    floor of its first corner to the ceiling of its last, both included. Where boxes overlap the larger value stays,
-    that of the smaller box.
+    A box goes to the map as if image and map had one extent, ``x / width * W``, and covers every
+    position from the floor of its first corner to the ceiling of its last, both included. Where
+    boxes overlap the larger value stays, that of the smaller box.
 
     Args:
         boxes: of each image, ``[N, 4]`` in pixels; N may be 0.
@@ -22,7 +22,8 @@ def box_masks(boxes: Sequence[Tensor], sizes: Tensor, like: Tensor) -> tuple[Ten
         like: ``[B, C, H, W]``, for size, device and precision.
 
     Returns:
-        foreground ``[B, H, W]``, 0 outside of boxes; and background, 1 over the number of positions outside, 0 inside.
+        foreground ``[B, H, W]``, 0 outside of boxes; and background, 1 over the number of positions
+        outside, 0 inside.
     """
     H, W = like.shape[2:]
     rows = torch.arange(H, device=like.device)
@@ -49,6 +50,6 @@ def box_masks(boxes: Sequence[Tensor], sizes: Tensor, like: Tensor) -> tuple[Ten
 
 
 def padded_extent(sizes: Tensor) -> Tensor:
-    """Return the size each image ``[B, 2]`` was padded to: the largest of all, up to the next multiple of 32."""
+    """Return the size each image ``[B, 2]`` was padded to: the largest, up to a multiple of 32."""
     largest = sizes.amax(0, keepdim=True)
     return (largest + 31).div(32, rounding_mode="floor").mul(32).expand_as(sizes)

@@ -1,4 +1,4 @@
-"""Bounding boxes: the labels and detections of a batch, areas, centers and intersection over union (IoU).
+"""Bounding boxes: labels and detections, areas, centers and intersection over union (IoU).
 
 A box is its corners ``(x1, y1, x2, y2)`` in pixels, x to the right and y down.
 """
@@ -20,7 +20,8 @@ class Boxes(NamedTuple):
     Args:
         boxes: of each image, float32 ``[N, 4]`` in pixels of the batch's images; N may be 0.
         labels: of each image, int64 ``[N]``, 0..C-1.
-        sizes: int64 ``[B, 2]``: height and width of each image before it was padded to the batch's size.
+        sizes: int64 ``[B, 2]``: height and width of each image before it was padded to the batch's
+            size.
     """
 
     boxes: list[Tensor]
@@ -58,16 +59,17 @@ def box_intersection(a: Tensor, b: Tensor) -> Tensor:
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the intersection over union of each pair of boxes: ``[M, 4]``, ``[N, 4]`` -> ``[M, N]`` in [0, 1]."""
+    """Return the IoU of each pair of boxes: ``[M, 4]``, ``[N, 4]`` -> ``[M, N]`` in [0, 1]."""
     overlap = box_intersection(a, b)
     union = box_area(a)[:, None] + box_area(b) - overlap
     return overlap / union.clamp(min=_EPS)
 
 
 def box_diou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the distance IoU of each pair (arXiv 1911.08287): ``[M, 4]``, ``[N, 4]`` -> ``[M, N]`` in [-1, 1].
+    """Return the distance IoU of each pair: ``[M, 4]``, ``[N, 4]`` -> ``[M, N]`` in [-1, 1].
 
-    IoU less the squared distance of the centers over the squared diagonal of the smallest box around both.
+    IoU less the squared distance of the centers over the squared diagonal of the smallest box
+    around both (arXiv 1911.08287).
     """
     distance = (box_centers(a)[:, None] - box_centers(b)).square().sum(2)
     hull = torch.maximum(a[:, None, 2:], b[:, 2:]) - torch.minimum(a[:, None, :2], b[:, :2])
@@ -76,7 +78,7 @@ def box_diou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the intersection over union of each box with its partner: ``[N, 4]`` twice -> ``[N]`` in [0, 1]."""
+    """Return the IoU of each box with its partner: ``[N, 4]`` twice -> ``[N]`` in [0, 1]."""
     start = torch.maximum(a[:, :2], b[:, :2])
     end = torch.minimum(a[:, 2:], b[:, 2:])
     overlap = (end - start).clamp(min=0).prod(1)

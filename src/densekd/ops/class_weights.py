@@ -1,4 +1,4 @@
-"""Class weights: class frequencies in label maps, standardized and geometric scores for a softmax."""
+"""Class weights: class frequencies of label maps, standardized and geometric scores."""
 
 # B images, C classes, H, W height and width of the labels
 
@@ -34,7 +34,8 @@ def standardize(w: Tensor) -> Tensor:
     Returns:
         ``[B, C]``; zeros where all values of a row are equal up to rounding, also where C = 1.
     """
-    # Largest magnitude 1: squares neither overflow nor underflow, and rounding errors are those of numbers near 1.
+    # Largest magnitude 1: squares neither overflow nor underflow, and rounding errors are those of
+    # numbers near 1.
     w = w / w.abs().amax(1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
     deviation = w - w.mean(1, keepdim=True)
     std = (deviation.square().sum(1, keepdim=True) / max(w.shape[1] - 1, 1)).sqrt()
@@ -42,11 +43,11 @@ def standardize(w: Tensor) -> Tensor:
 
 
 def geometric_weight(w: Tensor, base: float) -> Tensor:
-    """Return ``(1 - base^w) / (1 - base)`` less its largest value in every row, which a softmax does not see.
+    """Return ``(1 - base^w) / (1 - base)`` less its largest value in every row, for a softmax.
 
-    The function increases with w for every base and is ``w`` at base 1. With a = base and m the largest w of the row
-    the difference is ``max(a^w, a^m) (e^-|(w - m) log a| - 1) / |1 - a|``: finite or minus infinity, never NaN,
-    whatever ``a^w`` overflows to.
+    The function increases with w for every base and is ``w`` at base 1. With a = base and m the
+    largest w of the row the difference is ``max(a^w, a^m) (e^-|(w - m) log a| - 1) / |1 - a|``:
+    finite or minus infinity, never NaN, whatever ``a^w`` overflows to.
 
     Args:
         w: ``[B, C]``, float.

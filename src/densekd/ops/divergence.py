@@ -1,7 +1,8 @@
-"""Kullback-Leibler divergence of softmax distributions that are computed part by part, and its chain rule.
+"""KL divergence of softmax distributions that are computed part by part, and its chain rule.
 
-A block of a distribution yields three numbers: the divergence within the block and the log-sum-exp of both models'
-logits. Blocks are joined without reading the logits again, which is the online softmax of blocked kernels.
+A block of a distribution yields three numbers: the divergence within the block and the log-sum-exp
+of both models' logits. Blocks are joined without reading the logits again, which is the online
+softmax of blocked kernels.
 """
 
 from typing import NamedTuple
@@ -26,7 +27,8 @@ class Divergence(NamedTuple):
     def summands(self, dim: int) -> Tensor:
         """Return what each part along ``dim`` adds to the divergence of the joint distribution.
 
-        By the chain rule ``KL = sum_k P_k (KL_k + log P_k - log Q_k)``, with P_k and Q_k the probability of part k.
+        By the chain rule ``KL = sum_k P_k (KL_k + log P_k - log Q_k)``, with P_k and Q_k the
+        probability of part k.
         """
         log_p = self.teacher.log_softmax(dim)
         log_q = self.student.log_softmax(dim)
@@ -34,11 +36,12 @@ class Divergence(NamedTuple):
 
     def joined(self, dim: int) -> "Divergence":
         """Return the statistics of all parts along ``dim`` together."""
-        return Divergence(self.summands(dim).sum(dim), self.student.logsumexp(dim), self.teacher.logsumexp(dim))
+        kl = self.summands(dim).sum(dim)
+        return Divergence(kl, self.student.logsumexp(dim), self.teacher.logsumexp(dim))
 
 
 def softmax_kl_(student: Tensor, teacher: Tensor, scratch: Tensor, dim: int) -> Divergence:
-    """Replace logits by their softmax along ``dim``, in place, and return the divergence of the two.
+    """Replace logits by their softmax along ``dim``, in place, and return their divergence.
 
     Args:
         student: finite logits, divided by the temperature; becomes q.

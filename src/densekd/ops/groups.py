@@ -1,4 +1,4 @@
-"""Channel groups: channels that share one softmax distribution, as in channel group distillation (CGD)."""
+"""Channel groups: channels that share one softmax distribution (channel group distillation)."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ from torch import Tensor
 
 from densekd.ops.divergence import Divergence
 
-# Minus infinity for channels that pad the last group: probability 0, and 0 times a finite number stays 0.
+# Minus infinity for channels that pad the last group: probability 0, and 0 times a finite number
+# stays 0.
 _PADDED = -1e30
 
 
@@ -17,22 +18,22 @@ class Groups:
 
     Args:
         size: channels of a group; the last group has those that are left over.
-        order: a permutation of the channels, int64 ``[C]``, of which each run of ``size`` is a group; None keeps the
-            channels' own order.
+        order: a permutation of the channels, int64 ``[C]``, of which each run of ``size`` is a
+            group; None keeps the channels' own order.
     """
 
     size: int = 1
     order: Tensor | None = None
 
     def gathered(self, x: Tensor, padding: float) -> Tensor:
-        """Gather the channels of each group: ``[B, C]`` -> ``[B, G, size]``, the last group filled with ``padding``."""
+        """Gather the channels of each group, the last one padded: ``[B, C]`` -> ``[B, G, size]``."""
         if self.order is not None:
             x = x[:, self.order]
         missing = -x.shape[1] % self.size
         return F.pad(x, (0, missing), value=padding).view(len(x), -1, self.size)
 
     def scattered(self, x: Tensor, channels: int) -> Tensor:
-        """Put values back to their channels, the inverse of :meth:`gathered`: ``[B, G, size]`` -> ``[B, C]``."""
+        """Put values back to their channels, the inverse: ``[B, G, size]`` -> ``[B, C]``."""
         x = x.flatten(1)[:, :channels]
         if self.order is None:
             return x
@@ -45,8 +46,8 @@ class Groups:
             channels: statistics of each channel, ``[B, C]``.
 
         Returns:
-            What each channel adds to its group's divergence, ``[B, C]``, and for each channel the statistics of its
-            group, ``[B, C]``.
+            What each channel adds to its group's divergence, ``[B, C]``, and for each channel the
+            statistics of its group, ``[B, C]``.
         """
         C = channels.kl.shape[1]
         # [B, G, size]

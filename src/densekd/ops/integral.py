@@ -1,4 +1,4 @@
-"""Integral of a distribution over distances: the expected box sides of GFL (arXiv 2006.04388, eq. 6)."""
+"""Integral of distributions over distances: expected box sides (GFL, arXiv 2006.04388, eq. 6)."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,8 @@ def integral(distribution: Tensor) -> Tensor:
     """Return ``sum_i softmax(logits)_i i`` for each of the four sides of a box.
 
     Args:
-        distribution: logits ``[..., 4 * (n + 1)]`` of the distances 0..n, side after side: left, top, right, bottom.
+        distribution: logits ``[..., 4 * (n + 1)]`` of the distances 0..n, side after side: left,
+            top, right, bottom.
 
     Returns:
         ``[..., 4]``, each in [0, n]: distances in units of the bins.

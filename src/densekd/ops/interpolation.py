@@ -1,6 +1,7 @@
-"""Bilinear interpolation, as a whole or row by row, so that neither an upsampled map nor its gradient is ever held."""
+"""Bilinear interpolation, whole or row by row without holding the upsampled map."""
 
-# C channels; h, w height and width of the map; H, W height and width after upsampling; R rows of a block
+# C channels, R rows of a block
+# h, w height and width of the map; H, W height and width after upsampling
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from densekd.ops.precision import to_float32
 
 
 def resize(x: Tensor, size: tuple[int, ...], align_corners: bool = False) -> Tensor:
-    """Return ``x [B, C, h, w]`` resized bilinearly to ``size``, in its own precision; itself where it has that size."""
+    """Return ``x [B, C, h, w]`` resized bilinearly to ``size``, in its own precision.
+
+    A map that has that size is returned itself.
+    """
     if x.shape[2:] == size:
         return x
     return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
@@ -51,7 +55,7 @@ class Upsample:
 
 @lru_cache(maxsize=64)
 def source_indices(source: int, target: int, align_corners: bool) -> list[tuple[int, int, float]]:
-    """Return, for each index of a linearly resized axis, the two source indices around it and the upper one's weight.
+    """Return the two source indices around each index of a resized axis, and the upper one's weight.
 
     Args:
         source: length of the axis.
@@ -73,8 +77,8 @@ def source_indices(source: int, target: int, align_corners: bool) -> list[tuple[
 class UpsampledRows:
     """Rows of an upsampled map, read from top to bottom without holding the map.
 
-    Interpolation is separable. A source row is resized along x once and kept as long as rows of the result lie beside
-    it; a row of the result is the blend of two such rows.
+    Interpolation is separable. A source row is resized along x once and kept as long as rows of the
+    result lie beside it; a row of the result is the blend of two such rows.
 
     Args:
         x: the map ``[C, h, w]``.
@@ -98,7 +102,8 @@ class UpsampledRows:
         # Interpolate along y between two rows that are resized along x.
         for y, row in zip(block, out, strict=True):
             lower, upper, weight = self.indices[y]
-            torch.lerp(self._resized(lower, row.dtype), self._resized(upper, row.dtype), weight, out=row)
+            start, end = self._resized(lower, row.dtype), self._resized(upper, row.dtype)
+            torch.lerp(start, end, weight, out=row)
         return out
 
     def _resized(self, k: int, dtype: torch.dtype) -> Tensor:
@@ -107,15 +112,16 @@ class UpsampledRows:
             # [1, C, w]
             row = (self.x[:, k].to(dtype) * self.factor)[None]
             width = self.upsample.size[1:]
-            self.resized[k] = torch.ops.aten.upsample_linear1d(row, width, self.upsample.align_corners)[0]
+            upsample_linear1d = torch.ops.aten.upsample_linear1d
+            self.resized[k] = upsample_linear1d(row, width, self.upsample.align_corners)[0]
         return self.resized[k]
 
 
 class UpsampleBackward:
     """Gradient of upsampling, from rows that arrive from top to bottom.
 
-    The transpose of :class:`UpsampledRows`: gradients are accumulated at full width for each source row, and resized
-    back along x when no later row adds to it.
+    The transpose of :class:`UpsampledRows`: gradients are accumulated at full width for each source
+    row, and resized back along x when no later row adds to it.
 
     Args:
         grad: the gradient of the map, ``[C, h, w]``; overwritten.
@@ -130,7 +136,7 @@ class UpsampleBackward:
         self.accumulated: dict[int, Tensor] = {}
 
     def add(self, block: range, rows: Tensor) -> None:
-        """Add the gradient ``rows [R, C, W]`` of the rows of ``block``; after the last block ``grad`` is complete."""
+        """Add the gradient ``rows [R, C, W]`` of the rows of ``block``; the last block completes it."""
         # Backward along y: each row adds to the two source rows around it.
         for y, row in zip(block, rows, strict=True):
             lower, upper, weight = self.indices[y]
@@ -155,4 +161,5 @@ class UpsampleBackward:
         shape = (1, row.shape[0], self.grad.shape[2])
         width = self.upsample.size[1:]
         backward = torch.ops.aten.upsample_linear1d_backward
-        return backward(row[None], width, shape, self.upsample.align_corners)[0]  # type: ignore[no-any-return]
+        grad: Tensor = backward(row[None], width, shape, self.upsample.align_corners)[0]
+        return grad

@@ -10,8 +10,9 @@ import torch
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Make an autograd function's ``backward`` refuse to become part of a graph.
 
-    ``torch.autograd.function.once_differentiable`` complains only where the incoming gradient has a graph itself; else
-    the second derivative, that of a gradient penalty for instance, would silently be zero.
+    ``torch.autograd.function.once_differentiable`` complains only where the incoming gradient has a
+    graph itself; else the second derivative, that of a gradient penalty for instance, would
+    silently be zero.
     """
 
     @wraps(backward)

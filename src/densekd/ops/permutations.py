@@ -1,4 +1,4 @@
-"""Random permutations as a function of seeds that are on the device: deterministic on every rank, without waiting."""
+"""Random permutations as a deterministic function of seeds that are on the device."""
 
 import torch
 from torch import Tensor
@@ -7,17 +7,18 @@ _LOW_32_BITS = 0xFFFFFFFF
 
 
 def permutations(n: int, seeds: Tensor) -> Tensor:
-    """Draw one permutation of ``0 .. n - 1`` per seed, ``[S, n]``, by sorting hashes of (seed, position).
+    """Draw one permutation of ``0 .. n - 1`` per seed, ``[S, n]``, by sorting hashes.
 
-    A function of the seeds alone, hence equal on every rank and device. A seeded generator would need the seed on the
-    host and wait for the device.
+    A function of the seeds alone, hence equal on every rank and device. A seeded generator would
+    need the seed on the host and wait for the device.
 
     Args:
         n: length.
         seeds: int64 ``[S]``.
     """
     positions = torch.arange(n, device=seeds.device)
-    # The seed is hashed on its own first: seeds that follow each other must not give shifted permutations.
+    # The seed is hashed on its own first: seeds that follow each other must not give shifted
+    # permutations.
     hashes = _hashed(_hashed(seeds)[:, None] + positions)
     return hashes.argsort(dim=1, stable=True)
 

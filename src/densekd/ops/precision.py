@@ -20,7 +20,8 @@ def to_float32(x: Tensor) -> Tensor:
 def grad_like(x: Tensor) -> Tensor:
     """Return an uninitialized gradient for ``x``: channels-last where ``x`` is, else contiguous.
 
-    The gradient of a float16 map is float32: in float16's five exponent bits the derivative of a mean would underflow
+    The gradient of a float16 map is float32: in float16's five exponent bits the derivative of a
+        mean would underflow
     before the loss scale reaches it.
     """
     memory_format = torch.contiguous_format
@@ -31,7 +32,7 @@ def grad_like(x: Tensor) -> Tensor:
 
 
 def call_in_precision(module: nn.Module, x: Tensor) -> Tensor:
-    """Return ``module(x)`` computed in the precision of ``x``, whatever that of the module's parameters.
+    """Return ``module(x)`` computed in the precision of ``x``, not in that of its parameters.
 
     Args:
         module: without buffers; its parameters get gradients in their own precision.

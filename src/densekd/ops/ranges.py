@@ -1,11 +1,11 @@
-"""Annotated number types for constructor signatures: the registry validates a recipe's options by them.
+"""Annotated number types for constructor signatures: they validate a recipe's options.
 
 A loss states its range where it states its type, and nowhere else::
 
     def __init__(self, temperature: Positive = 4.0, masked: Fraction = 0.65) -> None: ...
 
-``densekd.registry.construct`` hands the annotations to pydantic. A constructor that is called from Python checks
-nothing. Other ranges are written in place: ``Annotated[int, Ge(2)]``.
+``densekd.registry.construct`` hands the annotations to pydantic. A constructor that is called from
+Python checks nothing. Other ranges are written in place: ``Annotated[int, Ge(2)]``.
 """
 
 from typing import Annotated

@@ -4,15 +4,14 @@ from torch import Tensor
 
 
 def require_one_shape(student: Tensor, teacher: Tensor) -> None:
-    """Refuse tensors that differ in shape; broadcasting one map over many would be a silent mistake.
+    """Refuse tensors that differ in shape: broadcasting one over the other would be silent.
 
     Raises:
         ValueError: names both shapes.
     """
     if student.shape != teacher.shape:
-        raise ValueError(
-            f"student and teacher must have one shape, got {list(student.shape)} and {list(teacher.shape)}"
-        )
+        shapes = f"{list(student.shape)} and {list(teacher.shape)}"
+        raise ValueError(f"student and teacher must have one shape, got {shapes}")
 
 
 def require_one_kind(student: Tensor, teacher: Tensor) -> None:

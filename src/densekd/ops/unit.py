@@ -14,8 +14,9 @@ _SHORTEST = 1e-12
 def unit(x: Tensor, dim: int) -> Tensor:
     """Divide by the L2 norm along ``dim``.
 
-    Vectors shorter than 1e-12 become zero and pass no gradient; ``F.normalize`` multiplies theirs by 1e12. The backward
-    pass keeps the result and makes one map more beside the gradient. There is no second derivative.
+    Vectors shorter than 1e-12 become zero and pass no gradient; ``F.normalize`` multiplies theirs
+    by 1e12. The backward pass keeps the result and makes one map more beside the gradient. There is
+    no second derivative.
     """
     result: Tensor = _Unit.apply(x, dim)  # type: ignore[no-untyped-call]
     return result

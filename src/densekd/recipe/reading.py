@@ -58,12 +58,12 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Check the content of a recipe.
+    """Apply ``key.path=value`` overrides to the content of a recipe, and check it.
 
     Args:
         content: plain data; it is not changed.
         where: its source, for the message.
-        overrides: ``key.path=value``.
+        overrides: applied in their order.
 
     Raises:
         RecipeError: as :func:`load_recipe`.

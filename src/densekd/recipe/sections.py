@@ -170,3 +170,15 @@ class Recipe(Section):
         "auto", description="how losses are computed: by kernels wherever one applies, or by the formulas beside them"
     )
     baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
+
+    @property
+    def probe_size(self) -> Size:
+        """Height and width of the images on which shapes are measured: the crops', or what stands for many sizes."""
+        return self.augment.crop or (128, 128)
+
+    @property
+    def teacher_precision(self) -> Literal["32", "bf16"]:
+        """The teacher's precision: its own, or that of the training."""
+        if self.teacher is None or self.teacher.precision == "training":
+            return self.training.precision
+        return self.teacher.precision

@@ -8,8 +8,8 @@ import torch
 
 from densekd.builders.data import build_files
 from densekd.builders.task import packaged_task
+from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Classes
 from densekd.errors import UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
@@ -45,8 +45,8 @@ def evaluate_opened(
     Args:
         opened: the model, see :func:`densekd.models.open.open_model`.
         path: where it was opened.
-        data: a folder in the plain layout of the model's task, a recipe, or None for the recipe of the run the model
-            lies in.
+        data: a folder in the plain layout of the model's task, a recipe, or None for the recipe of
+            the run the model lies in.
         split: None for the recipe's validation split, ``val`` for a folder.
         changes: ``key=value`` of the recipe's evaluation part.
 

@@ -80,10 +80,10 @@ class Game:
     def metric(self) -> None:
         return None
 
-    def images(self, batch: Tensor) -> Tensor:
-        return batch
+    def images(self, batch: dict[str, Tensor]) -> Tensor:
+        return batch["images"]
 
-    def target(self, batch: Tensor) -> None:
+    def target(self, batch: dict[str, Tensor]) -> None:
         return None
 
     def losses(self, *unused: Any) -> dict[str, Tensor]:
@@ -175,7 +175,9 @@ def train(student: nn.Module, teacher: nn.Module, loss: nn.Module, batches: list
     term = Term(loss, TapPair("logits", "logits"), nn.Identity(), WeightSchedule(ADV), "none")
     task: Any = Game()
     distiller = Distiller(student, teacher, task, {"adversarial": term}, SETTINGS)
-    trainer = L.Trainer(barebones=True, accelerator="cpu", devices=1, max_steps=STEPS, limit_val_batches=0, **options)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    options = {**quiet, "enable_checkpointing": False, "limit_val_batches": 0, **options}
+    trainer = L.Trainer(accelerator="cpu", devices=1, max_steps=STEPS, **options)
     trainer.fit(distiller, *[DataLoader(batches, batch_size=None)] * 2)  # type: ignore[arg-type]
 
 

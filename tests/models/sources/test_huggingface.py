@@ -16,12 +16,10 @@ from densekd.distill.probe import probe
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
-from densekd.models.families import IMAGENET
 from densekd.models.open import open_model
 from densekd.models.package import PackageConfig, save_package
-from densekd.models.sources.transformer import convention_of
 from densekd.recipe import ModelSpec
-from densekd.tasks.segmentation import upsample
+from densekd.tasks.common import upsample
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")
@@ -118,11 +116,6 @@ def test_the_librarys_own_preprocessing(folder: Path) -> None:
         processor.save_pretrained(folder)
         model: Any = build_teacher(ModelSpec(model=f"hf:{folder}"), 5).model
         torch.testing.assert_close(model.normalize(ours), theirs.float(), rtol=1e-5, atol=1e-5, msg=kind)
-
-
-def test_no_word_on_preprocessing_is_imagenets() -> None:
-    assert convention_of({}) == IMAGENET
-    assert convention_of({"do_normalize": False}).std == (1, 1, 1)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dataset_trees import coco_content, make_coco, picture, write
 from PIL import Image
 from rich.console import Console
-from trees import coco_content, make_coco, picture, write
 
 from densekd.data.check import DataReport, SplitFacts, look_at_all, summarize
 from densekd.data.coco import coco
-from densekd.run.preflight import data_table
+from densekd.run.data_check import data_table
 from densekd.tasks.detection import Detection
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from densekd.data.annotations import Annotations
+from densekd.data.classes import Classes
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import Classes
 from densekd.errors import UserError
 from densekd.models import find_model
 from densekd.models.open import open_model

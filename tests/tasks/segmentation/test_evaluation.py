@@ -7,7 +7,8 @@ from PIL import Image
 from tiny_data import make_folder, make_scene
 from torch import Tensor, nn
 
-from densekd.data.files import Classes, SegmentationFiles
+from densekd.data.classes import Classes
+from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
 from densekd.errors import UserError
 from densekd.tasks.segmentation import LabelPredictor, Segmentation

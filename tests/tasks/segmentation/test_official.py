@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
+from dataset_trees import make_ade20k, make_cityscapes, make_voc
 from PIL import Image
 from torch import Tensor, nn
-from trees import make_ade20k, make_cityscapes, make_voc
 
 from densekd.data.ade20k import ade20k
 from densekd.data.cityscapes import cityscapes
-from densekd.data.files import Classes, SegmentationFiles
+from densekd.data.classes import Classes
+from densekd.data.files import SegmentationFiles
 from densekd.data.voc import voc
 from densekd.errors import UserError
 from densekd.tasks.segmentation import LabelPredictor, Segmentation

@@ -1,8 +1,9 @@
-"""Triton kernel of the channel-wise KL: one pass where a channel fits the registers, else online softmax in parts."""
+"""Triton kernel of the channel-wise KL: one pass over small channels, else online softmax."""
 
-# b image, c channel, n position of maps [B, C, N] with any strides; sb, sc, sn strides of the student (tb.. teacher,
-# db.. gradient); s, t logits over the temperature; q, p their softmax; d = q - p
-# K parts of a channel; PART positions of a part, CHANNELS x TILE a tile
+# b image, c channel, n position of maps [B, C, N] with any strides
+# sb, sc, sn strides of the student; tb, tc, tn of the teacher; db, dc, dn of the gradient
+# s, t logits over the temperature; q, p their softmax; d = q - p
+# K parts of a channel, PART positions of a part; a tile has CHANNELS x TILE numbers
 
 import torch
 import triton
@@ -14,7 +15,7 @@ from densekd.ops.divergence import Divergence
 from densekd.ops.groups import Groups
 from densekd.ops.precision import grad_like
 
-_WHOLE = 16384  # positions of a channel that fit the registers of one program, of student and teacher
+_WHOLE = 16384  # positions of a channel that fit the registers of one program, of both models
 _PART = 16384  # positions that one program reads where a channel is split into parts
 _TILE = 4096  # numbers of a tile
 
@@ -31,9 +32,11 @@ def channel_kl(student: Tensor, teacher: Tensor, temperature: float, groups: Gro
         value = student.new_empty(B, C, dtype=torch.float32)
         block = triton.next_power_of_2(N)
         warps = min(16, max(1, block // 512))
-        _whole_channels[(B * C,)](*maps, value, *strides, C, N, 1 / temperature, block, num_warps=warps)
+        size = (C, N, 1 / temperature, block)
+        _whole_channels[(B * C,)](*maps, value, *strides, *size, num_warps=warps)
         return value, grad
-    # A tile has one channel where positions are contiguous, several where channels are (channels-last).
+    # A tile has one channel where positions are contiguous, several where channels are
+    # (channels-last).
     channels = 1 if contiguous else min(32, triton.next_power_of_2(C))
     tile = min(_TILE // channels, _PART, triton.next_power_of_2(N))
     grid = (triton.cdiv(C, channels), triton.cdiv(N, _PART), B)
@@ -75,7 +78,8 @@ def _whole_channels(  # type: ignore
     # KL = sum p (t - s) + lse(s) - lse(t), and the gradient q - p
     kl = tl.sum(p * (t - s), 0) + tl.log(q_sum) - tl.log(p_sum)
     tl.store(value_ptr + row, tl.maximum(kl, 0.0))
-    tl.store(d_ptr + b * db + c * dc + n * dn, (q / q_sum - p).to(d_ptr.dtype.element_ty), mask=valid)
+    d = (q / q_sum - p).to(d_ptr.dtype.element_ty)
+    tl.store(d_ptr + b * db + c * dc + n * dn, d, mask=valid)
 
 
 @triton.jit
@@ -97,11 +101,16 @@ def _statistics_of_parts(  # type: ignore
         n = k * PART + first + tl.arange(0, TILE)
         valid = (c < C)[:, None] & (n < N)[None, :]
         rows, columns = c[:, None].to(tl.int64), n[None, :].to(tl.int64)
-        s = tl.load(s_ptr + b * sb + rows * sc + columns * sn, mask=valid, other=0.0).to(tl.float32) * scale
-        t = tl.load(t_ptr + b * tb + rows * tc + columns * tn, mask=valid, other=0.0).to(tl.float32) * scale
-        s_max, t_max, s_sum, t_sum, cross = update_statistics(s, t, valid, s_max, t_max, s_sum, t_sum, cross)
+        s_at = s_ptr + b * sb + rows * sc + columns * sn
+        t_at = t_ptr + b * tb + rows * tc + columns * tn
+        s = tl.load(s_at, mask=valid, other=0.0).to(tl.float32) * scale
+        t = tl.load(t_at, mask=valid, other=0.0).to(tl.float32) * scale
+        s_max, t_max, s_sum, t_sum, cross = update_statistics(
+            s, t, valid, s_max, t_max, s_sum, t_sum, cross
+        )  # fmt: skip
     B, K = tl.num_programs(2), tl.num_programs(1)
-    store_statistics(out_ptr, (b * K + k) * C + c, B * K * C, c < C, s_max, t_max, s_sum, t_sum, cross)
+    at = (b * K + k) * C + c
+    store_statistics(out_ptr, at, B * K * C, c < C, s_max, t_max, s_sum, t_sum, cross)
 
 
 @triton.jit
@@ -121,8 +130,11 @@ def _grad(  # type: ignore
         n = k * PART + first + tl.arange(0, TILE)
         valid = (c < C)[:, None] & (n < N)[None, :]
         rows, columns = c[:, None].to(tl.int64), n[None, :].to(tl.int64)
-        s = tl.load(s_ptr + b * sb + rows * sc + columns * sn, mask=valid, other=0.0).to(tl.float32) * scale
-        t = tl.load(t_ptr + b * tb + rows * tc + columns * tn, mask=valid, other=0.0).to(tl.float32) * scale
+        s_at = s_ptr + b * sb + rows * sc + columns * sn
+        t_at = t_ptr + b * tb + rows * tc + columns * tn
+        s = tl.load(s_at, mask=valid, other=0.0).to(tl.float32) * scale
+        t = tl.load(t_at, mask=valid, other=0.0).to(tl.float32) * scale
         # q - p, with the softmax exp(x - lse(x))
         d = tl.exp(s - s_lse[:, None]) - tl.exp(t - t_lse[:, None])
-        tl.store(d_ptr + b * db + rows * dc + columns * dn, d.to(d_ptr.dtype.element_ty), mask=valid)
+        d_at = d_ptr + b * db + rows * dc + columns * dn
+        tl.store(d_at, d.to(d_ptr.dtype.element_ty), mask=valid)

@@ -1,7 +1,8 @@
-"""Online softmax of two models: KL divergence along rows that are read tile by tile, in one pass."""
+"""Online softmax of two models: KL divergence of rows that are read tile by tile."""
 
-# ROWS rows of a tile (channels), COLUMNS positions of a tile
-# s, t logits of student and teacher over the temperature [ROWS, COLUMNS]; statistics of a row [ROWS]:
+# a tile has ROWS rows (channels) x COLUMNS positions
+# s, t logits of student and teacher over the temperature, [ROWS, COLUMNS]
+# statistics of a row, [ROWS]:
 #   s_max, t_max  largest logits so far
 #   s_sum, t_sum  sums of exp(s - s_max) and exp(t - t_max)
 #   cross         sum of exp(t - t_max) * ((t - t_max) - (s - s_max))

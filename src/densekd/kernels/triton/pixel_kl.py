@@ -1,13 +1,16 @@
 """Triton kernel of the pixel-wise KL: a program holds all channels of some positions."""
 
-# b image, c channel, n position of maps [B, C, N] with any strides; sb, sc, sn strides of the student (tb.. teacher,
-# db.. gradient); s, t logits over the temperature; q, p their softmax; d = q - p
+# b image, c channel, n position of maps [B, C, N] with any strides
+# sb, sc, sn strides of the student; tb, tc, tn of the teacher; db, dc, dn of the gradient
+# s, t logits over the temperature; q, p their softmax; d = q - p
+# a tile has CHANNELS (all) x BLOCK positions
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from densekd.kernels.triton.softmax import softmax_kl
 from densekd.ops.precision import grad_like
 
 MAX_CHANNELS = 4096  # that fit the registers of one program
@@ -42,20 +45,14 @@ def _positions(  # type: ignore
     channel = (c < C)[:, None]
     valid = channel & (n < N)[None, :]
     rows, columns = c[:, None].to(tl.int64), n[None, :].to(tl.int64)
-    s = tl.load(s_ptr + b * sb + rows * sc + columns * sn, mask=valid, other=0.0).to(tl.float32) * scale
-    t = tl.load(t_ptr + b * tb + rows * tc + columns * tn, mask=valid, other=0.0).to(tl.float32) * scale
+    s_at = s_ptr + b * sb + rows * sc + columns * sn
+    t_at = t_ptr + b * tb + rows * tc + columns * tn
+    s = tl.load(s_at, mask=valid, other=0.0).to(tl.float32) * scale
+    t = tl.load(t_at, mask=valid, other=0.0).to(tl.float32) * scale
     s = tl.where(channel, s, -1e30)
     t = tl.where(channel, t, -1e30)
-    # Softmax of both, without overflow.
-    s -= tl.max(s, 0)[None, :]
-    t -= tl.max(t, 0)[None, :]
-    q = tl.exp(s)
-    p = tl.exp(t)
-    q_sum = tl.sum(q, 0)
-    p_sum = tl.sum(p, 0)
-    p /= p_sum[None, :]
-    # KL = sum p (t - s) + lse(s) - lse(t), and the gradient q - p
-    kl = tl.sum(p * (t - s), 0) + tl.log(q_sum) - tl.log(p_sum)
-    tl.store(value_ptr + b * N + n, tl.maximum(kl, 0.0), mask=n < N)
-    d = (q / q_sum[None, :] - p).to(d_ptr.dtype.element_ty)
-    tl.store(d_ptr + b * db + rows * dc + columns * dn, d, mask=valid)
+    # Softmax of both and their divergence; the gradient is q - p.
+    q, p, kl = softmax_kl(s, t)
+    tl.store(value_ptr + b * N + n, kl, mask=n < N)
+    d_at = d_ptr + b * db + rows * dc + columns * dn
+    tl.store(d_at, (q - p).to(d_ptr.dtype.element_ty), mask=valid)

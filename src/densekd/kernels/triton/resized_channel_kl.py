@@ -1,9 +1,10 @@
-"""Triton kernel of the channel-wise KL of upsampled maps: online softmax, then the gradient cell by cell."""
+"""Triton kernel of the channel-wise KL of upsampled maps, gradient accumulated cell by cell."""
 
 # b image, c channel, i, j cell of the student's map [B, C, h, w]; y, x label pixel of [B, H, W]
-# sb, sc, sh, sw strides of the student (tb.. teacher [B, C, t_h, t_w]); K parts of H rows each
+# sb, sc, sh, sw strides of the student; tb, tc, th, tw of the teacher [B, C, t_h, t_w]
 # s, t logits of label pixels over the temperature; q, p their softmax; d = q - p
-# CHANNELS channels, BLOCK pixels or cells of a tile; v.. values and g.. gradients of the cells' corners
+# K parts of a channel, ROWS upsampled rows each; a tile has CHANNELS x BLOCK pixels or cells
+# v.. values and g.. gradients of the cells' corners, [CHANNELS, BLOCK]
 
 import torch
 import triton
@@ -11,7 +12,15 @@ import triton.language as tl
 from torch import Tensor
 
 from densekd.kernels.triton.online_softmax import store_statistics, update_statistics
-from densekd.kernels.triton.upsampled import accumulate, add_to_corners, axes, interpolate, load_corners, load_upsampled
+from densekd.kernels.triton.upsampled import (
+    accumulate,
+    add_to_corners,
+    axes,
+    interpolate,
+    label_pixels,
+    load_corners,
+    load_upsampled,
+)
 from densekd.ops.divergence import Divergence
 from densekd.ops.groups import Groups
 from densekd.ops.interpolation import Upsample
@@ -25,7 +34,7 @@ _ROWS = 16  # rows of the upsampled map that one program reads
 def resized_channel_kl(
     student: Tensor, teacher: Tensor, upsample: Upsample, temperature: float, groups: Groups
 ) -> tuple[Tensor, Tensor]:
-    """Return each channel's summand of the divergence ``[B, C]``, and ``q - p`` brought back to the student's size."""
+    """Return each channel's summand ``[B, C]``, and ``q - p`` at the student's size."""
     B, C, h, w = student.shape
     H, W = upsample.size
     rows, columns = axes(student, upsample)
@@ -37,7 +46,8 @@ def resized_channel_kl(
     statistics = student.new_empty(3, B, triton.cdiv(H, _ROWS), C, dtype=torch.float32)
     grid = (tiles, statistics.shape[2], B)
     _statistics_of_parts[grid](
-        student, teacher, statistics, rows.cell, rows.weight, columns.cell, columns.weight, *t_tables,
+        student, teacher, statistics,
+        rows.cell, rows.weight, columns.cell, columns.weight, *t_tables,
         *shapes, H, 1 / temperature, W, _ROWS, _CHANNELS, _BLOCK,
     )  # fmt: skip
     # Join the parts of each channel, then the channels of each group.
@@ -48,7 +58,8 @@ def resized_channel_kl(
     blocks = triton.cdiv(w, _BLOCK)
     grid = (tiles * blocks, h, B)
     _grad_of_cells[grid](
-        student, teacher, log_sum_exps, grad, rows.weight, rows.begin, columns.weight, columns.begin, *t_tables,
+        student, teacher, log_sum_exps, grad,
+        rows.weight, rows.begin, columns.weight, columns.begin, *t_tables,
         *shapes, 1 / temperature, blocks, rows.most, columns.most, _CHANNELS, _BLOCK,
     )  # fmt: skip
     return value, torch.empty_like(grad_like(student)).copy_(grad)
@@ -89,7 +100,8 @@ def _statistics_of_parts(  # type: ignore
                 s * scale, t * scale, valid, s_max, t_max, s_sum, t_sum, cross
             )
     B, K = tl.num_programs(2), tl.num_programs(1)
-    store_statistics(out_ptr, (b * K + k) * C + c, B * K * C, c < C, s_max, t_max, s_sum, t_sum, cross)
+    at = (b * K + k) * C + c
+    store_statistics(out_ptr, at, B * K * C, c < C, s_max, t_max, s_sum, t_sum, cross)
 
 
 @triton.jit
@@ -99,30 +111,29 @@ def _grad_of_cells(  # type: ignore
     sb, sc, sh, sw, tb, tc, th, tw, C, h, w, t_h, t_w, scale, blocks,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Add the gradient of all label pixels in some cells of row i; ROWS x COLUMNS pixels a cell at most."""
-    b = tl.program_id(2).to(tl.int64)
-    i = tl.program_id(1)
+    """Add the gradient of the label pixels in some cells of row i.
+
+    A cell has ROWS x COLUMNS pixels at most.
+    """
+    b, i = tl.program_id(2).to(tl.int64), tl.program_id(1)
     j = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     c = tl.program_id(0) // blocks * CHANNELS + tl.arange(0, CHANNELS)
-    cell = j < w
     # Log-sum-exps of the whole distributions, [CHANNELS, 1]
     s_lse = tl.load(lse_ptr + b * C + c, mask=c < C, other=0.0)[:, None]
     t_lse = tl.load(lse_ptr + (tl.num_programs(2) + b) * C + c, mask=c < C, other=0.0)[:, None]
     # Corners of the student's cells, read once, and zeros for their gradients.
+    cell = j < w
     v00, v01, v10, v11 = load_corners(s_ptr, b, c, C, i, j, h, w, sb, sc, sh, sw, cell)
     g00 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g01 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g10 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g11 = tl.zeros((CHANNELS, BLOCK), tl.float32)
-    # The label pixels of each cell: a rectangle.
-    y_begin, y_end = tl.load(row_begin + i), tl.load(row_begin + i + 1)
-    x_begin = tl.load(column_begin + j, mask=cell, other=0)
-    x_end = tl.load(column_begin + j + 1, mask=cell, other=0)
     # Pixel k of all cells at a time.
+    y_begin, y_end, x_begin, x_end = label_pixels(row_begin, column_begin, i, j, cell)
     for k in range(ROWS * COLUMNS):
         y, x = y_begin + k // COLUMNS, x_begin + k % COLUMNS
         pixel = (x < x_end) & (y < y_end)
-        # Interpolated logits of the pixels: the student's from its corners, the teacher's from its own map.
+        # Interpolated logits: the student's from its corners, the teacher's from its own map.
         dy = tl.load(row_weight + y, mask=y < y_end, other=0.0)
         dx = tl.load(column_weight + x, mask=pixel, other=0.0)[None, :]
         s = interpolate(v00, v01, v10, v11, dy, dx) * scale
@@ -130,11 +141,11 @@ def _grad_of_cells(  # type: ignore
             t_ptr, b, c, C, y, x, t_row_cell, t_row_weight, t_column_cell, t_column_weight,
             t_h, t_w, tb, tc, th, tw, y < y_end, pixel,
         )  # fmt: skip
-        # Outside a cell the log-sum-exp is no bound, and the exponentials might overflow.
+        # q - p, with the softmax exp(x - lse(x)). Outside a cell the log-sum-exp is no bound, and the
+        # exponentials might overflow.
         valid = pixel[None, :]
         s = tl.where(valid, s - s_lse, 0.0)
         t = tl.where(valid, t * scale - t_lse, 0.0)
-        # q - p, with the softmax exp(x - lse(x))
         d = tl.where(valid, tl.exp(s) - tl.exp(t), 0.0)
         g00, g01, g10, g11 = accumulate(d, dy, dx, g00, g01, g10, g11)
     add_to_corners(d_ptr, g00, g01, g10, g11, b, c, C, i, j, h, w, cell)

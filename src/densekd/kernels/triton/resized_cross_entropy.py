@@ -1,14 +1,16 @@
-"""Triton kernel of the cross-entropy of upsampled logits: the gradient accumulated at the logits' own size."""
+"""Triton kernel of the cross-entropy of upsampled logits, gradient accumulated cell by cell."""
 
-# b image, c class, i, j cell of the logits [B, C, h, w] with any strides xb, xc, xh, xw; y, x label pixel [B, H, W]
-# CHANNELS all classes, BLOCK cells of a tile; v.. values and g.. gradients of the cells' corners, [CHANNELS, BLOCK]
+# b image, c class, i, j cell of the logits [B, C, h, w] with any strides xb, xc, xh, xw
+# y, x label pixel of [B, H, W]
+# a tile has CHANNELS (all classes) x BLOCK cells
+# v.. values and g.. gradients of the cells' corners, [CHANNELS, BLOCK]
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.kernels.triton.upsampled import accumulate, add_to_corners, axes, interpolate, load_corners
+from densekd.kernels.triton.upsampled import accumulate, add_to_corners, axes, interpolate, label_pixels, load_corners
 from densekd.ops.interpolation import Upsample
 from densekd.ops.precision import grad_like
 
@@ -24,7 +26,8 @@ def resized_cross_entropy(
     H, W = labels.shape[1:]
     rows, columns = axes(logits, Upsample((H, W), align_corners))
     grad = torch.zeros(B, C, h, w, device=logits.device)
-    # A program owns a block of cells of one row, with all classes; it writes one partial sum of the value.
+    # A program owns a block of cells of one row, with all classes; it writes one partial sum of the
+    # value.
     channels = triton.next_power_of_2(C)
     block = max(1, min(_TILE // channels, triton.next_power_of_2(w)))
     values = grad.new_empty(B, h, triton.cdiv(w, block))
@@ -40,12 +43,15 @@ def resized_cross_entropy(
 
 @triton.jit
 def _cells(  # type: ignore
-    x_ptr, labels, weight, d_ptr, values, row_weight, row_begin, column_weight, column_begin, xb, xc, xh, xw,
-    C, h, w, H, W, ignore, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+    x_ptr, labels, weight, d_ptr, values, row_weight, row_begin, column_weight, column_begin,
+    xb, xc, xh, xw, C, h, w, H, W, ignore,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Compute value and gradient of all label pixels in some cells of row i; ROWS x COLUMNS pixels a cell at most."""
-    b = tl.program_id(2).to(tl.int64)
-    i = tl.program_id(1)
+    """Compute value and gradient of the label pixels in some cells of row i.
+
+    A cell has ROWS x COLUMNS pixels at most.
+    """
+    b, i = tl.program_id(2).to(tl.int64), tl.program_id(1)
     j = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     c = tl.arange(0, CHANNELS)
     cell, channel = j < w, (c < C)[:, None]
@@ -56,11 +62,8 @@ def _cells(  # type: ignore
     g10 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g11 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
-    # The label pixels of each cell: a rectangle.
-    y_begin, y_end = tl.load(row_begin + i), tl.load(row_begin + i + 1)
-    x_begin = tl.load(column_begin + j, mask=cell, other=0)
-    x_end = tl.load(column_begin + j + 1, mask=cell, other=0)
     # Pixel k of all cells at a time.
+    y_begin, y_end, x_begin, x_end = label_pixels(row_begin, column_begin, i, j, cell)
     for k in range(ROWS * COLUMNS):
         y, x = y_begin + k // COLUMNS, x_begin + k % COLUMNS
         valid = (x < x_end) & (y < y_end)
@@ -75,7 +78,8 @@ def _cells(  # type: ignore
         z -= tl.max(z, 0)[None, :]
         q = tl.exp(z)
         q_sum = tl.sum(q, 0)
-        # Cross-entropy and its gradient q - one_hot, both times the weight of the class; 0 where ignored.
+        # Cross-entropy and its gradient q - one_hot, both times the weight of the class; 0 where
+        # ignored.
         factor = tl.load(weight + label, mask=valid, other=0.0)
         total += (tl.log(q_sum) - tl.sum(tl.where(one_hot, z, 0.0), 0)) * factor
         d = (q / q_sum[None, :] - tl.where(one_hot, 1.0, 0.0)) * factor[None, :]

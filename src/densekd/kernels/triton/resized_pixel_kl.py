@@ -1,16 +1,27 @@
-"""Triton kernel of the pixel-wise KL of upsampled logits: the gradient accumulated at the student's own size."""
+"""Triton kernel of the pixel-wise KL of upsampled logits, gradient accumulated cell by cell."""
 
 # b image, c channel, i, j cell of the student's map [B, C, h, w]; y, x label pixel of [B, H, W]
-# sb, sc, sh, sw strides of the student (tb.. teacher [B, C, t_h, t_w], wb.. weight [B, H, W])
+# sb, sc, sh, sw strides of the student; tb, tc, th, tw of the teacher [B, C, t_h, t_w]
+# wb, wh, ww strides of the weight [B, H, W]
 # s, t logits of label pixels over the temperature; q, p their softmax; d = q - p
-# CHANNELS all channels, BLOCK cells of a tile; v.. values and g.. gradients of the cells' corners, [CHANNELS, BLOCK]
+# a tile has CHANNELS (all) x BLOCK cells
+# v.. values and g.. gradients of the cells' corners, [CHANNELS, BLOCK]
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from densekd.kernels.triton.upsampled import accumulate, add_to_corners, axes, interpolate, load_corners, load_upsampled
+from densekd.kernels.triton.softmax import softmax_kl
+from densekd.kernels.triton.upsampled import (
+    accumulate,
+    add_to_corners,
+    axes,
+    interpolate,
+    label_pixels,
+    load_corners,
+    load_upsampled,
+)
 from densekd.ops.interpolation import Upsample
 from densekd.ops.precision import grad_like
 
@@ -26,7 +37,8 @@ def resized_pixel_kl(
     rows, columns = axes(student, upsample)
     t_rows, t_columns = axes(teacher, upsample)
     grad = torch.zeros(B, C, h, w, device=student.device)
-    # A program owns a block of cells of one row, with all channels; it writes one partial sum of the value.
+    # A program owns a block of cells of one row, with all channels; it writes one partial sum of
+    # the value.
     channels = triton.next_power_of_2(C)
     block = max(1, min(_TILE // channels, triton.next_power_of_2(w)))
     values = grad.new_empty(B, h, triton.cdiv(w, block))
@@ -36,8 +48,8 @@ def resized_pixel_kl(
         student, teacher, weight, grad, values,
         rows.weight, rows.begin, columns.weight, columns.begin,
         t_rows.cell, t_rows.weight, t_columns.cell, t_columns.weight,
-        *student.stride(), *teacher.stride(), *weight.stride(), C, h, w, *teacher.shape[2:], 1 / temperature,
-        rows.most, columns.most, channels, block,
+        *student.stride(), *teacher.stride(), *weight.stride(),
+        C, h, w, *teacher.shape[2:], 1 / temperature, rows.most, columns.most, channels, block,
     )  # fmt: skip
     return values.sum(), torch.empty_like(grad_like(student)).copy_(grad)
 
@@ -49,9 +61,11 @@ def _cells(  # type: ignore
     sb, sc, sh, sw, tb, tc, th, tw, wb, wh, ww, C, h, w, t_h, t_w, scale,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Compute value and gradient of all label pixels in some cells of row i; ROWS x COLUMNS pixels a cell at most."""
-    b = tl.program_id(2).to(tl.int64)
-    i = tl.program_id(1)
+    """Compute value and gradient of the label pixels in some cells of row i.
+
+    A cell has ROWS x COLUMNS pixels at most.
+    """
+    b, i = tl.program_id(2).to(tl.int64), tl.program_id(1)
     j = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     c = tl.arange(0, CHANNELS)
     cell, channel = j < w, (c < C)[:, None]
@@ -62,15 +76,12 @@ def _cells(  # type: ignore
     g10 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     g11 = tl.zeros((CHANNELS, BLOCK), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
-    # The label pixels of each cell: a rectangle.
-    y_begin, y_end = tl.load(row_begin + i), tl.load(row_begin + i + 1)
-    x_begin = tl.load(column_begin + j, mask=cell, other=0)
-    x_end = tl.load(column_begin + j + 1, mask=cell, other=0)
     # Pixel k of all cells at a time.
+    y_begin, y_end, x_begin, x_end = label_pixels(row_begin, column_begin, i, j, cell)
     for k in range(ROWS * COLUMNS):
         y, x = y_begin + k // COLUMNS, x_begin + k % COLUMNS
         valid = (x < x_end) & (y < y_end)
-        # Interpolated logits of the pixels: the student's from its corners, the teacher's from its own map.
+        # Interpolated logits: the student's from its corners, the teacher's from its own map.
         dy = tl.load(row_weight + y, mask=y < y_end, other=0.0)
         dx = tl.load(column_weight + x, mask=valid, other=0.0)[None, :]
         s = tl.where(channel, interpolate(v00, v01, v10, v11, dy, dx) * scale, -1e30)
@@ -79,18 +90,11 @@ def _cells(  # type: ignore
             t_h, t_w, tb, tc, th, tw, y < y_end, valid,
         )  # fmt: skip
         t = tl.where(channel, t * scale, -1e30)
-        # Softmax of both over the channels, without overflow.
-        s -= tl.max(s, 0)[None, :]
-        t -= tl.max(t, 0)[None, :]
-        q = tl.exp(s)
-        p = tl.exp(t)
-        q_sum, p_sum = tl.sum(q, 0), tl.sum(p, 0)
-        p /= p_sum[None, :]
-        # KL = sum p (t - s) + lse(s) - lse(t) and its gradient q - p, both times the weight of the pixel.
+        # Softmax of both over the channels, divergence and its gradient q - p, times the weight.
+        q, p, kl = softmax_kl(s, t)
         factor = tl.load(weight + b * wb + y * wh + x * ww, mask=valid, other=0.0)
-        kl = tl.sum(p * (t - s), 0) + tl.log(q_sum) - tl.log(p_sum)
-        total += tl.maximum(kl, 0.0) * factor
-        d = (q / q_sum[None, :] - p) * factor[None, :]
+        total += kl * factor
+        d = (q - p) * factor[None, :]
         g00, g01, g10, g11 = accumulate(d, dy, dx, g00, g01, g10, g11)
     add_to_corners(d_ptr, g00, g01, g10, g11, b, c, C, i, j, h, w, cell)
     tl.store(values + (b * h + i) * tl.num_programs(0) + tl.program_id(0), tl.sum(total, 0))

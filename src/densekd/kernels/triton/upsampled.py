@@ -1,14 +1,16 @@
-"""Bilinear upsampling inside Triton kernels: interpolate a map at label pixels, accumulate its gradient cell by cell.
+"""Bilinear upsampling inside Triton kernels, and its gradient accumulated cell by cell.
 
-A label pixel lies in a cell ``(i, j)`` of the student's map, between rows i, i + 1 and columns j, j + 1. A program owns
-a row of cells: the gradient of all label pixels in a cell goes to its four corners, is accumulated in registers, and
-reaches memory with one atomic addition for each corner.
+A label pixel lies in a cell ``(i, j)`` of the student's map, between rows i, i + 1 and columns j,
+j + 1. A program owns a row of cells: the gradient of all label pixels in a cell goes to its four
+corners, is accumulated in registers, and reaches memory with one atomic addition for each corner.
 """
 
-# b image, c channel, i, j row and column of a map [B, C, h, w] with any strides sb, sc, sh, sw; y, x label pixel
-# CHANNELS channels of a tile, BLOCK cells or pixels of a tile
-# v00, v01, v10, v11 values of the corners (upper left, upper right, lower left, lower right), [CHANNELS, BLOCK];
-# g00, g01, g10, g11 their gradients; dy, dx interpolation weights of the lower and of the right corners
+# b image, c channel, i, j row and column of a map [B, C, h, w] with any strides sb, sc, sh, sw
+# y, x row and column of a label pixel
+# a tile has CHANNELS channels x BLOCK cells or pixels
+# v00, v01, v10, v11 values of the corners (upper left, upper right, lower left, lower right)
+# g00, g01, g10, g11 gradients of the corners; both [CHANNELS, BLOCK]
+# dy, dx interpolation weights of the lower and of the right corners
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,9 +27,11 @@ class Axis(NamedTuple):
     """Interpolation tables of one axis, on the device.
 
     Args:
-        cell: int32 ``[target]``: the cell that each label pixel lies in, the index of its lower neighbor.
+        cell: int32 ``[target]``: the cell that each label pixel lies in, the index of its lower
+            neighbor.
         weight: float32 ``[target]``: interpolation weight of the upper neighbor.
-        begin: int32 ``[source + 1]``: the first label pixel of each cell; the last ends at the next cell's first.
+        begin: int32 ``[source + 1]``: the first label pixel of each cell; the last ends at the next
+            cell's first.
         most: label pixels of a cell at most.
     """
 
@@ -59,6 +63,16 @@ def axes(x: Tensor, upsample: Upsample) -> tuple[Axis, Axis]:
 
 
 @triton.jit
+def label_pixels(row_begin, column_begin, i, j, valid):  # type: ignore
+    """Load the rectangle of label pixels of cells: rows and columns, the end excluded."""
+    y_begin = tl.load(row_begin + i)
+    y_end = tl.load(row_begin + i + 1)
+    x_begin = tl.load(column_begin + j, mask=valid, other=0)
+    x_end = tl.load(column_begin + j + 1, mask=valid, other=0)
+    return y_begin, y_end, x_begin, x_end
+
+
+@triton.jit
 def load_corners(ptr, b, c, C, i, j, h, w, sb, sc, sh, sw, valid):  # type: ignore
     """Load the four corners ``[CHANNELS, BLOCK]`` of cells ``(i, j)``, in float32."""
     at = ptr + b * sb + c[:, None].to(tl.int64) * sc
@@ -86,7 +100,7 @@ def interpolate(v00, v01, v10, v11, dy, dx):  # type: ignore
 
 @triton.jit
 def accumulate(grad, dy, dx, g00, g01, g10, g11):  # type: ignore
-    """Add the gradient of pixels inside cells to that of the corners: the backward pass of :func:`interpolate`."""
+    """Add the gradient of pixels to that of the corners: the transpose of :func:`interpolate`."""
     lower = grad * dy
     upper = grad - lower
     return g00 + upper * (1 - dx), g01 + upper * dx, g10 + lower * (1 - dx), g11 + lower * dx
@@ -94,7 +108,7 @@ def accumulate(grad, dy, dx, g00, g01, g10, g11):  # type: ignore
 
 @triton.jit
 def add_to_corners(ptr, g00, g01, g10, g11, b, c, C, i, j, h, w, valid):  # type: ignore
-    """Add the gradients of corners to memory, which other programs share; contiguous float32 ``[B, C, h, w]``."""
+    """Add the gradients of corners to a contiguous float32 map ``[B, C, h, w]``."""
     at = ptr + (b * C + c[:, None].to(tl.int64)) * h * w
     upper = i * w
     lower = tl.minimum(i + 1, h - 1) * w
@@ -109,9 +123,10 @@ def add_to_corners(ptr, g00, g01, g10, g11, b, c, C, i, j, h, w, valid):  # type
 
 @triton.jit
 def load_upsampled(  # type: ignore
-    ptr, b, c, C, y, x, row_cell, row_weight, column_cell, column_weight, h, w, sb, sc, sh, sw, row_valid, valid
-):
-    """Load the values ``[CHANNELS, BLOCK]`` of a map at label pixels ``x`` of row ``y``, from any cells."""
+    ptr, b, c, C, y, x, row_cell, row_weight, column_cell, column_weight,
+    h, w, sb, sc, sh, sw, row_valid, valid,
+):  # fmt: skip
+    """Load the values ``[CHANNELS, BLOCK]`` of a map at label pixels ``x`` of row ``y``."""
     i = tl.load(row_cell + y, mask=row_valid, other=0)
     dy = tl.load(row_weight + y, mask=row_valid, other=0.0)
     j = tl.load(column_cell + x, mask=valid, other=0)

@@ -63,6 +63,7 @@ class Discriminator(nn.Module):
         return scores
 
     def _preprocessed(self, x: Tensor) -> Tensor:
+        # Small maps are upsampled to the least size that the blocks accept.
         H, W = x.shape[-2:]
         if min(H, W) < SMALLEST:
             size = (max(H, SMALLEST), max(W, SMALLEST))

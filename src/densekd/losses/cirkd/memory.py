@@ -86,6 +86,7 @@ class CIRKDMemory(nn.Module):
         B, width, H, W = teacher.shape
         if width != self.width:
             raise ValueError(f"the queues hold {self.width} teacher channels, got {list(teacher.shape)}")
+        # Positions whose label is void or no class are left out.
         labels = labels_at(require_labels(target, B), (H, W)).flatten(1)
         known = (labels >= 0) & (labels < self.num_classes)
         valid = (labels != self.ignore_index) & known
@@ -100,6 +101,7 @@ class CIRKDMemory(nn.Module):
         # Remember the batch, then compare both networks with the same remembered vectors.
         pixels, regions = self.memory(t, labels.where(valid, self.num_classes))
         value = s.new_zeros(())
+        # One divergence with the sampled pixels, one with the sampled regions.
         for factor, bank in ((self.pixel_weight, pixels), (self.region_weight, regions)):
             M = bank.to(s.dtype)
             value = value + factor * similarity_kl((s, M), (t, M), weight, self.temperature)

@@ -41,6 +41,7 @@ class MemoryBank(nn.Module):
             count: int64 ``[Q]``, in ``0 .. K``.
         """
         Q, S, _ = self.keys.shape
+        # Which queues would run over their end.
         full = self.pointer + count >= S
         k = torch.arange(keys.shape[1], device=keys.device)
         # K distinct slots; those beyond the count are rewritten with what they hold, so that every

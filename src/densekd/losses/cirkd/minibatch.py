@@ -49,6 +49,7 @@ class CIRKDMiniBatch(nn.Module):
 
 def _pixels(x: Tensor) -> Tensor:
     """Return unit vectors ``[B, P, C]``, in the memory layout of ``x``."""
+    # Large maps are pooled, as released: the similarities grow with the fourth power of the side.
     if min(x.shape[2:]) >= 256:
         x = average_windows(x, 4)
     return unit(x.flatten(2).mT, 2)

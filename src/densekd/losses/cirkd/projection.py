@@ -1,9 +1,8 @@
 """Projection head that brings the student's features to the teacher's width before a memory bank."""
 
-import torch
 from torch import Tensor, nn
 
-from densekd.ops.precision import to_float32
+from densekd.ops.precision import compute_dtype
 
 
 def project_head(student_channels: int, teacher_channels: int) -> nn.Sequential:
@@ -26,5 +25,6 @@ def project(head: nn.Sequential, student: Tensor) -> Tensor:
     assert isinstance(weight, Tensor)
     if student.shape[1] != weight.shape[1]:
         raise ValueError(f"this loss is made for {weight.shape[1]} student channels, got {list(student.shape)}")
-    projected = to_float32(head(student.to(weight.dtype)))
-    return projected.to(torch.promote_types(student.dtype, torch.float32))
+    # The batch norm inside keeps the precision of its weights.
+    projected: Tensor = head(student.to(weight.dtype))
+    return projected.to(compute_dtype(student))

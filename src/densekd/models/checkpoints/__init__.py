@@ -1,4 +1,4 @@
-"""Weights from files: read without running code, recognized by their keys, and loaded in full or refused."""
+"""Checkpoints: read without running code, recognized by their keys, loaded in full or refused."""
 
 from densekd.models.checkpoints.file import Checkpoint
 from densekd.models.checkpoints.load import Match, load_matched

@@ -61,7 +61,7 @@ def auxiliary_width(state: Mapping[str, Tensor]) -> int:
 def body(state: Mapping[str, Tensor]) -> Body | None:
     """Return the backbone, or None where the file holds none that we know."""
     if "pretrained.net.features.17.conv.6.weight" in state:
-        return Body("mobilenetv2_100", "cirkd", mobilenets.v2_torchvision(_BACKBONE + r"net\."))
+        return Body("mobilenetv2_100", "cirkd", mobilenets.v2_cirkd(_BACKBONE + r"net\."))
     v3 = mobilenets.which_v3(state, "pretrained.")
     if v3 is not None:
         return Body(v3, "cirkd", mobilenets.v3(v3, _BACKBONE))

@@ -1,4 +1,4 @@
-"""Safe reading of checkpoint files: tensors and plain data only, no code that a pickle may hold is run."""
+"""Safe reading of checkpoint files: tensors and plain data only; no code in a pickle is run."""
 
 import argparse
 import collections
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from densekd.errors import UserError
 
-# Where projects put the weights, in order of preference: averages are taken only where there is nothing else.
+# Where projects put the weights, in order of preference: averages are taken only where there is
+# nothing else.
 _WRAPPERS = (
     "state_dict",
     "model",
@@ -47,7 +48,7 @@ def _plain_dict(*_: Any) -> dict[Any, Any]:
 # How numpy's arrays and scalars are pickled; the module was called otherwise before numpy 2.
 _NUMPY: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
 _DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
-# Plain data that published files carry beside their tensors; the names are the ones inside the files.
+# Plain data that published files carry beside their tensors; the names are those inside the files.
 _ALLOWED: list[Any] = [
     *((make, f"numpy.core.multiarray.{make.__name__}") for make in _NUMPY),
     *((make, f"numpy._core.multiarray.{make.__name__}") for make in _NUMPY),
@@ -81,30 +82,34 @@ def read_container(path: Path) -> Container:
     """
     try:
         if path.suffix == ".safetensors":
+            # Header and tensors in one go.
             with safe_open(path, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 return Container(tensors, file.metadata() or {})
         with torch.serialization.safe_globals(_ALLOWED):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            # Tensors of a zip archive are read from the disk when they are used.
+            mapped = zipfile.is_zipfile(path)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         return Container(content, {})
     except Exception as error:  # a damaged pickle fails in any way there is
         raise UserError(f"{path}: {_reason(path, error)}") from error
 
 
 def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
-    """Unwrap a state dict: the innermost of the known wrappers, without the prefixes that wrappers of modules add.
+    """Unwrap a state dict: the innermost of the known wrappers, without prefixes of modules.
 
     Raises:
         UserError: there are no tensors in it.
     """
     # Descend into wrappers: {"state_dict": {"model": {...}}}.
     while isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
+        wrappers = [key for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        if not wrappers:
             break
-        content = inner
+        content = content[wrappers[0]]
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a state dict.")
+    # Counters and settings beside the tensors are left behind.
     state = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not state:
         some = ", ".join(map(str, list(content)[:5]))
@@ -113,7 +118,7 @@ def weights_in(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _unprefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what DDP, ``torch.compile`` and other wrappers put before every key, in whatever order they nest."""
+    """Take off what DDP, ``torch.compile`` and others put before every key, however they nest."""
     while True:
         common = [prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)]
         if not common:
@@ -127,8 +132,9 @@ def _reason(path: Path, error: Exception) -> str:
     refused = re.search(r"GLOBAL (\S+)", str(error))
     if is_pickle and refused is not None:
         return (
-            f"refused. Besides tensors and plain containers it holds {refused[1]}, and loading that could run code. "
-            "Where you trust it, save its state dict alone: torch.save(checkpoint['state_dict'], file)."
+            f"refused. Besides tensors and plain containers it holds {refused[1]}, and loading that "
+            "could run code. Where you trust it, save its state dict alone: "
+            "torch.save(checkpoint['state_dict'], file)."
         )
     # The first bytes tell what a failed download left behind.
     with path.open("rb") as handle:
@@ -136,7 +142,7 @@ def _reason(path: Path, error: Exception) -> str:
     if not start:
         return "is empty; download it again."
     if start.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file itself; run 'git lfs pull' where it comes from."
+        return "is a pointer of Git LFS, not the file; run 'git lfs pull' where it comes from."
     if start.lstrip()[:1] == b"<":
         return "is a web page, not a checkpoint: the download asked for a login or failed. Download it again."
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):

@@ -12,7 +12,8 @@ import torch
 from densekd.errors import UserError
 
 _URL = re.compile(r"(https?|file)://")
-# mmsegmentation, mmdetection, torchvision and timm end their files' names with the beginning of their SHA-256.
+# mmsegmentation, mmdetection, torchvision and timm end a file's name with the beginning of its
+# SHA-256.
 _NAMED = re.compile(r"[-_]([0-9a-f]{8,64})\.\w+$")
 _GIVEN = "sha256="
 
@@ -20,14 +21,16 @@ _GIVEN = "sha256="
 def located(name: str) -> Path:
     """Return the path of a file or folder, or of what lies at a URL, which is fetched once.
 
-    A URL ``https://host/name-e1e1100f.pth`` is checked against the checksum in its name, any other against
-    ``URL#sha256=...``. What was fetched lies in ``torch.hub``'s folder under its checksum. ``#teacher`` may follow.
+    A URL ``https://host/name-e1e1100f.pth`` is checked against the checksum in its name, any other
+    against ``URL#sha256=...``. What was fetched lies in ``torch.hub``'s folder under its checksum.
+    ``#teacher`` may follow.
 
     Args:
         name: path or URL.
 
     Raises:
-        UserError: out of reach, another file than its checksum says, or a URL without one; the message has the file's.
+        UserError: out of reach, another file than its checksum says, or a URL without one; the
+            message has the file's.
     """
     if not _URL.match(name):
         return Path(name).expanduser()
@@ -37,6 +40,7 @@ def located(name: str) -> Path:
     part = "".join(f"#{mark}" for mark in marks if not mark.startswith(_GIVEN))
     file = Path(urlparse(url).path).name
     in_name = _NAMED.search(file)
+    # What the user writes comes before what the name says.
     checksum = None
     if given:
         checksum = given[0]

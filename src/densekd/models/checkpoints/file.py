@@ -1,4 +1,4 @@
-"""Checkpoint file: read once, with its weights, its part (student or teacher) and what it says of itself."""
+"""Checkpoint file: read once, with its weights, its part and its description of itself."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from densekd.errors import UserError
 from densekd.models.checkpoints.containers import Container, read_container, weights_in
 
-# What the two networks are called in a distillation checkpoint: SegDistill and mmseg-distiller, MMRazor 0.x and 1.x.
+# What the two networks are called in a distillation checkpoint of SegDistill and mmseg-distiller, of
+# MMRazor 0.x and of 1.x.
 _PARTS = {
     "student": ("student.", "architecture.model.", "architecture."),
     "teacher": ("teacher.", "distiller.teacher."),
@@ -36,15 +37,17 @@ class Checkpoint:
     def read(cls, path: Path) -> "Checkpoint":
         """Read a file.
 
-        Containers: ``.safetensors``, a Lightning checkpoint of ours (its student), and torch's pickles, see
-        :mod:`densekd.models.checkpoints.containers`. Of a file that holds student and teacher (SegDistill, MMRazor,
-        mmseg-distiller) the student is read, or with ``#teacher`` after the name the teacher.
+        Containers: ``.safetensors``, a Lightning checkpoint of ours (its student), and torch's
+        pickles, see :mod:`densekd.models.checkpoints.containers`. Of a file that holds student and
+        teacher (SegDistill, MMRazor, mmseg-distiller) the student is read, or with ``#teacher``
+        after the name the teacher.
 
         Args:
             path: the file, or a folder with ``model.safetensors`` in it or its ``student/``.
 
         Raises:
-            UserError: no such file, a damaged one, one without tensors, or a pickle that wants to run code.
+            UserError: no such file, a damaged one, one without tensors, or a pickle that wants to
+                run code.
         """
         file, part = split_part(path)
         file = weights_file(file)
@@ -60,28 +63,41 @@ class Checkpoint:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """OpenMMLab's ``meta``: classes, epoch, the text of the configuration; empty where there is none."""
-        content = self.container.content
-        meta = content.get("meta") if isinstance(content, Mapping) else None
-        return meta if isinstance(meta, Mapping) else {}
+        """OpenMMLab's ``meta``: classes, epoch, the text of the configuration; possibly empty."""
+        meta = _entry(self.container.content, "meta")
+        return {} if meta is None else meta
 
     @property
     def package(self) -> Mapping[str, Any] | None:
-        """Entries of :class:`densekd.models.package.PackageConfig`, where densekd wrote the file; else None.
+        """Entries of :class:`densekd.models.package.PackageConfig`; None in a file of others.
 
         Raises:
             UserError: a malformed header.
         """
         content, header = self.container
-        ours = content.get("densekd") if isinstance(content, Mapping) else None
-        if isinstance(ours, Mapping):
+        # A checkpoint of a training.
+        ours = _entry(content, "densekd")
+        if ours is not None:
             return ours.get("package")
+        # A .safetensors file: every entry of its header is text.
         if not {"model", "options", "classes"} <= header.keys():
             return None
-        try:
-            return {key: json.loads(value) for key, value in header.items() if key != "format"}
-        except json.JSONDecodeError as error:
-            raise UserError(f"{self.name}: the header of the file is malformed ({error}).") from error
+        described = {}
+        for key, value in header.items():
+            # This one is the format's own.
+            if key == "format":
+                continue
+            try:
+                described[key] = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{self.name}: '{key}' in its header is malformed ({error}).") from error
+        return described
+
+
+def _entry(content: Any, key: str) -> Mapping[str, Any] | None:
+    """Return a mapping inside a checkpoint, or None."""
+    found = content.get(key) if isinstance(content, Mapping) else None
+    return found if isinstance(found, Mapping) else None
 
 
 def split_part(path: Path) -> tuple[Path, str]:
@@ -106,7 +122,7 @@ def weights_file(path: Path) -> Path:
         if inside.is_file():
             return inside
     if (path / "config.json").is_file():
-        raise UserError(f"{path}: no model.safetensors beside config.json; the package is not whole.")
+        raise UserError(f"{path}: no model.safetensors beside config.json; part of it is missing.")
     raise UserError(f"{path}: {missing_package(path)}")
 
 
@@ -120,8 +136,8 @@ def missing_package(folder: Path) -> str:
         )
     if (folder / "recipe.yaml").is_file():
         return (
-            "this run stopped before its first checkpoint, so there are no weights yet. Finish it with "
-            f"'densekd train {folder} --resume'."
+            "this run stopped before its first checkpoint, so there are no weights yet. Finish it "
+            f"with 'densekd train {folder} --resume'."
         )
     return "no config.json and model.safetensors in this folder or its student/, so it is no student package."
 
@@ -129,7 +145,10 @@ def missing_package(folder: Path) -> str:
 def _part(state: dict[str, Tensor], part: str, path: Path) -> dict[str, Tensor]:
     """Return one network of a file that holds two; of any other file everything."""
     for prefix in _PARTS[part]:
-        found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        found = {}
+        for key, value in state.items():
+            if key.startswith(prefix):
+                found[key.removeprefix(prefix)] = value
         if found:
             return found
     if part == "teacher":

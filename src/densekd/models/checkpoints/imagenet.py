@@ -31,7 +31,7 @@ _LAYOUTS: tuple[Rules, ...] = (
     MIT_MMSEG,
     SWIN_ORIGINAL,
     SWIN_MMSEG,
-    mobilenets.v2_torchvision(r"backbone\."),
+    mobilenets.v2_cirkd(r"backbone\."),
     mobilenets.v2_mmseg(r"backbone\."),
     mobilenets.v3("mobilenetv3_small_100", r"backbone\."),
     mobilenets.v3("mobilenetv3_large_100", r"backbone\."),
@@ -48,6 +48,7 @@ def as_backbone(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[
     Returns:
         The entries of the layout that fits best, without those that the backbone does not have.
     """
+    # All rules expect a prefix; files of classifiers have none.
     prefixed = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in state.items()}
     best: dict[str, Tensor] = {}
     most = -1

@@ -1,4 +1,4 @@
-"""Layouts of published files: rules from a project's keys to ours, and what a file was recognized as."""
+"""Layouts of published files: rules from a project's keys to ours, and what was recognized."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,8 @@ class Recognized:
         model: name of ``MODELS``.
         options: the builder's arguments, ``num_classes`` among them.
         state: the weights under our names.
-        unused: entries of the file that inference does not need (SegFormer's ``decode_head.conv_seg``).
+        unused: entries of the file that inference does not need (SegFormer's
+            ``decode_head.conv_seg``).
     """
 
     format: str
@@ -34,8 +35,8 @@ def rename(state: Mapping[str, Tensor], rules: Rules) -> tuple[dict[str, Tensor]
     """Rename every entry by the first rule that matches its key in full.
 
     Returns:
-        the renamed entries, and the keys whose rule says None. A key without a rule keeps its name, so that the
-        comparison with the model lists it as unexpected.
+        the renamed entries, and the keys whose rule says None. A key without a rule keeps its name,
+        so that the comparison with the model lists it as unexpected.
     """
     compiled = [(re.compile(pattern), ours) for pattern, ours in rules]
     renamed: dict[str, Tensor] = {}
@@ -45,6 +46,7 @@ def rename(state: Mapping[str, Tensor], rules: Rules) -> tuple[dict[str, Tensor]
             found = pattern.fullmatch(key)
             if found is None:
                 continue
+            # The first rule that matches decides.
             if ours is None:
                 unused.append(key)
             else:
@@ -56,7 +58,7 @@ def rename(state: Mapping[str, Tensor], rules: Rules) -> tuple[dict[str, Tensor]
 
 
 def count(keys: Iterable[str], pattern: str) -> int:
-    """Count the distinct first groups of ``pattern`` among the keys: ``layer3\\.(\\d+)\\..*`` counts blocks."""
+    """Count the distinct first groups of a pattern: ``layer3\\.(\\d+)\\..*`` counts blocks."""
     found = set()
     for key in keys:
         matched = re.fullmatch(pattern, key)

@@ -48,7 +48,13 @@ class Match:
 
 
 def match(model: nn.Module, state: Mapping[str, Tensor], allowed: Sequence[str] = ()) -> Match:
-    """Compare names and shapes; keys that fit one of the ``allowed`` patterns may be missing or left over."""
+    """Compare names and shapes.
+
+    Args:
+        model: what is to be filled.
+        state: under the model's names.
+        allowed: patterns (``auxiliary.*``) of keys that may be missing or left over.
+    """
     own = model.state_dict()
     matched, missing, mismatched = [], [], []
     for key, value in own.items():
@@ -63,8 +69,13 @@ def match(model: nn.Module, state: Mapping[str, Tensor], allowed: Sequence[str] 
     return Match(tuple(matched), tuple(missing), tuple(unexpected), tuple(mismatched))
 
 
-def load_matched(model: nn.Module, checkpoint: Checkpoint, what: str, allowed: Sequence[str] = ()) -> Match:
-    """Load a checkpoint into ``model`` in full, under our names or, where these do not fit, a published project's.
+def load_matched(
+    model: nn.Module,
+    checkpoint: Checkpoint,
+    what: str,
+    allowed: Sequence[str] = (),
+) -> Match:
+    """Load a checkpoint in full, under our names or, where these do not fit, a project's.
 
     Args:
         model: changed in place, only when everything fits.
@@ -75,6 +86,7 @@ def load_matched(model: nn.Module, checkpoint: Checkpoint, what: str, allowed: S
     Raises:
         UserError: keys that are missing, unexpected or of another shape; all are listed.
     """
+    # Our own names first: most files that a model is built for have them.
     state = checkpoint.state
     found = match(model, state, allowed)
     published = None if found.complete else recognize(state)

@@ -1,4 +1,4 @@
-"""mmdetection's checkpoints, 2.x and 3.x: GFL, RetinaNet and Faster R-CNN on ResNets and ResNeXts."""
+"""mmdetection's checkpoints, 2.x and 3.x: GFL, RetinaNet, Faster R-CNN on ResNets and ResNeXts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,14 @@ from torch import Tensor
 from densekd.models.checkpoints.layout import Recognized, Rules, count, rename
 from densekd.models.checkpoints.resnets import single_stem, stages, which_resnet
 
+# Keys that are equal in all three architectures.
 _BACKBONE = r"backbone\."
 _NECK: Rules = ((r"neck\.lateral_convs\.(\d)\.conv(\..*)", r"neck.lateral.\1\2"),)
 _TOWERS: Rules = (
     (r"bbox_head\.(cls|reg)_convs\.(\d)\.conv(\..*)", r"head.\1_tower.\2.0\3"),
     (r"bbox_head\.(cls|reg)_convs\.(\d)\.gn(\..*)", r"head.\1_tower.\2.1\3"),
 )
+# Keys of one head each.
 _GFL: Rules = (
     *_TOWERS,
     (r"bbox_head\.gfl_(cls|reg)(\..*)", r"head.\1\2"),
@@ -43,11 +45,12 @@ def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
 
 
 def _levels(state: Mapping[str, Tensor]) -> Rules:
-    """Rules for the pyramid's 3x3 convolutions: those of the backbone's maps come first, then the coarser levels'."""
+    """Rules for the pyramid's 3x3 convolutions: first those of the backbone's maps."""
     maps = count(state, r"neck\.lateral_convs\.(\d)\..*")
     levels = count(state, r"neck\.fpn_convs\.(\d)\..*")
     rules = []
     for k in range(levels):
+        # Coarser levels have no map of the backbone behind them.
         ours = f"neck.output.{k}" if k < maps else f"neck.coarser.{k - maps}"
         rules.append((rf"neck\.fpn_convs\.{k}\.conv(\..*)", rf"{ours}\1"))
     return tuple(rules)

@@ -21,8 +21,11 @@ def which_v3(keys: Iterable[str], prefix: str) -> str | None:
     return None
 
 
-def v2_torchvision(prefix: str) -> Rules:
-    """Rules for torchvision's and CIRKD's names of MobileNetV2: ``features.<block>.conv.<part>``."""
+def v2_cirkd(prefix: str) -> Rules:
+    """Rules for CIRKD's names of MobileNetV2: ``features.<block>.conv.<part>``.
+
+    Convolutions, norms and activations of a block are one flat sequence; torchvision nests them.
+    """
     rules: list[tuple[str, str | None]] = [
         (rf"{prefix}features\.0\.0(\..*)", r"backbone.conv_stem\1"),
         (rf"{prefix}features\.0\.1(\..*)", r"backbone.bn1\1"),

@@ -1,7 +1,8 @@
-"""Input convention of OpenMMLab's checkpoints: read from the text of the configuration that they carry.
+"""Input convention of OpenMMLab's checkpoints: read from the configuration that they carry.
 
-The keys of a file do not show it: mmdetection's ``*_caffe_*`` models have the same keys and shapes as the others, but
-take BGR pixels without their mean, and their bottlenecks have the stride in the first convolution.
+The keys of a file do not show it: mmdetection's ``*_caffe_*`` models have the same keys and shapes
+as the others, but take BGR pixels without their mean, and their bottlenecks have the stride in the
+first convolution.
 """
 
 import ast
@@ -21,9 +22,9 @@ Style = Literal["pytorch", "caffe", "mixed"]
 _NAMED_CAFFE = re.compile(r"(?:^|[^a-z0-9])caffe(?:[^a-z0-9]|$)")
 
 _ASSUMED = (
-    "{}: nothing in the file says how its images were normalized; RGB with ImageNet's mean and deviation was assumed, "
-    "as most models of mmdetection have it. For one of its *_caffe_* models say 'options: {{family: mmdet_caffe}}', "
-    "for anything else 'input', see docs/models.md."
+    "{}: nothing in the file says how its images were normalized; RGB with ImageNet's mean and "
+    "deviation was assumed, as most models of mmdetection have it. For one of its *_caffe_* models "
+    "say 'options: {{family: mmdet_caffe}}', for anything else 'input', see docs/models.md."
 )
 
 
@@ -34,7 +35,8 @@ class Preprocessing:
     Args:
         source: where it was read; empty where nothing says anything.
         convention: channel order, mean and standard deviation; None: unknown.
-        style: of the ResNet's bottlenecks; ``mixed``: a distiller's configuration with networks of both; None: unknown.
+        style: of the ResNet's bottlenecks; ``mixed``: a distiller's configuration with networks of
+            both; None: unknown.
     """
 
     source: str = ""
@@ -53,15 +55,18 @@ def input_options(
         given: options of the user; where these say it, the file is not asked.
 
     Returns:
-        options (``family``, ``input``) beyond those recognized, and a note where something unusual or nothing is found.
+        options (``family``, ``input``) beyond those recognized, and a note where something unusual
+        or nothing is found.
     """
     if not found.format.startswith("mm") or "family" in given:
         return {}, ()
+    # Families of segmentation models have a convention of their own, which is right without a word.
     detects = found.format == "mmdetection"
     known = find_preprocessing(checkpoint.meta, Path(checkpoint.name).name)
     if known.convention is None:
         asks = detects and "input" not in given
         return {}, (_ASSUMED.format(checkpoint.name),) if asks else ()
+    # Only what differs from what the model would be without it is said.
     options: dict[str, Any] = {}
     if detects and known.style == "caffe":
         options["family"] = "mmdet_caffe"
@@ -80,9 +85,11 @@ def find_preprocessing(meta: Mapping[str, Any], name: str) -> Preprocessing:
     """Find the input convention of a checkpoint: its configuration tells, or else its file name.
 
     Args:
-        meta: of the checkpoint; mmcv has the configuration's text under ``config``, mmengine under ``cfg``.
+        meta: of the checkpoint; mmcv has the configuration's text under ``config``, mmengine under
+            ``cfg``.
         name: of the file.
     """
+    # The configuration is exact; a name only says the kind.
     for key in ("config", "cfg"):
         text = meta.get(key)
         if isinstance(text, str):
@@ -102,8 +109,8 @@ def _describe(known: Preprocessing, options: Mapping[str, Any]) -> str:
     text = f"as {known.source} says, it takes {order} pixels with mean {mean} and deviation {std}"
     if known.style == "mixed":
         text += (
-            "; it has networks of both styles, and the stride in the 3x3 convolution of bottlenecks was assumed "
-            "(otherwise: 'options: {family: mmdet_caffe}')"
+            "; it has networks of both styles, and the stride in the 3x3 convolution of bottlenecks "
+            "was assumed (otherwise: 'options: {family: mmdet_caffe}')"
         )
     elif "family" in options:
         text += ", and has the stride in the first convolution of its bottlenecks"
@@ -124,7 +131,7 @@ def _close(one: Convention, other: Convention) -> bool:
 
 
 def _read_configuration(text: str) -> Preprocessing:
-    """Look for the first ``mean``, ``std`` and order, and for ``style``; the configuration is parsed, never run."""
+    """Look for the first normalization and for ``style``; the text is parsed, never run."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -144,7 +151,7 @@ def _read_configuration(text: str) -> Preprocessing:
 
 
 def _entries(node: ast.AST) -> dict[str, Any]:
-    """Return the literal entries of ``dict(key=value)`` or ``{"key": value}``; of any other node nothing."""
+    """Return the literal entries of ``dict(key=value)`` or ``{"key": value}``; else nothing."""
     pairs: list[tuple[Any, ast.expr]] = []
     if isinstance(node, ast.Call):
         pairs = [(keyword.arg, keyword.value) for keyword in node.keywords]
@@ -153,6 +160,7 @@ def _entries(node: ast.AST) -> dict[str, Any]:
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 pairs.append((key.value, value))
     entries = {}
+    # Values that are computed are none that could be read without running them.
     for name, expression in pairs:
         try:
             entries[name] = ast.literal_eval(expression)
@@ -162,7 +170,7 @@ def _entries(node: ast.AST) -> dict[str, Any]:
 
 
 def _convention(entries: Mapping[str, Any]) -> Convention | None:
-    """Read a normalization: mean and deviation in units of 0..255, in the order that the network takes."""
+    """Read a normalization: mean and deviation in 0..255, in the network's channel order."""
     mean = _three(entries.get("mean"))
     std = _three(entries.get("std"))
     if mean is None or std is None or 0 in std:
@@ -178,5 +186,5 @@ def _three(values: Any) -> tuple[float, float, float] | None:
         return None
     if not all(isinstance(value, int | float) for value in values):
         return None
-    first, second, third = (value / 255 for value in values)
-    return first, second, third
+    first, second, third = values
+    return first / 255, second / 255, third / 255

@@ -26,6 +26,7 @@ _NVLABS: Rules = (
     # mmsegmentation's base class makes it; SegFormer never runs it.
     (r"decode_head\.conv_seg\..*", None),
 )
+# The decoder is a part of the encoder's module there, so nothing has a prefix.
 _CIRKD: Rules = (
     *mit(""),
     *_linear_head(""),

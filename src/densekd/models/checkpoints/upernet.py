@@ -21,6 +21,7 @@ _MMSEG_HEAD: Rules = (
     (r"decode_head\.conv_seg(\..*)", r"head.classifier\1"),
     *mmseg.AUXILIARY,
 )
+# ppm are the pooled levels, fpn_in the lateral convolutions, fpn_out those after the sum.
 _CIRKD_HEAD: Rules = (
     (r"head\.ppm_conv\.(\d)(\..*)", r"head.pyramid.levels.\1\2"),
     (r"head\.ppm_last_conv(\..*)", r"head.top\1"),
@@ -77,6 +78,7 @@ def recognize_cirkd(state: Mapping[str, Tensor]) -> Recognized | None:
 
 def _recognized(name: str, body: Body, auxiliary: int, state: Mapping[str, Tensor], head: Rules) -> Recognized:
     ours, unused = rename(state, (*body.rules, *head))
+    # CIRKD's lite has pooled levels of another width than all else.
     levels = len(ours["head.pyramid.levels.0.0.weight"])
     width = len(ours["head.top.0.weight"])
     options: dict[str, Any] = {

@@ -28,6 +28,7 @@ class BoxHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and deltas."""
+        # The head sees the region as one vector: position matters.
         x = features.flatten(1)
         for layer in self.hidden:
             x = layer(x).relu()
@@ -53,6 +54,7 @@ def roi_features(levels: tuple[Tensor, ...], boxes: list[Tensor]) -> Tensor:
     # torchvision wants the number of the image before the corners.
     numbers = [joined.new_full((len(one), 1), image) for image, one in enumerate(boxes)]
     numbered = torch.cat([torch.cat(numbers), joined], 1)
+    # Read each level for its boxes, and put the features where the boxes were.
     out = levels[0].new_zeros(len(joined), levels[0].shape[1], 7, 7)
     for k, x in enumerate(levels[:-1]):
         chosen = (level == k).nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""Detector: normalization, backbone, neck (feature pyramid) and a head that knows its own loss and decoding."""
+"""Detector: normalization, backbone, neck (feature pyramid), head with its loss and decoding."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -35,9 +35,10 @@ class Detector(nn.Module):
         backbone: images -> list of four feature maps, finest first.
         neck: the last of these maps -> levels.
         head: levels -> raw output; it also has the loss and the decoding.
-        frozen: parts of the backbone that do not learn, see :mod:`densekd.models.freeze`. Where there are any, all
-            batch norms of the backbone keep their statistics, as detectors are fine-tuned everywhere (``norm_eval`` of
-            mmdetection, frozen batch norm of Detectron2 and torchvision): batches are small.
+        frozen: parts of the backbone that do not learn, see :mod:`densekd.models.freeze`. Where
+            there are any, all batch norms of the backbone keep their statistics, as detectors are
+            fine-tuned everywhere (``norm_eval`` of mmdetection, frozen batch norm of Detectron2 and
+            torchvision): batches are small.
 
     Shape:
         float RGB in [0, 1], ``[B, 3, H, W]`` -> what the head returns.
@@ -71,7 +72,7 @@ class Detector(nn.Module):
 
     @property
     def taps(self) -> dict[str, str]:
-        """Short tap names: ``features.0..3``, ``neck.0..``, and the head's: ``cls.0..`` and ``reg.0..``."""
+        """Short tap names: ``features.0..3``, ``neck.0..``, and the head's ``cls.0..``, ``reg.0..``."""
         names = {f"features.{k}": f"backbone[{k}]" for k in range(4)}
         for k in range(self.neck.levels):  # type: ignore[arg-type]
             names[f"neck.{k}"] = f"neck[{k}]"
@@ -100,7 +101,8 @@ class Detector(nn.Module):
 
         Args:
             output: of :meth:`forward`.
-            sizes: int64 ``[B, 2]``: height and width of each image without padding; boxes are clipped to it.
+            sizes: int64 ``[B, 2]``: height and width of each image without padding; boxes are
+                clipped to it.
         """
         return self._head.detect(output, sizes)
 

@@ -33,6 +33,7 @@ def top_scores(scores: Tensor, selection: Selection) -> tuple[Tensor, Tensor, Te
         scores: ``[P, C]`` in [0, 1].
         selection: threshold and number.
     """
+    # A position may stay under several classes.
     place, label = (scores > selection.score).nonzero(as_tuple=True)
     kept, order = scores[place, label].sort(descending=True)
     kept = kept[: selection.per_level]
@@ -42,10 +43,12 @@ def top_scores(scores: Tensor, selection: Selection) -> tuple[Tensor, Tensor, Te
 
 def suppress(found: Detections, selection: Selection) -> Detections:
     """Non-maximum suppression within each class; boxes without area go, the best stay."""
+    # Clipping to the image may have left nothing of a box.
     real = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
     boxes = found.boxes[real].float()
     scores = found.scores[real].float()
     labels = found.labels[real]
+    # Best score first, so the first ones are the best.
     keep = batched_nms(boxes, scores, labels, selection.nms_iou)[: selection.most]
     return Detections(boxes[keep], scores[keep], labels[keep])
 

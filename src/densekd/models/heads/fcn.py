@@ -22,6 +22,7 @@ class FCNHead(nn.Module):
 
     def __init__(self, inputs: int, channels: int, num_classes: int, family: Family) -> None:
         super().__init__()
+        # Batch norm makes a bias superfluous, but one family has it and its weights need it.
         conv = nn.Conv2d(inputs, channels, 3, padding=1, bias=family.auxiliary_bias)
         self.conv = norm_act(conv, family.negative_slope)
         self.dropout = nn.Dropout2d(0.1)
@@ -58,6 +59,7 @@ class DeepFCNHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the deepest map."""
         deepest = features[-1]
+        # A skip connection around the two convolutions, by concatenation.
         joined = torch.cat([deepest, self.convs(deepest)], 1)
         logits: Tensor = self.classifier(self.dropout(self.bottleneck(joined)))
         return logits

@@ -31,6 +31,7 @@ class FPNHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest features."""
         deepest = features[-1]
+        # Context: the deepest map beside its pooled levels.
         x = self.top([deepest, *self.pyramid(deepest)])
         # Top-down pathway: upsample, and add the next finer map at the pyramid's width.
         for lateral, finer in zip(reversed(self.lateral), reversed(features[:-1]), strict=True):

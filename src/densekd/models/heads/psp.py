@@ -37,6 +37,7 @@ class PSPHead(nn.Module):
         """Return logits at the stride of the deepest features."""
         deepest = features[-1]
         levels = self.pyramid(deepest)
+        # The order of concatenation is part of the weights.
         joined = [deepest, *levels]
         if self.pyramid_first:
             joined = [*levels, deepest]

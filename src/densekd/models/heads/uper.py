@@ -44,6 +44,7 @@ class UPerHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits at the stride of the finest features, or twice that."""
         deepest = features[-1]
+        # Context: the deepest map beside its pooled levels.
         x = self.top([deepest, *self.pyramid(deepest)])
         levels = [x]
         # Top-down pathway: upsample, and add the next finer map at the pyramid's width.

@@ -50,6 +50,7 @@ def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     if tokens.ndim == 4:
         return tokens
     h, w = grid
+    # Row by row, as all of these networks flatten their patches.
     return tokens[:, -h * w :].mT.reshape(len(tokens), -1, h, w)
 
 

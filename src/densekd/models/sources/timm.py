@@ -113,6 +113,7 @@ def timm_backbone(
         raise RecipeError(f"timm:{name}: no architecture of timm; weights come through 'pretrained'. Nearest: {near}.")
     backbone = _create(name, without_weights(arguments or {}))
     input_size, widths = _probe(backbone, name)
+    # Our heads read maps of any width and number of channels, so any backbone fits.
     module: nn.Module | None = None
     if head == "fpn":
         module = FPNHead(widths, channels, num_classes, dropout=0.1)
@@ -162,6 +163,7 @@ def _is_plain_transformer(backbone: Any) -> bool:
 
 def _create(name: str, arguments: dict[str, Any]) -> nn.Module:
     """Create a backbone that takes images of any size, if its architecture can."""
+    # Unknown arguments are a TypeError; the last attempt has those of the user alone.
     error: TypeError | None = None
     for any_size in _ANY_SIZE:
         options = {**any_size, **arguments}

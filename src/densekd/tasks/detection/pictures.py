@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from densekd.data.annotations import Annotations
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.ops.boxes import Detections, box_area, box_intersection
 
 Color = tuple[int, int, int]

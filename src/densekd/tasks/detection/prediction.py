@@ -11,8 +11,9 @@ from PIL import Image
 from torch import nn
 
 from densekd.data.annotations import stacked
+from densekd.data.classes import Classes
 from densekd.data.detection import DetectionFiles, DetectionItem, to_detector_input
-from densekd.data.files import Classes, image_size, read_image
+from densekd.data.files import image_size, read_image
 from densekd.data.transforms import Limits
 from densekd.errors import UserError
 from densekd.ops.boxes import Detections

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from densekd.data.files import Classes
+from densekd.data.classes import Classes
 from densekd.tasks.protocol import Figure
 
 # Of the confusion matrix, in its own units: the side of a cell, and the room for the names.

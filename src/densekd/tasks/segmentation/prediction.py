@@ -11,7 +11,8 @@ from PIL import Image
 from rich.progress import track
 from torch import nn
 
-from densekd.data.files import Classes, SegmentationFiles, pair_by_stem, read_image
+from densekd.data.classes import Classes
+from densekd.data.files import SegmentationFiles, pair_by_stem, read_image
 from densekd.data.folder import folder
 from densekd.data.maps import Resize, to_model_input
 from densekd.models.package import PackageConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from densekd.data.files import IMAGE_SUFFIXES, Classes, find
-from densekd.data.folder import published_classes
+from densekd.data.classes import Classes, published_classes
+from densekd.data.files import IMAGE_SUFFIXES, find
 from densekd.errors import UserError, suggest
 from densekd.tasks.segmentation.pictures import color_picture
 

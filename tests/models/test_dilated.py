@@ -1,4 +1,4 @@
-"""PSPNet of three families against the originals: sizes, geometry, and outputs on the same weights."""
+"""PSPNet of three families against the originals, and the sizes of all dilated models."""
 
 import os
 from typing import Any
@@ -9,11 +9,11 @@ from golden_models import FOLDER, Rules, fill, published_state, read_json, renam
 from torch import Tensor, nn
 
 from densekd.distill.taps import Taps
-from densekd.errors import RecipeError
+from densekd.models import MODELS
 from densekd.models.blocks import JoinedConv2d
 from densekd.models.dilated import pspnet
 from densekd.models.segmentor import Segmentor
-from densekd.tasks.segmentation import upsample
+from densekd.tasks.common import upsample
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "mmseg_pspnet_r18-d8": {"family": "mmseg", "backbone": "resnet18"},
@@ -183,28 +183,31 @@ def test_outputs_equal_the_originals(name: str) -> None:
     close(upsample(model, logits, images.shape[-2:])[:, :, 3::16, 5::16], full)
 
 
-def test_taps_of_every_family() -> None:
-    model = pspnet(3, "resnet18_025", auxiliary_channels=8).eval()
+@pytest.mark.parametrize(("name", "stride"), [("pspnet", 8), ("deeplabv3", 8), ("deeplabv3plus", 4), ("fcn", 8)])
+@pytest.mark.parametrize("family", ["mmseg", "cirkd", "torchdistiller"])
+def test_every_architecture(name: str, stride: int, family: str) -> None:
+    model = MODELS[name](3, "resnet18_025", family).eval()
     with torch.no_grad():
-        output, read = Taps(model, model.taps)(torch.rand(1, 3, 64, 96))
-    shapes = {path: list(tensor.shape[1:]) for path, tensor in read.items()}
-    assert shapes == {
-        "features.0": [16, 16, 24], "features.1": [32, 8, 12], "features.2": [64, 8, 12], "features.3": [128, 8, 12],
-        "logits": [3, 8, 12], "pre_logits": [32, 8, 12], "aux": [3, 8, 12],
-    }  # fmt: skip
-    assert torch.equal(output, read["logits"])
+        _, read = Taps(model, ["logits", "pre_logits", "aux"])(torch.rand(1, 3, 96, 128))
+    # One family's stem rounds sizes up.
+    more = 1 if family == "torchdistiller" else 0
+    size = (96 // stride + more, 128 // stride + more)
+    assert read["logits"].shape == (1, 3, *size)
+    assert read["pre_logits"].shape == (1, 32, *size)
+    assert read["aux"].shape == (1, 3, 12 + more, 16 + more)
 
 
-def test_without_auxiliary_head() -> None:
-    model = pspnet(3, "resnet18_025", auxiliary_channels=0)
-    assert model.auxiliary is None
-    assert "aux" not in model.taps
-    assert not [key for key in model.state_dict() if key.startswith("auxiliary")]
+def test_widths_of_the_low_features() -> None:
+    """48 channels beside 512 and more, else 12, as in mmsegmentation."""
+    for backbone, low in (("resnet18", 12), ("resnet50", 48)):
+        with torch.device("meta"):
+            model = MODELS["deeplabv3plus"](3, backbone)
+        assert model.head.low[0].out_channels == low
 
 
-def test_unknown_family() -> None:
-    with pytest.raises(
-        RecipeError,
-        match=r"Unknown family 'mmsegg'. Did you mean 'mmseg'\? Known: cirkd, cirkd_vanilla, mmdet, mmdet_caffe, mmseg",
-    ):
-        pspnet(3, family="mmsegg")
+def test_auxiliary_width() -> None:
+    for options, width in (({}, 16), ({"auxiliary_channels": 5}, 5)):
+        model = pspnet(3, "resnet18_025", **options)
+        assert model.auxiliary is not None
+        assert model.auxiliary.get_submodule("classifier").in_channels == width
+    assert pspnet(3, "resnet18_025", auxiliary_channels=0).auxiliary is None

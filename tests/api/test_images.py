@@ -1,0 +1,81 @@
+"""Pictures of any origin become one kind of array."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from densekd.api.images import as_array, is_batch
+from densekd.errors import UserError
+
+# Wider than high, so that a turn shows.
+PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+ORIENTATION = 0x0112
+
+
+@pytest.mark.parametrize("kind", ["png", "pillow", "array", "tensor", "float"])
+def test_one_picture(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(PIXELS).save(path)
+    sources = {
+        "png": path,
+        "pillow": Image.fromarray(PIXELS),
+        "array": PIXELS,
+        "tensor": torch.from_numpy(PIXELS).permute(2, 0, 1),
+        "float": PIXELS.astype(np.float32) / 255,
+    }
+    found = as_array(sources[kind])
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, PIXELS)
+    assert not is_batch(sources[kind])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_viewers_show_it(orientation: int, tmp_path: Path) -> None:
+    shown = Image.fromarray(PIXELS)
+    turns = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT], 3: [Image.Transpose.ROTATE_180], 4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE], 6: [Image.Transpose.ROTATE_90], 7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }  # fmt: skip
+    stored = shown
+    for turn in turns.get(orientation, []):
+        stored = stored.transpose(turn)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored.save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(as_array(tmp_path / "a.png"), PIXELS)
+    with Image.open(tmp_path / "a.png") as opened:
+        assert np.array_equal(as_array(opened), PIXELS)
+
+
+def test_gray_and_sixteen_bits(tmp_path: Path) -> None:
+    gray = PIXELS[..., 0]
+    assert np.array_equal(as_array(gray), gray[..., None].repeat(3, 2))
+    Image.fromarray(gray.astype(np.uint16) << 8).save(tmp_path / "deep.png")
+    assert np.array_equal(as_array(str(tmp_path / "deep.png")), gray[..., None].repeat(3, 2))
+
+
+def test_several_pictures() -> None:
+    assert is_batch([PIXELS, PIXELS])
+    assert is_batch(PIXELS[None])
+    assert is_batch(torch.zeros(2, 3, 4, 4))
+    assert is_batch(path for path in [Path("a.png")])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (Path("nowhere.png"), r"nowhere\.png: the image cannot be read"),
+        (torch.zeros(4, 4, 3), r"An image tensor is \[3, H, W\], RGB; this one is \[4, 4, 3\]"),
+        (np.zeros((3, 4, 4), np.uint8), r"An image array is \[H, W, 3\]"),
+        (PIXELS.astype(np.int64), "uint8, or float in"),
+        (PIXELS.astype(np.float32), "uint8, or float in"),
+        (3, "not a int"),
+    ],
+)
+def test_what_is_no_picture(source: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        as_array(source)

@@ -1,0 +1,77 @@
+"""Every example runs, in a few steps, and does what it says."""
+
+import importlib
+import math
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "scenes")
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a script as Python does that runs it: its neighbors are on the path. Data sets are cut down."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+
+    def load(name: str) -> Any:
+        scenes = importlib.import_module("scenes")
+        few = scenes.loaders(train=8, val=2)
+        monkeypatch.setattr(scenes, "loaders", lambda: few)
+        module = importlib.import_module(name)
+        if hasattr(module, "loaders"):
+            monkeypatch.setattr(module, "loaders", lambda: few)
+        return module
+
+    return load
+
+
+def test_every_script_is_tested() -> None:
+    assert [name for name in SCRIPTS if f"test_{name}" not in globals()] == []
+    for name in SCRIPTS:
+        lines = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 60, name
+
+
+def test_segmentation(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = example("segmentation").main(2)
+    assert list(scores) == ["teacher", "alone", "distilled"]
+    assert all(0 <= score <= 100 for score in scores.values())
+    assert "predicted labels: (96, 128), uint8" in capsys.readouterr().out
+
+
+def test_detection(example: Any) -> None:
+    scores = example("detection").main(2)
+    assert 0 <= scores["ap"] <= scores["ap50"] <= 100
+
+
+def test_own_loss(example: Any) -> None:
+    history = example("own_loss").main(2)
+    assert {"distill/cosine", "distill/cwd", "task/ce"} <= set(history[-1])
+    assert history[-1]["distill/cosine"] > 0
+
+
+def test_own_loop(example: Any) -> None:
+    history = example("own_loop").main(8)
+    assert len(history) == 8
+    assert all(math.isfinite(value) for value in history)
+    assert history[-1] < history[0]
+
+
+def test_the_notebook(tmp_path: Path) -> None:
+    notebook = nbformat.read(EXAMPLES / "distil.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    # No outputs are kept: they would not be those of the code.
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+    cells[0].source = cells[0].source.replace("STEPS = 300", "STEPS = 2").replace("loaders()", "loaders(8, 2)")
+    assert "STEPS = 2\n" in cells[0].source
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
+    errors = [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert errors == []
+    # The last cell shows the five pictures side by side.
+    assert "image/png" in cells[-1].outputs[-1].data

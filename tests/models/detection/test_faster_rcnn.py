@@ -1,0 +1,24 @@
+"""Faster R-CNN: the losses of both stages."""
+
+import torch
+import torch.nn.functional as F
+from tiny_detectors import tiny_detector, two_images, without_boxes
+
+
+def test_two_stage_losses_are_divided_by_what_was_drawn() -> None:
+    model, (images, target) = tiny_detector("faster_rcnn").eval(), two_images()
+    nothing = without_boxes(target)
+    with torch.no_grad():
+        output = model(images)
+        torch.manual_seed(3)
+        losses = model.losses(output, nothing)
+        # All that is drawn is background, so the proposals' loss is the mean of softplus over 256 anchors an image.
+        every = torch.cat([x.permute(0, 2, 3, 1).reshape(2, -1) for x in output.cls], 1)
+        assert len(every[0]) > 256
+        torch.manual_seed(3)
+        drawn = []
+        for row in every:
+            torch.randperm(0)
+            drawn.append(row[torch.randperm(len(row))[:256]])
+        torch.testing.assert_close(losses["rpn_cls"], F.softplus(torch.cat(drawn)).mean())
+    assert losses["rpn_bbox"] == 0
