@@ -10,7 +10,7 @@ from densekd.data.huggingface import huggingface
 from densekd.data.maps import cache_budget
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec, Recipe
-from densekd.registry import resolve
+from densekd.registry import check_options, resolve
 from densekd.tasks.protocol import Augmentation
 
 
@@ -24,7 +24,9 @@ def build_files(spec: DataSpec, split: str) -> Files:
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
     parts: list[Files] = []
     for part in split.split("+"):
-        found = find(root, part)
+        # What is left of the signature, root and split given, are the dataset's options.
+        options = check_options(partial(find, root, part), spec.options, {}, "data.options")
+        found = find(root, part, **options)
         if not isinstance(found, Files):
             raise RecipeError(
                 f"data.dataset: {spec.dataset} returned {type(found).__name__}, no files with labels or boxes."

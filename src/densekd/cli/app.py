@@ -11,7 +11,7 @@ from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.models import convert, inspect, losses, models
-from densekd.cli.recipe import schema
+from densekd.cli.recipe import docs, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.errors import UserError
 
@@ -29,6 +29,7 @@ COMMANDS = (
     models,
     datasets,
     schema,
+    docs,
 )
 
 app = typer.Typer(
