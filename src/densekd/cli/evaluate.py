@@ -8,14 +8,29 @@ import typer
 from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath
 from densekd.cli.console import console, print_notes, print_plain, write_json
 
-DataPath = Annotated[Path | None, typer.Option("--data", help="data folder or recipe; default: the run's own data")]
+DataPath = Annotated[
+    Path | None,
+    typer.Option("--data", help="data folder or recipe; default: the run's own data"),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="default: the recipe's validation split, or val"),
+]
+OutPath = Annotated[
+    Path | None,
+    typer.Option("--out", help="default: predictions/ beside the model"),
+]
+Submission = Annotated[
+    str | None,
+    typer.Option(help="for a server: cityscapes, ade20k or voc"),
+]
 
 
 def evaluate(
     model: ModelPath,
     overrides: EvaluationOverrides = None,
     data: DataPath = None,
-    split: Annotated[str | None, typer.Option(help="default: the recipe's validation split, or val")] = None,
+    split: Split = None,
     json: JsonPath = None,
 ) -> None:
     """Score a model on whole images at their original size.
@@ -37,8 +52,8 @@ def predict(
     model: ModelPath,
     images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
     overrides: EvaluationOverrides = None,
-    out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
-    submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
+    out: OutPath = None,
+    submission: Submission = None,
 ) -> None:
     """Write label PNGs and overlays, boxes and results, or the files of a submission."""
     from densekd.models.open import open_model
