@@ -73,6 +73,20 @@ KINDS = {
             )
         },
     ),
+    "task": Example(
+        "Add a task",
+        "matting",
+        {
+            "src/densekd/data/__init__.py": (
+                after("from densekd.data.folder import folder", "from densekd.data.matting import matting"),
+                after('    "folder": folder,', '    "matting": matting,'),
+            ),
+            "src/densekd/tasks/__init__.py": (
+                after("from densekd.tasks.detection import Detection", "from densekd.tasks.matting import Matting"),
+                after('    "detection": Detection,', '    "matting": Matting,'),
+            ),
+        },
+    ),
     "checkpoint": Example(
         "Add a checkpoint format",
         "semseg",

@@ -138,7 +138,7 @@ def depth(root: Path, split: str) -> DepthFiles:
 
 
 def demo_depth(root: Path, split: str) -> DepthFiles:
-    """Synthetic street scenes with the depth of each pixel, made on first use.
+    """Demo with depth: synthetic street scenes and the depth of each pixel, made on first use.
 
     240 scenes to learn from and 60 to validate on, of 96 x 128 pixels, in the layout of :func:`depth`.
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from PIL import Image
 
 from densekd.data.classes import Classes
 from densekd.data.files import Item, Source, pair_by_stem, read_image
@@ -77,4 +76,4 @@ def _read_matte(source: Source) -> np.ndarray:
     matte = read_image(source)
     if (matte != matte[..., :1]).any():
         raise UserError(f"{source}: a matte has one channel, but this picture has colors.")
-    return np.asarray(Image.fromarray(matte).convert("L"))
+    return np.array(matte[..., 0])
