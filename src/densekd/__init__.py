@@ -15,6 +15,8 @@ Every name is imported when it is first used: importing this module imports noth
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from densekd import own_modules
+
 if TYPE_CHECKING:
     from densekd import data, losses, models, tasks
     from densekd.api.evaluate import evaluate
@@ -52,6 +54,9 @@ _HOMES = {
 }
 # The package of this name is also the function: see densekd/distill/__init__.py.
 _PACKAGES = ("data", "distill", "losses", "models", "tasks")
+
+# A spawned worker process unpickles classes of the user's modules, and imports this package first.
+own_modules.restore()
 
 
 def __getattr__(name: str) -> Any:
