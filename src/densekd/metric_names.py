@@ -31,7 +31,9 @@ class MetricName:
     @property
     def label(self) -> str:
         """Title and unit, for the head of a column."""
-        return f"{self.title}, {self.unit}" if self.unit else self.title
+        if not self.unit:
+            return self.title
+        return f"{self.title}, {self.unit}"
 
     @property
     def level(self) -> float:
@@ -43,9 +45,14 @@ class MetricName:
         return value - other if self.better == "higher" else other - value
 
     def format(self, value: float) -> str:
-        """Return the value with its unit: ``48.0 %``, ``0.113``, ``1.25 m``; no line breaks before the unit."""
+        """Return the value with its unit: ``48.0 %``, ``0.113``, ``1.25 m``.
+
+        No line breaks before the unit.
+        """
         number = f"{value:.{self.digits}f}"
-        return f"{number}\N{NO-BREAK SPACE}{self.unit}" if self.unit else number
+        if not self.unit:
+            return number
+        return f"{number}\N{NO-BREAK SPACE}{self.unit}"
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,11 @@ class MetricNames:
         names: in the order they are shown for one model.
         compared: keys of those that several models are compared by, the headline first.
         by_class: the score that each class has, if there are classes.
-        interval: key of the headline's confidence interval ``[low, high]`` (95 %, over images), if there is one.
+        interval: key of the headline's confidence interval ``[low, high]`` (95 %, over images), if
+            there is one.
         remarks: scores of the student that are told in sentences.
-        details: keys that ``densekd evaluate --json`` writes and a results file leaves out, being too large.
+        details: keys that ``densekd evaluate --json`` writes and a results file leaves out, being
+            too large.
         pictures: what the pictures of predictions are.
     """
 

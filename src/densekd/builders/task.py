@@ -17,12 +17,16 @@ def find_task(name: str) -> type[Task]:
     """
     found = resolve(name, TASKS, "task")
     if not isinstance(found, type) or not hasattr(found, "files_type"):
-        raise RecipeError(f"task.kind: '{name}' is no task; see densekd.tasks.protocol for what a task has.")
+        wanted = "see densekd.tasks.protocol for what a task has"
+        raise RecipeError(f"task.kind: '{name}' is no task; {wanted}.")
     return found
 
 
 def task_name(recipe: Recipe, files: Files) -> str:
-    """Return the name of the task that a student is scored by; without a task, the one its data is usual for."""
+    """Return the name of the task that a student is scored by.
+
+    Without a task, the one its data is usual for.
+    """
     return recipe.task.kind if recipe.task.has_own_loss else files.task
 
 
@@ -50,8 +54,8 @@ def build_task(recipe: Recipe, files: Files) -> Task:
         files: of the training split.
 
     Raises:
-        RecipeError: a task that is not that of the data, an option that it does not take, or a way of resizing images
-            that its labels do not stand.
+        RecipeError: a task that is not that of the data, an option that it does not take, or a way
+            of resizing images that its labels do not stand.
     """
     factory = data_task(recipe, files)
     if factory.keeps_aspect_ratio and recipe.data.resize is not None:

@@ -1,4 +1,7 @@
-"""Every file of a data set before the first GPU hour: read, measured, compared; all problems, not only the first."""
+"""Every file of a data set before the first GPU hour: read, measured, compared.
+
+All problems, not only the first.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +39,7 @@ class Problem(NamedTuple):
 
 
 class SplitFacts(NamedTuple):
-    """One split as it was read: its name, its files, what is counted in them, and the facts of every image."""
+    """One split as it was read: name, files, what is counted in them, the facts of every image."""
 
     split: str
     files: Files
@@ -79,7 +82,8 @@ class DataReport:
         for report in self.splits:
             sizes = {f"{height}x{width}": count for (height, width), count in report.sizes.items()}
             splits[report.split] = {"images": report.images, "sizes": sizes, **report.counts}
-        return {"fails": self.fails, "splits": splits, "problems": [problem._asdict() for problem in self.problems]}
+        problems = [problem._asdict() for problem in self.problems]
+        return {"fails": self.fails, "splits": splits, "problems": problems}
 
 
 def look_at_all(look: Look, files: Files, workers: int) -> Iterator[Facts]:
@@ -163,6 +167,7 @@ def _split_report(one: SplitFacts) -> SplitReport:
 
 def _absent(report: SplitReport, classes: Sequence[str]) -> list[Problem]:
     """Remark on classes that are counted and never occur, where anything could be read."""
+    # The classes are the first kind that is counted.
     occur = next(iter(report.counts.values()), {})
     absent = [name for name in classes if occur.get(name) == 0]
     if not absent or not report.sizes:
@@ -174,6 +179,7 @@ def _absent(report: SplitReport, classes: Sequence[str]) -> list[Problem]:
 def _twice(places: Sequence[tuple[str, str]]) -> Problem:
     (split, file), *others = places
     listed = ", ".join(f"{path} ({other})" for other, path in others)
+    # Between splits, a model is scored on what it has learned.
     leaks = any(other != split for other, _ in others)
     consequence = "; scores on it prove nothing" if leaks else ""
     return Problem("warning", split, file, f"the same image as {listed}{consequence}")

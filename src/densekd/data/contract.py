@@ -32,7 +32,8 @@ class ImageItem(Protocol):
 class Files(Protocol):
     """The images of one split with their labels, boxes or maps: what a dataset function returns.
 
-    A frozen dataclass with the field ``items``, so that :func:`dataclasses.replace` makes a part of it.
+    A frozen dataclass with the field ``items``, so that :func:`dataclasses.replace` makes a part of
+    it.
     """
 
     # Name in TASKS, or package.module:Name, of the task that these files are usually learnt for.

@@ -86,8 +86,8 @@ class DepthFiles:
         if image.shape[:2] != depth.shape:
             item = self.items[index]
             raise UserError(
-                f"{item.image} is {image.shape[1]} x {image.shape[0]} pixels, but its depth map {item.label} is "
-                f"{depth.shape[1]} x {depth.shape[0]}. They must be the same size."
+                f"{item.image} is {image.shape[1]} x {image.shape[0]} pixels, but its depth map "
+                f"{item.label} is {depth.shape[1]} x {depth.shape[0]}. They must be the same size."
             )
         return image, depth
 
@@ -108,10 +108,10 @@ class DepthFiles:
 def depth(root: Path, split: str) -> DepthFiles:
     """Folder of images and depth maps: 16-bit PNG or .npy, with depth.json.
 
-    Layout: ``images/<split>/<stem>.jpg|png|...``, ``depth/<split>/<stem>.png`` (one channel, 16 bits) or ``.npy``
-    (``[H, W]``, any numbers), and ``depth.json`` with ``scale``, what one step of these numbers is, and ``unit``. 0 and
-    what is not finite was not measured. Without a folder ``depth`` the images have no labels, so that a student can
-    learn from a teacher alone.
+    Layout: ``images/<split>/<stem>.jpg|png|...``, ``depth/<split>/<stem>.png`` (one channel, 16
+    bits) or ``.npy`` (``[H, W]``, any numbers), and ``depth.json`` with ``scale``, what one step of
+    these numbers is, and ``unit``. 0 and what is not finite was not measured. Without a folder
+    ``depth`` the images have no labels, so that a student can learn from a teacher alone.
 
     Args:
         root: the folder that holds them.
@@ -126,6 +126,7 @@ def depth(root: Path, split: str) -> DepthFiles:
     if images.is_dir() and not (images / split).is_dir():
         splits = sorted(path.name for path in images.iterdir() if path.is_dir())
         raise UserError(f"{images}: no split '{split}'; there is {', '.join(splits) or 'none'}.")
+    # A missing folder is meant; a missing split in it would be a mistake, and is an error below.
     if not (root / "depth").is_dir():
         found = find(images / split, IMAGE_SUFFIXES)
         if not found:
@@ -140,7 +141,8 @@ def depth(root: Path, split: str) -> DepthFiles:
 def demo_depth(root: Path, split: str) -> DepthFiles:
     """Demo with depth: synthetic street scenes and the depth of each pixel, made on first use.
 
-    240 scenes to learn from and 60 to validate on, of 96 x 128 pixels, in the layout of :func:`depth`.
+    240 scenes to learn from and 60 to validate on, of 96 x 128 pixels, in the layout of
+    :func:`depth`.
 
     Args:
         root: the folder of the set; made if missing.
@@ -151,7 +153,8 @@ def demo_depth(root: Path, split: str) -> DepthFiles:
     """
     if not (root / _INDEX).is_file():
         if root.is_dir() and any(path.name not in ("images", "depth") for path in root.iterdir()):
-            raise UserError(f"{root}: holds something else; give the synthetic scenes a folder of their own.")
+            wanted = "give the synthetic scenes a folder of their own"
+            raise UserError(f"{root}: holds something else; {wanted}.")
         for name, count in DEMO_IMAGES.items():
             _write_scenes(root, name, count)
         # Last, so that a set without it is unfinished and is made again.
@@ -197,8 +200,9 @@ def _read_index(path: Path) -> tuple[float, str]:
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale is {scale}")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: missing. Write {_EXAMPLE} there: what one step of the numbers is.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
+        what = "what one step of the numbers is"
+        raise UserError(f"{path}: missing. Write {_EXAMPLE} there: {what}.") from error
+    except (OSError, TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: expected {_EXAMPLE}; {error!r}.") from error
     return scale, unit
 

@@ -63,15 +63,17 @@ class DetectionFiles:
         """Decode an image: uint8 RGB ``[H, W, 3]``.
 
         Raises:
-            UserError: a damaged or unreadable file, or one of another size than the annotations say.
+            UserError: a damaged or unreadable file, or one of another size than the annotations
+                say.
         """
         item = self.items[index]
         image = read_image(item.image)
         if image.shape[:2] != item.size:
             (height, width), (H, W) = item.size, image.shape[:2]
             raise UserError(
-                f"{item.image} is {W} x {H} pixels, but its annotations say {width} x {height}. Boxes are measured in "
-                "pixels: annotate the image as it is, or bring the annotated one back."
+                f"{item.image} is {W} x {H} pixels, but its annotations say {width} x {height}. "
+                "Boxes are measured in pixels: annotate the image as it is, or bring the annotated "
+                "one back."
             )
         return image
 
@@ -81,6 +83,7 @@ class DetectionFiles:
         Raises:
             UserError: splits that do not share their classes.
         """
+        # Results name classes by their numbers, which must mean the same in all splits.
         items = list(self.items)
         for other in others:
             if (other.classes.names, other.categories) != (self.classes.names, self.categories):
@@ -89,6 +92,7 @@ class DetectionFiles:
                     f"{', '.join(other.classes.names)}) and cannot be joined."
                 )
             items += other.items
+        # Scores know an image by its number alone.
         if len({item.number for item in items}) < len(items):
             items = [item._replace(number=k) for k, item in enumerate(items, 1)]
         return replace(self, items=tuple(sorted(items, key=lambda item: item.number)))
@@ -98,7 +102,8 @@ class DetectionSample(NamedTuple):
     """One augmented image with what is learnt of it.
 
     Shape:
-        image: uint8 RGB ``[3, H, W]``; boxes: float32 ``[N, 4]`` in pixels of the image; labels: int64 ``[N]``.
+        image: uint8 RGB ``[3, H, W]``; boxes: float32 ``[N, 4]`` in pixels of the image; labels:
+            int64 ``[N]``.
     """
 
     image: Tensor
@@ -114,13 +119,16 @@ class EvaluationSample(NamedTuple):
 
 
 class DetectionTrainingSet(Dataset[DetectionSample]):
-    """Augmented samples; everything random in sample n comes from (seed, n), whoever draws it and whenever.
+    """Augmented samples.
+
+    Everything random in sample n comes from (seed, n), whoever draws it and whenever.
 
     Images without boxes stay: a detector learns background from them.
 
     Args:
         files: the images and boxes.
-        resize: limits that every image is first brought to, or None, as where the augmentation draws them.
+        resize: limits that every image is first brought to, or None, as where the augmentation
+            draws them.
         augment: from (Image, {"boxes": BoundingBoxes, "labels": Tensor}) to the same.
         seed: of the augmentation.
         cache_bytes: decoded (and resized) samples are kept in this process up to this size.
@@ -144,6 +152,7 @@ class DetectionTrainingSet(Dataset[DetectionSample]):
         image, boxes, labels = self.cache.get(random_sample.image, self._decode)
         size = (image.shape[-2], image.shape[-1])
         framed = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size)
+        # Transforms draw from torch's global generator, which is seeded for this sample alone.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, random_sample.number))
             image, truth = self.augment(tv_tensors.Image(image), {"boxes": framed, "labels": labels})
@@ -153,7 +162,8 @@ class DetectionTrainingSet(Dataset[DetectionSample]):
     def _decode(self, index: int) -> DetectionSample:
         item = self.files.items[index]
         image = to_detector_input(self.files.image(index), self.resize)
-        boxes, labels = (torch.from_numpy(x) for x in training_boxes(item.truth, item.size))
+        # What is learned, in pixels of the resized image.
+        boxes, labels = map(torch.from_numpy, training_boxes(item.truth, item.size))
         (height, width), (H, W) = item.size, image.shape[-2:]
         return DetectionSample(image, boxes * torch.tensor([W / width, H / height] * 2), labels)
 
@@ -181,7 +191,8 @@ class DetectionEvaluationSet(Dataset[EvaluationSample]):
 
     def __getitem__(self, index: int) -> EvaluationSample:
         """Return one image and what it is."""
-        return EvaluationSample(to_detector_input(self.files.image(index), self.resize), self.files.items[index])
+        image = to_detector_input(self.files.image(index), self.resize)
+        return EvaluationSample(image, self.files.items[index])
 
     @staticmethod
     def collate(samples: list[EvaluationSample]) -> list[EvaluationSample]:
@@ -210,6 +221,7 @@ def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """
     images = list(images)
     sizes = torch.tensor([image.shape[-2:] for image in images])
+    # The next multiple of the coarsest stride, so that every level covers the whole batch.
     height, width = (math.ceil(side / STRIDE) * STRIDE for side in sizes.amax(0).tolist())
     color = torch.tensor(MEAN_COLOR, dtype=torch.uint8, device=images[0].device)
     if images[0].is_floating_point():
@@ -224,8 +236,9 @@ def detection_batch(samples: list[DetectionSample]) -> dict[str, Any]:
     """Collate samples of any sizes.
 
     Returns:
-        ``images`` uint8 ``[B, 3, H, W]``, padded; ``boxes``, a list of float32 ``[N, 4]``; ``labels``, a list of int64
-        ``[N]``; ``sizes`` int64 ``[B, 2]``, height and width before padding.
+        ``images`` uint8 ``[B, 3, H, W]``, padded; ``boxes``, a list of float32 ``[N, 4]``;
+        ``labels``, a list of int64 ``[N]``; ``sizes`` int64 ``[B, 2]``, height and width before
+        padding.
     """
     images, sizes = pad_to_batch(sample.image for sample in samples)
     return {

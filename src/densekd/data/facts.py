@@ -19,8 +19,8 @@ class Facts(NamedTuple):
 
     Args:
         size: (height, width), or None where something cannot be read.
-        counts: how often each thing occurs, in the order of the task's ``counted``; empty where something cannot be
-            read.
+        counts: how often each thing occurs, in the order of the task's ``counted``; empty where
+            something cannot be read.
         digest: of the image file's bytes.
         error: what stops a training, or None.
         warning: what is odd, or None.
@@ -34,7 +34,10 @@ class Facts(NamedTuple):
 
 
 def image_facts(
-    sources: Sequence[Source], size: tuple[int, int], counts: tuple[np.ndarray, ...], warnings: Iterable[str] = ()
+    sources: Sequence[Source],
+    size: tuple[int, int],
+    counts: tuple[np.ndarray, ...],
+    warnings: Iterable[str] = (),
 ) -> Facts:
     """Return the facts of an image that can be read, with what is odd about its files.
 
@@ -46,7 +49,9 @@ def image_facts(
     """
     content = sources[0].read_bytes()
     odd = [*_capitals(sources), *_turned(content), *warnings]
-    return Facts(size, counts, hashlib.blake2b(content, digest_size=16).hexdigest(), None, "; ".join(odd) or None)
+    # Equal digests are how the same image is found twice.
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return Facts(size, counts, digest, None, "; ".join(odd) or None)
 
 
 def unreadable(message: str) -> Facts:
@@ -56,8 +61,12 @@ def unreadable(message: str) -> Facts:
 
 def _capitals(sources: Iterable[Source]) -> list[str]:
     """Remark on suffixes in capitals."""
-    odd = [Path(str(source)).name for source in sources if source.suffix != source.suffix.lower()]
-    return [f"the suffix of {name} is not in lower case; other tools will not find it" for name in odd]
+    remarks: list[str] = []
+    for source in sources:
+        if source.suffix != source.suffix.lower():
+            name = Path(str(source)).name
+            remarks.append(f"the suffix of {name} is not in lower case; other tools will not find it")
+    return remarks
 
 
 def _turned(content: bytes) -> list[str]:
@@ -66,4 +75,5 @@ def _turned(content: bytes) -> list[str]:
         orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
     if orientation == 1:
         return []
-    return [f"EXIF orientation {orientation} is ignored; turn the pixels if the label is meant turned"]
+    advice = "turn the pixels if the label is meant turned"
+    return [f"EXIF orientation {orientation} is ignored; {advice}"]

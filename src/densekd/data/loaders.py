@@ -11,7 +11,9 @@ from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
 
 
 def training_loader(dataset: Any, sampler: StepSampler, workers: int) -> "StatefulDataLoader[Any]":
-    """Load augmented batches; its ``state_dict`` resumes in the middle of a pass, with or without workers.
+    """Load augmented batches.
+
+    Its ``state_dict`` resumes in the middle of a pass, with or without workers.
 
     Samples are put together by the dataset's own ``collate``.
     """

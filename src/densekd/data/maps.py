@@ -1,4 +1,4 @@
-"""Images with a map of labels or values: training samples drawn and augmented by number, evaluation samples as is."""
+"""Images with a map of labels or values: samples augmented by number, and whole ones."""
 
 import os
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ class Sample(NamedTuple):
     """One image with its map.
 
     Shape:
-        image: uint8 RGB ``[3, H, W]``; label: ``[H, W]`` in training, of the original size in evaluation; uint8 class
-        numbers of a segmentation, float32 values of other tasks.
+        image: uint8 RGB ``[3, H, W]``; label: ``[H, W]`` in training, of the original size in
+        evaluation; uint8 class numbers of a segmentation, float32 values of other tasks.
     """
 
     image: Tensor
@@ -47,7 +47,9 @@ class Sample(NamedTuple):
 
 
 class TrainingSet(Dataset[Sample]):
-    """Augmented samples; everything random in sample n comes from (seed, n), whoever draws it and whenever.
+    """Augmented samples.
+
+    Everything random in sample n comes from (seed, n), whoever draws it and whenever.
 
     Args:
         files: the images and maps.
@@ -73,7 +75,8 @@ class TrainingSet(Dataset[Sample]):
     def __getitem__(self, random_sample: Draw) -> Sample:
         """Return the augmented sample for one draw."""
         image, label = self.cache.get(random_sample.image, self._decode)
-        # Transforms draw from torch's global generator, which is seeded for this sample alone and put back after it.
+        # Transforms draw from torch's global generator, which is seeded for this sample alone and put
+        # back after it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, random_sample.number))
             image, label = self.augment(tv_tensors.Image(image), tv_tensors.Mask(label))
@@ -84,7 +87,7 @@ class TrainingSet(Dataset[Sample]):
         image, label = torch.from_numpy(pixels).permute(2, 0, 1), torch.from_numpy(values)
         if self.resize is not None:
             image = functional.resize(image, list(self.resize), antialias=True)
-            # Between two labels there is no third, and between two depths at an edge there is nothing.
+            # Between two labels there is no third, and between two depths at an edge is nothing.
             nearest = functional.InterpolationMode.NEAREST
             label = functional.resize(label[None], list(self.resize), interpolation=nearest)[0]
         return Sample(image, label)
@@ -96,7 +99,9 @@ class TrainingSet(Dataset[Sample]):
 
 
 class EvaluationSet(Dataset[Sample]):
-    """Whole images, resized for the model when it was trained at a fixed size; maps at their original size.
+    """Whole images, resized for the model when it was trained at a fixed size.
+
+    Maps at their original size.
 
     Args:
         files: the images and maps.
@@ -125,7 +130,10 @@ class EvaluationSet(Dataset[Sample]):
 def to_model_input(image: np.ndarray, resize: Resize | None) -> Tensor:
     """Turn a decoded image ``[H, W, 3]`` into uint8 ``[3, H', W']`` at the size the model was trained at."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)
-    return tensor if resize is None else functional.resize(tensor, list(resize), antialias=True)
+    if resize is None:
+        return tensor
+    resized: Tensor = functional.resize(tensor, list(resize), antialias=True)
+    return resized
 
 
 def as_batch(samples: list[Sample]) -> dict[str, Any]:
@@ -148,6 +156,7 @@ def cache_budget(setting: float | str, workers: int) -> int:
     """
     if setting == "off":
         return 0
+    # Half of what is free now leaves room for models and batches.
     if setting == "auto":
         total = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     else:

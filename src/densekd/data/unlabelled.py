@@ -27,6 +27,7 @@ class VoidLabel(NamedTuple):
         """Return a PNG of void; of the picture only the header is looked at."""
         with Image.open(io.BytesIO(self.image.read_bytes())) as picture:
             width, height = picture.size
+        # All void compresses to almost nothing, at any level.
         buffer = io.BytesIO()
         Image.fromarray(np.full((height, width), self.void, np.uint8)).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
@@ -44,8 +45,8 @@ class VoidLabel(NamedTuple):
 def unlabelled(root: Path, split: str) -> SegmentationFiles:
     """Unlabelled images, for distillation from the teacher alone; the task must be none.
 
-    Layout: ``images/<split>``, ``<split>`` or the root itself, with images at any depth, and ``classes.json``: what the
-    student shall tell apart (see :func:`densekd.data.folder.folder`).
+    Layout: ``images/<split>``, ``<split>`` or the root itself, with images at any depth, and
+    ``classes.json``: what the student shall tell apart (see :func:`densekd.data.folder.folder`).
 
     Args:
         root: the folder that holds them.
@@ -59,5 +60,6 @@ def unlabelled(root: Path, split: str) -> SegmentationFiles:
     found = find(images, IMAGE_SUFFIXES)
     if not found:
         raise UserError(f"{images}: no images ({', '.join(IMAGE_SUFFIXES)}).")
-    items = tuple(Item(stem, path, VoidLabel(path, classes.ignore_index)) for stem, path in found.items())
+    void = classes.ignore_index
+    items = tuple(Item(stem, path, VoidLabel(path, void)) for stem, path in found.items())
     return SegmentationFiles(classes, items, labels="absent")

@@ -1,6 +1,6 @@
 """The scores class by class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from densekd.metric_names import MetricName
@@ -21,34 +21,31 @@ class ClassRow:
     @property
     def difference(self) -> float | None:
         """Student minus baseline; None unless both have a score."""
-        return None if self.student is None or self.baseline is None else self.student - self.baseline
+        if self.student is None or self.baseline is None:
+            return None
+        return self.student - self.baseline
 
 
 def class_rows(results: Results) -> list[ClassRow]:
     """List the classes in the order of the file, the student's first."""
-
-    def score(scores: Scores | None, name: str) -> float | None:
-        return None if scores is None else scores.by_class.get(name)
-
-    names: dict[str, None] = {}
-    for scores in (results.student, results.baseline, results.teacher):
-        if scores is not None:
-            names |= dict.fromkeys(scores.by_class)
+    student = _by_class(results.student)
+    baseline = _by_class(results.baseline)
+    teacher = _by_class(results.teacher)
     rows: list[ClassRow] = []
-    for name in names:
-        row = ClassRow(
-            name=name,
-            color=results.palette.get(name),
-            student=score(results.student, name),
-            baseline=score(results.baseline, name),
-            teacher=score(results.teacher, name),
-        )
+    # Models that were scored elsewhere may know other classes.
+    for name in dict.fromkeys((*student, *baseline, *teacher)):
+        color = results.palette.get(name)
+        row = ClassRow(name, color, student.get(name), baseline.get(name), teacher.get(name))
         rows.append(row)
     return rows
 
 
 def class_summary(rows: Sequence[ClassRow], metric: MetricName) -> str:
-    """Say how many classes gained over the baseline and which gained and lost most; nothing without a baseline."""
+    """Say how many classes gained over the baseline, and which gained and lost most.
+
+    Nothing without a baseline.
+    """
+    # Gains are positive where the student is better, differences where its number is larger.
     gains: dict[str, float] = {}
     differences: dict[str, float] = {}
     for row in rows:
@@ -59,10 +56,20 @@ def class_summary(rows: Sequence[ClassRow], metric: MetricName) -> str:
         return ""
     better = sum(gain >= metric.level for gain in gains.values())
     sentence = f"{better} of {len(gains)} classes score {metric.better} than alone"
-    best, worst = max(gains, key=gains.__getitem__), min(gains, key=gains.__getitem__)
+    best = max(gains, key=gains.__getitem__)
+    worst = min(gains, key=gains.__getitem__)
+    # A difference that is printed as 0 is neither a gain nor a loss.
     parts: list[str] = []
     if gains[best] >= metric.level:
         parts.append(f"{best} gains most ({signed(differences[best], metric)})")
     if gains[worst] <= -metric.level:
         parts.append(f"{worst} loses most ({signed(differences[worst], metric)})")
-    return f"{sentence}: {', '.join(parts)}." if parts else f"{sentence}."
+    if not parts:
+        return f"{sentence}."
+    return f"{sentence}: {', '.join(parts)}."
+
+
+def _by_class(scores: Scores | None) -> Mapping[str, float | None]:
+    if scores is None:
+        return {}
+    return scores.by_class

@@ -1,9 +1,10 @@
-"""Line charts as coordinates: choose axes, smooth, thin and place; the template only draws what stands here."""
+"""Line charts as coordinates: axes, running medians, thinning; the template only draws them."""
 
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from densekd.report.metrics import Point, Series
 from densekd.report.text import MINUS
@@ -32,12 +33,15 @@ class Axis:
 
     @property
     def unit(self) -> tuple[float, str, str]:
-        """The number that the labels count in, the ending of every label and the factor to write at the axis."""
+        """Number that the labels count in, ending of every label, factor to write at the axis."""
         size = max(abs(self.low), abs(self.high))
         if 0.01 <= size < 10_000:
             return 1.0, "", ""
-        if 10_000 <= size < 1e9:
-            return (1e6, "M", "") if size >= 1e6 else (1e3, "k", "")
+        if 10_000 <= size < 1e6:
+            return 1e3, "k", ""
+        if 1e6 <= size < 1e9:
+            return 1e6, "M", ""
+        # What no prefix makes readable is written with a power of ten at the axis.
         exponent = math.floor(math.log10(size))
         return 10.0**exponent, "", f"\N{MULTIPLICATION SIGN}10{str(exponent).translate(SUPERSCRIPTS)}"
 
@@ -45,16 +49,21 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Place and label of every tick."""
         unit, ending, _ = self.unit
+        # As many decimals as the step needs in the unit of the labels.
         digits = max(0, -math.floor(math.log10(self.step / unit) + 1e-9))
         first, last = math.ceil(self.low / self.step - 1e-9), math.floor(self.high / self.step + 1e-9)
-        values = [index * self.step for index in range(first, last + 1)]
-        labels = [f"{value / unit:.{digits}f}{ending}".replace("-", MINUS) if value else "0" for value in values]
-        return [(self.place(value), label) for value, label in zip(values, labels, strict=True)]
+        marks: list[tuple[float, str]] = []
+        for index in range(first, last + 1):
+            value = index * self.step
+            label = f"{value / unit:.{digits}f}{ending}".replace("-", MINUS)
+            # Zero has neither decimals nor a prefix.
+            marks.append((self.place(value), label if value else "0"))
+        return marks
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: SVG point lists for the bold line and the faint one behind it, and the value the bold one ends at."""
+    """One curve: SVG point lists of the bold line and of the faint one, and the bold one's last value."""
 
     role: str
     bold: str
@@ -88,51 +97,74 @@ def chart(name: str, series: dict[str, Series], window: int) -> Chart:
 
     Args:
         name: the metric.
-        series: role (``student``, ``baseline``, ``teacher``) to its values; at least one point in all.
-        window: how many neighbours the bold line takes the median of; 1 draws the values themselves, alone.
+        series: role (``student``, ``baseline``, ``teacher``) to its values; at least one point in
+            all.
+        window: how many neighbours the bold line takes the median of; 1 draws the values
+            themselves, alone.
 
     Returns:
-        The chart. Values that would squash the rest of the curve are cut off, and the note says how many.
+        The chart. Values that would squash the rest of the curve are cut off, and the note says how
+        many.
 
     Raises:
         ValueError: there is no point to draw.
     """
-    drawn = {role: one for role, one in series.items() if one.points}
-    steps = [step for one in drawn.values() for step, _ in one.points]
-    values = [value for one in drawn.values() for _, value in one.points]
+    steps: list[float] = []
+    values: list[float] = []
+    for one in series.values():
+        steps += [step for step, _ in one.points]
+        values += [value for _, value in one.points]
+    # Both axes hold every value of every line.
     x = axis((first_step(steps), max(steps)), (LEFT, RIGHT))
     # Only what is smoothed may be cut: the level of a teacher far above the curves is no outlier.
-    y = rounded(axis(limits(values) if window > 1 else (min(values), max(values)), (BOTTOM, TOP)))
-    lines = tuple(_line(role, one.points, (x, y), window) for role, one in drawn.items())
+    ends = limits(values) if window > 1 else (min(values), max(values))
+    y = rounded(axis(ends, (BOTTOM, TOP)))
+    lines: list[Line] = []
+    for role, one in series.items():
+        if one.points:
+            lines.append(_line(role, one.points, (x, y), window))
+    # What the chart does not show is said below it.
     outside = sum(not y.low <= value <= y.high for value in values)
     lost = sum(one.not_finite for one in series.values())
-    notes = (
-        f"{outside} of {len(values)} values beyond the axis." if outside else "",
-        f"{lost} not finite and not drawn." if lost else "",
-    )
-    return Chart(name, x, y, lines, " ".join(note for note in notes if note))
+    notes: list[str] = []
+    if outside:
+        notes.append(f"{outside} of {len(values)} values beyond the axis.")
+    if lost:
+        notes.append(f"{lost} not finite and not drawn.")
+    return Chart(name, x, y, tuple(lines), " ".join(notes))
 
 
 def first_step(steps: Sequence[float]) -> float:
     """Begin at step 0 where that wastes little, so that the charts of a run line up, or where there is but one step."""
     first, last = min(steps), max(steps)
-    return 0.0 if 0 <= first <= 0.2 * last or first == last else first
+    if 0 <= first <= 0.2 * last or first == last:
+        return 0.0
+    return first
 
 
 def axis(ends: Point, places: Point) -> Axis:
-    """Make an axis with about five ticks at 1, 2 or 5 times a power of ten; equal ends are moved apart."""
+    """Make an axis with about five ticks at 1, 2 or 5 times a power of ten.
+
+    Equal ends are moved apart.
+    """
     low, high = ends
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         margin = abs(low) / 2 or 0.5
         low, high = low - margin, high + margin
+    # The step is the next of 1, 2, 5 and 10 times a power of ten above a fifth of the range.
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    step = power
+    for factor in (1, 2, 5, 10):
+        step = factor * power
+        if step >= rough * (1 - 1e-9):
+            break
     return Axis(low, high, *places, step)
 
 
 def rounded(axis: Axis) -> Axis:
     """Widen an axis to the next tick at both ends."""
+    # Rounding must not move an end that is a tick already.
     low = math.floor(axis.low / axis.step + 1e-9) * axis.step
     high = math.ceil(axis.high / axis.step - 1e-9) * axis.step
     return Axis(low, high, axis.start, axis.end, axis.step)
@@ -140,6 +172,7 @@ def rounded(axis: Axis) -> Axis:
 
 def limits(values: Sequence[float]) -> Point:
     """Return the lowest and highest value, without one percent at each end if those would squash the rest."""
+    # One percent at each end, if that is anything.
     ranked = sorted(values)
     spare = len(ranked) // 100
     kept = ranked[spare : len(ranked) - spare]
@@ -149,14 +182,21 @@ def limits(values: Sequence[float]) -> Point:
 
 
 def smooth(points: Sequence[Point], window: int) -> list[Point]:
-    """Take the median of ``window`` neighbours around evenly chosen points, both ends among them; there of fewer.
+    """Take the median of ``window`` neighbours around evenly chosen points, both ends among them.
+
+    There of fewer.
 
     A median, because one step that spiked would lift a mean for the whole width of the window.
     """
     amount = min(len(points), MOST_POINTS)
-    centers = [round(index * (len(points) - 1) / max(1, amount - 1)) for index in range(amount)]
-    near = [[value for _, value in points[max(0, at - window // 2) : at + window // 2 + 1]] for at in centers]
-    return [(points[at][0], statistics.median(values)) for at, values in zip(centers, near, strict=True)]
+    half = window // 2
+    smoothed: list[Point] = []
+    for index in range(amount):
+        center = round(index * (len(points) - 1) / max(1, amount - 1))
+        near = points[max(0, center - half) : center + half + 1]
+        median = statistics.median(value for _, value in near)
+        smoothed.append((points[center][0], median))
+    return smoothed
 
 
 def thin(points: Sequence[Point]) -> list[Point]:
@@ -164,15 +204,20 @@ def thin(points: Sequence[Point]) -> list[Point]:
     if len(points) <= MOST_POINTS:
         return list(points)
     size = math.ceil(2 * len(points) / MOST_POINTS)
-    stretches = [points[start : start + size] for start in range(0, len(points), size)]
-    extremes = {choose(stretch, key=lambda point: point[1]) for stretch in stretches for choose in (min, max)}
-    return sorted(extremes | {points[0], points[-1]})
+    kept = {points[0], points[-1]}
+    for start in range(0, len(points), size):
+        stretch = points[start : start + size]
+        kept.add(min(stretch, key=itemgetter(1)))
+        kept.add(max(stretch, key=itemgetter(1)))
+    return sorted(kept)
 
 
 def _line(role: str, points: Sequence[Point], axes: tuple[Axis, Axis], window: int) -> Line:
-    bold = smooth(points, window) if window > 1 else thin(points)
-    faint = _places(thin(points), axes) if window > 1 else ""
-    return Line(role, _places(bold, axes), faint, bold[-1][1])
+    values = thin(points)
+    if window == 1:
+        return Line(role, _places(values, axes), "", values[-1][1])
+    bold = smooth(points, window)
+    return Line(role, _places(bold, axes), _places(values, axes), bold[-1][1])
 
 
 def _places(points: Iterable[Point], axes: tuple[Axis, Axis]) -> str:

@@ -1,4 +1,4 @@
-"""What the scores say, in sentences: computed from the exact numbers, and as plain about a loss as about a gain."""
+"""Scores in sentences: from the exact numbers, and as plain about a loss as about a gain."""
 
 from densekd.metric_names import MetricName
 from densekd.report.results import Results, Scores
@@ -11,8 +11,9 @@ ALONE = "the same student trained alone"
 def headline(run: Run) -> str:
     """Say how good the student is against the same student trained alone and against the teacher.
 
-    The share of the gap recovered is ``(student - baseline) / (teacher - baseline)``. It is given only where it means
-    something: the teacher beats the baseline, and the student lies between the two.
+    The share of the gap recovered is ``(student - baseline) / (teacher - baseline)``. It is given
+    only where it means something: the teacher beats the baseline, and the student lies between the
+    two.
 
     Args:
         run: the run; without results, its last validation is reported.
@@ -20,6 +21,7 @@ def headline(run: Run) -> str:
     Returns:
         One or two sentences.
     """
+    # Before the end there is a validation; without labels there is agreement with the teacher.
     if run.results is None:
         return _unfinished(run)
     if run.results.student is None:
@@ -40,23 +42,29 @@ def headline(run: Run) -> str:
 
 
 def size(results: Results) -> str:
-    """Say how small the student is beside the teacher, as far as the parameters are known; else nothing."""
-    student = results.student.parameters if results.student else None
-    teacher = results.teacher.parameters if results.teacher else None
-    if not student:
+    """Say how small the student is beside the teacher, as far as the parameters are known.
+
+    Else nothing.
+    """
+    if results.student is None or not results.student.parameters:
         return ""
-    if not teacher:
-        return f"It has {count(student)} parameters."
-    return (
-        f"It has {count(student)} parameters, {share(student, teacher)} of the {count(teacher)} that the teacher has."
-    )
+    student = results.student.parameters
+    sentence = f"It has {count(student)} parameters"
+    if results.teacher is None or not results.teacher.parameters:
+        return f"{sentence}."
+    teacher = results.teacher.parameters
+    return f"{sentence}, {share(student, teacher)} of the {count(teacher)} that the teacher has."
 
 
 def certainty(results: Results) -> str:
-    """Say how far the score would vary over images, and what else is known of the student; else nothing."""
+    """Say how far the score would vary over images, and what else is known of the student.
+
+    Else nothing.
+    """
     student, metric = results.student, results.names.headline
     if student is None:
         return ""
+    # The interval first: the smaller the set, the more it matters.
     sentences: list[str] = []
     if student.interval is not None:
         low, high = student.interval
@@ -73,36 +81,45 @@ def scored_on(results: Results) -> str:
         "alone": results.baseline,
         "distilled": results.student,
     }
-    counts: dict[str, int] = {}
+    # Differences between models mean something only on the same images.
+    counts: dict[str, float] = {}
     for name, scores in models.items():
         if scores is not None and scores.images is not None:
             counts[name] = scores.images
+    if not counts and not results.split:
+        return ""
+    if not counts:
+        return f"Scored on the {results.split} split."
     split = f" of the {results.split} split" if results.split else ""
     if len(set(counts.values())) == 1:
         return f"Scored on {whole(next(iter(counts.values())))} images{split}."
-    if counts:
-        listed = ", ".join(f"{name} on {whole(images)}" for name, images in counts.items())
-        return f"Scored on different numbers of images{split}: {listed}. The differences are not like for like."
-    return f"Scored on the {results.split} split." if results.split else ""
+    listed = ", ".join(f"{name} on {whole(images)}" for name, images in counts.items())
+    unlike = "The differences are not like for like."
+    return f"Scored on different numbers of images{split}: {listed}. {unlike}"
 
 
 def _compared(metric: MetricName, value: float, other: float) -> str:
-    """Say how one score lies to another: "7.1 points above"; of scores to be low "0.012 better than"."""
+    """Say how one score lies to another: "7.1 points above".
+
+    Of scores to be low "0.012 better than".
+    """
     gain = metric.gain(value, other)
     if abs(gain) < metric.level:
         return "level with"
-    if metric.better == "higher":
-        word = "above" if gain > 0 else "below"
-    else:
-        word = "better than" if gain > 0 else "worse than"
-    return f"{distance(gain, metric)} {word}"
+    # "Below" says of an error nothing about who is better.
+    words = {"higher": ("above", "below"), "lower": ("better than", "worse than")}
+    better, worse = words[metric.better]
+    return f"{distance(gain, metric)} {better if gain > 0 else worse}"
 
 
 def _gap(metric: MetricName, student: float, baseline: float, teacher: float) -> str:
-    gap, gain = metric.gain(teacher, baseline), metric.gain(student, baseline)
+    gap = metric.gain(teacher, baseline)
+    gain = metric.gain(student, baseline)
+    # A share of the gap means something only where there is a gap and the student is inside it.
     if gap < metric.level:
         at = metric.format(teacher)
-        return f". The teacher, at {at}, is no better than the student alone: there is no gap to recover."
+        none = "is no better than the student alone: there is no gap to recover"
+        return f". The teacher, at {at}, {none}."
     if gain <= -metric.level:
         now = distance(metric.gain(teacher, student), metric)
         return f". The gap to the teacher grew from {gap:.{metric.digits}f} to {now}."
@@ -140,4 +157,5 @@ def _unfinished(run: Run) -> str:
     if validated is None or not validated.points:
         return f"{opening}."
     step, score = validated.points[-1]
-    return f"{opening}. Its last validation gave {metric.format(score)} {metric.title} at step {whole(step)}."
+    gave = f"{metric.format(score)} {metric.title} at step {whole(step)}"
+    return f"{opening}. Its last validation gave {gave}."

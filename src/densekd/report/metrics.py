@@ -49,11 +49,12 @@ def read_metrics(path: Path) -> dict[str, Series]:
 
 
 def _header(names: list[str]) -> list[str]:
-    if not names or names[0] != "step":
-        raise ValueError(f"the first column must be 'step', not {names[0] if names else ''!r}")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"the column {twice[0]!r} appears twice")
+    first = names[0] if names else ""
+    if first != "step":
+        raise ValueError(f"the first column must be 'step', not {first!r}")
+    for name in sorted(names):
+        if names.count(name) > 1:
+            raise ValueError(f"the column {name!r} appears twice")
     return names
 
 
@@ -68,8 +69,10 @@ def _columns(rows: Iterator[list[str]], header: list[str]) -> dict[str, Series]:
         if not abs(step) < ENORMOUS:  # true for NaN as well
             raise ValueError(f"the step must be finite, not {row[0]!r}")
         for name, cell in zip(header[1:], row[1:], strict=True):
+            # An empty cell: the metric was not logged at this step.
             if cell.strip():
                 logged[name][step] = _number(cell, name)
+    # A column without any value was announced and never logged.
     return {name: _series(values) for name, values in logged.items() if values}
 
 
@@ -81,5 +84,6 @@ def _number(cell: str, column: str) -> float:
 
 
 def _series(values: dict[float, float]) -> Series:
+    # NaN compares as false, and infinity is too large.
     finite = tuple((step, values[step]) for step in sorted(values) if abs(values[step]) < ENORMOUS)
     return Series(points=finite, not_finite=len(values) - len(finite))

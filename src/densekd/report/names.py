@@ -16,8 +16,8 @@ def names_of(results: Mapping[str, Any], path: Path) -> MetricNames:
     """Return the names of the scores in a results file.
 
     Args:
-        results: its content. One that does not describe its scores is read by the task that it names; one that names
-            no task either, by that of its run.
+        results: its content. One that does not describe its scores is read by the task that it
+            names; one that names no task either, by that of its run.
         path: where it lies.
 
     Raises:
@@ -39,7 +39,8 @@ def names_in(folder: Path) -> MetricNames | None:
     """Return the names of the scores in a run's ``metrics.csv``, or None where nothing says its task.
 
     Args:
-        folder: of the run; ``metrics.json`` describes the columns, and in older runs the recipe names the task.
+        folder: of the run; ``metrics.json`` describes the columns, and in older runs the recipe
+            names the task.
 
     Raises:
         UserError: ``metrics.json`` is malformed.
@@ -51,7 +52,9 @@ def names_in(folder: Path) -> MetricNames | None:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: does not describe the columns of metrics.csv ({error!r}).") from error
     task = _task_of_run(folder)
-    return None if task is None else task_names(task)
+    if task is None:
+        return None
+    return task_names(task)
 
 
 def task_names(task: str) -> MetricNames:
@@ -75,7 +78,8 @@ def _task_of_run(folder: Path) -> str | None:
             section = yaml.safe_load(recipe.read_text(encoding="utf-8")).get("task") or {}
             kind = section.get("kind", "segmentation")
             # Without a task of its own, a recipe does not say what its data is.
-            return kind if isinstance(kind, str) and kind != "none" else None
+            if isinstance(kind, str) and kind != "none":
+                return kind
     except (OSError, ValueError, AttributeError, yaml.YAMLError):
         # The files are a side note here; whoever needs them says what is wrong with them.
         return None

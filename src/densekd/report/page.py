@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from densekd.metric_names import MetricNames
+from densekd.metric_names import MetricName, MetricNames
 from densekd.report import text
-from densekd.report.classes import class_rows, class_summary
+from densekd.report.classes import ClassRow, class_rows, class_summary
 from densekd.report.curves import Chart, chart, first_step
 from densekd.report.headline import certainty, headline, scored_on, size
 from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
+from densekd.report.results import Results
 from densekd.report.run import Run
 
 ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
@@ -31,7 +32,8 @@ def render(run: Run) -> str:
     Returns:
         A whole HTML document. Everything from the run is escaped.
     """
-    # The names come from files and the page is opened in a browser: nothing is trusted, a typo in a template is fatal.
+    # The names come from files and the page is opened in a browser: nothing is trusted. A typo in a
+    # template is fatal.
     templates = Environment(
         loader=PackageLoader("densekd", "report"),
         autoescape=True,
@@ -40,6 +42,9 @@ def render(run: Run) -> str:
         lstrip_blocks=True,
     )
     key = headline_key(run.names)
+    units = {"seconds_per_step": "s"}
+    if run.names is not None:
+        units[key] = run.names.headline.unit
     templates.filters |= {
         "decimal": text.decimal,
         "signed": text.signed,
@@ -48,31 +53,44 @@ def render(run: Run) -> str:
         "title": lambda name: title(name, run.names),
     }
     charts, blank = draw_charts(run)
-    # Without labels there are results and yet no scores.
-    scored = run.results if run.results is not None and run.results.student is not None else None
-    by_class = scored.names.by_class if scored else None
-    rows = class_rows(scored) if scored and by_class else []
-    remarks = [say(scored) for say in (size, scored_on, certainty)] if scored else []
+    # What is said of the scores: nothing where there are none, as in a run without labels.
+    scored: Results | None = None
+    by_class: MetricName | None = None
+    rows: list[ClassRow] = []
+    remarks: list[str] = []
+    summary = ""
+    if run.results is not None and run.results.student is not None:
+        scored = run.results
+        remarks = [size(scored), scored_on(scored), certainty(scored)]
+        by_class = scored.names.by_class
+    if scored is not None and by_class is not None:
+        rows = class_rows(scored)
+        summary = class_summary(rows, by_class)
     return templates.get_template("template.html.j2").render(
         run=run,
         results=scored,
         headline=headline(run),
-        remarks=[remark for remark in remarks if remark],
+        remarks=list(filter(None, remarks)),
         charts=charts,
         blank=blank,
         by_class=by_class,
         class_rows=rows,
-        class_summary=class_summary(rows, by_class) if by_class else "",
+        class_summary=summary,
         roles=ROLES,
         captions=CAPTIONS,
-        units={"seconds_per_step": "s", key: run.names.headline.unit if run.names else ""},
+        units=units,
         headline_key=key,
     )
 
 
 def headline_key(names: MetricNames | None) -> str:
-    """Return the column of ``metrics.csv`` that holds the headline; an impossible one where it is not known."""
-    return "" if names is None else f"val/{names.headline.key}"
+    """Return the column of ``metrics.csv`` that holds the headline.
+
+    An impossible one where unknown.
+    """
+    if names is None:
+        return ""
+    return f"val/{names.headline.key}"
 
 
 def title(name: str, names: MetricNames | None) -> str:
@@ -89,22 +107,24 @@ def draw_charts(run: Run) -> tuple[list[Chart], list[str]]:
     """Lay out one chart per metric: the validations' headline, then the losses, then the rest.
 
     Args:
-        run: the run. The baseline is drawn beside the student in validation and loss charts, the teacher's score as a
-            level in the chart of the headline.
+        run: the run. The baseline is drawn beside the student in validation and loss charts, the
+            teacher's score as a level in the chart of the headline.
 
     Returns:
         The charts, and the names of the metrics that were logged but hold no finite value.
     """
-    logged = dict.fromkeys((*run.student, *(name for name in run.baseline if _compared(name))))
+    logged = dict.fromkeys((*run.student, *filter(_compared, run.baseline)))
     names = sorted(logged, key=lambda name: _rank(name, headline_key(run.names)))
     charts: list[Chart] = []
     blank: list[str] = []
     for name in names:
         series = _series(run, name)
-        if any(one.points for one in series.values()):
-            charts.append(chart(name, _with_teacher(run, name, series), _window(name, tuple(series.values()))))
-        else:
+        if not any(one.points for one in series.values()):
             blank.append(name)
+            continue
+        # The teacher's level is drawn and not smoothed, so the window is that of the curves.
+        window = _window(name, tuple(series.values()))
+        charts.append(chart(name, _with_teacher(run, name, series), window))
     return charts, blank
 
 
@@ -123,8 +143,16 @@ def _compared(name: str) -> bool:
 
 
 def _series(run: Run, name: str) -> dict[str, Series]:
-    models = {"baseline": run.baseline if _compared(name) else {}, "student": run.student}
-    return {role: columns[name] for role, columns in models.items() if name in columns}
+    """Return a metric of each model that logged it.
+
+    The baseline's where the two can be compared.
+    """
+    found: dict[str, Series] = {}
+    if name in run.baseline and _compared(name):
+        found["baseline"] = run.baseline[name]
+    if name in run.student:
+        found["student"] = run.student[name]
+    return found
 
 
 def _with_teacher(run: Run, name: str, series: dict[str, Series]) -> dict[str, Series]:
@@ -142,5 +170,6 @@ def _window(name: str, series: Sequence[Series]) -> int:
     """Choose an odd number of values to take the median of: 1 for a schedule and for validations, not noisy."""
     if name == "lr" or name.startswith("val/"):
         return 1
+    # Odd, so that as many neighbors lie on either side.
     longest = max(len(one.points) for one in series)
     return longest // SMOOTHED_SHARE // 2 * 2 + 1

@@ -44,10 +44,12 @@ def read_samples(folder: Path, photographs: Collection[str]) -> Samples:
 
     Args:
         folder: the folder; it need not exist.
-        photographs: kinds that may be interpolated and compressed with losses; of the others every pixel is kept.
+        photographs: kinds that may be interpolated and compressed with losses; of the others every
+            pixel is kept.
 
     Returns:
-        At most ``MOST_SAMPLES`` samples. A picture that is absent or damaged keeps its place, without a source.
+        At most ``MOST_SAMPLES`` samples. A picture that is absent or damaged keeps its place,
+        without a source.
     """
     found: dict[str, set[str]] = {}
     for path in sorted(folder.glob("*.png")):
@@ -55,17 +57,30 @@ def read_samples(folder: Path, photographs: Collection[str]) -> Samples:
         if stem and kind in KINDS:
             found.setdefault(stem, set()).add(kind)
     stems = sorted(found)[:MOST_SAMPLES]
-    kinds = [kind for kind in KINDS if any(kind in found[stem] for stem in stems)]
-    return Samples(tuple(_sample(folder, stem, kinds, photographs) for stem in stems), len(found))
+    # Every sample has the same columns: the kinds that any of those shown has.
+    present: set[str] = set()
+    for stem in stems:
+        present |= found[stem]
+    kinds = [kind for kind in KINDS if kind in present]
+    samples = [_sample(folder, stem, kinds, photographs) for stem in stems]
+    return Samples(tuple(samples), len(found))
 
 
 def read_drawing(path: Path) -> str:
-    """Return an SVG file as a data address, which a browser shows but does not run; nothing where there is none."""
-    return _address("image/svg+xml", io.BytesIO(path.read_bytes())) if path.is_file() else ""
+    """Return an SVG file as a data address, which a browser shows but does not run.
+
+    "" without file.
+    """
+    if not path.is_file():
+        return ""
+    return _address("image/svg+xml", io.BytesIO(path.read_bytes()))
 
 
 def _sample(folder: Path, stem: str, kinds: Sequence[str], photographs: Collection[str]) -> Sample:
-    return Sample(stem, tuple(_picture(folder / f"{stem}.{kind}.png", kind, photographs) for kind in kinds))
+    pictures: list[Picture] = []
+    for kind in kinds:
+        pictures.append(_picture(folder / f"{stem}.{kind}.png", kind, photographs))
+    return Sample(stem, tuple(pictures))
 
 
 def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
@@ -76,13 +91,16 @@ def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
             image = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError):  # Pillow reports a broken PNG as any of these
         return Picture(kind, None, (0, 0), "unreadable file")
-    photo = kind in photographs
-    # Between two labels there is no third: only photographs may be interpolated.
-    image = _shrink(image, Image.Resampling.LANCZOS if photo else Image.Resampling.NEAREST)
-    return Picture(kind, _jpeg(image) if photo else _png(image), image.size, "")
+    if kind in photographs:
+        image = _shrink(image, Image.Resampling.LANCZOS)
+        return Picture(kind, _jpeg(image), image.size, "")
+    # Between two labels there is no third, so their pictures are neither interpolated nor blurred.
+    image = _shrink(image, Image.Resampling.NEAREST)
+    return Picture(kind, _png(image), image.size, "")
 
 
 def _shrink(image: Image.Image, resampling: Image.Resampling) -> Image.Image:
+    # Never enlarged: a small picture is shown as it is.
     factor = LONGEST_SIDE / max(image.size)
     if factor >= 1:
         return image
@@ -91,6 +109,7 @@ def _shrink(image: Image.Image, resampling: Image.Resampling) -> Image.Image:
 
 
 def _jpeg(image: Image.Image) -> str:
+    # Progressive: a page with many pictures shows all of them early.
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85, optimize=True, progressive=True)
     return _address("image/jpeg", buffer)
@@ -101,7 +120,8 @@ def _png(image: Image.Image) -> str:
     indexed = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     # An index per pixel is a third of the size, but only right if no color was merged with another.
     exact = indexed.convert("RGB").tobytes() == image.tobytes()
-    (indexed if exact else image).save(buffer, "PNG", optimize=True)
+    chosen = indexed if exact else image
+    chosen.save(buffer, "PNG", optimize=True)
     return _address("image/png", buffer)
 
 

@@ -31,7 +31,7 @@ class Scores:
     score: float
     means: Mapping[str, float | None]
     by_class: Mapping[str, float | None]
-    images: int | None
+    images: float | None
     parameters: float | None
     flops: float | None
     interval: tuple[float, float] | None
@@ -51,7 +51,8 @@ class Drawing:
 class Results:
     """What ``results.json`` holds; ``baseline`` is the same student trained alone.
 
-    ``student`` is None where there were no labels to score it with; ``remarks`` are the student's in any case.
+    ``student`` is None where there were no labels to score it with; ``remarks`` are the student's
+    in any case.
     """
 
     split: str
@@ -74,8 +75,8 @@ def read_results(path: Path) -> Results:
         The scores.
 
     Raises:
-        UserError: the file cannot be read, is no JSON, does not say its task, or a value has the wrong kind; the
-            message says which.
+        UserError: the file cannot be read, is no JSON, does not say its task, or a value has the
+            wrong kind; the message says which.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -99,10 +100,13 @@ def _results(fields: Mapping[str, Any], path: Path) -> Results:
     palette: dict[str, Color] = {}
     for name, value in _mapping(fields.get("palette"), "palette").items():
         palette[name] = _color(value, name)
+    student = None
+    if not unlabelled:
+        student = _scores(scored, "student", names)
     return Results(
         split=str(fields.get("split") or ""),
         names=names,
-        student=None if unlabelled else _scores(scored, "student", names),
+        student=student,
         baseline=_optional_scores(fields.get("baseline"), "baseline", names),
         teacher=_optional_scores(fields.get("teacher"), "teacher", names),
         remarks=_remarks(scored, "student", names),
@@ -128,6 +132,7 @@ def _scores(fields: Mapping[str, Any], name: str, names: MetricNames) -> Scores:
     score = means[names.headline.key]
     if score is None:
         raise ValueError(f"'{name}.{names.headline.key}' is missing")
+    # Facts beside the scores, each of which may be missing.
     images = _amount(fields.get("images"), f"{name}.images")
     interval = None
     if names.interval is not None:
@@ -136,7 +141,7 @@ def _scores(fields: Mapping[str, Any], name: str, names: MetricNames) -> Scores:
         score=score,
         means=means,
         by_class=_by_class(fields, name, names.by_class),
-        images=None if images is None else int(images),
+        images=images,
         parameters=_amount(fields.get("parameters"), f"{name}.parameters"),
         flops=_amount(fields.get("flops"), f"{name}.flops"),
         interval=interval,
@@ -213,7 +218,8 @@ def _drawings(value: object) -> tuple[Drawing, ...]:
     found: list[Drawing] = []
     for one in value:
         fields = _mapping(one, "figures")
-        found.append(Drawing(str(fields.get("file")), str(fields.get("title")), str(fields.get("description"))))
+        file, title = str(fields.get("file")), str(fields.get("title"))
+        found.append(Drawing(file, title, str(fields.get("description"))))
     return tuple(found)
 
 

@@ -58,23 +58,32 @@ def read_run(folder: Path) -> Run:
         Its content; ``environment`` is flattened to dotted names.
 
     Raises:
-        UserError: there is neither ``results.json`` nor ``metrics.csv``, or one of them is malformed.
+        UserError: there is neither ``results.json`` nor ``metrics.csv``, or one of them is
+            malformed.
     """
     results, metrics = folder / "results.json", folder / "metrics.csv"
     if not results.is_file() and not metrics.is_file():
         raise UserError(f"{folder}: no report can be made, there is neither results.json nor metrics.csv.")
-    scored = read_results(results) if results.is_file() else None
-    names = names_in(folder) if scored is None else scored.names
-    beside = folder / "baseline" / "metrics.csv"
-    all_photographs = names is not None and names.pictures == "photographs"
+    # What the scores are called stands with them, or, before there are any, beside metrics.csv.
+    scored: Results | None = None
+    drawings: tuple[Drawing, ...] = ()
+    if results.is_file():
+        scored = read_results(results)
+        names: MetricNames | None = scored.names
+        drawings = scored.figures
+    else:
+        names = names_in(folder)
+    photographs: tuple[str, ...] = ("image",)
+    if names is not None and names.pictures == "photographs":
+        photographs = KINDS
     return Run(
         name=folder.resolve().name,
         names=names,
         results=scored,
-        student=read_metrics(metrics) if metrics.is_file() else {},
-        baseline=read_metrics(beside) if beside.is_file() else {},
-        samples=read_samples(folder / "predictions", KINDS if all_photographs else ("image",)),
-        figures=_figures(folder, scored.figures if scored else ()),
+        student=_metrics(metrics),
+        baseline=_metrics(folder / "baseline" / "metrics.csv"),
+        samples=read_samples(folder / "predictions", photographs),
+        figures=_figures(folder, drawings),
         recipe=_text(folder / "recipe.yaml"),
         environment=_environment(folder / "environment.json"),
     )
@@ -82,6 +91,7 @@ def read_run(folder: Path) -> Run:
 
 def _figures(folder: Path, drawings: tuple[Drawing, ...]) -> tuple[Figure, ...]:
     """Read the drawings that are there; a name leads nowhere but into the run folder."""
+    # Only the last part of a name counts, whatever a results file says.
     found: list[Figure] = []
     for drawing in drawings:
         source = read_drawing(folder / Path(drawing.file).name)
@@ -90,8 +100,16 @@ def _figures(folder: Path, drawings: tuple[Drawing, ...]) -> tuple[Figure, ...]:
     return tuple(found)
 
 
+def _metrics(path: Path) -> dict[str, Series]:
+    if not path.is_file():
+        return {}
+    return read_metrics(path)
+
+
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _environment(path: Path) -> tuple[tuple[str, str], ...]:
@@ -106,10 +124,18 @@ def _environment(path: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _flatten(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield dotted names and values; a list is one value, whatever it holds."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _flatten(f"{name}.{key}" if name else key, inner)
+            dotted = f"{name}.{key}" if name else key
+            yield from _flatten(dotted, inner)
     elif isinstance(value, list):
-        yield name, ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+        yield name, ", ".join(map(_plain, value))
     else:
-        yield name, value if isinstance(value, str) else json.dumps(value)
+        yield name, _plain(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)

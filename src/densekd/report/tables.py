@@ -13,26 +13,32 @@ def score_table(scores: dict[str, Any]) -> Table:
     """Return the scores of one model: those of the classes, where there are any, then the means.
 
     Args:
-        scores: as ``densekd evaluate --json`` writes them, with ``metrics`` that say what they are called.
+        scores: as ``densekd evaluate --json`` writes them, with ``metrics`` that say what they are
+            called.
     """
     names = MetricNames.from_json(scores["metrics"])
-    table = Table("score", "value", title=f"{scores['images']} images", title_justify="left")
+    heads = ("score", "value")
     if names.by_class is not None:
-        table = Table("class", _head(names.by_class), title=f"{scores['images']} images", title_justify="left")
+        heads = ("class", _head(names.by_class))
+    table = Table(*heads, title=f"{scores['images']} images", title_justify="left")
+    table.columns[1].justify = "right"
+    if names.by_class is not None:
         for name, value in scores[names.by_class.key].items():
             table.add_row(name, _number(value, names.by_class))
         table.add_section()
-    table.columns[1].justify = "right"
     for metric in names.names:
         if metric.key in scores:
-            # A mean whose unit is not that of the column says its own.
-            title = metric.title if metric.unit in ("%", "") else f"{metric.title} {metric.unit}"
+            title = metric.title
+            # Percent goes without saying; every other unit is named.
+            if metric.unit != "%":
+                title = f"{metric.title} {metric.unit}".strip()
             style = "bold" if metric == names.headline else ""
             table.add_row(title, _number(scores[metric.key], metric), style=style)
-    interval = scores.get(names.interval) if names.interval else None
+    interval = scores.get(names.interval or "")
     if interval:
-        low, high = (_number(end, names.headline) for end in interval)
-        table.add_row(f"{names.headline.title}, 95 % over images", f"{low} to {high}")
+        low, high = interval
+        between = f"{_number(low, names.headline)} to {_number(high, names.headline)}"
+        table.add_row(f"{names.headline.title}, 95 % over images", between)
     return table
 
 
@@ -44,9 +50,11 @@ def comparison_table(results: dict[str, Any]) -> Table:
     """
     names = MetricNames.from_json(results["metrics"])
     columns = [_head(metric) for metric in names.columns]
-    table = Table("model", *columns, "parameters", title=f"split {results['split']}", title_justify="left")
+    title = f"split {results['split']}"
+    table = Table("model", *columns, "parameters", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
+    # The teacher first, then the student without and with it.
     for key, name in _TITLES.items():
         scores = results.get(key)
         if scores is None:
@@ -60,10 +68,14 @@ def comparison_table(results: dict[str, Any]) -> Table:
 
 def _head(metric: MetricName) -> str:
     """Return title and unit, and an arrow where lower is better."""
-    arrow = " \N{DOWNWARDS ARROW}" if metric.better == "lower" else ""
-    return f"{metric.title} {metric.unit}".strip() + arrow
+    head = f"{metric.title} {metric.unit}".strip()
+    if metric.better == "lower":
+        return f"{head} \N{DOWNWARDS ARROW}"
+    return head
 
 
 def _number(value: float | None, metric: MetricName) -> str:
     """Write a score with one decimal more than a report, where the eye compares and does not read."""
-    return "\N{EN DASH}" if value is None else f"{value:.{metric.digits + 1}f}"
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.{metric.digits + 1}f}"

@@ -1,4 +1,4 @@
-"""How numbers are written in a report: the decimals of their metric, a true minus sign, no line break before a unit."""
+"""Numbers as a report writes them: decimals of their metric, a true minus, no break before a unit."""
 
 from densekd.metric_names import MetricName
 
@@ -9,7 +9,9 @@ MINUS = "\N{MINUS SIGN}"
 
 def decimal(value: float | None, metric: MetricName) -> str:
     """Write a score without its unit: ``48.0``, ``0.113``; a dash for None."""
-    return DASH if value is None else f"{value:.{metric.digits}f}"
+    if value is None:
+        return DASH
+    return f"{value:.{metric.digits}f}"
 
 
 def share(part: float, of: float) -> str:
@@ -25,17 +27,24 @@ def distance(value: float, metric: MetricName) -> str:
 
 
 def signed(value: float | None, metric: MetricName) -> str:
-    """Write a difference with its sign: ``+7.1``, or a plain ``0.0`` when it rounds to that; nothing for None."""
+    """Write a difference with its sign: ``+7.1``, or a plain ``0.0`` when it rounds to that.
+
+    Nothing for None.
+    """
     if value is None:
         return ""
     digits = f"{abs(value):.{metric.digits}f}"
     if float(digits) == 0:
         return digits
-    return ("+" if value > 0 else MINUS) + digits
+    sign = "+" if value > 0 else MINUS
+    return sign + digits
 
 
 def count(value: float | None) -> str:
-    """Write a large count with its SI prefix and about three digits: ``11.9 M``; a dash for None."""
+    """Write a large count with its SI prefix and about three digits: ``11.9 M``.
+
+    A dash for None.
+    """
     if value is None:
         return DASH
     for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -49,4 +58,6 @@ def count(value: float | None) -> str:
 
 def whole(value: float) -> str:
     """Write a whole number, in groups of three from five digits on: ``8000``, ``80 000``."""
-    return f"{value:,.0f}".replace(",", NO_BREAK if abs(value) >= 10_000 else "")
+    # Four digits are read without a gap.
+    gap = NO_BREAK if abs(value) >= 10_000 else ""
+    return f"{value:,.0f}".replace(",", gap)

@@ -76,7 +76,7 @@ def evaluate_opened(
 
 
 def describe_scores(name: str, task: Task, scores: Scores) -> dict[str, Any]:
-    """Return scores with the name of their task and what they are called, as the tables of the command line read them.
+    """Return scores with the name of their task and what they are called, for the tables on screen.
 
     Args:
         name: of the task.
@@ -105,7 +105,10 @@ def _recipe_of(model: Path) -> Path | None:
 
 
 def _require_fit(task: Task, classes: Classes, files: Files) -> None:
-    """Refuse data of another kind or of other classes; numbered ones, of a file that names none, fit any names."""
+    """Refuse data of another kind or of other classes.
+
+    Numbered ones, of a file that names none, fit any names.
+    """
     if not isinstance(files, task.files_type):
         raise UserError(f"the model was made for {task.files_type.holds}, and the data has {files.holds}.")
     names = files.classes.names

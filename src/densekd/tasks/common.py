@@ -18,9 +18,13 @@ from densekd.tasks.protocol import Augmentation
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Turn the uint8 images that travelled into what a model takes: float in [0, 1]; float images are so already."""
+    """Return images as a model takes them, float in [0, 1], from the uint8 ones that travelled.
+
+    Float images are so already.
+    """
     if images.is_floating_point():
         return images
+    # The division is in place, on the copy that float() made.
     return images.float().div_(255)
 
 
@@ -35,7 +39,9 @@ def upsample(model: nn.Module, output: Tensor, size: tuple[int, ...]) -> Tensor:
 def device_of(model: nn.Module) -> torch.device:
     """Return the device a model is on."""
     first = next(iter(model.parameters()), None)
-    return torch.device("cpu") if first is None else first.device
+    if first is None:
+        return torch.device("cpu")
+    return first.device
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -44,7 +50,7 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def after_crop(views: Augmentation) -> list[v2.Transform]:
-    """Return the augmentation that all tasks share: a horizontal flip, and photometric distortion where asked for."""
+    """Return what all tasks share: a horizontal flip, photometric distortion where asked for."""
     transforms: list[v2.Transform] = [v2.RandomHorizontalFlip(views.flip)]
     if views.photometric:
         transforms.append(photometric_distortion())
@@ -57,7 +63,9 @@ def images_at(path: Path) -> dict[str, Path]:
     Raises:
         UserError: there is none.
     """
-    found = {path.stem: path} if path.is_file() else find(path, IMAGE_SUFFIXES)
+    if path.is_file():
+        return {path.stem: path}
+    found = find(path, IMAGE_SUFFIXES)
     if not found:
         raise UserError(f"{path}: no images ({', '.join(IMAGE_SUFFIXES)}).")
     return found
@@ -70,5 +78,5 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 
 def sample_path(out: Path, stem: str, kind: str) -> Path:
-    """Return where a sample picture of a report lies: sub-folders of the data become part of the name."""
+    """Return the path of a report's sample picture; sub-folders of the data join its name."""
     return out / f"{stem.replace('/', '_')}.{kind}.png"

@@ -13,7 +13,8 @@ class NoTask(nn.Module):
     """No loss of the student's own: it learns from the terms alone, and is scored as ever.
 
     Args:
-        scored_as: the task of its data: what travels in a batch, what losses get as target, how it is scored.
+        scored_as: the task of its data: what travels in a batch, what losses get as target, how it
+            is scored.
     """
 
     def __init__(self, scored_as: TrainingTask) -> None:

@@ -1,7 +1,8 @@
-"""The contract of a task: everything that differs between kinds of output, as the rest of densekd may ask for it.
+"""Task contract: everything that differs between kinds of output, as the rest of densekd asks it.
 
-The distiller, the builders, the run, the report, the command line and the data check ask a task; none of them asks
-which one it is. A task from outside needs no edit of this package: a recipe names it ``package.module:Name``.
+The distiller, the builders, the run, the report, the command line and the data check ask a task;
+none of them asks which one it is. A task from outside needs no edit of this package: a recipe names
+it ``package.module:Name``.
 
 ``Any`` stands for what a task alone knows the type of: its files, samples, outputs and targets.
 """
@@ -23,14 +24,15 @@ from densekd.models.package import PackageConfig
 
 # What a training set collates: ``images``, and what the task puts beside them.
 Batch = Mapping[str, Any]
-# What a task scored: key -> number, list or mapping; what is named by the task's ``metrics`` is a number or None.
+# What a task scored: key -> number, list or mapping. What the task's ``metrics`` name is a number or
+# None.
 Scores = dict[str, Any]
 Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random views of the training images: the keys of a recipe's ``augment``, and what makes them reproducible.
+    """Random views of the training images: a recipe's ``augment``, and what makes them reproducible.
 
     Args:
         resize: what every image is first brought to, or None.
@@ -72,7 +74,10 @@ class Figure(NamedTuple):
 
 
 class Metric(Protocol):
-    """An accumulator of scores; an ``nn.Module``, so that what it counts lives where the model does."""
+    """An accumulator of scores.
+
+    An ``nn.Module``, so that what it counts lives where the model does.
+    """
 
     def to(self, device: torch.device) -> Any:
         """Move what is counted to a device, in place, and return the accumulator."""
@@ -87,7 +92,10 @@ class Metric(Protocol):
         ...
 
     def compute(self) -> Scores:
-        """Return the scores of what was counted; None where nothing was. Lists are those of classes."""
+        """Return the scores of what was counted.
+
+        None where nothing was. Lists are those of classes.
+        """
         ...
 
 
@@ -137,7 +145,7 @@ class TrainingTask(Protocol):
         ...
 
     def images(self, batch: Batch) -> Tensor:
-        """Return what a model takes: float RGB in [0, 1], ``[B, 3, H, W]``. The batch is not changed."""
+        """Return float RGB in [0, 1], ``[B, 3, H, W]``; the batch is not changed."""
         ...
 
     def target(self, batch: Batch) -> Any:
@@ -169,9 +177,10 @@ class TrainingTask(Protocol):
 class Task(TrainingTask, Protocol):
     """One kind of output: loss step, data, evaluation, prediction, pictures and metrics.
 
-    A task is an ``nn.Module``. Its constructor's signature is the schema of a recipe's ``task``; what the build knows
-    it supplies under the names ``num_classes``, ``ignore_index``, ``files`` (of the training split) and ``evaluation``
-    (an instance of ``evaluation_options``), as far as the constructor asks for them.
+    A task is an ``nn.Module``. Its constructor's signature is the schema of a recipe's ``task``;
+    what the build knows it supplies under the names ``num_classes``, ``ignore_index``, ``files``
+    (of the training split) and ``evaluation`` (an instance of ``evaluation_options``), as far as
+    the constructor asks for them.
     """
 
     # The dataclass of the files that the task reads.
@@ -181,6 +190,8 @@ class Task(TrainingTask, Protocol):
     # Whether images are resized with their aspect ratio kept, as boxes want them.
     keeps_aspect_ratio: ClassVar[bool]
 
+    # Files: how a data check and an evaluation read them.
+
     @staticmethod
     def counted(files: Any) -> dict[str, tuple[str, ...]]:
         """Name what a data check counts in these files, kind by kind; the classes come first."""
@@ -188,7 +199,7 @@ class Task(TrainingTask, Protocol):
 
     @staticmethod
     def look(files: Any) -> Facts:
-        """Read the one image of these files with what lies beside it, and note everything about them.
+        """Read the one image of these files with what lies beside it, and note what is odd.
 
         Raises:
             UserError: anything that would stop a training.
@@ -197,12 +208,14 @@ class Task(TrainingTask, Protocol):
 
     @staticmethod
     def folder(root: Path, split: str, package: PackageConfig) -> Files:
-        """Find the files of a data folder in the task's plain layout, for a model whose package is known.
+        """Find the files of a data folder in the task's plain layout, for a model's package.
 
         Raises:
             UserError: the folder is not laid out so, or the task has no such layout.
         """
         ...
+
+    # What is known before any model is there.
 
     @property
     def chance(self) -> float | None:
@@ -211,8 +224,10 @@ class Task(TrainingTask, Protocol):
 
     @property
     def package_options(self) -> dict[str, Any]:
-        """Those of the task's options that predictions and scores depend on: a package carries them."""
+        """The options that predictions and scores depend on: a package carries them."""
         ...
+
+    # Data: what a training and an evaluation read, and what losses are tried on.
 
     def training_set(self, files: Any, views: Augmentation) -> TrainingData:
         """Return augmented samples.
@@ -227,8 +242,10 @@ class Task(TrainingTask, Protocol):
         ...
 
     def probe_target(self, size: tuple[int, int], labels: Labels) -> Any:
-        """Return a target of one image of this (height, width), on which losses are tried before the first step."""
+        """Return a target of one image of this (height, width), on which losses are tried."""
         ...
+
+    # Finished models: scores, comparison, drawings, predictions.
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
         """Say whether a model's output for float images ``[B, 3, H, W]`` can be scored."""
@@ -261,12 +278,13 @@ class Task(TrainingTask, Protocol):
         ...
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> Predictor:
-        """Return a model with all that it takes to predict pictures like those it was trained on."""
+        """Return a model with all that it takes to predict pictures like its training images."""
         ...
 
     def sample_pictures(self, predictors: Mapping[str, Any], files: Any, out: Path, indices: Sequence[int]) -> None:
         """Write pictures of some images of a split.
 
-        ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``.
+        ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and
+        ``.<name>-errors.png``.
         """
         ...

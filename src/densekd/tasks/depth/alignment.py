@@ -12,9 +12,10 @@ def scale_and_shift(prediction: Tensor, truth: Tensor, weight: Tensor) -> tuple[
         weight: ``[B, H, W]``, 1 where the truth was measured and 0 elsewhere.
 
     Returns:
-        s and t, ``[B]`` each. Where the prediction does not vary, s is 0 and t the mean of the truth; where nothing was
-        measured, both are 0.
+        s and t, ``[B]`` each. Where the prediction does not vary, s is 0 and t the mean of the
+        truth; where nothing was measured, both are 0.
     """
+    # Means over the measured pixels.
     total = weight.sum((1, 2)).clamp(min=1)
     mean_prediction = (weight * prediction).sum((1, 2)) / total
     mean_truth = (weight * truth).sum((1, 2)) / total
@@ -22,6 +23,7 @@ def scale_and_shift(prediction: Tensor, truth: Tensor, weight: Tensor) -> tuple[
     centered = weight * (prediction - mean_prediction[:, None, None])
     covariance = (centered * (truth - mean_truth[:, None, None])).sum((1, 2)) / total
     variance = (centered * (prediction - mean_prediction[:, None, None])).sum((1, 2)) / total
+    # A prediction that does not vary has no scale; the best is then the mean of the truth.
     varies = variance > torch.finfo(variance.dtype).tiny
     scale = torch.where(varies, covariance / variance.where(varies, torch.ones_like(variance)), 0)
     return scale, mean_truth - scale * mean_prediction

@@ -26,6 +26,7 @@ def look(files: DepthFiles) -> Facts:
     image, depth = files.pair(0)
     measured = depth[depth > 0]
     ranges = np.bincount(np.digitize(measured, _ENDS), minlength=len(_ENDS) + 1)
+    # Either map trains nobody, and usually means a wrong file or scale.
     warnings: list[str] = []
     if files.labels == "present" and not measured.size:
         warnings.append("no depth was measured, nothing is learned from this image")

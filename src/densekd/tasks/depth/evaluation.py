@@ -22,6 +22,7 @@ from densekd.tasks.protocol import Scores
 # What the numbers of a model are: inverse depths, as those of MiDaS and Depth Anything, or depths.
 Quantity = Literal["inverse", "depth"]
 
+# Images that are loaded together; those of one size go through the model together.
 _BATCH = 8
 # Depths are told apart down to this share of the greatest one.
 _NEAREST = 1e-4
@@ -32,11 +33,11 @@ class DepthEvaluation:
     """How predictions are compared with measured depths: the keys of a recipe's ``evaluation``.
 
     Args:
-        align: what brings each prediction to the truth of its image by least squares, in the quantity that the model
-            predicts: ``scale_and_shift`` (MiDaS, Depth Anything: models that know no more), ``scale``, or ``none`` for
-            a model whose numbers mean depths.
-        max_depth: measured depths beyond it are not scored, and predicted ones are cut there; default: all are scored,
-            and predictions are cut at the image's greatest depth.
+        align: what brings each prediction to the truth of its image by least squares, in the
+            quantity that the model predicts: ``scale_and_shift`` (MiDaS, Depth Anything: models
+            that know no more), ``scale``, or ``none`` for a model whose numbers mean depths.
+        max_depth: measured depths beyond it are not scored, and predicted ones are cut there;
+            default: all are scored, and predictions are cut at the image's greatest depth.
     """
 
     align: Literal["scale_and_shift", "scale", "none"] = "scale_and_shift"
@@ -53,11 +54,13 @@ def checked_output(output: object) -> Tensor:
         UserError: a model without head, or of several channels.
     """
     if not isinstance(output, Tensor):
-        raise UserError(f"The model returns a {type(output).__name__}, no map of depths: it has no head to score.")
+        kind = type(output).__name__
+        raise UserError(f"The model returns a {kind}, no map of depths: it has no head to score.")
     if output.ndim != 4 or output.shape[1] != 1:
+        shape = list(output.shape)
         raise UserError(
-            f"The model's output is {list(output.shape)}, but depth is one channel [B, 1, h, w]. Give a model of one "
-            "class, or a teacher that estimates depth."
+            f"The model's output is {shape}, but depth is one channel [B, 1, h, w]. "
+            "Give a model of one class, or a teacher that estimates depth."
         )
     return output
 
@@ -86,10 +89,12 @@ def to_depth(prediction: Tensor, truth: Tensor, quantity: Quantity, options: Dep
     Returns:
         depths ``[B, H, W]``, > 0.
     """
+    # The truth in the quantity that the model predicts, since that is linear in its output.
     measured = truth > 0
     target = truth
     if quantity == "inverse":
         target = torch.where(measured, 1 / truth.where(measured, torch.ones_like(truth)), 0)
+    # Least squares over the measured pixels of each image.
     weight = measured.to(prediction.dtype)
     if options.align == "scale_and_shift":
         scale, shift = scale_and_shift(prediction, target, weight)
@@ -147,14 +152,15 @@ def evaluate_depth(
         workers: loading processes.
 
     Returns:
-        the scores of :class:`densekd.tasks.depth.metric.DepthMetric`, ``absrel_interval`` (95 %, over images),
-        ``images`` and ``parameters``.
+        the scores of :class:`densekd.tasks.depth.metric.DepthMetric`, ``absrel_interval`` (95 %,
+        over images), ``images`` and ``parameters``.
     """
     device = device_of(model.eval())
     metric = DepthMetric().to(device)
     batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
     for samples in track(batches, "evaluating", transient=True, disable=len(files) < 20):
         for prediction, truth in predictions(model, samples, device):
+            # What is not scored has no part in the alignment either.
             truth = scored_truth(truth, options)
             metric.update(to_depth(prediction, truth, quantity, options), truth)
     found = {**metric.compute(), "absrel_interval": metric.interval()}
@@ -180,4 +186,5 @@ def map_correlation(student: nn.Module, teacher: nn.Module, files: DepthFiles, r
         for (mine, _), (reference, _) in zip(ours, theirs, strict=True):
             pairs = torch.stack([mine.flatten(1), reference.flatten(1)], 1).double()
             values += [torch.corrcoef(pair)[0, 1].cpu() for pair in pairs]
+    # A map that does not vary has no correlation with anything.
     return {"correlation": torch.stack(values).nan_to_num(0).mean().item()}

@@ -18,11 +18,14 @@ def normalized(values: Tensor, valid: Tensor) -> Tensor:
         valid: bool ``[B, H, W]``.
 
     Returns:
-        ``(values - t) / s`` with t the median and s the mean of ``|values - t|``, ``[B, H, W]``; 0 where not valid.
+        ``(values - t) / s`` with t the median and s the mean of ``|values - t|``, ``[B, H, W]``; 0
+        where not valid.
     """
+    # The median of the valid pixels: all others are NaN, which it skips.
     unknown = torch.full_like(values, float("nan"))
     median = values.where(valid, unknown).flatten(1).nanmedian(1).values.nan_to_num(0)
     shifted = (values - median[:, None, None]).where(valid, torch.zeros_like(values))
+    # The mean of their distances from it.
     deviation = shifted.abs().sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
     # A map that does not vary stays 0 instead of being divided by 0.
     return shifted / deviation.clamp(min=1e-6)[:, None, None]
@@ -34,12 +37,13 @@ def residuals(prediction: Tensor, truth: Tensor, valid: Tensor, align: Alignment
     Args:
         prediction, truth: ``[B, H, W]``, float.
         valid: bool ``[B, H, W]``, where the truth was measured.
-        align: ``median`` normalizes both maps; ``least_squares`` brings the prediction to the normalized truth, so that
-            the loss does not depend on the unit of the truth.
+        align: ``median`` normalizes both maps; ``least_squares`` brings the prediction to the
+            normalized truth, so that the loss does not depend on the unit of the truth.
     """
     truth = normalized(truth, valid)
     if align == "median":
         return normalized(prediction, valid) - truth
+    # The truth has median 0 and deviation 1; least squares bring the prediction to it.
     scale, shift = scale_and_shift(prediction, truth, valid.to(prediction.dtype))
     aligned = scale[:, None, None] * prediction + shift[:, None, None]
     return (aligned - truth).where(valid, torch.zeros_like(truth))
@@ -48,8 +52,9 @@ def residuals(prediction: Tensor, truth: Tensor, valid: Tensor, align: Alignment
 def data_term(residual: Tensor, valid: Tensor, align: Alignment, trim: float) -> Tensor:
     """Return ``1 / (2 M) sum rho(residual)``, the mean over images of that over their M valid pixels.
 
-    With ``median``, rho is the absolute value, and of each image the share ``trim`` of the pixels with the largest
-    residuals is left out of the sum (the paper's ssitrim); with ``least_squares``, it is the square (ssimse).
+    With ``median``, rho is the absolute value, and of each image the share ``trim`` of the pixels
+    with the largest residuals is left out of the sum (the paper's ssitrim); with ``least_squares``,
+    it is the square (ssimse).
 
     Args:
         residual: ``[B, H, W]``.
@@ -67,14 +72,16 @@ def data_term(residual: Tensor, valid: Tensor, align: Alignment, trim: float) ->
         position = torch.arange(ordered.shape[1], device=ordered.device)
         kept = position[None] < (ordered.shape[1] - dropped)[:, None]
         values = ordered.where(kept, torch.zeros_like(ordered)).sum(1)
+    # An image without measurements is 0 / 2.
     return (values / (2 * count.clamp(min=1))).mean()
 
 
 def gradient_term(residual: Tensor, valid: Tensor, scales: int) -> Tensor:
     """Return the multi-scale gradient matching of the residual, which keeps edges sharp.
 
-    ``sum_k 1 / M_k sum |d/dx R_k| + |d/dy R_k|``, R_k being every ``2^k``-th pixel; differences count where both of
-    their pixels are valid. M_k is the number of valid pixels at that scale, as in the authors' code.
+    ``sum_k 1 / M_k sum |d/dx R_k| + |d/dy R_k|``, R_k being every ``2^k``-th pixel; differences
+    count where both of their pixels are valid. M_k is the number of valid pixels at that scale, as
+    in the authors' code.
 
     Args:
         residual: ``[B, H, W]``, 0 where not valid.
@@ -84,9 +91,11 @@ def gradient_term(residual: Tensor, valid: Tensor, scales: int) -> Tensor:
     total = residual.new_zeros(len(residual))
     for k in range(scales):
         step = 2**k
+        # Every step-th pixel stands for a map of half the size, and half again.
         part, mask = residual[:, ::step, ::step], valid[:, ::step, ::step]
         along_x = (part[:, :, 1:] - part[:, :, :-1]).abs() * (mask[:, :, 1:] & mask[:, :, :-1])
         along_y = (part[:, 1:] - part[:, :-1]).abs() * (mask[:, 1:] & mask[:, :-1])
+        # Each image by itself, so that one with few measurements counts as much as the others.
         differences = along_x.sum((1, 2)) + along_y.sum((1, 2))
         total = total + differences / mask.sum((1, 2)).clamp(min=1)
     return total.mean()

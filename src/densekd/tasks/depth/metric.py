@@ -38,10 +38,12 @@ class DepthMetric(nn.Module):
         # Where nothing was measured both maps are 1: no difference, and no ratio other than 1.
         one = torch.ones_like(truth)
         predicted, real = depth.where(measured, one).double(), truth.where(measured, one).double()
+        # Every score of every image, from its own pixels.
         absrel = ((predicted - real).abs() / real).sum((1, 2)) / count
         rmse = ((predicted - real).square().sum((1, 2)) / count).sqrt()
         ratio = torch.maximum(predicted / real, real / predicted)
         delta1 = 100 * ((ratio < 1.25) & measured).sum((1, 2)) / count
+        # An image without a measurement adds nothing, not even to the number of images.
         scores = torch.stack([absrel, rmse, delta1, some], 1) * some[:, None]
         self.sums += scores.sum(0)
         self.images.append(scores)
@@ -59,8 +61,9 @@ class DepthMetric(nn.Module):
     def compute(self) -> dict[str, Any]:
         """Return ``absrel`` (a ratio), ``rmse`` (in the unit of the depths) and ``delta1`` (percent); None of nothing.
 
-        ``absrel``: mean of ``|d - d*| / d*``. ``rmse``: root of the mean of ``(d - d*)^2``. ``delta1``: share of the
-        pixels with ``max(d / d*, d* / d) < 1.25``. Each is the mean over images of that over an image's pixels.
+        ``absrel``: mean of ``|d - d*| / d*``. ``rmse``: root of the mean of ``(d - d*)^2``.
+        ``delta1``: share of the pixels with ``max(d / d*, d* / d) < 1.25``. Each is the mean over
+        images of that over an image's pixels.
         """
         *sums, images = self.sums.tolist()
         names = ("absrel", "rmse", "delta1")
@@ -69,7 +72,9 @@ class DepthMetric(nn.Module):
         return {name: total / images for name, total in zip(names, sums, strict=True)}
 
     def interval(self, level: float = 0.95) -> list[float] | None:
-        """Bootstrap AbsRel over the images of this process, 2000 times, seeded; return the percentiles' two ends.
+        """Bootstrap AbsRel over the images of this process, 2000 times, seeded.
+
+        Return the percentiles' two ends.
 
         Args:
             level: share of the draws between the two ends.
@@ -77,11 +82,14 @@ class DepthMetric(nn.Module):
         Returns:
             Lower and upper end; None for fewer than two images with a measurement.
         """
-        rows = torch.cat(self.images).cpu() if self.images else torch.zeros(0, 4, dtype=torch.float64)
+        if not self.images:
+            return None
+        rows = torch.cat(self.images).cpu()
         values = rows[rows[:, 3] > 0, 0]
         if len(values) < 2:
             return None
         generator = torch.Generator().manual_seed(0)
         drawn = torch.randint(len(values), (_DRAWS, len(values)), generator=generator)
+        # The mean of each draw; the interval holds the middle of all means.
         ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
         return [float(end) for end in values[drawn].mean(1).quantile(ends)]

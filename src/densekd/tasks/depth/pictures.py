@@ -17,12 +17,18 @@ _RAMP = np.array(
     ],
     dtype=np.float64,
 )
-# Share of the values at either end that may lie beyond the ramp: one bright pixel does not darken a picture.
+# Percent of the values at either end that may lie beyond the ramp: one bright pixel does not darken
+# a picture.
 _TAIL = 2
 # Relative error that is shown in full red.
 _LARGE = 0.5
 
-LEGEND = {"near": (252, 255, 164), "middle": (185, 57, 83), "far": (20, 6, 44), "not measured": (0, 0, 0)}
+LEGEND = {
+    "near": (252, 255, 164),
+    "middle": (185, 57, 83),
+    "far": (20, 6, 44),
+    "not measured": (0, 0, 0),
+}
 
 
 def value_range(values: np.ndarray) -> tuple[float, float]:
@@ -43,15 +49,21 @@ def color_map(nearness: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
     Returns:
         uint8 RGB ``[H, W, 3]``.
     """
+    # Where each value lies on the ramp, from its first color to its last.
     low, high = ends
     place = ((nearness - low) / (high - low)).clip(0, 1) * (len(_RAMP) - 1)
     stops = np.arange(len(_RAMP))
-    channels = [np.interp(place, stops, _RAMP[:, channel]) for channel in range(3)]
-    return np.stack(channels, -1).round().astype(np.uint8)
+    red = np.interp(place, stops, _RAMP[:, 0])
+    green = np.interp(place, stops, _RAMP[:, 1])
+    blue = np.interp(place, stops, _RAMP[:, 2])
+    return np.stack([red, green, blue], -1).round().astype(np.uint8)
 
 
 def depth_picture(depth: np.ndarray, ends: tuple[float, float]) -> Image.Image:
-    """Color depths ``[H, W]`` by their inverse, whose range is ``ends``; 0 is black, nothing having been measured."""
+    """Color depths ``[H, W]`` by their inverse, whose range is ``ends``.
+
+    0 is black, nothing having been measured.
+    """
     known = depth > 0
     nearness = np.divide(1, depth, out=np.zeros_like(depth), where=known)
     colors = color_map(nearness, ends)
@@ -65,9 +77,13 @@ def overlay(image: np.ndarray, nearness: np.ndarray) -> Image.Image:
 
 
 def error_picture(depth: np.ndarray, truth: np.ndarray) -> Image.Image:
-    """Show where depths ``[H, W]`` are wrong: white is right, red is half as far again or more; black is unknown."""
+    """Show where depths ``[H, W]`` are wrong: white is right, red is half as far again or more.
+
+    Black is unknown.
+    """
     known = truth > 0
     error = np.divide(abs(depth - truth), truth, out=np.zeros_like(truth), where=known)
+    # From white to red by the relative error.
     share = (error / _LARGE).clip(0, 1)[..., None]
     colors = 255 * (1 - share) + np.array((200, 30, 30)) * share
     return Image.fromarray(np.where(known[..., None], colors, 0).round().astype(np.uint8))

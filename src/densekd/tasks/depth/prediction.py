@@ -54,9 +54,10 @@ class DepthPredictor:
     def predict_folder(self, images: Path, out: Path) -> int:
         """Predict one image or all images below a folder.
 
-        ``depth/<stem>.png`` holds the model's numbers in 16 bits, stretched from the least to the greatest of an image;
-        ``ranges.json`` says which these are, so that ``low + png / 65535 * (high - low)`` gives the numbers back.
-        ``overlays/<stem>.png`` shows them in color over the picture, near bright and far dark.
+        ``depth/<stem>.png`` holds the model's numbers in 16 bits, stretched from the least to the
+        greatest of an image; ``ranges.json`` says which these are, so that ``low + png / 65535 *
+        (high - low)`` gives the numbers back. ``overlays/<stem>.png`` shows them in color over the
+        picture, near bright and far dark.
 
         Returns:
             How many images were predicted.
@@ -68,13 +69,14 @@ class DepthPredictor:
         ranges: dict[str, list[float]] = {}
         for stem, path in track(found.items(), "predicting", transient=True):
             image = read_image(path)
+            # Sixteen bits for the range of each picture, whatever it is.
             values = self(image).astype(np.float64)
             low, high = float(values.min()), float(values.max())
             ranges[stem] = [low, high]
             # A map that does not vary has no range to be stretched over.
             span = high - low if high > low else 1.0
             write_depth(((values - low) / span * _STEPS).round(), out / "depth" / f"{stem}.png")
-            nearness = values if self.quantity == "inverse" else -values
+            nearness = as_nearness(values, self.quantity)
             save_picture(overlay(image, nearness), out / "overlays" / f"{stem}.png")
         content = {"quantity": self.quantity, "ranges": ranges}
         write_text(out / "ranges.json", json.dumps(content, indent=1) + "\n")
@@ -86,7 +88,8 @@ class DepthPredictor:
         Raises:
             UserError: always.
         """
-        raise UserError(f"{benchmark} wants labelled pixels, and the model estimates depth: see its depth/*.png.")
+        what = "the model estimates depth: see its depth/*.png"
+        raise UserError(f"{benchmark} wants labelled pixels, and {what}.")
 
     def aligned(self, image: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Predict the depths of an image, float32 ``[H, W]``, aligned to its truth as scores are."""
@@ -95,25 +98,36 @@ class DepthPredictor:
         return depth
 
 
+def as_nearness(values: np.ndarray, quantity: Quantity) -> np.ndarray:
+    """Return predicted values so that larger is nearer."""
+    if quantity == "inverse":
+        return values
+    return -values
+
+
 def depth_samples(
     predictors: Mapping[str, DepthPredictor], files: DepthFiles, out: Path, indices: Sequence[int]
 ) -> None:
-    """Write pictures of some images of a split; predictions are colored like the truth that they are aligned to.
+    """Write pictures of some images of a split.
 
-    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``. Without labels
-    there is no truth, and each prediction has a range of its own.
+    Predictions are colored like the truth that they are aligned to.
+
+    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and
+    ``.<name>-errors.png``. Without labels there is no truth, and each prediction has a range of its
+    own.
     """
     for index in indices:
         stem = files.items[index].stem
         image, truth = files.pair(index)
         save_picture(Image.fromarray(image), sample_path(out, stem, "image"))
         measured = truth > 0
+        # Without a truth there is nothing to align to, and nothing to be wrong about.
         if not measured.any():
             for name, predict in predictors.items():
-                values = predict(image)
-                nearness = values if predict.quantity == "inverse" else -values
+                nearness = as_nearness(predict(image), predict.quantity)
                 save_picture(overlay(image, nearness), sample_path(out, stem, name))
             continue
+        # One range of colors for truth and predictions: what is equal looks equal.
         ends = value_range(1 / truth[measured])
         save_picture(depth_picture(truth, ends), sample_path(out, stem, "truth"))
         for name, predict in predictors.items():

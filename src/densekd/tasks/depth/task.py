@@ -31,16 +31,16 @@ from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 class Depth(nn.Module):
     """Monocular depth: a model with one output channel, known up to scale and shift (MiDaS, arXiv 1907.01341).
 
-    The loss is ``ssi + gradient_weight * gradient matching`` of the output, enlarged to the depth map's size, and the
-    measured (inverse) depths; see :mod:`densekd.tasks.depth.loss`.
+    The loss is ``ssi + gradient_weight * gradient matching`` of the output, enlarged to the depth
+    map's size, and the measured (inverse) depths; see :mod:`densekd.tasks.depth.loss`.
 
     Args:
-        predicts: what the output is: ``inverse`` depths, as those of MiDaS and Depth Anything, or ``depth``. Teacher
-            and student predict the same.
-        align: how both maps are made comparable: by ``median`` and mean absolute deviation, with absolute differences
-            (the paper's best), or by ``least_squares``, with squared ones.
-        trim: share of each image's pixels with the largest differences that is left out, with ``median``: measurements
-            are wrong now and then. The paper ships 0.2.
+        predicts: what the output is: ``inverse`` depths, as those of MiDaS and Depth Anything, or
+            ``depth``. Teacher and student predict the same.
+        align: how both maps are made comparable: by ``median`` and mean absolute deviation, with
+            absolute differences (the paper's best), or by ``least_squares``, with squared ones.
+        trim: share of each image's pixels with the largest differences that is left out, with
+            ``median``: measurements are wrong now and then. The paper ships 0.2.
         gradient_weight: factor of the gradient matching; the paper ships 0.5.
         scales: of the gradient matching, each half as large as the one before.
         unit: of the depths, for people; the data says it where there is data.
@@ -70,9 +70,13 @@ class Depth(nn.Module):
         self.trim = trim
         self.gradient_weight = gradient_weight
         self.scales = scales
-        self.unit = unit if files is None else files.unit
+        self.unit = unit
+        if files is not None:
+            self.unit = files.unit
         self.evaluation = evaluation or DepthEvaluation()
         self.metrics = metrics_in(self.unit)
+
+    # Files: how a data check and an evaluation read them.
 
     @staticmethod
     def counted(files: DepthFiles) -> dict[str, tuple[str, ...]]:
@@ -81,7 +85,10 @@ class Depth(nn.Module):
 
     @staticmethod
     def look(files: DepthFiles) -> Facts:
-        """Read the one image of these files with its depth map; see :func:`densekd.tasks.depth.check.look`."""
+        """Read the one image of these files with its depth map.
+
+        See :func:`densekd.tasks.depth.check.look`.
+        """
         return check.look(files)
 
     @staticmethod
@@ -99,16 +106,19 @@ class Depth(nn.Module):
         """What the output is, and the unit of the depths it was trained on."""
         return {"predicts": self.predicts, "unit": self.unit}
 
+    # Data: what a training and an evaluation read, and what losses are tried on.
+
     def training_set(self, files: DepthFiles, views: Augmentation) -> TrainingSet:
-        """Return random crops of randomly scaled images; what lies beyond an image was not measured.
+        """Return random crops of randomly scaled images.
+
+        What lies beyond an image was not measured.
 
         Raises:
             RecipeError: no size of the crops.
         """
         if views.crop is None:
-            raise RecipeError(
-                "augment.crop: missing; say height and width of the random crops, for instance [384, 384]."
-            )
+            example = "say height and width of the random crops, for instance [384, 384]"
+            raise RecipeError(f"augment.crop: missing; {example}.")
         # Every crop is accepted: depths have no classes, one of which could fill it.
         crop = RandomScaledCrop(views.crop, max_class_share=1.0, ignore_index=0, scale=views.scale)
         augment = v2.Compose([crop, *after_crop(views)])
@@ -125,6 +135,8 @@ class Depth(nn.Module):
             return torch.zeros(1, height, width)
         rows = torch.linspace(1, 10, height)
         return rows[None, :, None].expand(1, height, width).contiguous()
+
+    # Step: a batch becomes images, a target and the student's own losses.
 
     def student_taps(self, student: nn.Module) -> list[str]:
         """Return nothing: the loss reads the output alone."""
@@ -150,6 +162,7 @@ class Depth(nn.Module):
             student_features: not read.
             target: depths ``[B, H, W]``, 0 where nothing was measured.
         """
+        # Compared at the size of the depth map, in the quantity that is predicted.
         predicted = upsample(student, checked_output(output), target.shape[-2:])[:, 0]
         valid = target > 0
         truth = target
@@ -160,8 +173,11 @@ class Depth(nn.Module):
             residual = loss.residuals(predicted, truth, valid, self.align)
             losses = {"ssi": loss.data_term(residual, valid, self.align, self.trim)}
             if self.gradient_weight:
-                losses["gradient"] = self.gradient_weight * loss.gradient_term(residual, valid, self.scales)
+                gradient = loss.gradient_term(residual, valid, self.scales)
+                losses["gradient"] = self.gradient_weight * gradient
         return losses
+
+    # Validation: scores while a student learns.
 
     def metric(self) -> DepthMetric:
         """Return a new accumulator for :meth:`evaluate`."""
@@ -171,12 +187,15 @@ class Depth(nn.Module):
         """Add samples ``(image uint8 [3, H, W], depth [H', W'])`` of any size to ``metric``."""
         for predicted, truth in evaluation.predictions(model, samples, device_of(model)):
             truth = evaluation.scored_truth(truth, self.evaluation)
-            metric.update(evaluation.to_depth(predicted, truth, self.predicts, self.evaluation), truth)
+            depth = evaluation.to_depth(predicted, truth, self.predicts, self.evaluation)
+            metric.update(depth, truth)
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
         """Say whether a model's output for float images ``[B, 3, H, W]`` can be scored: one map."""
         output = model(images)
         return isinstance(output, Tensor) and output.ndim == 4 and output.shape[1] == 1
+
+    # Finished models: scores, comparison, drawings, predictions.
 
     def scores(self, model: nn.Module, files: DepthFiles, resize: Resize | None, workers: int = 0) -> Scores:
         """Score a model; see :func:`densekd.tasks.depth.evaluation.evaluate_depth`."""

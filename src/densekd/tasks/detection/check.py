@@ -26,8 +26,10 @@ def look(files: DetectionFiles) -> Facts:
         UserError: the image cannot be read, or is of another size than its annotations say.
     """
     item, names = files.items[0], files.classes.names
+    # Decoded for its errors alone: a damaged file, another size than annotated.
     files.image(0)
     boxes, labels, crowd, area = item.truth
+    # Crowds are not learned as boxes either, and are counted by themselves.
     not_learnt = ~learnable(item.truth, item.size) & ~crowd
     counts = (
         np.bincount(labels[~crowd], minlength=len(names)),

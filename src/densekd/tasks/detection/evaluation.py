@@ -27,6 +27,7 @@ from densekd.tasks.common import device_of, parameter_count, to_float
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
 from densekd.tasks.protocol import Scores
 
+# Images that are loaded together; those of one size go through the model together.
 _BATCH = 8
 
 
@@ -45,13 +46,14 @@ def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | Non
         workers: loading processes.
 
     Returns:
-        The scores of :class:`densekd.tasks.detection.metric.BoxMetric` in percent, those of classes by name, ``images``
-        and ``parameters``.
+        The scores of :class:`densekd.tasks.detection.metric.BoxMetric` in percent, those of classes
+        by name, ``images`` and ``parameters``.
     """
     metric = BoxMetric(len(files.classes.names))
     for item, found in detect(model, files, resize, workers):
         metric.update(item, found)
     scores = metric.compute()
+    # What belongs to a class goes by its name.
     for key in ("ap_by_class", "ap50_by_class"):
         scores[key] = dict(zip(files.classes.names, scores[key], strict=True))
     return {**scores, "images": len(files), "parameters": parameter_count(model)}
@@ -61,7 +63,10 @@ def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | Non
 def detect(
     model: nn.Module, files: DetectionFiles, resize: Limits | None, workers: int = 0
 ) -> Iterator[tuple[DetectionItem, Detections]]:
-    """Yield every image of ``files`` and what ``model`` finds there, in pixels of the original; as above."""
+    """Yield every image of ``files`` and what ``model`` finds there, in pixels of the original.
+
+    As above.
+    """
     device = device_of(model.eval())
     batches = evaluation_loader(DetectionEvaluationSet(files, resize), _BATCH, workers)
     for samples in track(batches, "detecting", transient=True, disable=len(files) < 20):
@@ -71,11 +76,15 @@ def detect(
 def predictions(
     model: nn.Module, samples: Sequence[EvaluationSample], device: torch.device
 ) -> Iterator[tuple[DetectionItem, Detections]]:
-    """Detect in samples, neighbors of one size together; yield them with boxes in pixels of the originals."""
+    """Detect in samples, neighbors of one size together.
+
+    Yield them with boxes in pixels of the originals.
+    """
     for _, group in groupby(samples, key=lambda sample: sample.image.shape):
         alike = list(group)
         found = predict_boxes(model, [sample.image for sample in alike], device)
         height, width = alike[0].image.shape[1:]
+        # Height and width have factors of their own: sizes are rounded to whole pixels.
         for sample, one in zip(alike, found, strict=True):
             original_height, original_width = sample.item.size
             factors = one.boxes.new_tensor([original_width / width, original_height / height] * 2)
@@ -97,6 +106,7 @@ def predict_boxes(model: nn.Module, images: Sequence[Tensor], device: torch.devi
         UserError: a model that is no detector.
     """
     detector = as_detector(model)
+    # The sizes before padding say where an image ends.
     batch, sizes = pad_to_batch(images)
     output = detector(to_float(batch.to(device)))
     return detector.detect(output, sizes.to(device))
@@ -121,6 +131,8 @@ def write_results(found: Iterable[tuple[DetectionItem, Detections]], categories:
     results: list[dict[str, Any]] = []
     for item, one in found:
         image = {"image_id": item.number, "file_name": f"{item.stem}{item.image.suffix}"}
-        for box, score, label in zip(one.boxes.tolist(), one.scores.tolist(), one.labels.tolist(), strict=True):
-            results.append(image | {"category_id": categories[label], "bbox": corner_and_size(box), "score": score})
+        rows = zip(one.boxes.tolist(), one.scores.tolist(), one.labels.tolist(), strict=True)
+        for box, score, label in rows:
+            found_box = {"category_id": categories[label], "bbox": corner_and_size(box)}
+            results.append(image | found_box | {"score": score})
     write_text(path, json.dumps(results) + "\n")

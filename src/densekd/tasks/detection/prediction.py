@@ -43,7 +43,11 @@ class BoxPredictor:
     writes: ClassVar[tuple[str, ...]] = ("boxes", "detections.json")
 
     def __call__(self, image: np.ndarray) -> Detections:
-        """Detect in a decoded image, uint8 RGB ``[H, W, 3]``; boxes in its pixels, whatever their score."""
+        """Detect in a decoded image, uint8 RGB ``[H, W, 3]``.
+
+        Boxes in its pixels, whatever their score.
+        """
+        # Boxes are found at the size that the model wants, and brought back to the picture's.
         pixels = to_detector_input(image, self.resize)
         with torch.no_grad():
             (found,) = predict_boxes(self.model.eval(), [pixels], device_of(self.model))
@@ -54,8 +58,8 @@ class BoxPredictor:
     def predict_folder(self, images: Path, out: Path) -> int:
         """Write ``boxes/<stem>.png`` for one image or all below a folder, and ``detections.json``, COCO's results.
 
-        An image's number is what its name says, where the names are different numbers, as COCO's are; else they are
-        counted from 1 in the order of their names.
+        An image's number is what its name says, where the names are different numbers, as COCO's
+        are; else they are counted from 1 in the order of their names.
 
         Returns:
             How many images were predicted.
@@ -64,14 +68,17 @@ class BoxPredictor:
             UserError: no image there, or a damaged one.
         """
         paths = images_at(images)
+        # The images as a split without annotations.
         items: list[DetectionItem] = []
         for number, (stem, path) in zip(image_numbers(list(paths)), paths.items(), strict=True):
             items.append(DetectionItem(stem, path, number, image_size(path), stacked([])))
         files = DetectionFiles(self.classes, tuple(items), self.categories)
         results: list[tuple[DetectionItem, Detections]] = []
         for item, found in detect(self.model, files, self.resize):
+            # Only what is likely is drawn; the results file holds all.
             marks = found_marks(confident(found, self.threshold), self.classes)
-            save_picture(box_picture(read_image(item.image), marks), out / "boxes" / f"{item.stem}.png")
+            picture = box_picture(read_image(item.image), marks)
+            save_picture(picture, out / "boxes" / f"{item.stem}.png")
             results.append((item, found))
         write_results(results, self.categories, out / "detections.json")
         return len(items)
@@ -82,7 +89,8 @@ class BoxPredictor:
         Raises:
             UserError: always.
         """
-        raise UserError(f"{benchmark} wants labelled pixels, and the model is a detector: see its detections.json.")
+        what = "the model is a detector: see its detections.json"
+        raise UserError(f"{benchmark} wants labelled pixels, and {what}.")
 
 
 def box_samples(
@@ -90,25 +98,32 @@ def box_samples(
 ) -> None:
     """Write pictures of some images of a split.
 
-    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``.
+    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and
+    ``.<name>-errors.png``.
     """
-    chosen = replace(files, items=tuple(files.items[index] for index in indices))
+    chosen = replace(files, items=tuple(map(files.items.__getitem__, indices)))
     for index, item in enumerate(chosen.items):
         image = chosen.image(index)
         save_picture(Image.fromarray(image), sample_path(out, item.stem, "image"))
-        save_picture(box_picture(image, truth_marks(item.truth, files.classes)), sample_path(out, item.stem, "truth"))
+        truth = box_picture(image, truth_marks(item.truth, files.classes))
+        save_picture(truth, sample_path(out, item.stem, "truth"))
     for name, predict in predictors.items():
         for item, boxes in detect(predict.model, chosen, predict.resize):
             image, found = read_image(item.image), confident(boxes, predict.threshold)
             errors = error_picture(image, found, item.truth, files.classes)
-            save_picture(box_picture(image, found_marks(found, files.classes)), sample_path(out, item.stem, name))
+            picture = box_picture(image, found_marks(found, files.classes))
+            save_picture(picture, sample_path(out, item.stem, name))
             save_picture(errors, sample_path(out, item.stem, f"{name}-errors"))
 
 
 def image_numbers(stems: Sequence[str]) -> list[int]:
-    """Read the images' numbers off their names where these are different numbers; else count from 1."""
+    """Read the images' numbers off their names where these are different numbers.
+
+    Else count from 1.
+    """
     names = [Path(stem).name for stem in stems]
     numbers = [int(name) for name in names if name.isdecimal()]
+    # All of them are numbers, and no two are equal.
     if len(set(numbers)) == len(names):
         return numbers
     return list(range(1, len(names) + 1))

@@ -51,6 +51,8 @@ class Detection(nn.Module):
         self.num_classes = num_classes
         self.evaluation = evaluation or DetectionEvaluation()
 
+    # Files: how a data check and an evaluation read them.
+
     @staticmethod
     def folder(root: Path, split: str, package: PackageConfig) -> DetectionFiles:
         """Refuse: boxes have no plain layout of their own.
@@ -58,7 +60,8 @@ class Detection(nn.Module):
         Raises:
             UserError: always.
         """
-        raise UserError(f"{root}: boxes are written in many ways; give a recipe, whose data section says in which.")
+        wanted = "give a recipe, whose data section says in which"
+        raise UserError(f"{root}: boxes are written in many ways; {wanted}.")
 
     @staticmethod
     def counted(files: DetectionFiles) -> dict[str, tuple[str, ...]]:
@@ -67,7 +70,10 @@ class Detection(nn.Module):
 
     @staticmethod
     def look(files: DetectionFiles) -> Facts:
-        """Read the one image of these files with its boxes; see :func:`densekd.tasks.detection.check.look`."""
+        """Read the one image of these files with its boxes.
+
+        See :func:`densekd.tasks.detection.check.look`.
+        """
         return check.look(files)
 
     @property
@@ -80,6 +86,8 @@ class Detection(nn.Module):
         """Nothing: boxes are boxes."""
         return {}
 
+    # Data: what a training and an evaluation read, and what losses are tried on.
+
     def training_set(self, files: DetectionFiles, views: Augmentation) -> DetectionTrainingSet:
         """Return images resized within limits that are drawn, with the aspect ratio kept.
 
@@ -87,12 +95,15 @@ class Detection(nn.Module):
             RecipeError: a size of random crops.
         """
         if views.crop is not None:
-            raise RecipeError("augment.crop cuts images for segmentation; detection has augment.short_side.")
+            own = "detection has augment.short_side"
+            raise RecipeError(f"augment.crop cuts images for segmentation; {own}.")
         transforms = after_crop(views)
         resize = views.resize
         if views.short_side is not None:
             # The drawn limits replace those that every image would be brought to.
-            longer = resize[1] if resize is not None and len(resize) == 2 else None
+            longer = None
+            if resize is not None and len(resize) == 2:
+                longer = resize[1]
             transforms.insert(0, ResizeKeepRatio(views.short_side, longer))
             resize = None
         return DetectionTrainingSet(files, resize, v2.Compose(transforms), views.seed, views.cache_bytes)
@@ -103,9 +114,12 @@ class Detection(nn.Module):
 
     def probe_target(self, size: tuple[int, int], labels: Labels) -> Boxes:
         """Return one box of class 0 in the middle of one image."""
+        # Half as wide and high as the image, so that levels of several strides see it.
         height, width = size
         middle = torch.tensor([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]])
         return Boxes([middle], [torch.zeros(1, dtype=torch.int64)], torch.tensor([size]))
+
+    # Step: a batch becomes images, a target and the student's own losses.
 
     def student_taps(self, student: nn.Module) -> list[str]:
         """Return nothing: the loss reads the output alone.
@@ -130,6 +144,8 @@ class Detection(nn.Module):
         """Return the weighted summands of the student's own loss."""
         return as_detector(student).losses(output, target)
 
+    # Validation: scores while a student learns.
+
     def metric(self) -> BoxMetric:
         """Return a new accumulator for :meth:`evaluate`."""
         return BoxMetric(self.num_classes)
@@ -148,6 +164,8 @@ class Detection(nn.Module):
     ) -> Iterator[tuple[DetectionItem, Detections]]:
         """Detect in samples; see :func:`densekd.tasks.detection.evaluation.predictions`."""
         return evaluation.predictions(model, samples, device)
+
+    # Finished models: scores, comparison, drawings, predictions.
 
     def scores(self, model: nn.Module, files: DetectionFiles, resize: Resize | None, workers: int = 0) -> Scores:
         """Score a detector; see :func:`densekd.tasks.detection.evaluation.evaluate_boxes`."""

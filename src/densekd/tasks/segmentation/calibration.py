@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says."""
+"""Calibration error: how far a model's confidence is from its accuracy."""
 
 import torch
 from torch import Tensor
@@ -19,12 +19,20 @@ class Calibration:
     def update(self, predicted: Tensor, confidence: Tensor, labels: Tensor) -> None:
         """Add pixels: class numbers, confidences in (0, 1], labels; one shape."""
         bins = self.sums.shape[1]
-        index = torch.where(labels == self.ignore_index, bins, (confidence * bins).long().clamp(max=bins - 1)).flatten()
-        for row, weights in enumerate((None, confidence.double().flatten(), (predicted == labels).double().flatten())):
+        # Void pixels go to one bin past the end.
+        own = (confidence * bins).long().clamp(max=bins - 1)
+        index = torch.where(labels == self.ignore_index, bins, own).flatten()
+        right = predicted == labels
+        # Of each bin: how many pixels, the sum of their confidences, how many are right.
+        for row, weights in enumerate((None, confidence.double().flatten(), right.double().flatten())):
             counted = torch.bincount(index, weights, minlength=bins + 1)[:bins]
             self.sums[row] += counted.double().cpu()
 
     def compute(self) -> float | None:
         """Return the mean gap between confidence and accuracy in percent, None when nothing was counted."""
         count, confidence, right = self.sums
-        return (100 * (confidence - right).abs().sum() / count.sum()).item() if count.any() else None
+        if not count.any():
+            return None
+        # The gap of a bin, |confidence - accuracy|, counts as often as the bin has pixels.
+        gaps = (confidence - right).abs()
+        return (100 * gaps.sum() / count.sum()).item()

@@ -19,6 +19,7 @@ def look(files: SegmentationFiles) -> Facts:
     """
     item = files.items[0]
     image, label = files.pair(0)
+    # One count of all values; those of no class were refused when the label was read.
     pixels = np.bincount(label.ravel(), minlength=256)
     count = pixels[[*range(len(files.classes.names)), files.classes.ignore_index]]
     height, width = image.shape[:2]

@@ -8,15 +8,19 @@ from densekd.data.files import SegmentationFiles
 
 
 def class_frequency(files: SegmentationFiles) -> Tensor:
-    """Count the labelled pixels of each class over all files and return their shares ``[C]`` (float64, sum 1)."""
+    """Return the share of each class among the labelled pixels of all files, ``[C]`` float64."""
     C = len(files.classes.names)
     counts = np.zeros(C, dtype=np.int64)
     for index in range(len(files)):
+        # Void is a value beyond the classes, and is cut off.
         counts += np.bincount(files.label(index).ravel(), minlength=256)[:C]
     return torch.from_numpy(counts / max(1, counts.sum()))
 
 
 def balanced_weights(frequency: Tensor) -> Tensor:
-    """Class weights ``1 / log(1.02 + frequency)`` (ENet, arXiv 1606.02147, section 5.2), scaled to mean 1, ``[C]``."""
+    """Class weights ``1 / log(1.02 + frequency)``, scaled to mean 1, ``[C]``.
+
+    ENet, arXiv 1606.02147, section 5.2.
+    """
     weights = 1 / torch.log(1.02 + frequency)
     return (weights / weights.mean()).float()

@@ -15,7 +15,8 @@ _DRAWS = 2000
 class ConfusionMatrix(nn.Module):
     """Count pixels by (label, prediction), and per image by (label and prediction, label, prediction) alone.
 
-    Void pixels are not counted. ``[N, 3, C]`` numbers per image are what a confidence interval over images needs.
+    Void pixels are not counted. ``[N, 3, C]`` numbers per image are what a confidence interval over
+    images needs.
 
     Args:
         num_classes: C; labels and predictions are 0..C-1.
@@ -28,20 +29,26 @@ class ConfusionMatrix(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.ignore_index = ignore_index
-        self.register_buffer("counts", torch.zeros(num_classes, num_classes, dtype=torch.int64), persistent=False)
+        counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.register_buffer("counts", counts, persistent=False)
         self.images: list[Tensor] = []
 
     def update(self, predicted: Tensor, labels: Tensor) -> None:
         """Add images ``[B, H, W]``, or any one array of pixels; integers."""
-        C, B = self.num_classes, len(labels) if labels.dim() == 3 else 1
+        C = self.num_classes
+        B = len(labels) if labels.dim() == 3 else 1
         valid = labels != self.ignore_index
-        # Void pixels go to one bin past the end: no boolean indexing, so the device need not report a size.
+        # Void pixels go to one bin past the end: no boolean indexing, so that the device need not
+        # report a size.
         index = torch.where(valid, labels * C + predicted, C * C).reshape(B, -1)
+        # Every image has bins of its own, so that one count serves the whole batch.
         index = index + (C * C + 1) * torch.arange(B, device=index.device)[:, None]
         counted = torch.bincount(index.flatten(), minlength=B * (C * C + 1))
         table = counted.view(B, -1)[:, :-1].reshape(B, C, C)
         self.counts += table.sum(0)
-        self.images.append(torch.stack([table.diagonal(dim1=1, dim2=2), table.sum(2), table.sum(1)], 1))
+        # Of one image, hits and both margins are all that its IoU needs.
+        hits = table.diagonal(dim1=1, dim2=2)
+        self.images.append(torch.stack([hits, table.sum(2), table.sum(1)], 1))
 
     def reset(self) -> None:
         """Forget everything."""
@@ -63,25 +70,30 @@ def scores(counts: Tensor, absent: Absent = "excluded") -> dict[str, Any]:
 
     Args:
         counts: of all images.
-        absent: classes that occur neither in labels nor in predictions are ``excluded`` from the means (mmsegmentation,
-            cityscapesscripts) or count as ``zero`` (TorchDistiller, CIRKD, HWD, whose COCO-Stuff has 11 such classes).
+        absent: classes that occur neither in labels nor in predictions are ``excluded`` from the
+            means (mmsegmentation, cityscapesscripts) or count as ``zero`` (TorchDistiller, CIRKD,
+            HWD, whose COCO-Stuff has 11 such classes).
 
     Returns:
-        ``miou``: mean intersection over union. ``fwiou``: the same, weighted by the classes' pixels. ``macc``: mean
-        recall over the classes that occur in the labels. ``aacc``: share of pixels that are right.
-        ``iou``, ``acc``: lists of C per-class values, None for absent classes. All None when nothing was counted.
+        ``miou``: mean intersection over union. ``fwiou``: the same, weighted by the classes'
+        pixels. ``macc``: mean recall over the classes that occur in the labels. ``aacc``: share of
+        pixels that are right. ``iou``, ``acc``: lists of C per-class values, None for absent
+        classes. All None when nothing was counted.
     """
     table = counts.double().cpu()
     hits, labelled, predicted = table.diag(), table.sum(1), table.sum(0)
     union = labelled + predicted - hits
     total = table.sum()
+    # 0 / 0 is NaN: a class that does not occur.
     iou, recall = 100 * hits / union, 100 * hits / labelled
     some = total[None] > 0
-    by_zero = absent == "zero" and bool(some)
+    counted_iou, counted_recall = iou[union > 0], recall[labelled > 0]
+    if absent == "zero" and bool(some):
+        counted_iou, counted_recall = iou.nan_to_num(0), recall.nan_to_num(0)
     return {
-        "miou": _mean(iou.nan_to_num(0) if by_zero else iou[union > 0]),
+        "miou": _mean(counted_iou),
         "fwiou": _mean((labelled / total * iou.nan_to_num(0)).sum()[None][some]),
-        "macc": _mean(recall.nan_to_num(0) if by_zero else recall[labelled > 0]),
+        "macc": _mean(counted_recall),
         "aacc": _mean((100 * hits.sum() / total)[None][some]),
         "iou": _present(iou, union),
         "acc": _present(recall, labelled),
@@ -89,7 +101,7 @@ def scores(counts: Tensor, absent: Absent = "excluded") -> dict[str, Any]:
 
 
 def confidence_interval(images: Sequence[Tensor], level: float = 0.95) -> list[float] | None:
-    """Bootstrap the mIoU over images: draw as many with replacement, 2000 times, seeded, and take the percentiles.
+    """Bootstrap the mIoU over images: the percentiles of 2000 seeded draws with replacement.
 
     Args:
         images: ``[B, 3, C]`` parts of :class:`ConfusionMatrix`, in any order.
@@ -98,12 +110,15 @@ def confidence_interval(images: Sequence[Tensor], level: float = 0.95) -> list[f
     Returns:
         Lower and upper end in percent; None for fewer than two images or without a labelled pixel.
     """
-    parts = torch.cat(list(images)).double().cpu() if images else torch.zeros(0, 3, 1)
+    if not images:
+        return None
+    parts = torch.cat(list(images)).double().cpu()
     N, _, C = parts.shape
     if N < 2 or not parts[:, 1].any():
         return None
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randint(N, (_DRAWS, N), generator=generator)
+    # How often each image was drawn: sums over the drawn images become one matrix product.
     times = torch.zeros(_DRAWS, N, dtype=torch.float64).scatter_add_(
         1, drawn, torch.ones_like(drawn, dtype=torch.float64)
     )
@@ -114,8 +129,14 @@ def confidence_interval(images: Sequence[Tensor], level: float = 0.95) -> list[f
 
 
 def _present(values: Tensor, totals: Tensor) -> list[float | None]:
-    return [value if total > 0 else None for value, total in zip(values.tolist(), totals.tolist(), strict=True)]
+    """Return the values as a list, None where the total is 0."""
+    found: list[float | None] = []
+    for value, total in zip(values.tolist(), totals.tolist(), strict=True):
+        found.append(value if total > 0 else None)
+    return found
 
 
 def _mean(values: Tensor) -> float | None:
-    return values.mean().item() if len(values) else None
+    if not len(values):
+        return None
+    return values.mean().item()

@@ -21,6 +21,7 @@ from densekd.tasks.segmentation.confusion import Absent, ConfusionMatrix, confid
 from densekd.tasks.segmentation.inference import Inference, Window
 from densekd.tasks.segmentation.whole_images import WholeImages
 
+# Images that are loaded together; those of one size are predicted together.
 _BATCH = 8
 
 
@@ -31,11 +32,14 @@ class SegmentationEvaluation:
     Args:
         crop: height and width of sliding windows, or None: the whole image at once.
         stride: vertical and horizontal step of the windows; default: two thirds of the crop.
-        scales: factors on the image's size, whose predictions are averaged (test-time augmentation).
+        scales: factors on the image's size, whose predictions are averaged (test-time
+            augmentation).
         flip: ``horizontal`` also predicts the mirrored image.
         average: what scales and mirror images average.
-        absent: what classes that never occur do to the means: ``excluded``, or ``zero`` (TorchDistiller, CIRKD, HWD).
-        boundary: tolerance of the boundary F-score in image diagonals; 0 leaves the score out, which takes time.
+        absent: what classes that never occur do to the means: ``excluded``, or ``zero``
+            (TorchDistiller, CIRKD, HWD).
+        boundary: tolerance of the boundary F-score in image diagonals; 0 leaves the score out,
+            which takes time.
 
     Raises:
         ValueError: a stride without crop, or one that leaves gaps.
@@ -50,6 +54,7 @@ class SegmentationEvaluation:
     boundary: Annotated[float, Ge(0), Lt(1)] = 0.0
 
     def __post_init__(self) -> None:
+        # Without a stride, the default fits any crop.
         if self.stride is None:
             return
         if self.crop is None or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
@@ -75,7 +80,8 @@ def evaluate_labels(
 ) -> Scores:
     """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
 
-    The logits are enlarged to each label's own size, so that a model fed smaller images is scored on original pixels.
+    The logits are enlarged to each label's own size, so that a model fed smaller images is scored
+    on original pixels.
 
     Args:
         model: changed to evaluation mode.
@@ -85,16 +91,19 @@ def evaluate_labels(
         workers: loading processes.
 
     Returns:
-        The means of :func:`densekd.tasks.segmentation.confusion.scores` in percent, ``miou_interval`` (95 %, over
-        images), ``ece`` (calibration error), ``boundary`` where asked for, ``iou`` and ``acc`` by class name,
-        ``confusion`` (pixels by label and prediction), ``images`` and ``parameters``.
+        The means of :func:`densekd.tasks.segmentation.confusion.scores` in percent,
+        ``miou_interval`` (95 %, over images), ``ece`` (calibration error), ``boundary`` where asked
+        for, ``iou`` and ``acc`` by class name, ``confusion`` (pixels by label and prediction),
+        ``images`` and ``parameters``.
     """
     names, ignore_index = files.classes.names, files.classes.ignore_index
     device = device_of(model.eval())
     whole_images = WholeImages(len(names), options.inference)
     metric = ConfusionMatrix(len(names), ignore_index).to(device)
     calibration = Calibration(ignore_index)
-    outlines = BoundaryScore(len(names), ignore_index, options.boundary) if options.boundary else None
+    outlines: BoundaryScore | None = None
+    if options.boundary:
+        outlines = BoundaryScore(len(names), ignore_index, options.boundary)
     batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
     with torch.no_grad():
         for samples in track(batches, "evaluating", transient=True, disable=len(files) < 20):
@@ -104,6 +113,7 @@ def evaluate_labels(
                 if outlines is not None:
                     outlines.update(predicted.label, labels)
     found: dict[str, Any] = scores(metric.counts, options.absent)
+    # What belongs to a class goes by its name.
     for key in ("iou", "acc"):
         found[key] = dict(zip(names, found.pop(key), strict=True))
     found["miou_interval"] = confidence_interval(metric.images)
@@ -115,9 +125,15 @@ def evaluate_labels(
 
 
 def label_agreement(
-    student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Resize | None, inference: Inference
+    student: nn.Module,
+    teacher: nn.Module,
+    files: SegmentationFiles,
+    resize: Resize | None,
+    inference: Inference,
 ) -> Scores:
-    """Compare two models pixel by pixel; labels only say which pixels are void, and without labels none is.
+    """Compare two models pixel by pixel.
+
+    Labels only say which pixels are void, and without labels none is.
 
     Args:
         student, teacher: of the same classes; changed to evaluation mode.
@@ -126,24 +142,30 @@ def label_agreement(
         inference: for both.
 
     Returns:
-        in percent: ``agreement``, the share of pixels to which both give one class; ``agreement_miou``, the student's
-        mIoU when the teacher is taken for the truth; ``calibration``, the student's calibration error against the
-        teacher's classes.
+        in percent: ``agreement``, the share of pixels to which both give one class;
+        ``agreement_miou``, the student's mIoU when the teacher is taken for the truth;
+        ``calibration``, the student's calibration error against the teacher's classes.
     """
     device = device_of(student.eval())
     teacher.eval()
     num_classes, ignore_index = len(files.classes.names), files.classes.ignore_index
     whole_images = WholeImages(num_classes, inference)
-    metric, calibration = ConfusionMatrix(num_classes, ignore_index).to(device), Calibration(ignore_index)
+    metric = ConfusionMatrix(num_classes, ignore_index).to(device)
+    calibration = Calibration(ignore_index)
     with torch.no_grad():
         for samples in evaluation_loader(EvaluationSet(files, resize), _BATCH, workers=0):
             ours = whole_images.predictions(student, samples, device)
             theirs = whole_images.predictions(teacher, samples, device)
             for (mine, labels), (truth, _) in zip(ours, theirs, strict=True):
+                # The teacher stands in for the labels, but for void.
                 reference = truth.label
                 if files.labels == "present":
                     reference = reference.where(labels != ignore_index, ignore_index)
                 metric.update(mine.label, reference)
                 calibration.update(mine.label, mine.confidence, reference)
     found = metric.compute()
-    return {"agreement": found["aacc"], "agreement_miou": found["miou"], "calibration": calibration.compute()}
+    return {
+        "agreement": found["aacc"],
+        "agreement_miou": found["miou"],
+        "calibration": calibration.compute(),
+    }

@@ -16,10 +16,11 @@ def checked_logits(output: object, num_classes: int) -> Tensor:
         UserError: a model without head, or of another number of classes.
     """
     if not isinstance(output, Tensor):
-        raise UserError(f"The model returns a {type(output).__name__}, not logits: it has no head to score.")
+        kind = type(output).__name__
+        raise UserError(f"The model returns a {kind}, not logits: it has no head to score.")
     if output.shape[1] != num_classes:
+        told = f"{list(output.shape)}, so it tells {output.shape[1]} classes apart"
         raise UserError(
-            f"The model's logits are {list(output.shape)}, so it tells {output.shape[1]} classes apart, "
-            f"but the data has {num_classes}. Give a model of {num_classes} classes."
+            f"The model's logits are {told}, but the data has {num_classes}. Give a model of {num_classes} classes."
         )
     return output

@@ -15,11 +15,15 @@ _MARGIN = 130
 
 
 def color_picture(label: np.ndarray, classes: Classes) -> Image.Image:
-    """Turn class numbers ``[H, W]`` into an indexed picture with the classes' colors; void is black.
+    """Turn class numbers ``[H, W]`` into an indexed picture with the classes' colors.
 
-    The file's pixel values are the class numbers themselves, so the same PNG is a label and a picture.
+    Void is black.
+
+    The file's pixel values are the class numbers themselves, so the same PNG is a label and a
+    picture.
     """
     height, width = label.shape
+    # An indexed picture: one byte a pixel, and a table of 256 colors.
     indexed = Image.frombytes("P", (width, height), label.astype(np.uint8).tobytes())
     colors = np.zeros((256, 3), dtype=np.uint8)
     colors[: len(classes.palette)] = classes.palette
@@ -33,7 +37,7 @@ def overlay(image: np.ndarray, label: np.ndarray, classes: Classes) -> Image.Ima
 
 
 def error_picture(image: np.ndarray, label: np.ndarray, truth: np.ndarray, classes: Classes) -> Image.Image:
-    """Show where a prediction is wrong: the wrongly given class in its color, what is right in pale grey, void black.
+    """Show where a prediction is wrong: in the color of the wrong class, else pale grey, void black.
 
     Args:
         image: uint8 RGB ``[H, W, 3]``.
@@ -41,6 +45,7 @@ def error_picture(image: np.ndarray, label: np.ndarray, truth: np.ndarray, class
         truth: labels ``[H, W]``.
         classes: for the colors and void.
     """
+    # The photograph, pale enough that every class shows on it.
     grey = image.mean(2, keepdims=True) * 0.25 + 175
     wrong = np.asarray(color_picture(label, classes).convert("RGB"))
     shown = np.where((label == truth)[..., None], grey, wrong)

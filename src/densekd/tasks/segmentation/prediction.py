@@ -69,6 +69,7 @@ class LabelPredictor:
         for stem, path in track(found.items(), "predicting", transient=True):
             image = read_image(path)
             label = self(image)
+            # The label is the picture: its pixels are the class numbers themselves.
             save_picture(color_picture(label, self.classes), out / "labels" / f"{stem}.png")
             save_picture(overlay(image, label, self.classes), out / "overlays" / f"{stem}.png")
         return len(found)
@@ -86,6 +87,7 @@ class LabelPredictor:
         """
         classes = require_benchmark(benchmark, self.classes)
         found = submission_images(images)
+        # The server's numbers are looked up, for all pixels at once.
         values = submission_values(classes)
         for path in track(found, "predicting", transient=True):
             picture = submission_picture(values[self(read_image(path))], classes, benchmark)
@@ -94,7 +96,9 @@ class LabelPredictor:
 
 
 def labelled_folder(root: Path, split: str, package: PackageConfig) -> SegmentationFiles:
-    """Find the files of a data folder in the ``folder`` layout; without ``classes.json`` the classes are the model's.
+    """Find the files of a data folder in the ``folder`` layout.
+
+    Without ``classes.json`` the classes are the model's.
 
     Raises:
         UserError: a missing or empty folder, or files that do not pair.
@@ -110,9 +114,11 @@ def label_samples(
 ) -> None:
     """Write pictures of some images of a split.
 
-    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``.
+    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and
+    ``.<name>-errors.png``.
     """
     for index in indices:
+        # What is there, then what each model says and where it is wrong.
         stem = files.items[index].stem
         image, truth = files.pair(index)
         save_picture(Image.fromarray(image), sample_path(out, stem, "image"))

@@ -1,7 +1,8 @@
 """Predictions as the benchmarks' servers want them.
 
-``cityscapes``: label ids (road 7), ``<city>_<sequence>_<frame>_leftImg8bit.png``. ``ade20k``: 1..150. ``voc``: 0..20
-with the VOC palette. All of them: one flat folder of PNGs, named after the images.
+``cityscapes``: label ids (road 7), ``<city>_<sequence>_<frame>_leftImg8bit.png``. ``ade20k``:
+1..150. ``voc``: 0..20 with the VOC palette. All of them: one flat folder of PNGs, named after the
+images.
 """
 
 from pathlib import Path
@@ -27,7 +28,8 @@ def require_benchmark(benchmark: str, classes: Classes) -> Classes:
         raise UserError(f"Unknown benchmark '{benchmark}'. {suggest(benchmark, BENCHMARKS)}")
     wanted = published_classes(benchmark)
     if len(classes.names) != len(wanted.names):
-        raise UserError(f"The model has {len(classes.names)} classes, {benchmark} {len(wanted.names)}.")
+        counts = f"{len(classes.names)} classes, {benchmark} {len(wanted.names)}"
+        raise UserError(f"The model has {counts}.")
     return wanted
 
 
@@ -38,10 +40,12 @@ def submission_images(folder: Path) -> list[Path]:
         UserError: no image, or two of one name.
     """
     found = list(find(folder, IMAGE_SUFFIXES).values())
+    flat = "the submission is one flat folder"
     if not found:
-        raise UserError(f"{folder}: no images; the submission is one flat folder.")
+        raise UserError(f"{folder}: no images; {flat}.")
+    # Sub-folders disappear, and two images of one name with them.
     if len({path.stem for path in found}) < len(found):
-        raise UserError(f"{folder}: images of one name in several sub-folders; the submission is one flat folder.")
+        raise UserError(f"{folder}: images of one name in several sub-folders; {flat}.")
     return found
 
 

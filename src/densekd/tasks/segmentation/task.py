@@ -43,16 +43,19 @@ class Segmentation(nn.Module):
     Args:
         num_classes: C; supplied by the build.
         ignore_index: label of void pixels; supplied by the build.
-        class_weights: factors of the cross-entropy: ``none``; ``balanced``, 1 / log(1.02 + frequency) with mean 1; or C
-            numbers. The mean is weighted too, as torch's is.
+        class_weights: factors of the cross-entropy: ``none``; ``balanced``, 1 / log(1.02 +
+            frequency) with mean 1; or C numbers. The mean is weighted too, as torch's is.
         auxiliary_weight: factor of the auxiliary head's cross-entropy, for students that have one.
-        normalize: the cross-entropy's divisor: the (weighted) number of ``valid`` pixels, those that are not void
-            (TorchDistiller, CIRKD, HWD), or of ``all`` pixels, unweighted (the mmsegmentation family, SegDistill).
+        normalize: the cross-entropy's divisor: the (weighted) number of ``valid`` pixels, those
+            that are not void (TorchDistiller, CIRKD, HWD), or of ``all`` pixels, unweighted (the
+            mmsegmentation family, SegDistill).
         evaluation: how whole images are predicted and scored; supplied by the build.
-        files: of the training split, on whose labels balanced weights are counted; supplied by the build.
+        files: of the training split, on whose labels balanced weights are counted; supplied by the
+            build.
 
     Raises:
-        ValueError: class weights that are not as many as the classes, or balanced ones without files.
+        ValueError: class weights that are not as many as the classes, or balanced ones without
+            files.
     """
 
     files_type: ClassVar[type[Files]] = SegmentationFiles
@@ -81,9 +84,14 @@ class Segmentation(nn.Module):
         weights = _class_weights(class_weights, num_classes, files)
         self.register_buffer("class_weights", weights, persistent=False)
 
+    # Files: how a data check and an evaluation read them.
+
     @staticmethod
     def folder(root: Path, split: str, package: PackageConfig) -> SegmentationFiles:
-        """Find the files of a data folder; see :func:`densekd.tasks.segmentation.prediction.labelled_folder`."""
+        """Find the files of a data folder.
+
+        See :func:`densekd.tasks.segmentation.prediction.labelled_folder`.
+        """
         return prediction.labelled_folder(root, split, package)
 
     @staticmethod
@@ -93,15 +101,18 @@ class Segmentation(nn.Module):
 
     @staticmethod
     def look(files: SegmentationFiles) -> Facts:
-        """Read the one image of these files with its label; see :func:`densekd.tasks.segmentation.check.look`."""
+        """Read the one image of these files with its label.
+
+        See :func:`densekd.tasks.segmentation.check.look`.
+        """
         return check.look(files)
 
     @property
     def chance(self) -> float:
         """The mIoU in percent of a uniform guess over C equally frequent classes: ``100 / (2 C - 1)``.
 
-        Of the pixels of a class a share 1 / C is hit, and the guess covers as many pixels of others:
-        ``IoU = (1 / C) / (1 + 1 - 1 / C)``.
+        Of the pixels of a class a share 1 / C is hit, and the guess covers as many pixels of
+        others: ``IoU = (1 / C) / (1 + 1 - 1 / C)``.
         """
         return 100 / (2 * self.num_classes - 1)
 
@@ -110,6 +121,8 @@ class Segmentation(nn.Module):
         """Nothing: labels are labels, whatever the loss was."""
         return {}
 
+    # Data: what a training and an evaluation read, and what losses are tried on.
+
     def training_set(self, files: SegmentationFiles, views: Augmentation) -> TrainingSet:
         """Return random crops of randomly scaled images.
 
@@ -117,11 +130,11 @@ class Segmentation(nn.Module):
             RecipeError: no size of the crops.
         """
         if views.crop is None:
-            raise RecipeError(
-                "augment.crop: missing; say height and width of the random crops, for instance [512, 512]."
-            )
+            example = "say height and width of the random crops, for instance [512, 512]"
+            raise RecipeError(f"augment.crop: missing; {example}.")
         if views.short_side is not None:
-            raise RecipeError("augment.short_side is for detection; segmentation has augment.crop and augment.scale.")
+            own = "segmentation has augment.crop and augment.scale"
+            raise RecipeError(f"augment.short_side is for detection; {own}.")
         crop = RandomScaledCrop(views.crop, views.max_class_share, self.ignore_index, views.scale)
         augment = v2.Compose([crop, *after_crop(views)])
         return TrainingSet(files, views.resize, augment, views.seed, views.cache_bytes)
@@ -135,10 +148,13 @@ class Segmentation(nn.Module):
         value = 0 if labels == "present" else self.ignore_index
         return torch.full((1, *size), value)
 
+    # Step: a batch becomes images, a target and the student's own losses.
+
     def student_taps(self, student: nn.Module) -> list[str]:
         """Return the tap of the auxiliary head, where there is one and it counts."""
-        has_auxiliary = "aux" in contract.taps(student)
-        return ["aux"] if has_auxiliary and self.auxiliary_weight else []
+        if "aux" in contract.taps(student) and self.auxiliary_weight:
+            return ["aux"]
+        return []
 
     def images(self, batch: Batch) -> Tensor:
         """Return what a model takes: float in [0, 1], ``[B, 3, H, W]``."""
@@ -162,8 +178,11 @@ class Segmentation(nn.Module):
         """
         losses = {"ce": self._cross_entropy(student, output, target)}
         if "aux" in student_features and self.auxiliary_weight:
-            losses["aux"] = self.auxiliary_weight * self._cross_entropy(student, student_features["aux"], target)
+            auxiliary = self._cross_entropy(student, student_features["aux"], target)
+            losses["aux"] = self.auxiliary_weight * auxiliary
         return losses
+
+    # Validation: scores while a student learns.
 
     def metric(self) -> ConfusionMatrix:
         """Return a new accumulator for :meth:`evaluate`."""
@@ -175,7 +194,7 @@ class Segmentation(nn.Module):
             metric.update(predicted.label, labels)
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
-        """Say whether a model's output for float images ``[B, 3, H, W]`` can be scored: logits of C classes."""
+        """Return True where a model's output for float images ``[B, 3, H, W]`` are C logits."""
         output = model(images)
         return isinstance(output, Tensor) and output.shape[1] == self.num_classes
 
@@ -189,14 +208,22 @@ class Segmentation(nn.Module):
         """Predict samples; see :meth:`WholeImages.predictions`."""
         return self.whole_images.predictions(model, samples, device)
 
+    # Finished models: scores, comparison, drawings, predictions.
+
     def scores(self, model: nn.Module, files: SegmentationFiles, resize: Resize | None, workers: int = 0) -> Scores:
-        """Score a model on whole images; see :func:`densekd.tasks.segmentation.evaluation.evaluate_labels`."""
+        """Score a model on whole images.
+
+        See :func:`densekd.tasks.segmentation.evaluation.evaluate_labels`.
+        """
         return evaluation.evaluate_labels(model, files, resize, self.evaluation, workers)
 
     def agreement(
         self, student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Resize | None
     ) -> Scores:
-        """Compare two models pixel by pixel; see :func:`densekd.tasks.segmentation.evaluation.label_agreement`."""
+        """Compare two models pixel by pixel.
+
+        See :func:`densekd.tasks.segmentation.evaluation.label_agreement`.
+        """
         return evaluation.label_agreement(student, teacher, files, resize, self.evaluation.inference)
 
     def figures(self, scores: Scores, files: SegmentationFiles) -> list[Figure]:
@@ -219,12 +246,18 @@ class Segmentation(nn.Module):
 
     def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
         logits = checked_logits(logits, self.num_classes)
-        align_corners = contract.align_corners(model)
-        total = resized_cross_entropy(logits, target, self.class_weights, self.ignore_index, align_corners)
+        # The kernel enlarges row by row: no logits at full resolution are ever held.
+        total = resized_cross_entropy(
+            logits,
+            target,
+            self.class_weights,
+            self.ignore_index,
+            contract.align_corners(model),
+        )
         return total / self._normalizer(target)
 
     def _normalizer(self, target: Tensor) -> Tensor:
-        """Return the number of pixels that count, averaged over processes: shards add up to one batch."""
+        """Return the number of pixels that count, averaged over processes."""
         valid = target != self.ignore_index
         if self.normalize == "all":
             count = torch.full((), float(target.numel()), device=target.device)
@@ -232,6 +265,7 @@ class Segmentation(nn.Module):
             count = valid.sum().float()
         else:
             count = self.class_weights[target.where(valid, 0)].where(valid, 0).sum()
+        # Averaged gradients of all processes are then those of one batch; without labels, 0 / tiny.
         return mean_over_processes(count).clamp(min=torch.finfo(count.dtype).tiny)
 
 
@@ -241,7 +275,8 @@ def _class_weights(choice: ClassWeights, num_classes: int, files: SegmentationFi
         return None
     if choice == "balanced":
         if files is None:
-            raise ValueError("class_weights: balanced ones are counted on training labels, and there are none")
+            counted = "balanced ones are counted on training labels, and there are none"
+            raise ValueError(f"class_weights: {counted}")
         return balanced_weights(class_frequency(files))
     if len(choice) != num_classes:
         raise ValueError(f"class_weights: {len(choice)} values for {num_classes} classes")

@@ -23,7 +23,8 @@ class WholeImages:
 
     Args:
         num_classes: C of the models.
-        inference: in one piece or by sliding windows, at one scale or several (test-time augmentation).
+        inference: in one piece or by sliding windows, at one scale or several (test-time
+            augmentation).
     """
 
     num_classes: int
@@ -54,8 +55,10 @@ class WholeImages:
         Yields:
             predictions, and the int64 labels ``[B, H', W']`` at whose size they are.
         """
-        for _, group in groupby(samples, key=lambda sample: (sample.image.shape, sample.label.shape)):
+        # A model may see an image smaller than its label; both sizes must be equal.
+        for _, group in groupby(samples, key=_sizes):
             alike = list(group)
+            # As many as fit the pixels, at least one.
             together = max(1, _PIXELS // alike[0].label.numel())
             for first in range(0, len(alike), together):
                 part = alike[first : first + together]
@@ -63,3 +66,7 @@ class WholeImages:
                 labels = torch.stack([sample.label for sample in part]).to(device)
                 height, width = labels.shape[-2:]
                 yield self.predict(model, images, (height, width)), labels.long()
+
+
+def _sizes(sample: Sample) -> tuple[torch.Size, torch.Size]:
+    return sample.image.shape, sample.label.shape
