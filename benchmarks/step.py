@@ -38,7 +38,8 @@ from densekd.distill.terms import Resize, TapPair, Term, WeightSchedule
 from densekd.kernels import using
 from densekd.losses import LOSSES
 from densekd.models import find_model
-from densekd.tasks.segmentation import Segmentation, upsample
+from densekd.tasks.common import upsample
+from densekd.tasks.segmentation import Segmentation
 from densekd.teacher_cache import CachedTeacher, Packing
 
 VOID = 255

@@ -18,7 +18,7 @@ from densekd.models.detection.dense import Maps, candidates
 from densekd.models.open import open_model
 from densekd.ops.atss import atss
 from densekd.ops.boxes import Boxes, Detections
-from densekd.tasks.segmentation import upsample
+from densekd.tasks.common import upsample
 
 MODELS: dict[str, dict[str, Any]] = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
 PRESENT = [name for name in MODELS if (FOLDER / name).is_dir()]

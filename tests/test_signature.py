@@ -119,14 +119,14 @@ def test_options_arrive_as_their_annotation_says(options: dict[str, Any], passed
         ({"temperature": True}, ".temperature: a number greater than 0, got true."),
         ({"temperature": None}, ".temperature: a number greater than 0, got null."),
         ({"temperature": float("inf")}, ".temperature: a number greater than 0, got inf."),
-        ({"levels": 12.5}, ".levels: a whole number, got 12.5."),
-        ({"levels": 4.0}, ".levels: a whole number, got 4.0."),
-        ({"levels": True}, ".levels: a whole number, got true."),
+        ({"levels": 12.5}, ".levels: an integer, got 12.5."),
+        ({"levels": 4.0}, ".levels: an integer, got 4.0."),
+        ({"levels": True}, ".levels: an integer, got true."),
         ({"on": 1}, ".on: true or false, got 1."),
         ({"side": 4}, ".side: an odd number of pixels, got 4."),
-        ({"size": [1]}, ".size: a list of 2 whole numbers or null, got [1]."),
-        ({"sizes": 3}, ".sizes: a list of whole numbers, got 3."),
-        ({"channels": [4, 2, 1]}, ".channels: a whole number or a list of 2 whole numbers, got [4, 2, 1]."),
+        ({"size": [1]}, ".size: a list of 2 integers or null, got [1]."),
+        ({"sizes": 3}, ".sizes: a list of integers, got 3."),
+        ({"channels": [4, 2, 1]}, ".channels: an integer or a list of 2 integers, got [4, 2, 1]."),
         ({"kind": "c"}, ".kind: one of a, b, got 'c'."),
         ({"weights": 3}, ".weights: a mapping of feature, mask, got 3."),
         ({"weights": {"feature": -1}}, ".weights.feature: a number of at least 0, got -1."),
@@ -135,7 +135,7 @@ def test_options_arrive_as_their_annotation_says(options: dict[str, Any], passed
         ({"factors": [1, -1]}, ".factors: a list of numbers of at least 0, got [1, -1]."),
         ({"factors": "12"}, ".factors: a list of numbers of at least 0, got '12'."),
         ({"share": 1}, ".share: a number of at least 0 and less than 1, got 1."),
-        ({"some": []}, ".some: a list of texts with at least 1, got []."),
+        ({"some": []}, ".some: a list of strings with at least 1, got []."),
         ({"names": {"a": "b"}}, ".names: a mapping or null, got {'a': 'b'}."),
     ],
 )
@@ -151,7 +151,7 @@ def test_all_wrong_options_are_reported_together() -> None:
     lines = str(error.value).split("\n")
     assert [line.partition(",")[0] for line in lines[:2]] == [
         "distill.0.options.temperature: a number greater than 0",
-        "distill.0.options.levels: a whole number",
+        "distill.0.options.levels: an integer",
     ]
     assert lines[2].startswith("distill.0.options: unknown option 'tempreature'. Did you mean 'temperature'? Known: ")
 
@@ -219,11 +219,11 @@ def test_every_loss_and_model_has_a_schema_of_types(factory: Callable[..., Any])
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (Annotated[int, Field(ge=1, le=3)], "a whole number of at least 1 and of at most 3"),
-        (Annotated[int, MultipleOf(8)], "a whole number that is a multiple of 8"),
-        (tuple[int, str], "a list of a whole number, a text"),
+        (Annotated[int, Field(ge=1, le=3)], "an integer of at least 1 and of at most 3"),
+        (Annotated[int, MultipleOf(8)], "an integer that is a multiple of 8"),
+        (tuple[int, str], "a list of an integer, a string"),
         (tuple, "a list"),
-        (tuple[tuple[int, int], ...], "a list of lists of 2 whole numbers"),
+        (tuple[tuple[int, int], ...], "a list of lists of 2 integers"),
         (torch.dtype, "a dtype"),
     ],
 )

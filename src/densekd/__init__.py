@@ -5,7 +5,8 @@ The Python API:
 - :func:`distill`: train a student to match a teacher, any two modules and any loader; no recipe.
 - :func:`train`: run a recipe: train, evaluate, export, report.
 - :func:`load`, :func:`predict`, :func:`evaluate`: use a finished model.
-- :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its objective.
+- :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its
+objective.
 - :mod:`losses`, :mod:`models`, :mod:`data`, :mod:`tasks`: what these are made of.
 
 Every name is imported when it is first used: importing this module imports nothing heavy.
@@ -13,6 +14,8 @@ Every name is imported when it is first used: importing this module imports noth
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from densekd import own_modules
 
 if TYPE_CHECKING:
     from densekd import data, losses, models, tasks
@@ -51,6 +54,9 @@ _HOMES = {
 }
 # The package of this name is also the function: see densekd/distill/__init__.py.
 _PACKAGES = ("data", "distill", "losses", "models", "tasks")
+
+# A spawned worker process unpickles classes of the user's modules, and imports this package first.
+own_modules.restore()
 
 
 def __getattr__(name: str) -> Any:

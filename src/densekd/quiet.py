@@ -6,7 +6,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed", "transformers")
+_LOGGERS = (
+    "lightning",
+    "lightning.pytorch",
+    "lightning.fabric",
+    "torch.distributed",
+    "transformers",
+)
 
 # Whose warnings are not the user's, as regular expressions on module names.
 _MODULES = (r"lightning\.", r"torch(data)?\.", r"pytorch_lightning\.")
@@ -22,7 +28,7 @@ def silence_libraries() -> None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence libraries for a while; what was set before comes back, and warnings of other code are shown."""
+    """Silence libraries for a while; warnings of other code are shown."""
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     silence_libraries()
     try:

@@ -1,7 +1,6 @@
 """Registry: a name becomes a class or function of a table, and its options are validated by its signature."""
 
 import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,7 +53,7 @@ def construct(factory: Callable[..., Any], options: Mapping[str, Any], supplied:
             factory refuses (`ValueError`).
     """
     checked = check_options(factory, options, supplied, where)
-    known = {name: supplied[name] for name in inspect.signature(factory).parameters if name in supplied}
+    known = {name: supplied[name] for name in read_options(factory) if name in supplied}
     try:
         return factory(**known, **checked)
     except (ValueError, TypeError) as error:

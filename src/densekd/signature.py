@@ -21,6 +21,15 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 _SCALARS = (bool, int, float, str)
 _COLLECTIONS = (tuple, list, dict, set, frozenset, Sequence, Mapping, Collection)
 
+_PLURALS = {
+    "a number": "numbers",
+    "an integer": "integers",
+    "a string": "strings",
+    "a list": "lists",
+    "a mapping": "mappings",
+    "one of": "any of",
+}
+
 _SECTION = re.compile(r"^(Args|Shape|Raises|Returns|Yields|Example|Examples|Note|References?):", re.MULTILINE)
 _ARGUMENT = re.compile(r"^ {4}(?P<names>\w+(?:, \w+)*): ", re.MULTILINE)
 
@@ -66,17 +75,32 @@ def factory_of(factory: Callable[..., Any]) -> Callable[..., Any]:
     return factory
 
 
+def summary(factory: Callable[..., Any]) -> str:
+    """Return the first paragraph of a docstring on one line: what a class or function is."""
+    docstring = inspect.getdoc(factory_of(factory)) or ""
+    return " ".join(docstring.partition("\n\n")[0].split())
+
+
+def docstring_sections(docstring: str) -> tuple[str, dict[str, str]]:
+    """Split a Google docstring into its text and its sections: ``Args``, ``Shape``, ``Raises``, ..."""
+    text, *parts = _SECTION.split(inspect.cleandoc(docstring))
+    return text.strip(), dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def argument_entries(section: str) -> list[tuple[str, str]]:
+    """Return the entries of a section ``Args`` as (name or "name, name", description on one line)."""
+    # A blank line ends the list; what follows it describes no single argument.
+    _, *parts = _ARGUMENT.split(section.strip("\n").partition("\n\n")[0])
+    return [(names, " ".join(text.split())) for names, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
 def describe_arguments(docstring: str) -> dict[str, str]:
     """Return the description of each argument under ``Args:`` of a Google docstring."""
-    _, *pairs = _SECTION.split(inspect.cleandoc(docstring))
-    sections = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    # A blank line ends the list; what follows it describes no single argument.
-    listed = sections.get("Args", "").strip("\n").partition("\n\n")[0]
-    _, *entries = _ARGUMENT.split(listed)
+    _, sections = docstring_sections(docstring)
     descriptions = {}
-    for names, text in zip(entries[::2], entries[1::2], strict=True):
+    for names, text in argument_entries(sections.get("Args", "")):
         for name in names.split(", "):
-            descriptions[name] = " ".join(text.split())
+            descriptions[name] = text
     return descriptions
 
 
@@ -132,7 +156,7 @@ def nested_options(annotation: Any) -> dict[str, Option]:
 
 def expected(annotation: Any) -> str:
     """Describe the values that an annotation allows, for an error message: "a number greater than 0"."""
-    simple = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
+    simple = {bool: "true or false", int: "an integer", float: "a number", str: "a string", NoneType: "null"}
     if annotation in _SCALARS or annotation in (None, NoneType):
         return simple[annotation or NoneType]
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -159,23 +183,31 @@ def expected(annotation: Any) -> str:
 
 
 def as_yaml(value: Any) -> str:
-    """Write a value as a recipe does: null, true and false instead of Python's words."""
+    """Write a value as a recipe does: null, true and false instead of Python's words, and lists."""
     words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else repr(value)
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    return repr(value)
 
 
 def _expected_list(items: tuple[Any, ...]) -> str:
     kinds = list(dict.fromkeys(expected(item) for item in items if item is not Ellipsis))
     if not kinds:
         return "a list"
+    if len(kinds) > 1:
+        return f"a list of {', '.join(kinds)}"
+    if " or " in kinds[0]:
+        return f"a list, each {kinds[0]}"
     count = f"{len(items)} " if len(items) > 1 and Ellipsis not in items else ""
-    return f"a list of {count}{_plural(kinds[0])}" if len(kinds) == 1 else f"a list of {', '.join(kinds)}"
+    return f"a list of {count}{_plural(kinds[0])}"
 
 
 def _plural(kind: str) -> str:
-    for noun in ("number", "whole number", "text", "list", "mapping"):
-        if kind.startswith(f"a {noun}"):
-            return kind.replace(f"a {noun}", f"{noun}s", 1)
+    for one, many in _PLURALS.items():
+        if kind.startswith(one):
+            return kind.replace(one, many, 1)
     return kind
 
 
@@ -214,6 +246,9 @@ def _limit(constraint: Any) -> str:
 def _signature(factory: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(factory, eval_str=True)
+    except ValueError:
+        # A function of C that does not say what it takes.
+        return inspect.Signature()
     except (NameError, TypeError, SyntaxError):
         # An annotation that names what only a type checker imports: its options are not checked.
         return inspect.signature(factory)

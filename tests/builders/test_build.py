@@ -11,8 +11,9 @@ from densekd.builders.build import build
 from densekd.builders.data import build_files
 from densekd.builders.models import build_model, build_teacher
 from densekd.builders.task import build_task
-from densekd.builders.terms import build_terms
+from densekd.builders.terms import plan_terms
 from densekd.distill.terms import Term
+from densekd.distill.wiring import ProbeBatch, wire_terms
 from densekd.errors import RecipeError, UserError
 from densekd.models.dilated import pspnet
 from densekd.models.fpn import fpn
@@ -145,8 +146,10 @@ def built_terms(content: dict[str, Any]) -> tuple[dict[str, Term], Any]:
     files = build_files(recipe.data, "train")
     student = build_model(recipe.student, len(files.classes.names), "student").model
     teacher = build_teacher(recipe.teacher, len(files.classes.names)).model
-    target = build_task(recipe, files).probe_target(recipe.augment.crop, "present")
-    return build_terms(recipe, student, teacher, target, files), teacher
+    target = build_task(recipe, files).probe_target(recipe.probe_size, "present")
+    facts = {"num_classes": len(files.classes.names), "ignore_index": files.classes.ignore_index}
+    probe = ProbeBatch(torch.rand(1, 3, *recipe.probe_size), target, facts)
+    return wire_terms(plan_terms(recipe), student, teacher, probe), teacher
 
 
 class Counting(nn.Module):
@@ -239,8 +242,8 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
     [
         ("model", "pspnett", r"Unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
         ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
-        ("options", {"backbone": 1}, r"^student\.options\.backbone: a text, got 1\.$"),
-        ("options", {"channels": 12.5}, r"^student\.options\.channels: a whole number, got 12\.5\.$"),
+        ("options", {"backbone": 1}, r"^student\.options\.backbone: a string, got 1\.$"),
+        ("options", {"channels": 12.5}, r"^student\.options\.channels: an integer, got 12\.5\.$"),
         ("options", {"num_classes": 4}, r"student\.options: 'num_classes' is measured"),
         ("checkpoint", "no.pth", r"no\.pth: no such file or folder"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),

@@ -24,5 +24,5 @@ def test_parts_that_write_labels_differently_are_not_joined(tmp_path: Path) -> N
     prepare_cityscapes(root, 1)
     for path in (root / "gtFine" / "val").rglob("*labelTrainIds.png"):
         path.unlink()
-    with pytest.raises(RecipeError, match=r"'train\+val' write their labels differently"):
+    with pytest.raises(RecipeError, match=r"'train\+val': the splits write their labels differently"):
         build_files(DataSpec(dataset="cityscapes", root=str(root)), "train+val")

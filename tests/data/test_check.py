@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from densekd.cli.app import app
 from densekd.data.files import read_image
 from densekd.recipe import parse_recipe
-from densekd.run.preflight import check_data, data_table
+from densekd.run.data_check import check_data, data_table
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ def test_a_dataset_is_called_with_root_and_split(name: str) -> None:
     assert list(inspect.signature(DATASETS[name]).parameters) == ["root", "split"]
 
 
-@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"folder", "camvid"}))
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"demo-depth"}))  # which makes its data where there is none
 def test_an_empty_root_says_what_was_looked_for(tmp_path: Path, name: str) -> None:
     (tmp_path / "classes.json").write_text('{"names": ["road", "car"]}')
-    with pytest.raises(UserError, match=r"looked for|no images"):
+    with pytest.raises(UserError, match=r"looked for|no images|no such folder"):
         DATASETS[name](tmp_path, "train")

@@ -76,6 +76,17 @@ DETECTORS: dict[str, dict[str, Any]] = {
     "rt_detr": HYBRID,
     "rt_detr_v2": HYBRID,
 }
+DEPTH: dict[str, dict[str, Any]] = {
+    "depth_anything": {
+        "backbone_config": {
+            "model_type": "dinov2", "image_size": 56, "patch_size": 14, "hidden_size": 16, "num_hidden_layers": 4,
+            "num_attention_heads": 2, "out_indices": [1, 2, 3, 4], "reshape_hidden_states": False,
+        },
+        "reassemble_hidden_size": 16, "neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 8,
+        "head_hidden_size": 8,
+    },
+    "dpt": SEMANTIC["dpt"],
+}  # fmt: skip
 TASK = {"task_inputs": [7, 3, 1, 0, 0, 0, 0, 0]}
 """What OneFormer's processor adds: tokens, as many as ``task_seq_len``."""
 
@@ -99,5 +110,19 @@ def save(model_type: str, classes: int, folder: Path, dtype: torch.dtype = torch
     kind = {**dict.fromkeys(MASKS, "UniversalSegmentation"), **dict.fromkeys(DETECTORS, "ObjectDetection")}
     architecture = getattr(transformers, f"AutoModelFor{kind.get(model_type, 'SemanticSegmentation')}")
     model = stir(architecture.from_config(settings)).to(dtype)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def save_depth(model_type: str, folder: Path) -> Any:
+    """Save a tiny depth estimator as :func:`save` does."""
+    import transformers
+
+    settings = transformers.AutoConfig.for_model(model_type, **DEPTH[model_type])
+    model = stir(transformers.AutoModelForDepthEstimation.from_config(settings))
+    # Its last layer is a ReLU; above zero, so that something is left.
+    for name, value in model.named_parameters():
+        if name.startswith("head") and name.endswith("bias"):
+            value.data.add_(2)
     model.save_pretrained(folder)
     return model.eval()

@@ -41,14 +41,17 @@ def test_gradcheck_and_the_teacher_gets_nothing(distance: type) -> None:
     assert torch.autograd.grad(distance(student, teacher), teacher, allow_unused=True) == (None,)
 
 
-def test_weights_of_places_and_channels() -> None:
+def test_weights_of_positions_and_channels() -> None:
     student, teacher = (torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    places, channels = torch.rand(2, 4, 5, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
-    value = weighted_squared_distance(student, teacher.detach(), places, channels)
-    wanted = (places[:, None] * channels[..., None, None] * (student - teacher).square()).sum()
+    positions, channels = torch.rand(2, 4, 5, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    target = teacher.detach()
+    value = weighted_squared_distance(student, target, positions, channels)
+    wanted = (positions[:, None] * channels[..., None, None] * (student - teacher).square()).sum()
     assert value.item() == pytest.approx(wanted.item(), rel=1e-12)
-    assert torch.autograd.gradcheck(lambda s: weighted_squared_distance(s, teacher.detach(), places, channels), student)
+    assert torch.autograd.gradcheck(
+        lambda s: weighted_squared_distance(s, teacher.detach(), positions, channels), student
+    )
     torch.testing.assert_close(
-        weighted_squared_distance(student, teacher.detach(), torch.ones_like(places), torch.ones_like(channels)),
+        weighted_squared_distance(student, teacher.detach(), torch.ones_like(positions), torch.ones_like(channels)),
         squared_distance(student, teacher.detach()),
     )

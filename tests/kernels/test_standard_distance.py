@@ -13,11 +13,11 @@ def literal(student: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(s, t)
 
 
-@pytest.mark.parametrize("spread", [1.0, 1e-6, 100.0])
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 100.0])
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 2, 1, 3)], ids=str)
-def test_equals_the_formula(shape: tuple[int, ...], spread: float) -> None:
-    """A spread of 1e-6 is one that the 1e-6 beside the deviation is not small against."""
-    student, teacher = (spread * torch.randn(shape, dtype=torch.float64) + 3 for _ in range(2))
+def test_equals_the_formula(shape: tuple[int, ...], scale: float) -> None:
+    """A scale of 1e-6 is one that the 1e-6 beside the deviation is not small against."""
+    student, teacher = (scale * torch.randn(shape, dtype=torch.float64) + 3 for _ in range(2))
     student.requires_grad_()
     ours, wanted = standard_distance(student, teacher), literal(student, teacher)
     torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=0)

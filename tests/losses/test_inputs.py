@@ -65,6 +65,13 @@ def test_labels_are_asked_for_each_image() -> None:
                 loss(torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), target)
 
 
+def test_a_map_of_values_is_no_map_of_labels() -> None:
+    depths = torch.rand(2, 5, 6)
+    for loss in OF_LABELS:
+        with pytest.raises(ValueError, match=r"needs labels.* a map of torch.float32 values, not of class numbers$"):
+            loss(torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), depths)
+
+
 def test_boxes_are_asked_for_each_image() -> None:
     boxes = Boxes([torch.zeros(0, 4)] * 2, [torch.zeros(0, dtype=torch.int64)] * 2, torch.full((2, 2), 8))
     assert require_boxes(boxes, 2) is boxes

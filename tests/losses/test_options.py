@@ -14,7 +14,7 @@ from densekd.losses.hwd import HWD
 from densekd.losses.pixel import Pixel
 from densekd.registry import construct
 
-POSITIVE, WHOLE = "greater than 0", "a whole number"
+POSITIVE, WHOLE = "greater than 0", "an integer"
 NON_NEGATIVE = "at least 0"
 
 

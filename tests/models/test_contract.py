@@ -88,6 +88,12 @@ def test_a_bare_module_gets_the_defaults() -> None:
     assert not hasattr(model, "auxiliary")
 
 
+def test_a_model_may_say_what_it_predicts() -> None:
+    model = Bare()
+    model.predicts = "my_package.my_module:Normals"
+    assert contract.task_of(model) == "my_package.my_module:Normals"
+
+
 def test_a_bare_detector_is_enough_for_detection() -> None:
     assert contract.as_detector(Finds()).detect(None, torch.zeros(1, 2)) == []
     with pytest.raises(UserError, match=r"Bare is no detector: detection needs losses\(output, target\) and detect"):

@@ -13,7 +13,7 @@ from densekd.models import MODELS
 from densekd.models.blocks import JoinedConv2d
 from densekd.models.dilated import pspnet
 from densekd.models.segmentor import Segmentor
-from densekd.tasks.segmentation import upsample
+from densekd.tasks.common import upsample
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "mmseg_pspnet_r18-d8": {"family": "mmseg", "backbone": "resnet18"},

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import densekd
 from densekd.builders.build import build
 from densekd.cli.app import app
-from densekd.data.folder import read_classes
+from densekd.data.classes import read_classes
 from densekd.errors import UserError
 from densekd.models import MODELS
 from densekd.models.convert import convert

@@ -13,7 +13,8 @@ from golden_models import published_state, torchdistiller_names
 from torch import Tensor
 from typer.testing import CliRunner
 
-from densekd.builders.build import build, build_teacher
+from densekd.builders.build import build
+from densekd.builders.models import build_teacher
 from densekd.cli.app import app
 from densekd.errors import UserError
 from densekd.models import MODELS

@@ -52,7 +52,11 @@ def complaint(load: Load, *overrides: str) -> str:
             "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, "
             "task, teacher, training",
         ),
-        ("data.rot", "root", "batch_size, cache, dataset, long_side, resize, root, short_side, train, val, workers"),
+        (
+            "data.rot",
+            "root",
+            "batch_size, cache, dataset, long_side, options, resize, root, short_side, train, val, workers",
+        ),
         ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
         ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize_to, student, teacher, through, weight"),
@@ -89,24 +93,24 @@ def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, writte
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.steps=many", "training.steps: a whole number of at least 1, got 'many'."),
-        ("training.steps=3.5", "training.steps: a whole number of at least 1, got 3.5."),
-        ("training.steps=", "training.steps: a whole number of at least 1, got null."),
+        ("training.steps=many", "training.steps: an integer of at least 1, got 'many'."),
+        ("training.steps=3.5", "training.steps: an integer of at least 1, got 3.5."),
+        ("training.steps=", "training.steps: an integer of at least 1, got null."),
         ("training.precision=16", "training.precision: one of 32, bf16, got 16."),
-        ("data.batch_size=0", "data.batch_size: a whole number of at least 1, got 0."),
+        ("data.batch_size=0", "data.batch_size: an integer of at least 1, got 0."),
         ("data.cache=much", "data.cache: a number of at least 0 or one of auto, off, got 'much'."),
         ("data.cache=-1", "data.cache: a number of at least 0 or one of auto, off, got -1."),
         ("data=3", "data: a mapping, got 3."),
-        ("augment.crop=5", "augment.crop: a list of 2 whole numbers greater than 0 or null, got 5."),
-        ("augment.crop=[32, 0]", "augment.crop: a list of 2 whole numbers greater than 0 or null, got [32, 0]."),
+        ("augment.crop=5", "augment.crop: a list of 2 integers greater than 0 or null, got 5."),
+        ("augment.crop=[32, 0]", "augment.crop: a list of 2 integers greater than 0 or null, got [32, 0]."),
         ("augment.scale=[2, 0.5]", "augment.scale: the smallest comes first, got [2, 0.5]."),
         ("distill=cwd", "distill: a list of mappings, got 'cwd'."),
         ("distill.0.weight=heavy", "distill.0.weight: a number of at least 0 or a mapping, got 'heavy'."),
         ("distill.0.weight=.nan", "distill.0.weight: a number of at least 0 or a mapping, got nan."),
         ("distill.0.weight.value=-1", "distill.0.weight.value: a number of at least 0, got -1."),
-        ("distill.0.adapter=3", "distill.0.adapter: a text or a mapping, got 3."),
+        ("distill.0.adapter=3", "distill.0.adapter: a string or a mapping, got 3."),
         ("distill.0.adapter={nme: conv}", "distill.0.adapter.nme: unknown key. Did you mean 'name'?"),
-        ("logging=[3]", "logging.0: a text or a mapping, got 3."),
+        ("logging=[3]", "logging.0: a string or a mapping, got 3."),
         ("optimizer.lr=fast", "optimizer.lr: a number greater than 0, got 'fast'."),
         (
             "optimizer.betas=[0.9, 1]",
@@ -290,10 +294,14 @@ def test_what_comes_out_of_the_teachers_head_is_one_tensor(load: Load) -> None:
     [
         ("[aux, logits]", "[aux, pre_logits, logits]", "distill.0: student and teacher are lists of as many taps"),
         ("[logits]", "logits", "distill.0: student and teacher are lists of as many taps, or neither is a list"),
-        ("[]", "[]", "distill.0.student: a text or a list of texts with at least 1, got []."),
+        ("[]", "[]", "distill.0.student: a string or a list of strings with at least 1, got []."),
         ("[a, 'features.{2,3}']", "[a, b]", "distill.0: student and teacher are lists of as many taps"),
-        ("3", "logits", "distill.0.student: a text or a list of texts with at least 1, got 3."),
-        ("[logits, 3]", "[aux, b]", "distill.0.student: a text or a list of texts with at least 1, got ['logits', 3]."),
+        ("3", "logits", "distill.0.student: a string or a list of strings with at least 1, got 3."),
+        (
+            "[logits, 3]",
+            "[aux, b]",
+            "distill.0.student: a string or a list of strings with at least 1, got ['logits', 3].",
+        ),
     ],
 )
 def test_a_wrong_list_of_taps(load: Load, student: str, teacher: str, message: str) -> None:

@@ -249,6 +249,6 @@ def test_a_check_says_the_size_and_leaves_nothing_behind(cached: dict[str, Any])
     from densekd.run.preflight import check
 
     console = Console(record=True, width=160, file=io.StringIO())
-    console.print(check(parse_recipe(cached, "t"), console))
+    console.print(check(parse_recipe(cached, "t")))
     assert "3.39e-05 GB; the steps below run the teacher" in console.export_text()
     assert not Path(cached["teacher"]["cache"]["folder"]).exists()

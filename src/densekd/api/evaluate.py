@@ -9,8 +9,8 @@ from torch import nn
 
 from densekd.distill.batches import as_samples
 from densekd.distill.choose_task import choose_task
-from densekd.distill.probe import device_of
 from densekd.errors import UserError
+from densekd.tasks.common import device_of
 from densekd.tasks.protocol import TrainingTask
 
 
@@ -26,11 +26,12 @@ def evaluate(
 
     Args:
         model: whatever :func:`densekd.load` opens, or any module.
-        data: batches with labels, as :func:`densekd.distill` takes them; or, of a model that is loaded from
-            somewhere, a data folder or a recipe. None: the data of the model's own run.
+        data: batches with labels, as :func:`densekd.distill` takes them; or, of a model that is
+            loaded from somewhere, a data folder or a recipe. None: the data of the model's own run.
         split: of a folder or recipe; None: ``val``, or the recipe's.
         overrides: ``key=value`` of the recipe's evaluation section, for a folder or recipe.
-        task: for batches: a task, or a name of ``densekd.tasks.TASKS``; None: what the model says it is made for.
+        task: for batches: a task, or a name of ``densekd.tasks.TASKS``; None: what the model says
+            it is made for.
 
     Returns:
         The scores by name; see :mod:`densekd.tasks`.
@@ -59,9 +60,13 @@ def _score_batches(model: nn.Module, data: Iterable[Any], task: TrainingTask | s
     metric: Any = None
     seen = 0
     for batch in data:
+        # The first batch shows what a plain module is made for.
         if chosen is None:
             chosen = choose_task(task, model, batch)
-            metric = chosen.metric().to(device_of(model))
+            metric = chosen.metric()
+            # What counts pixels does so where the model is.
+            if isinstance(metric, nn.Module):
+                metric.to(device_of(model))
         samples = as_samples(batch, seen)
         chosen.evaluate(model, samples, metric)
         seen += len(samples)

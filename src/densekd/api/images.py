@@ -26,8 +26,9 @@ def as_array(picture: Any) -> np.ndarray:
     """Return one picture as uint8 RGB ``[H, W, 3]``.
 
     Args:
-        picture: a file or PIL image, turned as its EXIF orientation says and viewers show it; an array ``[H, W, 3]`` or
-            ``[H, W]`` (gray); or a tensor ``[3, H, W]``. Values are uint8, or float in [0, 1].
+        picture: a file or PIL image, turned as its EXIF orientation says and viewers show it; an
+            array ``[H, W, 3]`` or ``[H, W]`` (gray); or a tensor ``[3, H, W]``. Values are uint8,
+            or float in [0, 1].
 
     Raises:
         UserError: a missing or damaged file, another type, shape or range.
@@ -36,12 +37,14 @@ def as_array(picture: Any) -> np.ndarray:
         return _read(Path(picture))
     if isinstance(picture, Image.Image):
         return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    # Tensors have their channels first.
     if isinstance(picture, Tensor):
         if picture.ndim != 3 or picture.shape[0] != 3:
             raise UserError(f"An image tensor is [3, H, W], RGB; this one is {list(picture.shape)}.")
         picture = picture.detach().cpu().permute(1, 2, 0).numpy()
     if not isinstance(picture, np.ndarray):
         raise UserError(f"An image is a path, a PIL image, an array or a tensor, not a {type(picture).__name__}.")
+    # Gray is red, green and blue alike.
     if picture.ndim == 2:
         picture = picture[..., None].repeat(3, 2)
     if picture.ndim != 3 or picture.shape[2] != 3:
@@ -64,6 +67,7 @@ def _read(path: Path) -> np.ndarray:
 def _as_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
-    if not np.issubdtype(array.dtype, np.floating) or array.size == 0 or array.min() < 0 or array.max() > 1:
+    fits = np.issubdtype(array.dtype, np.floating) and array.size > 0
+    if not fits or array.min() < 0 or array.max() > 1:
         raise UserError(f"An image array is uint8, or float in [0, 1]; this one is {array.dtype}.")
     return (array * 255).round().astype(np.uint8)

@@ -36,29 +36,31 @@ def load(
     """Load a model as a plain module in evaluation mode, without any trace of its training.
 
     Args:
-        source: a run folder, a student package, a checkpoint or weights file of densekd or of any project that it
-            knows, a URL, ``owner/name`` of the Hugging Face hub, ``hf:NAME``, ``package.module:Name``; see
-            :func:`densekd.models.open.open_model`.
+        source: a run folder, a student package, a checkpoint or weights file of densekd or of any
+            project that it knows, a URL, ``owner/name`` of the Hugging Face hub, ``hf:NAME``,
+            ``package.module:Name``; see :func:`densekd.models.open.open_model`.
         model: architecture of a file that does not say it.
         options: arguments of the architecture that the file does not say, or says wrong.
         num_classes: C, where neither the file nor its weights tell.
 
     Returns:
-        The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h, w]`` at its own
-        stride; ``model.align_corners`` says how to resize them. Of a detector's output ``model.detect`` makes boxes.
-        ``model.predict(image)`` does all of it for pictures; ``model.classes`` and ``model.palette`` say what the
-        labels mean.
+        The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h,
+        w]`` at its own stride; ``model.align_corners`` says how to resize them. Of a detector's
+        output ``model.detect`` makes boxes. ``model.predict(image)`` does all of it for pictures;
+        ``model.classes`` and ``model.palette`` say what the labels mean.
 
     Raises:
         densekd.errors.UserError: nothing there, or something damaged or unknown.
     """
     opened = open_model(source, model=model, options=options, num_classes=num_classes)
+    # Predictions are made in the mode that the run's recipe names: windows, scales, mirror images.
     task = packaged_task(opened.config, evaluation_of(Path(source), ()))
-    return with_prediction(opened.model, ImagePredictor(task.predictor(opened.model, opened.config)), opened.config)
+    predictor = ImagePredictor(task.predictor(opened.model, opened.config))
+    return with_prediction(opened.model, predictor, opened.config)
 
 
 def with_prediction(model: nn.Module, predictor: ImagePredictor, config: PackageConfig) -> LoadedModel:
-    """Give a model its ``predict``, ``classes`` and ``palette``; parameters, buffers and their names stay."""
+    """Set ``predict``, ``classes`` and ``palette``; parameters and their names stay."""
     loaded = cast("LoadedModel", model)
     loaded.predict = predictor
     loaded.classes = tuple(config.classes)

@@ -32,12 +32,12 @@ class ImagePredictor:
         """Predict one picture, or a list of them.
 
         Args:
-            images: a path, a PIL image, an array ``[H, W, 3]``, a tensor ``[3, H, W]``; or a list of these, or an
-                array or tensor with a batch dimension. uint8, or float in [0, 1].
+            images: a path, a PIL image, an array ``[H, W, 3]``, a tensor ``[3, H, W]``; or a list
+                of these, or an array or tensor with a batch dimension. uint8, or float in [0, 1].
 
         Returns:
-            Of one picture, at its own size: class numbers uint8 ``[H, W]`` of a segmentation model; ``boxes`` in
-            pixels, ``scores`` and ``labels`` of a detector. Of several a list.
+            Of one picture, at its own size: class numbers uint8 ``[H, W]`` of a segmentation model;
+            ``boxes`` in pixels, ``scores`` and ``labels`` of a detector. Of several a list.
 
         Raises:
             densekd.errors.UserError: a missing or damaged file, or something that is no picture.
@@ -51,11 +51,11 @@ def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = No
     """Predict pictures: labels or boxes at their own size.
 
     Args:
-        model: whatever :func:`densekd.load` opens; a model that it loaded; or any module that takes float RGB in
-            [0, 1], ``[B, 3, H, W]``, and returns logits, or is a detector.
+        model: whatever :func:`densekd.load` opens; a model that it loaded; or any module that takes
+            float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits, or is a detector.
         images: see :meth:`ImagePredictor.__call__`.
-        task: of a plain module, a name of ``densekd.tasks.TASKS``; None: detection where it can detect, or
-            segmentation.
+        task: of a plain module, a name of ``densekd.tasks.TASKS``; None: detection where it can
+            detect, or segmentation.
 
     Returns:
         See :meth:`ImagePredictor.__call__`.
@@ -67,6 +67,7 @@ def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = No
 
     if not isinstance(model, nn.Module):
         model = load(model)
+    # A model that was loaded knows its classes and its size of images; another one is asked.
     if not hasattr(model, "predict"):
         return plain_predictor(model, task)(images)
     return model.predict(images)  # type: ignore[operator]

@@ -23,8 +23,8 @@ class Training:
 
     Args:
         run: the run folder, with recipe, checkpoints, student package, pictures and report.
-        results: the content of ``results.json``: scores of ``student``, ``teacher`` and ``baseline``; empty in
-            processes other than the first.
+        results: the content of ``results.json``: scores of ``student``, ``teacher`` and
+            ``baseline``; empty in processes other than the first.
     """
 
     run: Path
@@ -48,12 +48,12 @@ def train(
     """Train a student by a recipe, with or without a teacher; evaluate, export and report.
 
     Args:
-        recipe: a YAML file, a run folder, the name of a shipped recipe, the content of a recipe as a mapping, or a
-            :class:`densekd.recipe.Recipe`.
+        recipe: a YAML file, a run folder, the name of a shipped recipe, the content of a recipe as
+            a mapping, or a :class:`densekd.recipe.Recipe`.
         run: the folder to fill; None: ``runs/<name of the recipe>``.
         overrides: ``key.path=value``, as on the command line.
-        existing: what to do with a folder in use: ``refuse``, ``resume`` (continue exactly where it stopped) or
-            ``overwrite``.
+        existing: what to do with a folder in use: ``refuse``, ``resume`` (continue exactly where it
+            stopped) or ``overwrite``.
         accelerator: ``auto``, ``cpu``, ``gpu``, ...
         devices: their number, or ``auto``.
         quiet: print nothing; otherwise progress and scores.
@@ -62,14 +62,18 @@ def train(
         The run folder, the results, and the student.
 
     Raises:
-        densekd.errors.UserError: anything that the recipe names and that is missing, damaged or does not fit.
+        densekd.errors.UserError: anything that the recipe names and that is missing, damaged or
+            does not fit.
     """
     loaded = _read(recipe, overrides)
+    # A run folder as recipe is trained in that folder.
     source = recipe if isinstance(recipe, str | Path) else ""
     folder = default_run(loaded, source) if run is None else RunFolder(Path(run))
     launch = Launch(accelerator, str(devices))
+    # Lightning's banners are nobody's results.
     if not quiet:
-        return Training(folder.path, run_training(loaded, folder, launch, existing, Console(), overrides))
+        results = run_training(loaded, folder, launch, existing, Console(), overrides)
+        return Training(folder.path, results)
     with quiet_libraries():
         results = run_training(loaded, folder, launch, existing, Console(quiet=True), overrides)
     return Training(folder.path, results)

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from densekd.builders.data import build_files, build_training_set
-from densekd.builders.models import PROBE, build_model, build_teacher, inherit, map_classes, package_config
+from densekd.builders.data import build_files, build_views
+from densekd.builders.models import build_models, package_config
 from densekd.builders.task import build_task, task_name
 from densekd.builders.teacher import Teacher, prepare_teacher
 from densekd.builders.teacher_cache import Cache
-from densekd.builders.terms import build_terms, check_terms
+from densekd.builders.terms import plan_terms
 from densekd.data.contract import Files, TrainingData
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.probe import at_rest
+from densekd.distill.wiring import ProbeBatch, wire_terms
 from densekd.kernels import using
 from densekd.models.package import PackageConfig
 from densekd.recipe import Recipe
@@ -76,40 +77,40 @@ def build(recipe: Recipe) -> Built:
 
 def _build(recipe: Recipe) -> Built:
     # A misspelled option is found before data is searched and models are read.
-    check_terms(recipe)
+    plans = plan_terms(recipe)
     training = build_files(recipe.data, recipe.data.train)
     validation = build_files(recipe.data, recipe.data.val)
-    classes = training.classes
+    views = build_views(recipe)
+    # The task that the student is scored by; without labels it has no loss of its own.
+    scored_as = build_task(recipe, training)
+    name = task_name(recipe, training)
+    task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
+    samples = scored_as.training_set(training, views)
     # The models: the student first, so that a teacher changes nothing in how it begins.
     torch.manual_seed(recipe.training.seed)
-    opened = build_model(recipe.student, len(classes.names), "student")
-    student = opened.model
-    notes = opened.notes
-    teacher_model = None
-    if recipe.teacher is not None:
-        opened_teacher = build_teacher(recipe.teacher, len(classes.names))
-        notes += opened_teacher.notes
-        inherit(student, opened_teacher.model, recipe.student.inherit)
-        teacher_model = map_classes(recipe.teacher, opened_teacher, classes)
-    # The student's own task, and the views of the training images.
-    scored_as = build_task(recipe, training)
-    task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
-    views = build_training_set(recipe, training, scored_as)
+    models = build_models(recipe, training.classes)
+    package = package_config(recipe, models.student, training, scored_as, name)
     # What is compared between the two models; shapes are measured on the whole teacher.
-    size = recipe.augment.crop or PROBE
     terms, teacher = {}, None
-    if teacher_model is not None:
-        target = scored_as.probe_target(size, training.labels)
-        terms = build_terms(recipe, student, teacher_model, target, training)
-        teacher = prepare_teacher(recipe, teacher_model, terms, views)
+    if models.teacher is not None:
+        probe = ProbeBatch(
+            images=torch.rand(1, 3, *recipe.probe_size),
+            target=scored_as.probe_target(recipe.probe_size, training.labels),
+            facts={"num_classes": len(training.classes.names), "ignore_index": training.classes.ignore_index},
+            sizes="many" if recipe.augment.crop is None else "one",
+            labels=training.labels,
+            teacher_precision=recipe.teacher_precision,
+        )
+        terms = wire_terms(plans, models.student.model, models.teacher, probe)
+        teacher = prepare_teacher(recipe, models.teacher, terms, samples)
     features = None if teacher is None else teacher.features
     config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
-    distiller = Distiller(student, features, task, terms, config, recipe.kernels)
+    distiller = Distiller(models.student.model, features, task, terms, config, recipe.kernels)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None
-    if teacher_model is not None:
-        with at_rest(teacher_model):
-            scored = teacher_model if scored_as.fits(teacher_model, torch.rand(1, 3, *size)) else None
-    package = package_config(recipe, opened, training, scored_as, task_name(recipe, training))
-    return Built(distiller, views, validation, package, scored_as, teacher, scored, notes)
+    if models.teacher is not None:
+        with at_rest(models.teacher):
+            fits = scored_as.fits(models.teacher, torch.rand(1, 3, *recipe.probe_size))
+        scored = models.teacher if fits else None
+    return Built(distiller, samples, validation, package, scored_as, teacher, scored, models.notes)

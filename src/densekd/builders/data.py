@@ -1,17 +1,17 @@
-"""Data sets and their augmentation."""
+"""Datasets of a recipe, and the random views of its training images."""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from densekd.data import DATASETS
-from densekd.data.contract import Files, TrainingData
+from densekd.data.contract import Files
 from densekd.data.huggingface import huggingface
 from densekd.data.maps import cache_budget
-from densekd.errors import RecipeError
+from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec, Recipe
-from densekd.registry import resolve
-from densekd.tasks.protocol import Augmentation, Task
+from densekd.registry import check_options, resolve
+from densekd.tasks.protocol import Augmentation
 
 
 def build_files(spec: DataSpec, split: str) -> Files:
@@ -24,14 +24,21 @@ def build_files(spec: DataSpec, split: str) -> Files:
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
     parts: list[Files] = []
     for part in split.split("+"):
-        found = find(root, part)
+        # What is left of the signature, root and split given, are the dataset's options.
+        options = check_options(partial(find, root, part), spec.options, {}, "data.options")
+        found = find(root, part, **options)
         if not isinstance(found, Files):
             raise RecipeError(
                 f"data.dataset: {spec.dataset} returned {type(found).__name__}, no files with labels or boxes."
             )
         parts.append(found)
     first, *others = parts
-    return first.join(others) if others else first
+    if not others:
+        return first
+    try:
+        return first.join(others)
+    except UserError as error:
+        raise RecipeError(f"data: '{split}': {error}") from error
 
 
 def _dataset(name: str) -> Callable[..., Files]:
@@ -41,19 +48,13 @@ def _dataset(name: str) -> Callable[..., Files]:
     return resolve(name, DATASETS, "dataset")
 
 
-def build_training_set(recipe: Recipe, files: Files, task: Task) -> TrainingData:
-    """Put the augmentation together."""
-    data = recipe.data
-    if task.keeps_aspect_ratio and data.resize is not None:
-        raise RecipeError("data.resize changes the aspect ratio; boxes have data.short_side and data.long_side.")
-    if not task.keeps_aspect_ratio and data.long_side is not None:
-        raise RecipeError("data.long_side limits images with boxes; label maps have data.resize or data.short_side.")
+def build_views(recipe: Recipe) -> Augmentation:
+    """Return the random views that a recipe wants of its training images."""
     cache = None if recipe.teacher is None else recipe.teacher.cache
-    views = Augmentation(
-        resize=data.input_size,
+    return Augmentation(
+        resize=recipe.data.input_size,
         # Views that a teacher cache replays depend on its own seed.
         seed=recipe.training.seed if cache is None else cache.seed,
-        cache_bytes=cache_budget(data.cache, data.workers),
+        cache_bytes=cache_budget(recipe.data.cache, recipe.data.workers),
         **recipe.augment.model_dump(),
     )
-    return task.training_set(files, views)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -32,8 +32,36 @@ from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
-# Images on which shapes are measured where no crop says how large they will be.
-PROBE = (128, 128)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Student and teacher of a recipe.
+
+    Args:
+        student: in training mode.
+        teacher: predicts the data's classes where the recipe maps them; None where the student is trained alone.
+        notes: what people should know of the two before the training.
+    """
+
+    student: Opened
+    teacher: nn.Module | None
+    notes: tuple[str, ...]
+
+
+def build_models(recipe: Recipe, classes: Classes) -> Models:
+    """Build the student, and the teacher if there is one.
+
+    Raises:
+        UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
+    """
+    student = build_model(recipe.student, len(classes.names), "student")
+    if recipe.teacher is None:
+        return Models(student, None, student.notes)
+    teacher = build_teacher(recipe.teacher, len(classes.names))
+    inherit(student.model, teacher.model, recipe.student.inherit)
+    model = map_classes(recipe.teacher, teacher, classes)
+    return Models(student, model, student.notes + teacher.notes)
 
 
 def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"]) -> Opened:

@@ -50,9 +50,14 @@ def build_task(recipe: Recipe, files: Files) -> Task:
         files: of the training split.
 
     Raises:
-        RecipeError: a task that is not that of the data, or an option that it does not take.
+        RecipeError: a task that is not that of the data, an option that it does not take, or a way of resizing images
+            that its labels do not stand.
     """
     factory = data_task(recipe, files)
+    if factory.keeps_aspect_ratio and recipe.data.resize is not None:
+        raise RecipeError("data.resize changes the aspect ratio; boxes have data.short_side and data.long_side.")
+    if not factory.keeps_aspect_ratio and recipe.data.long_side is not None:
+        raise RecipeError("data.long_side limits images with boxes; label maps have data.resize or data.short_side.")
     if recipe.task.has_own_loss and files.labels == "absent":
         raise RecipeError(
             "data: these images have no labels; say 'task: {kind: none}' to learn from the teacher alone."

@@ -3,12 +3,10 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
-from densekd.builders.models import PROBE
 from densekd.builders.teacher_cache import Cache, build_cache
 from densekd.data.contract import TrainingData
 from densekd.distill.fuse_batchnorm import fold_batch_norms
@@ -84,9 +82,9 @@ def freeze(recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context]
     boundaries: list[str] = []
     for head in teacher_heads(terms):
         boundaries += head.boundaries
-    images = torch.rand(1, 3, *(recipe.augment.crop or PROBE))
+    images = torch.rand(1, 3, *recipe.probe_size)
     fold_batch_norms(model, dict.fromkeys([*read, *boundaries]), images)
-    return FrozenTeacher(model, read, precision_of(recipe), recipe.teacher.compile)
+    return FrozenTeacher(model, read, recipe.teacher_precision, recipe.teacher.compile)
 
 
 def digest_of(model: nn.Module) -> str:
@@ -98,10 +96,3 @@ def digest_of(model: nn.Module) -> str:
         flat = value.detach().cpu().contiguous().view(-1)
         digest.update(name.encode() + flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def precision_of(recipe: Recipe) -> Literal["32", "bf16"]:
-    """Return the teacher's precision: its own, or that of the training."""
-    if recipe.teacher is None or recipe.teacher.precision == "training":
-        return recipe.training.precision
-    return recipe.teacher.precision

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from densekd.builders.models import PROBE
 from densekd.data.contract import TrainingData
 from densekd.data.maps import TrainingSet
 from densekd.distill.teacher import FrozenTeacher
@@ -57,9 +56,7 @@ def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: Tr
         return None
     if not isinstance(samples, TrainingSet):
         raise RecipeError("teacher.cache: replays views of one size; batches of detection are padded to their largest.")
-    teacher_features = teacher(
-        torch.rand(1, 3, *(recipe.augment.crop or PROBE)).contiguous(memory_format=torch.channels_last)
-    )
+    teacher_features = teacher(torch.rand(1, 3, *recipe.probe_size).contiguous(memory_format=torch.channels_last))
     logits = [
         path for path in teacher_features if path in ("logits", "aux") and teacher_features[path].shape[1] > spec.top_k
     ]

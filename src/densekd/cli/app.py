@@ -1,4 +1,4 @@
-"""The command line. Thin: every command imports what it needs when it runs, so that ``--help`` is instant."""
+"""Command line: a table of commands, each of which imports what it needs when it runs."""
 
 import os
 import sys
@@ -11,10 +11,11 @@ from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.models import convert, inspect, losses, models
-from densekd.cli.recipe import schema
+from densekd.cli.recipe import docs, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.errors import UserError
 
+# In the order of ``--help``.
 COMMANDS = (
     train,
     quickstart,
@@ -28,6 +29,7 @@ COMMANDS = (
     models,
     datasets,
     schema,
+    docs,
 )
 
 app = typer.Typer(
@@ -63,6 +65,7 @@ def main() -> None:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
+    # What the user can fix is one message; what we have to fix says how to see where.
     try:
         app()
     except UserError as error:

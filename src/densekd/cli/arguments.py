@@ -16,9 +16,19 @@ def located(name: str) -> Path:
     return download(name)
 
 
-RecipePath = Annotated[str, typer.Argument(help="a YAML file, a run folder, or the name of a shipped recipe")]
-ModelPath = Annotated[Path, typer.Argument(parser=located, help="run folder, student folder, checkpoint or its URL")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value, as in the recipe", show_default=False)]
+RecipePath = Annotated[
+    str,
+    typer.Argument(help="a YAML file, a run folder, or the name of a shipped recipe"),
+]
+ModelPath = Annotated[
+    Path,
+    typer.Argument(parser=located, help="run folder, student folder, checkpoint or its URL"),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key.path=value, as in the recipe", show_default=False),
+]
+# What the evaluation of a finished model may change of its recipe.
 EvaluationOverrides = Annotated[
     list[str] | None,
     typer.Argument(help="key=value, as in the recipe's evaluation section", show_default=False),

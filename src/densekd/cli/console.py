@@ -16,7 +16,7 @@ def print_plain(text: str) -> None:
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Print what people should know of a model before they trust it; brackets are text, not markup."""
+    """Print what people should know of a model; brackets are text, not markup."""
     for note in notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 

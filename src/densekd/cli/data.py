@@ -8,7 +8,11 @@ import typer
 from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Workers, read_recipe
 from densekd.cli.console import console, print_plain, write_json
 
-data_app = typer.Typer(help="Check, prepare and pack data.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Check, prepare and pack data.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def datasets() -> None:
@@ -18,9 +22,14 @@ def datasets() -> None:
     console.print(describe_datasets())
 
 
-def check(recipe: RecipePath, overrides: Overrides = None, json: JsonPath = None, workers: Workers = 4) -> None:
+def check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    json: JsonPath = None,
+    workers: Workers = 4,
+) -> None:
     """Read every image and label of a recipe's data; exit 1 if a training would fail."""
-    from densekd.run.preflight import check_data, data_table
+    from densekd.run.data_check import check_data, data_table
 
     report = check_data(read_recipe(recipe, overrides), workers)
     console.print(data_table(report))
@@ -49,7 +58,8 @@ def shard(
     overrides: Overrides = None,
     megabytes: Annotated[int, typer.Option(help="size of one tar")] = 500,
     images: Annotated[
-        Literal["as-is", "uncompressed"], typer.Option(help="uncompressed: larger, and nothing to decode")
+        Literal["as-is", "uncompressed"],
+        typer.Option(help="uncompressed: larger, and nothing to decode"),
     ] = "as-is",
 ) -> None:
     """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""

@@ -8,17 +8,35 @@ import typer
 from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath
 from densekd.cli.console import console, print_notes, print_plain, write_json
 
-DataPath = Annotated[Path | None, typer.Option("--data", help="data folder or recipe; default: the run's own data")]
+DataPath = Annotated[
+    Path | None,
+    typer.Option("--data", help="data folder or recipe; default: the run's own data"),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="default: the recipe's validation split, or val"),
+]
+OutPath = Annotated[
+    Path | None,
+    typer.Option("--out", help="default: predictions/ beside the model"),
+]
+Submission = Annotated[
+    str | None,
+    typer.Option(help="for a server: cityscapes, ade20k or voc"),
+]
 
 
 def evaluate(
     model: ModelPath,
     overrides: EvaluationOverrides = None,
     data: DataPath = None,
-    split: Annotated[str | None, typer.Option(help="default: the recipe's validation split, or val")] = None,
+    split: Split = None,
     json: JsonPath = None,
 ) -> None:
-    """Score a model on whole images at their original size, for instance: crop=[512,1024] flip=horizontal."""
+    """Score a model on whole images at their original size.
+
+    For instance: crop=[512,1024] flip=horizontal.
+    """
     from densekd.models.open import open_model
     from densekd.report.tables import score_table
     from densekd.run.evaluate import evaluate_opened
@@ -34,10 +52,10 @@ def predict(
     model: ModelPath,
     images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
     overrides: EvaluationOverrides = None,
-    out: Annotated[Path | None, typer.Option("--out", help="default: predictions/ beside the model")] = None,
-    submission: Annotated[str | None, typer.Option(help="for a server: cityscapes, ade20k or voc")] = None,
+    out: OutPath = None,
+    submission: Submission = None,
 ) -> None:
-    """Write label PNGs and overlays, a detector's boxes and results, or the files of a benchmark's submission."""
+    """Write label PNGs and overlays, boxes and results, or the files of a submission."""
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
 
@@ -55,7 +73,7 @@ def predict(
 
 
 def _place_of(model: Path) -> Path:
-    """Return the folder that a model lies in; of one that is a name on the hub or of a library, the current folder."""
+    """Return the folder that a model lies in; of a name on a hub, the current folder."""
     if model.is_dir():
         return model
     return model.parent if model.parent.is_dir() else Path()

@@ -157,7 +157,7 @@ def measured_table(rows: Sequence[Mapping[str, Any]], size: str) -> Table:
 
 def describe_datasets() -> Table:
     """Return the datasets; a dataset's file is named and described by its module."""
-    return _catalogue("dataset", DATASETS, _first_line_of_module)
+    return _catalogue("dataset", DATASETS)
 
 
 def _measure(entry: Entry, height: int, width: int) -> dict[str, Any]:
@@ -185,11 +185,7 @@ def _first_line(thing: Any) -> str:
     return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
-def _first_line_of_module(thing: Any) -> str:
-    return _first_line(inspect.getmodule(thing))
-
-
-def _catalogue(kind: str, things: Mapping[str, Any], describe: Any = _first_line) -> Table:
+def _catalogue(kind: str, things: Mapping[str, Any]) -> Table:
     """List names with their first line and the options that have a default."""
     table = Table(kind, "what", "options")
     for name, thing in things.items():
@@ -197,5 +193,5 @@ def _catalogue(kind: str, things: Mapping[str, Any], describe: Any = _first_line
         for parameter in inspect.signature(thing).parameters.values():
             if parameter.default is not parameter.empty:
                 options.append(f"{parameter.name}={parameter.default!r}")
-        table.add_row(name, escape(describe(thing)), escape(", ".join(options)))
+        table.add_row(name, escape(_first_line(thing)), escape(", ".join(options)))
     return table

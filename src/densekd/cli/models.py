@@ -12,7 +12,8 @@ from densekd.cli.console import console, print_notes, print_plain, write_json
 def inspect(
     model: Annotated[str, typer.Argument(help="model name, run folder, student folder, checkpoint or its URL")],
     options: Annotated[
-        list[str] | None, typer.Argument(help="key=value that a name or file does not say", show_default=False)
+        list[str] | None,
+        typer.Argument(help="key=value that a name or file does not say", show_default=False),
     ] = None,
     size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
 ) -> None:
@@ -33,12 +34,13 @@ def convert(
         str | None, typer.Option("--model", help="architecture of a file that does not say it")
     ] = None,
     options: Annotated[
-        list[str] | None, typer.Option("--option", help="key=value of it, for instance family=mmdet_caffe")
+        list[str] | None,
+        typer.Option("--option", help="key=value of it, for instance family=mmdet_caffe"),
     ] = None,
     num_classes: Annotated[int | None, typer.Option(help="where neither the file nor its weights tell")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
 ) -> None:
-    """Write any known checkpoint as a densekd package, or as plain weights under densekd's names."""
+    """Write any known checkpoint as a package, or as plain weights under our names."""
     from densekd.cli.inspection import read_options
     from densekd.models.convert import convert as run_convert
     from densekd.models.open import open_model
@@ -53,7 +55,7 @@ def models(
     size: Annotated[str, typer.Option(help="height x width that multiply-adds are counted at")] = "512x1024",
     json: JsonPath = None,
 ) -> None:
-    """List architectures, backbones, and typical configurations with their size, cost and published scores."""
+    """List architectures and backbones; typical models with size, cost, published scores."""
     from densekd.cli.inspection import describe_models, measured_table
 
     table, rows = describe_models(size)

@@ -40,6 +40,7 @@ def train(
     from densekd.run.train import train as run_training
 
     silence_libraries()
+    # A run folder as recipe is trained in that folder.
     folder = default_run(loaded, recipe) if run is None else RunFolder(run)
     launch = Launch(accelerator, devices, nodes, strategy)
     results = run_training(loaded, folder, launch, existing, console, overrides or ())
@@ -52,7 +53,7 @@ def quickstart(
     run: Annotated[Path, typer.Option("--run", help="run folder")] = Path("runs/quickstart"),
     overwrite: Overwrite = False,
 ) -> None:
-    """Make synthetic street scenes, train teacher, student alone and student with CWD, and compare. No download."""
+    """Make street scenes, train teacher, student alone and student with CWD; no download."""
     from densekd.recipe.shipped import shipped_recipe
     from densekd.run.quickstart import quickstart as run_quickstart
 
@@ -66,7 +67,7 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     from densekd.run.preflight import check as run_check
 
     silence_libraries()
-    console.print(run_check(loaded, console))
+    console.print(run_check(loaded))
 
 
 def cache(recipe: RecipePath, overrides: Overrides = None) -> None:

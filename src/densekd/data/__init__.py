@@ -12,6 +12,7 @@ from densekd.data.cityscapes import cityscapes
 from densekd.data.coco import coco
 from densekd.data.cocostuff import cocostuff, cocostuff10k
 from densekd.data.contract import Files
+from densekd.data.depth import demo_depth, depth
 from densekd.data.folder import folder
 from densekd.data.shards import shards
 from densekd.data.unlabelled import unlabelled
@@ -26,6 +27,8 @@ DATASETS: dict[str, Callable[..., Files]] = {
     "coco": coco,
     "cocostuff": cocostuff,
     "cocostuff10k": cocostuff10k,
+    "demo-depth": demo_depth,
+    "depth": depth,
     "folder": folder,
     "shards": shards,
     "unlabelled": unlabelled,

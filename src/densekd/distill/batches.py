@@ -1,4 +1,4 @@
-"""Batches of any loader as the distiller reads them: mappings, ``(images, labels)`` tuples, images alone."""
+"""Batches of any loader: mappings, ``(images, labels)`` tuples, images alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,13 +16,14 @@ TARGETS = ("target", "boxes")
 
 
 def as_batch(batch: Any) -> Mapping[str, Any]:
-    """Return a batch as a mapping with ``images`` and, where it has labels, ``target`` or ``boxes``.
+    """Return a batch as a mapping with ``images`` and, of labels, ``target`` or ``boxes``.
 
     Args:
-        batch: a mapping, returned as it is (without a ``target`` that is None); ``(images, labels)`` with images
-            ``[B, 3, H, W]`` and labels ``[B, H, W]`` or None; ``(images, targets)`` as torchvision's detectors take
-            them, images ``[3, H, W]`` of any sizes and for each a mapping with ``boxes [N, 4]`` and ``labels [N]``;
-            or images alone. Images are uint8, or float in [0, 1].
+        batch: a mapping, returned as it is (without a ``target`` that is None); ``(images,
+            labels)`` with images ``[B, 3, H, W]`` and labels ``[B, H, W]`` or None; ``(images,
+            targets)`` as torchvision's detectors take them, images ``[3, H, W]`` of any sizes and
+            for each a mapping with ``boxes [N, 4]`` and ``labels [N]``; or images alone. Images are
+            uint8, or float in [0, 1].
 
     Raises:
         UserError: none of these.
@@ -30,7 +31,8 @@ def as_batch(batch: Any) -> Mapping[str, Any]:
     if isinstance(batch, Mapping):
         if "images" not in batch:
             raise UserError(f"A batch is a mapping with 'images' and 'target'; this one has {', '.join(batch)}.")
-        return {name: value for name, value in batch.items() if name != "target" or value is not None}
+        # A target that is None is none.
+        return {name: value for name, value in batch.items() if value is not None}
     if isinstance(batch, Tensor):
         return {"images": batch}
     if not isinstance(batch, Sequence) or len(batch) != 2:
@@ -49,7 +51,7 @@ def has_target(batch: Mapping[str, Any]) -> bool:
 
 
 def as_samples(batch: Any, first: int = 0) -> Sequence[Any]:
-    """Return a validation batch as the samples that a task evaluates; a list of samples stays as it is.
+    """Return a validation batch as samples that a task evaluates; samples stay as they are.
 
     Args:
         batch: what our own loaders give, or as for :func:`as_batch`, with labels.
@@ -65,7 +67,8 @@ def as_samples(batch: Any, first: int = 0) -> Sequence[Any]:
         return _detection_samples(batch, first)
     if "target" not in batch:
         raise UserError("Validation data needs labels; this batch has images alone.")
-    return [Sample(image, label) for image, label in zip(batch["images"], batch["target"], strict=True)]
+    pairs = zip(batch["images"], batch["target"], strict=True)
+    return [Sample(image, label) for image, label in pairs]
 
 
 def _detection_batch(images: Any, targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
@@ -80,13 +83,15 @@ def _detection_batch(images: Any, targets: Sequence[Mapping[str, Tensor]]) -> di
 
 
 def _detection_samples(batch: Mapping[str, Any], first: int) -> list[EvaluationSample]:
-    """Cut the padding off again and describe each image with its boxes, as a data set on disk would."""
+    """Cut the padding off and describe each image with its boxes, as a dataset would."""
     samples = []
-    rows = zip(batch["images"], batch["boxes"], batch["labels"], batch["sizes"].tolist(), strict=True)
+    sizes = batch["sizes"].tolist()
+    rows = zip(batch["images"], batch["boxes"], batch["labels"], sizes, strict=True)
     for number, (image, boxes, labels, (height, width)) in enumerate(rows, first):
         truth = []
         for (x1, y1, x2, y2), label in zip(boxes.tolist(), labels.tolist(), strict=True):
-            truth.append(Annotation((x1, y1, x2, y2), label, crowd=False, area=(x2 - x1) * (y2 - y1)))
+            area = (x2 - x1) * (y2 - y1)
+            truth.append(Annotation((x1, y1, x2, y2), label, crowd=False, area=area))
         item = DetectionItem(str(number), Path(), number, (height, width), stacked(truth))
         samples.append(EvaluationSample(image[:, :height, :width], item))
     return samples

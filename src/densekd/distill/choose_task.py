@@ -5,12 +5,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from densekd.distill.batches import as_batch, has_target
-from densekd.distill.probe import at_rest, device_of
+from densekd.distill.probe import at_rest
 from densekd.errors import UserError
 from densekd.models import contract
 from densekd.registry import construct, resolve
 from densekd.tasks import TASKS, NoTask, TrainingTask
-from densekd.tasks.common import to_float
+from densekd.tasks.common import device_of, to_float
 
 IGNORE_INDEX = 255
 
@@ -19,8 +19,9 @@ def choose_task(task: TrainingTask | str | None, model: nn.Module, batch: Any = 
     """Return a task, built where only its name is given, or not even that.
 
     Args:
-        task: a task, which is returned; a name of ``densekd.tasks.TASKS``, or ``package.module:Name``; ``none``: no
-            loss of the student's own. None: what the model can do, or ``none`` where the batch has no labels.
+        task: a task, which is returned; a name of ``densekd.tasks.TASKS``, or
+            ``package.module:Name``; ``none``: no loss of the student's own. None: what the model
+            can do, or ``none`` where the batch has no labels.
         model: the student.
         batch: of the training data, to measure how many classes a plain module tells apart.
 
@@ -38,7 +39,7 @@ def choose_task(task: TrainingTask | str | None, model: nn.Module, batch: Any = 
 
 
 def logit_channels(model: nn.Module, images: Tensor) -> int | None:
-    """Return the channels of a model's logits for images, from one forward pass; None where it returns no logits.
+    """Return the channels of a model's logits, from one forward pass; None without logits.
 
     Args:
         model: any module.

@@ -1,4 +1,4 @@
-"""The LightningModule of a distillation: frozen teacher, trained student, weighted sum of losses."""
+"""LightningModule of a distillation: frozen teacher, student, weighted sum of losses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,28 +31,31 @@ OptimizerFactory = Callable[[list[nn.Parameter]], Any]
 
 
 class Distiller(L.LightningModule):
-    """Knowledge distillation of any two modules: the student learns from its task and from what terms compare.
+    """Knowledge distillation of any two modules, under any Lightning Trainer.
 
-    Built from live objects, it trains under any Lightning Trainer, without a recipe. Every loss is logged under its
-    name (``loss``, ``task/...``, ``distill/...``, ``lr``; after validation ``val/...``) every ``log_every_n_steps`` of
-    the Trainer, and at every step where a progress bar is shown.
+    Built from live objects, it trains under any Lightning Trainer, without a recipe. Every loss is
+    logged under its name (``loss``, ``task/...``, ``distill/...``, ``lr``; after validation
+    ``val/...``) every ``log_every_n_steps`` of the Trainer, and at every step where a progress bar
+    is shown.
 
-    A batch is a mapping with ``images`` and ``target`` (labels) or ``boxes``, ``labels``, ``sizes``; or a tuple
-    ``(images, labels)``; or images alone. Images are uint8, or float in [0, 1], ``[B, 3, H, W]`` RGB, and are never
-    changed.
+    A batch is a mapping with ``images`` and ``target`` (labels) or ``boxes``, ``labels``,
+    ``sizes``; or a tuple ``(images, labels)``; or images alone. Images are uint8, or float in [0,
+    1], ``[B, 3, H, W]`` RGB, and are never changed.
 
     Args:
         student: takes float RGB in [0, 1], ``[B, 3, H, W]``.
-        teacher: the same, or None to train alone. It is frozen for good and absent from checkpoints. One that is
-            :class:`densekd.distill.teacher.FrozenTeacher` already stays as it is;
-            :class:`densekd.teacher_cache.CachedTeacher` stands in for one whose tensors travel with the batches.
-        task: the student's own loss and its scores: a task or a name of ``densekd.tasks.TASKS``; None: what the student
-            is made for, see :func:`densekd.distill.choose_task.choose_task`.
+        teacher: the same, or None to train alone. It is frozen for good and absent from
+            checkpoints. One that is :class:`densekd.distill.teacher.FrozenTeacher` already stays as
+            it is; :class:`densekd.teacher_cache.CachedTeacher` stands in for one whose tensors
+            travel with the batches.
+        task: the student's own loss and its scores: a task or a name of ``densekd.tasks.TASKS``;
+            None: what the student is made for, see :func:`densekd.distill.choose_task.choose_task`.
         terms: name -> term, or context that the terms after it name as a student tap.
-        optimizer: a function of the parameters, for instance ``functools.partial(torch.optim.AdamW, lr=1e-3)``; or
-            :class:`densekd.distill.optimizers.OptimizerConfig`; None: AdamW with a polynomial decay.
-        kernels: ``auto``: losses and layers are computed by fused kernels wherever one applies; ``reference``: by the
-            plain formulas.
+        optimizer: a function of the parameters, for instance ``functools.partial(torch.optim.AdamW,
+            lr=1e-3)``; or :class:`densekd.distill.optimizers.OptimizerConfig`; None: AdamW with a
+            polynomial decay.
+        kernels: ``auto``: losses and layers are computed by fused kernels wherever one applies;
+            ``reference``: by the plain formulas.
 
     Raises:
         UserError: nothing to learn from, or a task that cannot be told from the student.
@@ -81,8 +84,8 @@ class Distiller(L.LightningModule):
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self.teacher = _frozen(teacher, terms)
         require_teacher(teacher_heads(terms), self.teacher)
-        # DDP would send all buffers at every step. The student's are few; a teacher's never change, and what losses
-        # remember is equal on all processes as it is, and may be gigabytes.
+        # DDP would send all buffers at every step. The student's are few; a teacher's never change,
+        # and what losses remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
         self._ddp_params_and_buffers_to_ignore = others
 
@@ -98,21 +101,24 @@ class Distiller(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted; log them."""
-        with using(self.kernels):
-            losses = self.losses(batch, self.global_step + 1)
+        losses = self.losses(batch, self.global_step + 1)
         total = torch.stack(list(losses.values())).sum()
         detached = {name: value.detach() for name, value in losses.items()}
         self._log_losses({"loss": total.detach(), **detached})
         return {"loss": total, "losses": detached}
 
     def losses(self, batch: Any, n: int) -> dict[str, Tensor]:
-        """Return the weighted losses of a batch, with gradient: ``task/<name>`` and ``distill/<name>``.
+        """Return the weighted losses of a batch: ``task/<name>`` and ``distill/<name>``.
 
         Args:
             batch: see the class.
             n: the optimizer step, counted from 1, for the schedules of weights.
         """
-        batch = as_batch(batch)
+        # A backward pass needs no choice: autograd knows which implementation ran.
+        with using(self.kernels):
+            return self._losses(as_batch(batch), n)
+
+    def _losses(self, batch: Any, n: int) -> dict[str, Tensor]:
         images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
         target = self.task.target(batch) if has_target(batch) else None
         # Forward of the teacher, without gradient, as far as its deepest tap.
@@ -156,14 +162,21 @@ class Distiller(L.LightningModule):
                 self.log(f"val/{name}", float("nan") if score is None else score)
 
     def configure_gradient_clipping(
-        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip each part of a combined optimizer by its own norm: a discriminator does not shorten the student's."""
+        """Clip gradients of each part of a combined optimizer by its own norm.
+
+        A discriminator's gradient does not shorten the student's step.
+        """
         if not gradient_clip_val:
             return
         parts = optimizer.parts if isinstance(optimizer, CombinedOptimizer) else [optimizer]
         for part in parts:
-            # Lightning's own door refuses fused optimizers under bf16 for the sake of fp16, which scales gradients.
+            # Lightning's own door refuses fused optimizers under bf16 for the sake of fp16, which
+            # scales gradients.
             self.trainer.precision_plugin.clip_grad_by_norm(part, gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
@@ -183,16 +196,20 @@ class Distiller(L.LightningModule):
         return features
 
     def _log_losses(self, losses: Mapping[str, Tensor]) -> None:
-        """Log detached values when loggers take them; nothing waits for the device unless a progress bar is shown."""
+        """Log detached values when loggers take them.
+
+        Nothing waits for the device, unless a progress bar is shown.
+        """
         # A step by hand, outside a training, has nowhere to log to.
         if self._trainer is None:
             return
         trainer = self.trainer
         step = self.global_step + 1
-        every = trainer.log_every_n_steps
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         due = step == trainer.max_steps or (every > 0 and step % every == 0)
         shown = trainer.progress_bar_callback is not None
-        # Lightning's bookkeeping takes about a millisecond of the host; steps that nobody looks at are spared it.
+        # Lightning's bookkeeping takes about a millisecond of the host; steps that nobody looks at
+        # are spared it.
         if not (due or shown):
             return
         values = torch.stack(list(losses.values()))
@@ -204,7 +221,7 @@ class Distiller(L.LightningModule):
         self.log("lr", torch.tensor(trainer.optimizers[0].param_groups[0]["lr"]))
 
     def _trainable(self) -> list[nn.Parameter]:
-        """Return what a user's optimizer moves: the student's parameters and those of adapters and losses.
+        """Return what a user's optimizer moves: the student, adapters, and losses' own.
 
         Raises:
             UserError: a loss that wants settings of its own, as a discriminator does.
@@ -215,11 +232,12 @@ class Distiller(L.LightningModule):
                     f"'{name}' learns by optimizer settings of its own, so that the student's must be an "
                     "OptimizerConfig and not a function."
                 )
-        return [p for part in (self.student, self.terms) for p in part.parameters() if p.requires_grad]
+        parameters = [*self.student.parameters(), *self.terms.parameters()]
+        return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def default_optimizer(steps: float) -> OptimizerConfig:
-    """Return AdamW, learning rate 1e-3, with polynomial decay over ``steps``; constant where there is no end."""
+    """Return AdamW at 1e-3 with polynomial decay over ``steps``; constant without an end."""
     if steps == float("inf") or steps < 1:
         return OptimizerConfig("adamw", 1e-3, steps=1, weight_decay=0.01, power=0.0)
     return OptimizerConfig("adamw", 1e-3, steps=int(steps), weight_decay=0.01)

@@ -1,4 +1,4 @@
-"""``densekd.distill``: knowledge distillation of any two modules on any loader, without a recipe."""
+"""``densekd.distill``: knowledge distillation of any two modules on any loader."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,8 +37,8 @@ class Distilled(NamedTuple):
 
     Args:
         student: the trained student, in evaluation mode.
-        history: a row for every few steps (``log_every_n_steps`` of the trainer): ``step``, ``loss`` and every summand
-            by name.
+        history: a row for every few steps (``log_every_n_steps`` of the trainer): ``step``,
+            ``loss`` and every summand by name.
         scores: of the last validation, by name; empty without validation data.
     """
 
@@ -59,30 +59,36 @@ def distill(
     optimizer: OptimizerConfig | OptimizerFactory | None = None,
     trainer: Mapping[str, Any] | None = None,
 ) -> Distilled:
-    """Train ``student`` to match ``teacher``: its task's own loss plus the weighted distillation losses.
+    """Train ``student`` on its task's own loss and on weighted distillation losses.
 
     Args:
         student: takes float RGB in [0, 1], ``[B, 3, H, W]``; trained in place.
         teacher: the same; frozen in place. None trains the student alone.
-        data: batches, read again and again until ``steps`` are done: ``(images, labels)`` or a mapping with ``images``
-            and ``target``; images uint8 or float in [0, 1], ``[B, 3, H, W]``, labels ``[B, H, W]`` with 255 for void,
-            or None. For detectors ``(images, targets)`` as torchvision's take them.
-        losses: name of a loss (see ``densekd.losses.LOSSES``; your own ``package.module:Name``) -> its weight; or a
-            :class:`Term`; or a mapping with ``weight`` and, as in a recipe, ``options``, ``student`` and ``teacher``
-            (taps), ``adapter``, ``resize_to``, and ``method`` where the key is another name.
+        data: batches, read again and again until ``steps`` are done: ``(images, labels)`` or a
+            mapping with ``images`` and ``target``; images uint8 or float in [0, 1], ``[B, 3, H,
+            W]``, labels ``[B, H, W]`` with 255 for void, or None. For detectors ``(images,
+            targets)`` as torchvision's take them.
+        losses: name of a loss (see ``densekd.losses.LOSSES``; your own ``package.module:Name``) ->
+            its weight; or a :class:`Term`; or a mapping with ``weight`` and, as in a recipe,
+            ``options``, ``student`` and ``teacher`` (taps), ``adapter``, ``resize_to``, and
+            ``method`` where the key is another name.
         steps: optimizer steps.
         val: batches with labels, scored after the last step.
-        task: the student's own loss: a task, a name of ``densekd.tasks.TASKS``, or ``none`` to learn from the teacher
-            alone. None: what the student is made for; ``none`` where the first batch has no labels.
-        optimizer: a function of the parameters, for instance ``functools.partial(torch.optim.AdamW, lr=1e-3)``, or
-            :class:`densekd.distill.optimizers.OptimizerConfig`; None: AdamW, learning rate 1e-3 with polynomial decay.
-        trainer: more arguments of ``lightning.Trainer``, for instance ``{"precision": "bf16-mixed", "logger": ...}``.
+        task: the student's own loss: a task, a name of ``densekd.tasks.TASKS``, or ``none`` to
+            learn from the teacher alone. None: what the student is made for; ``none`` where the
+            first batch has no labels.
+        optimizer: a function of the parameters, for instance ``functools.partial(torch.optim.AdamW,
+            lr=1e-3)``, or :class:`densekd.distill.optimizers.OptimizerConfig`; None: AdamW,
+            learning rate 1e-3 with polynomial decay.
+        trainer: more arguments of ``lightning.Trainer``, for instance ``{"precision": "bf16-mixed",
+            "logger": ...}``.
 
     Returns:
         The trained student, the history of its losses, and its validation scores.
 
     Raises:
-        densekd.errors.UserError: a name, a tap or a shape that does not fit, no data, or a loss that is not finite.
+        densekd.errors.UserError: a name, a tap or a shape that does not fit, no data, or a loss
+            that is not finite.
     """
     options = {**_TRAINER, "log_every_n_steps": min(_LOG_EVERY, steps), **(trainer or {})}
     callbacks = options.pop("callbacks", ())
@@ -120,7 +126,7 @@ def _peek(data: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
 
 
 def _probe_batch(task: TrainingTask, batch: Any) -> ProbeBatch:
-    """Return a few images of a batch, on which channels and sizes of what terms compare are measured."""
+    """Return a few images of a batch, on which channels and sizes are measured."""
     few = {name: values[:_PROBED] for name, values in as_batch(batch).items()}
     target = task.target(few) if has_target(few) else None
     # A student without a loss of its own is still scored as its data says.
@@ -172,7 +178,12 @@ class _History(L.Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Add a row when one is due.
 
@@ -181,7 +192,8 @@ class _History(L.Callback):
         """
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        due = step % max(1, trainer.log_every_n_steps) == 0 or step == trainer.max_steps
+        every = max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
+        due = step % every == 0 or step == trainer.max_steps
         if not (stepped and due):
             return
         values = torch.stack(list(outputs["losses"].values()))

@@ -16,7 +16,8 @@ def plan_losses(losses: Mapping[str, Any]) -> dict[str, TermPlan | Term]:
     """Return a plan for each loss, one for each choice of braces; terms that are built already stay as they are.
 
     Args:
-        losses: name -> weight, a :class:`Term`, or a mapping with ``weight`` and what a recipe's term may have.
+        losses: name -> weight, a :class:`Term`, or a mapping with ``weight`` and what a recipe's
+            term may have.
 
     Raises:
         UserError: another value, an unknown key, or braces of different numbers of choices.
@@ -67,7 +68,8 @@ def _tap(value: Any) -> Tap:
 
 def _fan_out(name: str, plan: TermPlan) -> list[tuple[str, TermPlan]]:
     """Return one plan for each choice of braces, paired over student and teacher."""
-    # A single module may have braces, as a tap may; several are a list, which is one way through the head.
+    # A single module may have braces, as a tap may; several are a list, which is one way through
+    # the head.
     through = plan.through[0] if len(plan.through) == 1 else plan.through
     try:
         choices = fan_out(*plan.taps, through)

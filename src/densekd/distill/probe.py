@@ -10,7 +10,7 @@ from densekd.distill.taps import Taps
 
 
 def probe(model: nn.Module, paths: Iterable[str], images: Tensor) -> dict[str, Tensor]:
-    """Run a model once in evaluation mode, without a trace in its statistics, and return the tapped tensors."""
+    """Return the tapped tensors of one forward pass that leaves no trace in the model."""
     with at_rest(model):
         return Taps(model, dict.fromkeys(paths))(images)[1]
 
@@ -25,9 +25,3 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(mode)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device a model is on."""
-    first = next(iter(model.parameters()), None)
-    return torch.device("cpu") if first is None else first.device

@@ -1,4 +1,4 @@
-"""Terms of the training objective: a loss, where its two tensors come from, what aligns them, and its weight."""
+"""Terms of the training objective: loss, taps of both models, adapter, weight schedule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ Tap = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class WeightSchedule:
-    """Loss weight schedule over the optimizer steps n = 1, 2, ...: warm-up and decay in SegDistill's shapes.
+    """Loss weight schedule over optimizer steps n = 1, 2, ...: warm-up and decay (SegDistill).
 
-    Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential) or 0 (jump).
-    Decay for ``start < n < end``: ``value (end - n) / (end - start)`` (linear),
-    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on. Where the two overlap the
-    decay holds.
+    Warm-up for n < ``warmup``: ``value n / warmup`` (linear), ``value^(n / warmup)`` (exponential)
+    or 0 (jump). Decay for ``start < n < end``: ``value (end - n) / (end - start)`` (linear),
+    ``0.001 value^((end - n) / (end - start))`` (exponential) or 0 (jump); 0 from ``end`` on. Where
+    the two overlap the decay holds.
 
     Args:
         value: the weight between warm-up and decay.
@@ -49,7 +49,11 @@ class WeightSchedule:
             if n >= end:
                 return 0.0
             share = (end - n) / (end - start)
-            by_shape = {"linear": self.value * share, "exponential": 0.001 * self.value**share, "jump": 0.0}
+            by_shape = {
+                "linear": self.value * share,
+                "exponential": 0.001 * self.value**share,
+                "jump": 0.0,
+            }
             return float(by_shape[self.decay_shape])
         if n < self.warmup:
             share = n / self.warmup
@@ -59,7 +63,7 @@ class WeightSchedule:
 
 
 class TapPair(NamedTuple):
-    """The taps of one term: a path for each model, or as many paths for each where the loss compares levels."""
+    """Taps of a term: a path in each model, or equally many where the loss compares levels."""
 
     student: Tap
     teacher: Tap
@@ -70,26 +74,28 @@ class Resizing(Protocol):
     """A loss that upsamples its maps by itself, without holding them at the size of the labels."""
 
     def resized(self, student: Tensor, teacher: Tensor, to: Upsample, target: Tensor | None) -> Tensor:
-        """Return ``self(to(student), to(teacher), target)``; the maps are in any floating point precision."""
+        """Return ``self(to(student), to(teacher), target)`` for maps of any precision."""
         ...
 
 
 class Term(nn.Module):
-    """One summand of the objective: ``weight(n) * loss(adapter(student tap), teacher tap, target)``.
+    """Summand of the objective: ``weight(n) * loss(adapter(student tap), teacher tap, target)``.
 
     ``Term(CWD(4.0), weight=3.0)`` compares the logits of both models.
 
     Args:
         loss: see :mod:`densekd.losses`.
-        taps: where the two tensors come from: (student's path, teacher's path), one path for both, or two tuples of
-            as many paths for a loss that compares levels. See :class:`densekd.distill.taps.Taps`.
+        taps: where the two tensors come from: (student's path, teacher's path), one path for both,
+            or two tuples of as many paths for a loss that compares levels. See
+            :class:`densekd.distill.taps.Taps`.
         adapter: applied to the student's tensor; None for none, :class:`PerLevel` for a tuple.
         weight: a number, or its schedule.
-        resize: ``none``; ``teacher`` resizes the student's tensor to the teacher's size, ``student`` the teacher's to
-            the student's; ``label`` resizes both to the size of the labels (SegDistill). Bilinear,
-            ``align_corners=False``; of tuples, level by level. A loss that is :class:`Resizing` gets both as they are.
-        through: the rest of the teacher's head, which the adapted tensor of the student goes through before it is
-            compared; None: it is compared as it is.
+        resize: ``none``; ``teacher`` resizes the student's tensor to the teacher's size,
+            ``student`` the teacher's to the student's; ``label`` resizes both to the size of the
+            labels (SegDistill). Bilinear, ``align_corners=False``; of tuples, level by level. A
+            loss that is :class:`Resizing` gets both as they are.
+        through: the rest of the teacher's head, which the adapted tensor of the student goes
+            through before it is compared; None: it is compared as it is.
     """
 
     def __init__(
@@ -110,7 +116,10 @@ class Term(nn.Module):
         self.through = through
 
     def forward(
-        self, student_features: Mapping[str, Tensor], teacher_features: Mapping[str, Tensor], target: Any
+        self,
+        student_features: Mapping[str, Tensor],
+        teacher_features: Mapping[str, Tensor],
+        target: Any,
     ) -> Tensor:
         """Return the unweighted loss.
 
@@ -131,7 +140,8 @@ class Term(nn.Module):
         else:
             student, teacher = self._fitted(student, teacher, target)
         device = student_features[paths(self.taps.student)[0]].device
-        # Mixed precision is for the networks; exponentials and sums over a map need more than eight bits.
+        # Mixed precision is for the networks; exponentials and sums over a map need more than eight
+        # bits.
         with torch.autocast(device.type, enabled=False):
             value: Tensor = self.loss(student, teacher, target)
         return value

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from densekd.distill.adapters import ADAPTERS, AFTER_CONTEXT, CONTEXT, GraphContext
 from densekd.distill.misfit import Meeting, describe_misfit
-from densekd.distill.probe import at_rest, device_of, probe
+from densekd.distill.probe import at_rest, probe
 from densekd.distill.teacher import Precision
 from densekd.distill.terms import Context, PerLevel, Resize, Tap, TapPair, Term, WeightSchedule, paths
 from densekd.distill.through import TeacherHead
@@ -18,6 +18,7 @@ from densekd.errors import RecipeError
 from densekd.losses import LOSSES
 from densekd.registry import check_options, construct, resolve
 from densekd.signature import read_options
+from densekd.tasks.common import device_of
 
 LOGITS = TapPair("logits", "logits")
 # What losses and adapters may ask for, and never the user's to set.

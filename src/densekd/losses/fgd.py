@@ -84,17 +84,17 @@ class FGD(nn.Module):
         s = call_in_precision(self.align, to_float32(student))
         t = to_float32(teacher)
 
-        # Both networks attend to the same positions and channels (eq. 12).
+        # Attention loss: both networks attend to the same positions and channels.
         spatial_t, channel_t = self.attention(t)
         spatial_s, channel_s = self.attention(s)
         attention = (spatial_t - spatial_s).abs().sum() + (channel_t - channel_s).abs().sum()
 
-        # Global relations: features plus what all positions have in common (eq. 14).
+        # Global loss: features plus what all positions have in common.
         context = call_in_precision(self.student_context, s)
         context = context - call_in_precision(self.teacher_context, t)
         relation = squared_distance(s + context, t)
 
-        # Features inside and outside of boxes, where the teacher attends (eqs. 5, 6 and 11).
+        # Feature loss inside and outside of boxes (eqs. 5 and 6), where the teacher attends.
         extent = boxes.sizes
         if self.extent == "batch":
             extent = padded_extent(extent)
@@ -106,7 +106,7 @@ class FGD(nn.Module):
         return total / len(s)
 
     def attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return spatial ``[B, H, W]`` and channel attention ``[B, C]``, of mean 1 (eqs. 7 to 10)."""
+        """Return spatial ``[B, H, W]`` and channel attention ``[B, C]``, each of mean 1."""
         B, C, H, W = x.shape
         # Sums of absolute values, divided after: through means, or one shared map of absolute
         # values, the backward pass would hold a map more.

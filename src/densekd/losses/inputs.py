@@ -72,6 +72,8 @@ def require_labels(target: Any, images: int, who: str = "this loss") -> Tensor:
         raise ValueError(f"{wanted}; the target is boxes")
     if not isinstance(target, Tensor):
         raise ValueError(f"{wanted}; there are none")
+    if target.is_floating_point():
+        raise ValueError(f"{wanted}; the target is a map of {target.dtype} values, not of class numbers")
     if len(target) != images:
         raise ValueError(f"{wanted}; got {list(target.shape)}")
     return target

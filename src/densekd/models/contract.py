@@ -94,8 +94,9 @@ def as_detector(model: nn.Module) -> Detector:
 
 
 def task_of(model: nn.Module) -> str:
-    """Return the name in ``TASKS`` of what a model predicts, where nothing else says it."""
-    return "detection" if is_detector(model) else "segmentation"
+    """Return the name in ``TASKS`` of what a model predicts: its attribute ``predicts``, or what it can do."""
+    usual = "detection" if is_detector(model) else "segmentation"
+    return str(getattr(model, "predicts", usual))
 
 
 def taps(model: nn.Module) -> dict[str, str]:

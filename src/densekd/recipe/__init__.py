@@ -3,7 +3,7 @@
 from densekd.recipe.base import ComponentSpec
 from densekd.recipe.models import ModelSpec, TeacherSpec
 from densekd.recipe.reading import change_evaluation, dump_recipe, load_recipe, parse_recipe
-from densekd.recipe.sections import DataSpec, EvaluationSpec, Recipe
+from densekd.recipe.sections import DataSpec, EvaluationSpec, Recipe, TrainingSpec
 from densekd.recipe.terms import TermSpec
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Recipe",
     "TeacherSpec",
     "TermSpec",
+    "TrainingSpec",
     "change_evaluation",
     "dump_recipe",
     "load_recipe",

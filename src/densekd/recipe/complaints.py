@@ -61,14 +61,14 @@ def _follow(section: type[BaseModel], value: Any, location: Sequence[int | str])
             if step not in section.model_fields or not isinstance(value, Mapping):
                 break
             annotation = written_type(section.model_fields[step])
-        elif _sections_in(annotation):
+        elif sections_in(annotation):
             # Lists of sections have one kind of items.
             annotation = get_args(annotation)[0]
         else:
             break
         path.append(str(step))
         value = value[step]
-        inner = _sections_in(annotation)
+        inner = sections_in(annotation)
         section = inner[0] if inner else section
     return _Place(section, tuple(path), value, annotation)
 
@@ -78,11 +78,11 @@ def written_type(field: FieldInfo) -> Any:
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
-def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+def sections_in(annotation: Any) -> list[type[BaseModel]]:
     """List the sections that a field's type mentions."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     found: list[type[BaseModel]] = []
     for argument in get_args(annotation):
-        found += _sections_in(argument)
+        found += sections_in(argument)
     return found

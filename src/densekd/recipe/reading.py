@@ -103,7 +103,7 @@ def _require_consistent(recipe: Recipe, where: str) -> None:
         raise RecipeError(f"{where}: student.inherit needs a teacher.")
     if not recipe.task.has_own_loss and not recipe.distill:
         raise RecipeError(
-            f"{where}: task.kind is none and there is nothing under distill, so nothing would be learned."
+            f"{where}: task.kind is none and there is nothing under distill, so there is nothing to learn."
         )
     if recipe.student.model is None:
         raise RecipeError(f"{where}: student.model is missing.")

@@ -4,7 +4,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from densekd.recipe.base import Bits, Component, ComponentSpec, Factor, OpenSection, Positive, Section, Share, Size
+from densekd.recipe.base import (
+    Bits,
+    Component,
+    ComponentSpec,
+    Factor,
+    OpenSection,
+    Options,
+    Positive,
+    Section,
+    Share,
+    Size,
+)
 from densekd.recipe.models import StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
@@ -14,6 +25,7 @@ class DataSpec(Section):
 
     dataset: str = Field(description="name of DATASETS, hf:NAME-OR-FOLDER, or package.module:function")
     root: str = Field(description="folder of the data")
+    options: Options = Field(default_factory=dict, description="further arguments of the dataset's function")
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
     resize: Size | None = Field(
@@ -99,36 +111,40 @@ class EvaluationSpec(OpenSection):
 
 
 class OptimizerSpec(Section):
-    """See densekd.distill.optimizers.OptimizerConfig."""
+    """Optimizer, parameter groups and learning rate schedule; everything counts optimizer steps."""
 
-    method: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.01, gt=0)
-    weight_decay: float = Field(0.0005, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    no_decay: tuple[str, ...] = Field((), description="norm, bias, or parts of parameter names")
-    head_lr: float = Field(1.0, gt=0, description="factor outside the backbone")
+    method: Literal["sgd", "adamw"] = Field("sgd", description="torch's SGD or AdamW")
+    lr: float = Field(0.01, gt=0, description="learning rate at the beginning")
+    weight_decay: float = Field(0.0005, ge=0, description="of every parameter that no_decay does not name")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="of adamw")
+    no_decay: tuple[str, ...] = Field(
+        (),
+        description="parameters without weight decay: norm (those of normalization layers), bias, or any part of a "
+        "parameter's name (absolute_pos_embed)",
+    )
+    head_lr: float = Field(1.0, gt=0, description="factor on the learning rate outside the backbone")
     power: float = Field(0.9, ge=0, description="of the polynomial decay; 0: constant")
     milestones: tuple[PositiveInt, ...] = Field(
         (), description="steps at each of which the rate falls to a tenth, instead of the polynomial decay"
     )
     floor: float = Field(0.0, ge=0, description="learning rate at the end")
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
-    warmup_ratio: float = Field(1e-6, ge=0, le=1)
+    warmup_ratio: float = Field(1e-6, ge=0, le=1, description="factor on the learning rate at its first step")
 
 
 class TrainingSpec(Section):
-    """How long, how precise, how often."""
+    """Length, precision, and what is done every so many steps."""
 
     steps: int = Field(ge=1, description="optimizer steps")
     precision: Annotated[Literal["32", "bf16"], Bits] = Field("32", description="bf16: mixed precision (AMP)")
     compile: Literal["none", "inductor"] = Field("none", description="inductor: the student runs by torch.compile")
-    accumulate: int = Field(1, ge=1, description="parts that a batch is split into")
+    accumulate: int = Field(1, ge=1, description="parts that a batch is split into (gradient accumulation)")
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
-    seed: int = Field(0, ge=0, le=2**32 - 1)
-    validate_every: int = Field(0, ge=0, description="steps; 0: at the end only")
-    checkpoint_every: int = Field(500, ge=1, description="steps")
-    log_every: int = Field(10, ge=1, description="steps")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of weights, views and everything else that is random")
+    validate_every: int = Field(0, ge=0, description="steps between two validations; 0: at the end only")
+    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+    log_every: int = Field(10, ge=1, description="steps between two rows of metrics.csv")
     export: Literal["last", "best"] = Field("last", description="the weights that become student/")
 
 
@@ -140,7 +156,7 @@ class Recipe(Section):
     augment: AugmentSpec = AugmentSpec()
     student: StudentSpec
     teacher: TeacherSpec | None = None
-    distill: tuple[TermSpec, ...] = ()
+    distill: tuple[TermSpec, ...] = Field((), description="what of the two models is compared; the terms add up")
     task: TaskSpec = TaskSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
@@ -154,3 +170,15 @@ class Recipe(Section):
         "auto", description="how losses are computed: by kernels wherever one applies, or by the formulas beside them"
     )
     baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
+
+    @property
+    def probe_size(self) -> Size:
+        """Height and width of the images on which shapes are measured: the crops', or what stands for many sizes."""
+        return self.augment.crop or (128, 128)
+
+    @property
+    def teacher_precision(self) -> Literal["32", "bf16"]:
+        """The teacher's precision: its own, or that of the training."""
+        if self.teacher is None or self.teacher.precision == "training":
+            return self.training.precision
+        return self.teacher.precision

@@ -1,1 +1,1 @@
-"""A training from recipe to report: run folder, callbacks, metrics logger, preflight, quickstart."""
+"""A training from recipe to report: run folder, callbacks, loggers, preflight, quickstart."""

@@ -34,6 +34,7 @@ def find_baseline(recipe: Recipe, run: RunFolder) -> Baseline | None:
         # Read now, so that a missing or damaged one stops the training before it begins.
         open_model(package)
         return Baseline(package)
+    # Trained already, by an earlier start of this run.
     if run.baseline.results.is_file():
         return Baseline(run.baseline.student)
     return Baseline(run.baseline.student, student_alone(recipe))

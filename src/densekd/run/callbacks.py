@@ -1,6 +1,7 @@
-"""What happens around the training steps: seeds, guards and checkpoints."""
+"""Callbacks of a training: seeds of each step, guard against NaN losses, checkpoints."""
 
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Interrupted(UserError):
 
 
 class StepSeeds(L.Callback):
-    """Seed every step from (seed, step, process): dropout and random losses resume exactly without a saved state.
+    """Deterministic seed of every step from (seed, step, process): no generator state to save.
 
     Args:
         seed: the recipe's.
@@ -32,18 +33,19 @@ class StepSeeds(L.Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seed the global generators."""
+        """Seed the global generators, which dropout and random losses draw from."""
         torch.manual_seed(mix(self.seed, batch_idx * trainer.world_size + trainer.global_rank))
 
 
 class FiniteGuard(L.Callback):
-    """Stop at the first loss that is not finite and name the term and the step.
+    """Stop at the first loss that is not finite, and name the term and the step.
 
-    The step of each term's first bad value is kept on the device; the host looks every ``every`` steps and before a
-    checkpoint is written, so that nothing waits in between and no checkpoint is written behind a bad value.
+    The step of each term's first bad value is kept on the device; the host reads it every ``every``
+    steps and before a checkpoint is written, so that nothing waits in between and no checkpoint is
+    written after a bad value.
 
     Args:
-        every: steps between looks.
+        every: steps between reads.
     """
 
     def __init__(self, every: int) -> None:
@@ -52,12 +54,18 @@ class FiniteGuard(L.Callback):
         self.first: Tensor | None = None
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
-        """Note bad values; look now and then."""
+        """Note bad values on the device; read them now and then."""
         values = torch.stack(list(outputs["losses"].values()))
         if self.first is None:
             self.names = list(outputs["losses"])
+            # -1: no bad value yet.
             self.first = torch.full(values.shape, -1, dtype=torch.int64, device=values.device)
         bad = ~values.isfinite() & (self.first < 0)
         self.first = torch.where(bad, trainer.global_step, self.first)
@@ -65,25 +73,28 @@ class FiniteGuard(L.Callback):
             self.check()
 
     def check(self) -> None:
-        """Look.
+        """Read whether there was a bad value.
 
         Raises:
             UserError: a loss was not finite.
         """
         if self.first is None:
             return
-        steps = {name: step for name, step in zip(self.names, self.first.tolist(), strict=True) if step >= 0}
-        if steps:
-            name, step = min(steps.items(), key=lambda item: item[1])
-            raise UserError(
-                f"The loss '{name}' is not finite at step {step}; the training stopped and checkpoints/last.ckpt is "
-                "from before. Lower the learning rate or the term's weight, clip gradients (training.clip), warm the "
-                "weight up (weight.warmup), or use precision 32."
-            )
+        found = zip(self.first.tolist(), self.names, strict=True)
+        bad = [(step, name) for step, name in found if step >= 0]
+        if not bad:
+            return
+        # Of several terms the first of the earliest step is the cause; others may have followed it.
+        step, name = min(bad, key=lambda one: one[0])
+        raise UserError(
+            f"The loss '{name}' is not finite at step {step}; the training stopped and checkpoints/last.ckpt is "
+            "from before. Lower the learning rate or the term's weight, clip gradients (training.clip), warm the "
+            "weight up (weight.warmup), or use precision 32."
+        )
 
 
 class Checkpoints(L.Callback):
-    """Write ``last`` every few steps, at validation, at the end and when asked to stop, and ``best``; atomically.
+    """Atomic checkpoints: ``last`` every few steps, at validation and when stopped, and ``best``.
 
     Args:
         folder: for ``last.ckpt`` and ``best.ckpt``.
@@ -99,6 +110,7 @@ class Checkpoints(L.Callback):
         self.extra = extra
         self.best_score = float("-inf")
         self.stop_signal: int | None = None
+        self._previous: dict[int, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the best score."""
@@ -114,7 +126,12 @@ class Checkpoints(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Turn the first Ctrl-C or termination into a stop at the end of the step."""
-        self._previous = {s: signal.signal(s, self._ask_to_stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        # Python lets the main thread alone handle signals; a training in another one is stopped by
+        # its owner.
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._ask_to_stop)
 
     def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Give the signals back."""
@@ -125,11 +142,18 @@ class Checkpoints(L.Callback):
         self._restore_signals()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Write ``last`` when it is due; a step that validates writes after its validation."""
+        # With gradient accumulation, parts of a batch are no steps.
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        validates = isinstance(trainer.val_check_batch, int) and (batch_idx + 1) % trainer.val_check_batch == 0
+        every = trainer.val_check_batch
+        validates = isinstance(every, int) and (batch_idx + 1) % every == 0
         if not stepped or validates:
             return
         if self.stop_signal is not None or trainer.global_step % self.every == 0:
@@ -156,6 +180,11 @@ class Checkpoints(L.Callback):
             raise Interrupted(f"Stopped at {where}; continue with --resume.")
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
+        """Write a checkpoint, unless a loss or a weight went bad.
+
+        Raises:
+            UserError: one did.
+        """
         self.guard.check()
         assert trainer.lightning_module is not None
         if not all_finite(trainer.lightning_module):
@@ -176,10 +205,12 @@ class Checkpoints(L.Callback):
             trainer.save_checkpoint(temporary)
 
     def _ask_to_stop(self, number: int, frame: Any) -> None:
+        # Who asks twice does not want to wait for the end of the step.
         if self.stop_signal is not None:
             raise KeyboardInterrupt
         self.stop_signal = number
 
     def _restore_signals(self) -> None:
-        for number, handler in getattr(self, "_previous", {}).items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
+        self._previous = {}

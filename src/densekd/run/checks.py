@@ -9,7 +9,7 @@ SAMPLES = 32
 
 
 def read_samples(built: Built) -> None:
-    """Read a sample of both splits, so that a broken data set stops a training before its first step.
+    """Read a sample of both splits: a broken dataset stops a training before its first step.
 
     Raises:
         UserError: an image or its label is missing or damaged.
@@ -21,7 +21,7 @@ def read_samples(built: Built) -> None:
 
 
 def score_teacher(built: Built, console: Console) -> None:
-    """Score the teacher on a sample of the validation images, so that a broken one is seen at once."""
+    """Score the teacher on a sample of the validation images: a broken one is seen at once."""
     teacher = built.scored_teacher
     if teacher is None:
         return

@@ -45,8 +45,8 @@ def evaluate_opened(
     Args:
         opened: the model, see :func:`densekd.models.open.open_model`.
         path: where it was opened.
-        data: a folder in the plain layout of the model's task, a recipe, or None for the recipe of the run the model
-            lies in.
+        data: a folder in the plain layout of the model's task, a recipe, or None for the recipe of
+            the run the model lies in.
         split: None for the recipe's validation split, ``val`` for a folder.
         changes: ``key=value`` of the recipe's evaluation part.
 

@@ -16,7 +16,8 @@ def fill_cache(cache: Cache, console: Console) -> None:
     """Say how large the teacher cache is, and write what is missing of it.
 
     Raises:
-        UserError: the disk is too small, or another process than the first finds the cache incomplete.
+        UserError: the disk is too small, or another process than the first finds the cache
+            incomplete.
     """
     store = cache.store
     views = cache.filling.views

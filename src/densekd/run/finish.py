@@ -1,4 +1,4 @@
-"""The end of a training: export of the student, scores on the validation split, pictures, report."""
+"""End of a training: export of the student, scores of the validation split, report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _PICTURES = 6
 
 
 def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, console: Console) -> dict[str, Any]:
-    """Export the student, score everybody on the whole validation split, write results, pictures and report.
+    """Export the student, score all models on the validation split, write pictures and report.
 
     Args:
         recipe: what to export, and how images are predicted.
@@ -37,7 +37,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     """
     export_student(recipe, built, run)
     files, resize = built.validation, recipe.data.input_size
-    # The exported package is scored, not the module in memory: what is delivered is what is measured.
+    # The exported package is scored, not the module in memory: delivered is what is measured.
     models: dict[str, nn.Module] = {"student": open_model(run.student).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
@@ -48,19 +48,23 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     scores: dict[str, Scores] = {}
     for name, model in models.items():
         scores[name] = task.scores(model.to(device), files, resize, recipe.data.workers)
+    # Images without labels have no scores.
     if scores["student"][task.metrics.headline.key] is None:
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
+    # How often student and teacher agree needs no labels.
     if built.teacher is not None and built.scored_teacher is not None:
         scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
         # The teacher is counted as it was, not with its batch norms fused.
         scores["teacher"]["parameters"] = built.teacher.parameters
+    # The numbers, then drawings of them, then pictures of a few images, then the page of all.
     results = _results(built, recipe.data.val, scores)
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
-    task.sample_pictures(predictors, files, run.path / "predictions", evenly_spaced(len(files), _PICTURES))
+    chosen = evenly_spaced(len(files), _PICTURES)
+    task.sample_pictures(predictors, files, run.path / "predictions", chosen)
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
@@ -70,22 +74,28 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
     """Write the student package: the last weights or the best, without the auxiliary head."""
     student = built.distiller.student
     if recipe.training.export == "best" and run.best.is_file():
+        # A checkpoint holds the whole Distiller; the student's part is exported.
         checkpoint = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
         own = {key: value for key, value in checkpoint.items() if key.startswith("student.")}
         student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
+    # Only training needs the auxiliary head.
     contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """Return at most ``count`` indices from the first to the last of ``length``, evenly spaced and different."""
+    """Return at most ``count`` different indices below ``length``, evenly spaced."""
     return sorted({round(k * (length - 1) / max(1, count - 1)) for k in range(count)})
 
 
 def _results(built: Built, split: str, scores: Mapping[str, Scores]) -> dict[str, Any]:
     """Return the content of results.json, which says its task and what the scores are called."""
     metrics = built.task.metrics
-    results: dict[str, Any] = {"task": built.package.task, "metrics": metrics.to_json(), "split": split}
+    results: dict[str, Any] = {
+        "task": built.package.task,
+        "metrics": metrics.to_json(),
+        "split": split,
+    }
     for name in ("teacher", "baseline", "student"):
         found = scores.get(name)
         if found is not None:
@@ -102,5 +112,6 @@ def _write_figures(figures: Sequence[Figure], run: RunFolder) -> list[dict[str, 
     shown: list[dict[str, str]] = []
     for figure in figures:
         write_text(run.path / f"{figure.name}.svg", figure.svg)
-        shown.append({"file": f"{figure.name}.svg", "title": figure.title, "description": figure.description})
+        described = {"title": figure.title, "description": figure.description}
+        shown.append({"file": f"{figure.name}.svg", **described})
     return shown

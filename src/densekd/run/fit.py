@@ -12,7 +12,7 @@ from densekd.builders.build import Built
 from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.errors import RecipeError
-from densekd.recipe import Recipe
+from densekd.recipe import Recipe, TrainingSpec
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.run.folder import RunFolder, is_first_process
 from densekd.run.launch import Launch
@@ -46,9 +46,11 @@ class Loaders(L.LightningDataModule):
         try:
             if batch % training.accumulate:
                 raise ValueError(f"a batch of {batch} does not divide into {training.accumulate} parts")
+            # A batch of the recipe is over all processes and accumulated parts.
             part = batch // training.accumulate
             parts = training.steps * training.accumulate
-            sampler = StepSampler(len(self.built.samples), part, parts, training.seed, self._shard())
+            images = len(self.built.samples)
+            sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
         return training_loader(self.built.samples, sampler, self.recipe.data.workers)
@@ -64,7 +66,12 @@ class Loaders(L.LightningDataModule):
 
 
 def fit(
-    recipe: Recipe, built: Built, run: RunFolder, launch: Launch, console: Console, observers: Observers = NOBODY
+    recipe: Recipe,
+    built: Built,
+    run: RunFolder,
+    launch: Launch,
+    console: Console,
+    observers: Observers = NOBODY,
 ) -> L.Trainer:
     """Run Lightning from the run's last checkpoint, or from the start where there is none.
 
@@ -82,21 +89,32 @@ def fit(
     # On a GPU the guard reads the losses seldom, because reading waits for the device.
     guard = FiniteGuard(settings.log_every if torch.cuda.is_available() else 1)
     package = {"package": vars(built.package)}
-    callbacks = [
-        StepSeeds(settings.seed),
-        guard,
-        MetricsLogger(run.path / "metrics.csv", settings.log_every, console),
-        *observers.callbacks,
-        # Last, so that a checkpoint holds the state of every callback after the step.
-        Checkpoints(run.last.parent, settings.checkpoint_every, guard, package),
-    ]
-    trainer = L.Trainer(
+    # Checkpoints come last, so that one holds the state of every callback after the step.
+    checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package)
+    metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console)
+    callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
+    trainer = make_trainer(settings, launch, run, observers, callbacks)
+    # An interrupted training goes on; a finished one has no step left.
+    resume = run.last if run.last.is_file() else None
+    trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def make_trainer(
+    settings: TrainingSpec,
+    launch: Launch,
+    run: RunFolder,
+    observers: Observers,
+    callbacks: list[L.Callback],
+) -> L.Trainer:
+    """Return Lightning's Trainer for one training."""
+    return L.Trainer(
         # Where it runs.
         accelerator=launch.accelerator,
         devices=int(launch.devices) if launch.devices.isdigit() else launch.devices,
         num_nodes=launch.nodes,
         strategy=launch.strategy,
-        # One pass over as many batches as there are steps: mixed precision, gradient accumulation, clipping.
+        # One pass over as many batches as there are steps; mixed precision, gradient accumulation.
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
         max_steps=settings.steps,
         max_epochs=-1,
@@ -116,12 +134,9 @@ def fit(
         enable_model_summary=False,
         default_root_dir=run.path,
     )
-    resume = run.last if run.last.is_file() else None
-    trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
-    return trainer
 
 
 def describe_metrics(built: Built, run: RunFolder) -> None:
-    """Write ``metrics.json``: the task, and what the validation's columns of ``metrics.csv`` are called."""
+    """Write ``metrics.json``: the task, and what validation columns of ``metrics.csv`` mean."""
     content = {"task": built.package.task, "metrics": built.task.metrics.to_json()}
     write_text(run.path / "metrics.json", json.dumps(content, indent=1) + "\n")

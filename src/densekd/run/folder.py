@@ -1,4 +1,4 @@
-"""Run folder: paths of everything that one training writes, its environment, resuming and overwriting."""
+"""Run folder: paths of what a training writes, its environment, resuming, overwriting."""
 
 import importlib.metadata
 import json
@@ -30,7 +30,16 @@ _HARMLESS = (
     "training.log_every",
     "training.checkpoint_every",
 )
-_LIBRARIES = ("torch", "torchvision", "timm", "lightning", "torchdata", "numpy", "pydantic", "safetensors")
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "torchdata",
+    "numpy",
+    "pydantic",
+    "safetensors",
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ def default_run(recipe: Recipe, source: str | Path = "") -> RunFolder:
 
 
 def is_first_process() -> bool:
-    """Tell whether this process writes files: rank 0 of whatever launched it (Lightning, torchrun, SLURM)."""
+    """Return True in the process that writes files: rank 0 of Lightning, torchrun or SLURM."""
+    # Each launcher has its own variable; the first that is set says it.
     rank = "0"
     for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         if name in os.environ:
@@ -88,7 +98,7 @@ def is_first_process() -> bool:
 
 
 def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: Sequence[str] = ()) -> None:
-    """Make the folder and write recipe and environment, or check that an existing one can be continued.
+    """Make the folder and write recipe and environment, or check that it can be resumed.
 
     Args:
         run: the folder.
@@ -100,6 +110,7 @@ def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: S
         UserError: the folder is in use and neither resuming nor overwriting was asked for.
         RecipeError: resuming under another recipe; the differing keys are listed.
     """
+    # Only a run folder may be deleted: a wrong path must not cost anybody their files.
     used = run.path.exists() and any(run.path.iterdir())
     if used and existing == "overwrite":
         if not run.recipe.is_file():
@@ -109,10 +120,12 @@ def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: S
         raise UserError(f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.")
     elif used and run.recipe.is_file():
         # A resumed training must be the one that was interrupted.
-        different = [key for key in differences(load_recipe(run.recipe), recipe) if key not in _HARMLESS]
-        if different:
-            raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(different)}.")
+        different = differences(load_recipe(run.recipe), recipe)
+        harmful = [key for key in different if key not in _HARMLESS]
+        if harmful:
+            raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(harmful)}.")
         return
+    # New, or interrupted before its recipe was written.
     write_text(run.recipe, dump_recipe(recipe))
     write_text(run.path / "environment.json", json.dumps(environment(overrides), indent=1) + "\n")
 
@@ -126,6 +139,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
 
 def environment(overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Describe versions, machine, git state, and how the training was started."""
+    # Without the program's folder, which says more of a machine than of a training.
     program, *arguments = sys.argv
     versions = {"python": platform.python_version()}
     for library in _LIBRARIES:
@@ -178,6 +192,7 @@ def _git_state() -> dict[str, Any] | None:
         command = ["git", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
+    # Without git, or outside a checkout, there is nothing to record.
     try:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):

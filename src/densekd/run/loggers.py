@@ -1,7 +1,7 @@
-"""Experiment loggers and Lightning callbacks: ``LOGGERS`` maps a name to the function that builds a logger.
+"""Experiment loggers and callbacks: ``LOGGERS`` maps a name to what builds a logger.
 
-Loggers get every loss that the Distiller logs, and the validation scores. TensorBoard and CSV files need nothing else;
-Weights & Biases, MLflow and Trackio are extras of densekd.
+Loggers get every loss that the Distiller logs, and the validation scores. TensorBoard and CSV files
+need nothing else; Weights & Biases, MLflow and Trackio are extras of densekd.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import (
+    CSVLogger,
+    Logger,
+    MLFlowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
 from lightning.pytorch.utilities import rank_zero_only
 
 from densekd.errors import RecipeError
@@ -38,27 +44,33 @@ NOBODY = Observers()
 def build_observers(recipe: Recipe, run: RunFolder) -> Observers:
     """Build the loggers and callbacks that a recipe names under ``logging`` and ``callbacks``.
 
-    A logger from elsewhere gets the run folder as ``save_dir``, if it has such an argument and the recipe does not set
-    it.
+    A logger from elsewhere gets the run folder as ``save_dir``, if it has such an argument and the
+    recipe does not set it.
 
     Raises:
-        UserError: an unknown name or option, a library that is not installed, or neither a logger nor a callback.
+        UserError: an unknown name or option, a library that is not installed, or neither a logger
+            nor a callback.
     """
     loggers: list[Logger] = []
     for index, spec in enumerate(recipe.logging):
+        # Ours ask for what they need; Lightning's own have save_dir.
         supplied: dict[str, Any] = {"folder": run.path, "run_name": recipe.name}
         if "save_dir" not in spec.options:
             supplied["save_dir"] = run.path
         factory = resolve(spec.name, LOGGERS, "logger")
         built = construct(factory, spec.options, supplied, f"logging.{index}.options")
         if not isinstance(built, Logger):
-            raise RecipeError(f"logging.{index}: {spec.name} built a {type(built).__name__}, not a Lightning Logger.")
+            kind = type(built).__name__
+            raise RecipeError(f"logging.{index}: {spec.name} built a {kind}, not a Lightning Logger.")
         loggers.append(built)
     callbacks: list[L.Callback] = []
     for index, spec in enumerate(recipe.callbacks):
-        built = construct(resolve(spec.name, {}, "callback"), spec.options, {}, f"callbacks.{index}.options")
+        # There is no table of callbacks: each is named package.module:Name.
+        factory = resolve(spec.name, {}, "callback")
+        built = construct(factory, spec.options, {}, f"callbacks.{index}.options")
         if not isinstance(built, L.Callback):
-            raise RecipeError(f"callbacks.{index}: {spec.name} built a {type(built).__name__}, no Lightning Callback.")
+            kind = type(built).__name__
+            raise RecipeError(f"callbacks.{index}: {spec.name} built a {kind}, no Lightning Callback.")
         callbacks.append(built)
     return Observers(tuple(loggers), tuple(callbacks))
 
@@ -79,7 +91,11 @@ def csv(folder: Path, flush_every: int = 100) -> CSVLogger:
 
 
 def wandb(
-    folder: Path, run_name: str, project: str = "densekd", entity: str | None = None, offline: bool = False
+    folder: Path,
+    run_name: str,
+    project: str = "densekd",
+    entity: str | None = None,
+    offline: bool = False,
 ) -> WandbLogger:
     """Weights & Biases run of the recipe's name.
 
@@ -172,6 +188,7 @@ class TrackioLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Send values of one step."""
+        # Not before there is something to log: a preflight leaves no run behind.
         if self._run is None:
             module = optional_import("trackio", "trackio")
             self._run = module.init(

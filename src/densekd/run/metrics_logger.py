@@ -19,7 +19,9 @@ _PRINT_EVERY = 10
 
 
 class MetricsLogger(L.Callback):
-    """Write ``metrics.csv`` and show progress with the time left; loggers get what the Distiller logs.
+    """Writer of ``metrics.csv``, and progress bar with the time left.
+
+    Loggers get what the Distiller logs.
 
     Args:
         path: of the CSV; rows after the step a training resumes from are dropped.
@@ -37,11 +39,13 @@ class MetricsLogger(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Read what an interrupted training wrote and start the clock."""
+        # Steps after the checkpoint are trained, and recorded, again.
         rows = [row for row in _read_rows(self.path) if int(row["step"]) <= trainer.global_step]
         if trainer.is_global_zero:
             self.columns = list(rows[0]) if rows else ["step"]
             self._rewrite(rows)
         self.started = (time.perf_counter(), trainer.global_step)
+        # A file or a pipe gets lines instead of a bar.
         hidden = not (self.console.is_terminal and trainer.is_global_zero)
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -53,12 +57,19 @@ class MetricsLogger(L.Callback):
             disable=hidden,
         )
         self.bar.start()
-        self.row = self.bar.add_task("training", total=trainer.max_steps, completed=trainer.global_step, status="")
+        done, total = trainer.global_step, trainer.max_steps
+        self.row = self.bar.add_task("training", total=total, completed=done, status="")
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Record every few steps; only then are values fetched from the device."""
+        # With gradient accumulation, only the last part of a batch ends a step.
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         self.bar.update(self.row, completed=step)
@@ -66,7 +77,8 @@ class MetricsLogger(L.Callback):
         if not (stepped and due):
             return
         # Means over all processes, fetched as one tensor.
-        means = trainer.strategy.reduce(torch.stack(list(outputs["losses"].values())), reduce_op="mean")
+        values = torch.stack(list(outputs["losses"].values()))
+        means = trainer.strategy.reduce(values, reduce_op="mean")
         assert isinstance(means, Tensor)
         losses = dict(zip(outputs["losses"], means.tolist(), strict=True))
         # The time of a step is that of all steps since the last record.
@@ -74,9 +86,10 @@ class MetricsLogger(L.Callback):
         before, step_before = self.started
         self.seconds = (now - before) / max(1, step - step_before)
         self.started = (now, step)
-        values = {"loss": sum(losses.values()), **losses, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
-        self._record(trainer, step, {**values, "seconds_per_step": self.seconds})
-        self._show(trainer, step, values)
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        row = {"loss": sum(losses.values()), **losses, "lr": rate}
+        self._record(trainer, step, {**row, "seconds_per_step": self.seconds})
+        self._show(trainer, step, row)
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Show that the training waits for its validation."""
@@ -104,7 +117,7 @@ class MetricsLogger(L.Callback):
             self.bar.stop()
 
     def _show(self, trainer: L.Trainer, step: int, values: Mapping[str, float]) -> None:
-        """Show the loss beside the progress bar, or print a line now and then where there is none."""
+        """Show the loss beside the progress bar; without one print a line now and then."""
         if not trainer.is_global_zero:
             return
         self.bar.update(self.row, status=f"loss {values['loss']:.3f}")
@@ -121,7 +134,7 @@ class MetricsLogger(L.Callback):
         )
 
     def _record(self, trainer: L.Trainer, step: int, values: Mapping[str, float]) -> None:
-        """Append a row; a column that is new, as those of the validation are, is added to all rows."""
+        """Append a row; a new column, as those of the validation are, is added to all rows."""
         if not trainer.is_global_zero:
             return
         row = {"step": str(step)}
@@ -135,7 +148,10 @@ class MetricsLogger(L.Callback):
             csv.DictWriter(handle, self.columns, restval="").writerow(row)
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        with atomic(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        with (
+            atomic(self.path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as handle,
+        ):
             writer = csv.DictWriter(handle, self.columns, restval="")
             writer.writeheader()
             writer.writerows(rows)
@@ -146,4 +162,5 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as handle:
         # A line that was cut off by a crash lacks values; it is dropped with its step.
-        return [row for row in csv.DictReader(handle) if row.get("step", "").isdigit() and None not in row.values()]
+        rows = list(csv.DictReader(handle))
+    return [row for row in rows if row.get("step", "").isdigit() and None not in row.values()]

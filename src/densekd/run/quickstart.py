@@ -1,4 +1,4 @@
-"""The embedded default: synthetic scenes, a teacher, a student alone and a student with CWD, without any download."""
+"""Quickstart without a download: synthetic scenes, a teacher, a student alone and with CWD."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ SIZE = (96, 128)
 
 
 def quickstart(run: Path, recipes: Path, overwrite: bool, console: Console) -> dict[str, Any]:
-    """Run everything into ``run`` and write ``comparison.json``; an interrupted quickstart goes on where it stopped.
+    """Run everything into ``run`` and write ``comparison.json``; resumable.
 
     Args:
         run: the run folder; data and teacher go into ``data/`` and ``teacher/`` below it.
@@ -37,16 +37,21 @@ def quickstart(run: Path, recipes: Path, overwrite: bool, console: Console) -> d
         UserError: the folder holds something else.
     """
     started = time.perf_counter()
+    # A folder of something else is left alone, whatever was asked for.
     if run.is_dir() and any(run.iterdir()) and not (run / "data").is_dir():
         raise UserError(f"{run} exists and is no quickstart. Choose another --run.")
     if overwrite:
         shutil.rmtree(run, ignore_errors=True)
+    # The data: pictures depend on their seed and number alone, so that existing ones are kept.
     console.print(f"making {sum(IMAGES.values())} street scenes", highlight=False)
     make_demo(run / "data", IMAGES, SIZE, seed=0)
     root = f"data.root={run / 'data'}"
     teacher = RunFolder(run / "teacher")
+    # The teacher; like every part it goes on where it was interrupted.
     console.print("training the teacher", highlight=False)
-    train(load_recipe(recipes / "quickstart-teacher.yaml", [root]), teacher, Launch(), "resume", console)
+    teacher_recipe = load_recipe(recipes / "quickstart-teacher.yaml", [root])
+    train(teacher_recipe, teacher, Launch(), "resume", console)
+    # The student with CWD, and before it, as the recipe's baseline, the student alone.
     recipe = load_recipe(recipes / "quickstart.yaml", [root, f"teacher.checkpoint={teacher.path}"])
     results = train(recipe, RunFolder(run), Launch(), "resume", console)
     names = {"teacher": "teacher", "alone": "baseline", "distilled": "student"}

@@ -42,15 +42,18 @@ def train(
     Raises:
         UserError: anything the user can fix; nothing that was there before is lost.
     """
+    # The run folder: recipe and environment are on disk before anything can go wrong.
     if is_first_process():
         prepare_run(run, recipe, existing, overrides)
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = build_observers(recipe, run)
+    # The baseline is a training like any other, of the same student without its teacher.
     baseline = find_baseline(recipe, run)
     if baseline is not None and baseline.recipe is not None:
         console.print(f"training the student alone ({run.baseline.path})", highlight=False, soft_wrap=True)
         again: Existing = "resume" if existing == "resume" else "refuse"
         train(baseline.recipe, run.baseline, launch, again, console)
+    # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step.
     read_samples(built)
@@ -60,7 +63,9 @@ def train(
         score_teacher(built, console)
         if built.cache is not None:
             fill_cache(built.cache, console)
+    # The training itself; other processes than the first are done then.
     fit(recipe, built, run, launch, console, observers)
     if not is_first_process():
         return {}
-    return finish(recipe, built, run, baseline and baseline.package, console)
+    alone = None if baseline is None else baseline.package
+    return finish(recipe, built, run, alone, console)

@@ -11,6 +11,9 @@ from densekd.atomic import atomic
 from densekd.data.files import IMAGE_SUFFIXES, find
 from densekd.data.transforms import photometric_distortion
 from densekd.errors import UserError
+from densekd.models import contract
+from densekd.ops.interpolation import resize
+from densekd.ops.precision import to_float32
 from densekd.tasks.protocol import Augmentation
 
 
@@ -19,6 +22,14 @@ def to_float(images: Tensor) -> Tensor:
     if images.is_floating_point():
         return images
     return images.float().div_(255)
+
+
+def upsample(model: nn.Module, output: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Resize a model's maps ``[B, C, h, w]`` bilinearly to (height, width), in at least float32.
+
+    ``align_corners`` is the model's, else False.
+    """
+    return resize(to_float32(output), size, contract.align_corners(model))
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from densekd.data.contract import EvaluationData, Files, Labels, TrainingData
@@ -72,6 +73,10 @@ class Figure(NamedTuple):
 
 class Metric(Protocol):
     """An accumulator of scores; an ``nn.Module``, so that what it counts lives where the model does."""
+
+    def to(self, device: torch.device) -> Any:
+        """Move what is counted to a device, in place, and return the accumulator."""
+        ...
 
     def reset(self) -> None:
         """Forget everything."""

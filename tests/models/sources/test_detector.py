@@ -10,11 +10,10 @@ import torch
 from tiny_hf import DETECTORS, QUERIES, save, stir
 
 from densekd.builders.models import build_model, build_teacher
-from densekd.builders.terms import build_terms
-from densekd.data.classes import Classes
-from densekd.data.detection import DetectionFiles
+from densekd.builders.terms import plan_terms
 from densekd.distill.probe import probe
 from densekd.distill.teacher import FrozenTeacher
+from densekd.distill.wiring import ProbeBatch, wire_terms
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.models.open import open_model
@@ -342,8 +341,9 @@ def test_its_maps_teach_our_detector() -> None:
     parsed = parse_recipe(recipe, "test")
     student = build_model(parsed.student, C, "student").model
     teacher = build_teacher(parsed.teacher, C).model  # type: ignore[arg-type]
-    files = DetectionFiles(Classes(("a", "b", "c"), ((0, 0, 0),) * 3, 255), (), (1, 2, 3))
-    terms = build_terms(parsed, student, teacher, Detection(C).probe_target((128, 128), "present"), files)
+    target = Detection(C).probe_target((128, 128), "present")
+    probed = ProbeBatch(torch.rand(1, 3, 128, 128), target, {"num_classes": C, "ignore_index": 255}, "many")
+    terms = wire_terms(plan_terms(parsed), student, teacher, probed)
     assert list(terms) == ["pkd-0", "pkd-1", "pkd-2", "cwd-0", "cwd-1"]
     teacher_features = FrozenTeacher(teacher, ["neck.1"])(images())
     student_features = probe(student, ["neck.1"], images())

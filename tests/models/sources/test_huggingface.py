@@ -19,7 +19,7 @@ from densekd.models import find_model
 from densekd.models.open import open_model
 from densekd.models.package import PackageConfig, save_package
 from densekd.recipe import ModelSpec
-from densekd.tasks.segmentation import upsample
+from densekd.tasks.common import upsample
 
 library = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("_offline")

@@ -13,7 +13,7 @@ from densekd.distill.probe import probe
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
 from densekd.recipe import ModelSpec
-from densekd.tasks.segmentation import upsample
+from densekd.tasks.common import upsample
 
 library = pytest.importorskip("segmentation_models_pytorch")
 ARCHITECTURES = sorted(set(library.MODEL_ARCHITECTURES_MAPPING) - {"dpt"})

@@ -9,7 +9,7 @@ import torchvision
 from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.models import find_model
-from densekd.tasks.segmentation import upsample
+from densekd.tasks.common import upsample
 
 
 def made(name: str, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from densekd.data.check import DataReport, SplitFacts, look_at_all, summarize
 from densekd.data.coco import coco
-from densekd.run.preflight import data_table
+from densekd.run.data_check import data_table
 from densekd.tasks.detection import Detection
 
 

@@ -9,7 +9,8 @@ from densekd.builders.build import build
 from densekd.data.maps import Sample
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import parse_recipe
-from densekd.tasks.segmentation import Segmentation, upsample
+from densekd.tasks.common import upsample
+from densekd.tasks.segmentation import Segmentation
 
 VOID = 255
 

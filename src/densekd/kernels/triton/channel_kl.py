@@ -32,8 +32,8 @@ def channel_kl(student: Tensor, teacher: Tensor, temperature: float, groups: Gro
         value = student.new_empty(B, C, dtype=torch.float32)
         block = triton.next_power_of_2(N)
         warps = min(16, max(1, block // 512))
-        sizes = (C, N, 1 / temperature, block)
-        _whole_channels[(B * C,)](*maps, value, *strides, *sizes, num_warps=warps)
+        size = (C, N, 1 / temperature, block)
+        _whole_channels[(B * C,)](*maps, value, *strides, *size, num_warps=warps)
         return value, grad
     # A tile has one channel where positions are contiguous, several where channels are
     # (channels-last).

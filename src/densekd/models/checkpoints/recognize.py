@@ -24,7 +24,11 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor]], Recognized | None]] = {
 def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
     """Return what a state dict holds, or None where no format knows it."""
     for read in FORMATS.values():
-        found = read(state)
+        try:
+            found = read(state)
+        except KeyError:
+            # An entry is missing that says how many classes or channels there are.
+            continue
         if found is not None:
             return found
     return None

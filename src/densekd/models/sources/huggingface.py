@@ -10,7 +10,7 @@ import torch
 
 from densekd.errors import RecipeError, UserError, suggest
 from densekd.models.sources.detector import DETECTORS, DetectorSpec, TransformerDetector
-from densekd.models.sources.transformer import BACKBONE, MASKS, SEMANTIC, ArchSpec, Transformer
+from densekd.models.sources.transformer import BACKBONE, DEPTH, MASKS, SEMANTIC, ArchSpec, Transformer
 from densekd.registry import optional_import
 
 _PROCESSOR = (
@@ -33,7 +33,7 @@ def huggingface(
     processor: dict[str, Any] | None = None,
     weights: Literal["none", "body", "all"] = "none",
 ) -> Transformer | TransformerDetector:
-    """Build a segmenter or detector of transformers, or a teacher of features from a backbone.
+    """Build a segmenter, detector or depth estimator of transformers, or a teacher of features from a backbone.
 
     Only safetensors are read, and no code that comes with a model is run.
 
@@ -83,7 +83,7 @@ def huggingface(
 
 def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
     """Return the library's config of a model type."""
-    known = (*SEMANTIC, *MASKS, *DETECTORS)
+    known = _known()
     if name not in known:
         raise RecipeError(f"hf:{name}: with 'config', a model type comes after the colon. {suggest(name, known)}")
     if config.get("backbone") and not config.get("backbone_config"):
@@ -102,6 +102,9 @@ def _configured(library: Any, name: str, config: dict[str, Any]) -> Any:
 def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec | DetectorSpec]:
     """Return the library's class for a config, and how its models are read."""
     model_type = settings.model_type
+    estimates_depth = any("ForDepthEstimation" in named for named in settings.architectures or ())
+    if model_type in DEPTH and (estimates_depth or model_type not in SEMANTIC):
+        return library.MODEL_FOR_DEPTH_ESTIMATION_MAPPING[type(settings)], DEPTH[model_type]
     if model_type in SEMANTIC:
         return library.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING[type(settings)], SEMANTIC[model_type]
     if model_type in MASKS:
@@ -121,9 +124,13 @@ def _architecture(library: Any, settings: Any, name: str) -> tuple[Any, ArchSpec
         return library.MODEL_FOR_BACKBONE_MAPPING[type(settings)], BACKBONE
     raise RecipeError(
         f"hf:{name}: a model of type '{model_type}' neither segments semantically nor detects, nor "
-        f"is it a backbone. Known: {', '.join(sorted((*SEMANTIC, *MASKS, *DETECTORS)))}, and the "
-        "library's backbones."
+        f"is it a backbone. Known: {', '.join(_known())}, and the library's backbones."
     )
+
+
+def _known() -> list[str]:
+    """Return the model types that have a row here."""
+    return sorted({*SEMANTIC, *MASKS, *DETECTORS, *DEPTH})
 
 
 def _wrapped(

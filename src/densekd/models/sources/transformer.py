@@ -31,16 +31,18 @@ class ArchSpec(NamedTuple):
         pre_logits: path of the map before the classifier, or None.
         sizes: of images: ``any``, multiples of the config's ``patch_size`` if it has one, or its
             ``image_size`` alone.
+        predicts: name in ``TASKS`` of what its output is.
     """
 
     read: Callable[[nn.Module, Tensor, Tensor], ModelOutput]
     backbone: str
     pre_logits: str | None
     sizes: Literal["any", "patch", "own"]
+    predicts: str = "segmentation"
 
 
 class Transformer(nn.Module):
-    """Semantic segmenter, mask classifier or bare backbone of transformers.
+    """Semantic segmenter, mask classifier, depth estimator or bare backbone of transformers.
 
     Args:
         model: one of the library's modules.
@@ -75,13 +77,22 @@ class Transformer(nn.Module):
         return self.normalize.convention
 
     @property
+    def predicts(self) -> str:
+        """Name in ``TASKS`` of what the output is."""
+        return self.spec.predicts
+
+    @property
     def num_classes(self) -> int | None:
-        """C, the number of classes; None for a bare backbone."""
+        """C, the number of classes; None for a bare backbone, 1 for a map of depths."""
+        if self.predicts == "depth":
+            return 1
         return None if self.spec is BACKBONE else int(self.network.config.num_labels)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """C names, as the library's config has them; empty where it only numbers its classes."""
+        if self.predicts == "depth":
+            return ("depth",)
         return class_names_of(self.network.config)
 
     @property
@@ -117,6 +128,9 @@ class Transformer(nn.Module):
         content = entries(config)
         if "use_auxiliary_head" in config.to_dict():
             content["use_auxiliary_head"] = False
+        if self.predicts == "depth":
+            # Some model types have a segmenter and a depth estimator.
+            content["architectures"] = [type(self.network).__name__]
         return f"hf:{config.model_type}", {"config": content, "processor": self.processor}
 
     def forward(self, images: Tensor) -> Any:
@@ -223,6 +237,11 @@ def _maps(model: nn.Module, images: Tensor, task: Tensor) -> ModelOutput:
     return ModelOutput(None, model(images).feature_maps)
 
 
+def _depth(model: nn.Module, images: Tensor, task: Tensor) -> ModelOutput:
+    output = model(pixel_values=images, output_hidden_states=True)
+    return ModelOutput(output.predicted_depth[:, None], output.hidden_states)
+
+
 _MASK_DECODER = "model.pixel_level_module.decoder[{}]"
 _MASK_ENCODER = "model.pixel_level_module.encoder"
 
@@ -243,5 +262,9 @@ MASKS: dict[str, ArchSpec] = {
     "mask2former": ArchSpec(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
     "maskformer": ArchSpec(_masks, _MASK_ENCODER, _MASK_DECODER.format("last_hidden_state"), "any"),
     "oneformer": ArchSpec(_masks, _MASK_ENCODER, _MASK_DECODER.format("mask_features"), "any"),
+}
+DEPTH: dict[str, ArchSpec] = {
+    "depth_anything": ArchSpec(_depth, "backbone", "head.activation1", "patch", "depth"),
+    "dpt": ArchSpec(_depth, "dpt", "head.head.3", "own", "depth"),
 }
 BACKBONE = ArchSpec(_maps, "", None, "patch")

@@ -2,7 +2,6 @@
 
 from densekd.tasks.segmentation.class_weights import balanced_weights
 from densekd.tasks.segmentation.evaluation import SegmentationEvaluation
-from densekd.tasks.segmentation.logits import align_corners, upsample
 from densekd.tasks.segmentation.prediction import LabelPredictor
 from densekd.tasks.segmentation.task import Segmentation
 
@@ -10,7 +9,5 @@ __all__ = [
     "LabelPredictor",
     "Segmentation",
     "SegmentationEvaluation",
-    "align_corners",
     "balanced_weights",
-    "upsample",
 ]

@@ -1,12 +1,8 @@
-"""Logits as a segmentation model returns them: checked, and enlarged the way the model was trained."""
+"""Logits as a segmentation model returns them, checked before they are read."""
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from densekd.errors import UserError
-from densekd.models import contract
-from densekd.ops.interpolation import resize
-from densekd.ops.precision import to_float32
 
 
 def checked_logits(output: object, num_classes: int) -> Tensor:
@@ -27,13 +23,3 @@ def checked_logits(output: object, num_classes: int) -> Tensor:
             f"but the data has {num_classes}. Give a model of {num_classes} classes."
         )
     return output
-
-
-def align_corners(model: nn.Module) -> bool:
-    """Return how a model's logits are resized; False for models that do not say."""
-    return contract.align_corners(model)
-
-
-def upsample(model: nn.Module, logits: Tensor, size: torch.Size) -> Tensor:
-    """Resize logits bilinearly to ``size`` in at least float32; ``align_corners`` is the model's, else False."""
-    return resize(to_float32(logits), size, align_corners(model))

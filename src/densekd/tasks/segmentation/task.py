@@ -27,7 +27,7 @@ from densekd.tasks.segmentation.class_weights import balanced_weights, class_fre
 from densekd.tasks.segmentation.confusion import ConfusionMatrix
 from densekd.tasks.segmentation.evaluation import SegmentationEvaluation
 from densekd.tasks.segmentation.inference import Prediction
-from densekd.tasks.segmentation.logits import align_corners, checked_logits
+from densekd.tasks.segmentation.logits import checked_logits
 from densekd.tasks.segmentation.metric_names import METRICS
 from densekd.tasks.segmentation.pictures import confusion_picture
 from densekd.tasks.segmentation.prediction import LabelPredictor
@@ -219,7 +219,8 @@ class Segmentation(nn.Module):
 
     def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
         logits = checked_logits(logits, self.num_classes)
-        total = resized_cross_entropy(logits, target, self.class_weights, self.ignore_index, align_corners(model))
+        align_corners = contract.align_corners(model)
+        total = resized_cross_entropy(logits, target, self.class_weights, self.ignore_index, align_corners)
         return total / self._normalizer(target)
 
     def _normalizer(self, target: Tensor) -> Tensor:

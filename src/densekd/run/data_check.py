@@ -1,0 +1,82 @@
+"""Data check: every image and label is read, sizes and classes counted, problems listed."""
+
+from collections.abc import Mapping
+
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from densekd.builders.data import build_files
+from densekd.builders.task import data_task
+from densekd.data.check import DataReport, Problem, SplitFacts, look_at_all, summarize
+from densekd.errors import RecipeError, UserError
+from densekd.recipe import Recipe
+
+# What a table shows; a JSON file has all of it.
+_PROBLEMS = 30
+_SIZES = 4
+
+
+def check_data(recipe: Recipe, workers: int) -> DataReport:
+    """Read every file of both splits, with progress; nothing is trained.
+
+    Args:
+        recipe: its data, and the task that reads them.
+        workers: reading processes.
+
+    Raises:
+        RecipeError: an unknown dataset.
+    """
+    splits: list[SplitFacts] = []
+    missing: list[Problem] = []
+    # A recipe may train and validate on one split; it is read once.
+    for split in dict.fromkeys((recipe.data.train, recipe.data.val)):
+        try:
+            files = build_files(recipe.data, split)
+        except RecipeError:
+            raise
+        except UserError as error:
+            # A split that is not there is one problem of the data among others.
+            missing.append(Problem("error", split, recipe.data.root, str(error)))
+            continue
+        task = data_task(recipe, files)
+        facts = look_at_all(task.look, files, workers)
+        shown = track(facts, f"reading {split}", total=len(files), transient=True)
+        splits.append(SplitFacts(split, files, task.counted(files), list(shown)))
+    return summarize(splits, missing)
+
+
+def data_table(report: DataReport) -> Table:
+    """Show sizes, classes and problems; of many problems the first of each kind of message."""
+    table = Table("split", "what", "found", title="data", title_justify="left")
+    for part in report.splits:
+        table.add_row(part.split, "images", f"{part.images}: {_sizes(part.sizes)}")
+        for kind, counts in part.counts.items():
+            table.add_row("", kind.replace("_", " "), ", ".join(_amounts(kind, counts)))
+        table.add_section()
+    for problem in report.problems[:_PROBLEMS]:
+        color = "red" if problem.level == "error" else "yellow"
+        # File names may hold brackets, which are markup to the table.
+        found = escape(f"{problem.what} {problem.file}".strip())
+        table.add_row(problem.split, f"[{color}]{problem.level}[/]", found)
+    if len(report.problems) > _PROBLEMS:
+        more = len(report.problems) - _PROBLEMS
+        table.add_row("", "", f"and {more} more; --json FILE has them all")
+    return table
+
+
+def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
+    """Describe the most frequent sizes, height x width."""
+    described = [f"{count} of {height} x {width}" for (height, width), count in sizes.items()]
+    shown = ", ".join(described[:_SIZES])
+    if len(described) > _SIZES:
+        shown += f", and {len(described) - _SIZES} more sizes"
+    return shown
+
+
+def _amounts(kind: str, counts: Mapping[str, int]) -> list[str]:
+    """Describe how much there is of each thing; of pixels, the shares."""
+    if kind != "pixels":
+        return [f"{count} {name}" for name, count in counts.items()]
+    total = max(1, sum(counts.values()))
+    return [f"{name} {100 * count / total:.2f} %" for name, count in counts.items()]

@@ -1,0 +1,122 @@
+"""Depth predictions as files: 16-bit PNGs with their ranges, overlays in color, and the sample pictures of a report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.progress import track
+from torch import nn
+
+from densekd.atomic import write_text
+from densekd.data.depth import DepthFiles, write_depth
+from densekd.data.files import read_image
+from densekd.data.maps import Resize, to_model_input
+from densekd.errors import UserError
+from densekd.tasks.common import device_of, images_at, sample_path, save_picture
+from densekd.tasks.depth.evaluation import DepthEvaluation, Quantity, predict_maps, to_depth
+from densekd.tasks.depth.pictures import depth_picture, error_picture, overlay, value_range
+
+_STEPS = 65535
+
+
+@dataclass(frozen=True)
+class DepthPredictor:
+    """A model and all that it takes to estimate the depths of a picture.
+
+    Args:
+        model: changed to evaluation mode when it is used.
+        quantity: that it predicts.
+        resize: what images are brought to before the model, or None.
+        options: how sample pictures are aligned to the truth.
+    """
+
+    model: nn.Module
+    quantity: Quantity
+    resize: Resize | None = None
+    options: DepthEvaluation = field(default_factory=DepthEvaluation)
+
+    writes: ClassVar[tuple[str, ...]] = ("depth", "overlays", "ranges.json")
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Predict a decoded image ``[H, W, 3]``: float32 ``[H, W]`` at its own size, in the model's quantity."""
+        pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
+        height, width = image.shape[:2]
+        with torch.no_grad():
+            predicted = predict_maps(self.model.eval(), pixels, (height, width))
+        array: np.ndarray = predicted[0].float().cpu().numpy()
+        return array
+
+    def predict_folder(self, images: Path, out: Path) -> int:
+        """Predict one image or all images below a folder.
+
+        ``depth/<stem>.png`` holds the model's numbers in 16 bits, stretched from the least to the greatest of an image;
+        ``ranges.json`` says which these are, so that ``low + png / 65535 * (high - low)`` gives the numbers back.
+        ``overlays/<stem>.png`` shows them in color over the picture, near bright and far dark.
+
+        Returns:
+            How many images were predicted.
+
+        Raises:
+            UserError: no image there, or a damaged one.
+        """
+        found = images_at(images)
+        ranges: dict[str, list[float]] = {}
+        for stem, path in track(found.items(), "predicting", transient=True):
+            image = read_image(path)
+            values = self(image).astype(np.float64)
+            low, high = float(values.min()), float(values.max())
+            ranges[stem] = [low, high]
+            # A map that does not vary has no range to be stretched over.
+            span = high - low if high > low else 1.0
+            write_depth(((values - low) / span * _STEPS).round(), out / "depth" / f"{stem}.png")
+            nearness = values if self.quantity == "inverse" else -values
+            save_picture(overlay(image, nearness), out / "overlays" / f"{stem}.png")
+        content = {"quantity": self.quantity, "ranges": ranges}
+        write_text(out / "ranges.json", json.dumps(content, indent=1) + "\n")
+        return len(found)
+
+    def write_submission(self, images: Path, out: Path, benchmark: str) -> int:
+        """Refuse: no server of a segmentation benchmark takes depths.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{benchmark} wants labelled pixels, and the model estimates depth: see its depth/*.png.")
+
+    def aligned(self, image: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """Predict the depths of an image, float32 ``[H, W]``, aligned to its truth as scores are."""
+        prediction, target = torch.from_numpy(self(image))[None], torch.from_numpy(truth)[None]
+        depth: np.ndarray = to_depth(prediction, target, self.quantity, self.options)[0].numpy()
+        return depth
+
+
+def depth_samples(
+    predictors: Mapping[str, DepthPredictor], files: DepthFiles, out: Path, indices: Sequence[int]
+) -> None:
+    """Write pictures of some images of a split; predictions are colored like the truth that they are aligned to.
+
+    ``<stem>.image.png``, ``.truth.png``, and for each model ``.<name>.png`` and ``.<name>-errors.png``. Without labels
+    there is no truth, and each prediction has a range of its own.
+    """
+    for index in indices:
+        stem = files.items[index].stem
+        image, truth = files.pair(index)
+        save_picture(Image.fromarray(image), sample_path(out, stem, "image"))
+        measured = truth > 0
+        if not measured.any():
+            for name, predict in predictors.items():
+                values = predict(image)
+                nearness = values if predict.quantity == "inverse" else -values
+                save_picture(overlay(image, nearness), sample_path(out, stem, name))
+            continue
+        ends = value_range(1 / truth[measured])
+        save_picture(depth_picture(truth, ends), sample_path(out, stem, "truth"))
+        for name, predict in predictors.items():
+            depth = predict.aligned(image, truth)
+            save_picture(depth_picture(depth, ends), sample_path(out, stem, name))
+            save_picture(error_picture(depth, truth), sample_path(out, stem, f"{name}-errors"))
