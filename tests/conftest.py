@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from dataset_trees import make_coco
-from tiny_data import make_folder, tiny_recipe
+from tiny_data import make_depth, make_folder, tiny_recipe
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,12 @@ def boxes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split in ("train", "val"):
         make_coco(root / f"instances_{split}.json", root / split)
     return root
+
+
+@pytest.fixture(scope="session")
+def depth_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of 32 x 48 pixels in both splits, with depth maps in the plain layout; nobody changes it."""
+    return make_depth(tmp_path_factory.mktemp("depth"), {"train": 3, "val": 3})
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,11 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(EXAMPLES))
 
     def load(name: str) -> Any:
-        scenes = importlib.import_module("scenes")
-        few = scenes.loaders(train=8, val=2)
-        monkeypatch.setattr(scenes, "loaders", lambda: few)
         module = importlib.import_module(name)
-        if hasattr(module, "loaders"):
-            monkeypatch.setattr(module, "loaders", lambda: few)
+        for function in ("loaders", "depth_loaders"):
+            if hasattr(module, function):
+                few = partial(getattr(module, function), train=8, val=2)
+                monkeypatch.setattr(module, function, few)
         return module
 
     return load
@@ -47,6 +47,13 @@ def test_segmentation(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
 def test_detection(example: Any) -> None:
     scores = example("detection").main(2)
     assert 0 <= scores["ap"] <= scores["ap50"] <= 100
+
+
+def test_depth(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = example("depth").main(2)
+    assert scores["absrel"] > 0
+    assert 0 <= scores["delta1"] <= 100
+    assert "a map (96, 128), float32" in capsys.readouterr().out
 
 
 def test_own_loss(example: Any) -> None:

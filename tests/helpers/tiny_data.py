@@ -38,6 +38,20 @@ def make_folder(root: Path, splits: Mapping[str, int], size: tuple[int, int] = (
     return root
 
 
+def make_depth(root: Path, splits: Mapping[str, int], size: tuple[int, int] = (32, 48)) -> Path:
+    """Write images with depth maps of 1 to 10 m, a corner not measured, in the ``depth`` layout; return ``root``."""
+    for number, (split, count) in enumerate(splits.items()):
+        for kind in ("images", "depth"):
+            (root / kind / split).mkdir(parents=True)
+        for k in range(count):
+            image, label = make_scene(1000 * number + k, size, classes=3)
+            depth = np.where(label == VOID, 0, 1 + 3 * label + np.linspace(0, 3, size[1])).astype(np.float32)
+            Image.fromarray(image).save(root / "images" / split / f"{k:03}.png")
+            np.save(root / "depth" / split / f"{k:03}.npy", depth)
+    (root / "depth.json").write_text(json.dumps({"scale": 1, "unit": "m"}))
+    return root
+
+
 def tiny_recipe(root: Path) -> dict[str, Any]:
     """Return the content of a recipe that trains in seconds: a student alone, on ``root`` in the ``folder`` layout."""
     return {

@@ -44,12 +44,14 @@ def on_tiny_boxes(content: dict[str, Any], boxes_root: Path) -> dict[str, Any]:
     return content
 
 
-def on_tiny_data(path: Path, data_root: Path, boxes_root: Path) -> dict[str, Any]:
+def on_tiny_data(path: Path, roots: dict[str, Path]) -> dict[str, Any]:
     """Return the recipe with data, crop, models and checkpoints that every machine has; terms and weights stay."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if content.get("task", {}).get("kind") == "detection":
-        return on_tiny_boxes(content, boxes_root)
-    content["data"] |= {"dataset": "folder", "root": str(data_root), "batch_size": 2, "workers": 0}
+    kind = content.get("task", {}).get("kind")
+    if kind == "detection":
+        return on_tiny_boxes(content, roots["coco"])
+    dataset = "depth" if kind == "depth" else "folder"
+    content["data"] |= {"dataset": dataset, "root": str(roots[dataset]), "batch_size": 2, "workers": 0}
     content["data"].pop("resize", None)
     content["augment"]["crop"] = [32, 32]
     if content["student"]["model"] != "fpn":
@@ -73,9 +75,10 @@ def test_models_and_data_are_known(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_recipe_is_built_and_steps(path: Path, data_root: Path, boxes_root: Path) -> None:
+def test_recipe_is_built_and_steps(path: Path, data_root: Path, boxes_root: Path, depth_root: Path) -> None:
     assert load_recipe(path).name == path.stem
-    built = build(parse_recipe(on_tiny_data(path, data_root, boxes_root), str(path)))
+    roots = {"folder": data_root, "coco": boxes_root, "depth": depth_root}
+    built = build(parse_recipe(on_tiny_data(path, roots), str(path)))
     built.distiller._trainer = None
     batch = built.training.collate([built.training[Draw(k, k)] for k in range(2)])
     result = built.distiller.training_step(batch, 0)

@@ -1,4 +1,4 @@
-"""``densekd.predict``: labels or boxes of pictures, by a finished model or any module."""
+"""``densekd.predict``: labels, boxes or depths of pictures, by any model."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ class ImagePredictor:
 
         Returns:
             Of one picture, at its own size: class numbers uint8 ``[H, W]`` of a segmentation model;
-            ``boxes`` in pixels, ``scores`` and ``labels`` of a detector. Of several a list.
+            ``boxes`` in pixels, ``scores`` and ``labels`` of a detector; float32 ``[H, W]`` of a
+            depth model. Of several a list.
 
         Raises:
             densekd.errors.UserError: a missing or damaged file, or something that is no picture.
@@ -48,7 +49,7 @@ class ImagePredictor:
 
 
 def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = None) -> Any:
-    """Predict pictures: labels or boxes at their own size.
+    """Predict pictures at their own size: labels, boxes or depths.
 
     Args:
         model: whatever :func:`densekd.load` opens; a model that it loaded; or any module that takes
