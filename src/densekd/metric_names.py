@@ -47,7 +47,7 @@ class MetricName:
     def format(self, value: float) -> str:
         """Return the value with its unit: ``48.0 %``, ``0.113``, ``1.25 m``.
 
-        No line breaks before the unit.
+        There is no line break before the unit.
         """
         number = f"{value:.{self.digits}f}"
         if not self.unit:

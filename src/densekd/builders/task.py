@@ -25,7 +25,7 @@ def find_task(name: str) -> type[Task]:
 def task_name(recipe: Recipe, files: Files) -> str:
     """Return the name of the task that a student is scored by.
 
-    Without a task, the one its data is usual for.
+    Without a loss of its own, it is the task that its data is usual for.
     """
     return recipe.task.kind if recipe.task.has_own_loss else files.task
 

@@ -1,6 +1,6 @@
 """Every file of a data set before the first GPU hour: read, measured, compared.
 
-All problems, not only the first.
+All problems are listed, not only the first.
 """
 
 from collections import Counter, defaultdict

@@ -101,7 +101,7 @@ class TrainingSet(Dataset[Sample]):
 class EvaluationSet(Dataset[Sample]):
     """Whole images, resized for the model when it was trained at a fixed size.
 
-    Maps at their original size.
+    Their maps keep the original size.
 
     Args:
         files: the images and maps.

@@ -43,7 +43,7 @@ def class_rows(results: Results) -> list[ClassRow]:
 def class_summary(rows: Sequence[ClassRow], metric: MetricName) -> str:
     """Say how many classes gained over the baseline, and which gained and lost most.
 
-    Nothing without a baseline.
+    The sentence is empty without a baseline.
     """
     # Gains are positive where the student is better, differences where its number is larger.
     gains: dict[str, float] = {}

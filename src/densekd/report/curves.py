@@ -184,7 +184,7 @@ def limits(values: Sequence[float]) -> Point:
 def smooth(points: Sequence[Point], window: int) -> list[Point]:
     """Take the median of ``window`` neighbours around evenly chosen points, both ends among them.
 
-    There of fewer.
+    At the ends there are fewer neighbours.
 
     A median, because one step that spiked would lift a mean for the whole width of the window.
     """

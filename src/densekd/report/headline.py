@@ -44,7 +44,7 @@ def headline(run: Run) -> str:
 def size(results: Results) -> str:
     """Say how small the student is beside the teacher, as far as the parameters are known.
 
-    Else nothing.
+    Otherwise there is nothing to say, and the text is empty.
     """
     if results.student is None or not results.student.parameters:
         return ""
@@ -59,7 +59,7 @@ def size(results: Results) -> str:
 def certainty(results: Results) -> str:
     """Say how far the score would vary over images, and what else is known of the student.
 
-    Else nothing.
+    Otherwise there is nothing to say, and the text is empty.
     """
     student, metric = results.student, results.names.headline
     if student is None:

@@ -86,7 +86,7 @@ def render(run: Run) -> str:
 def headline_key(names: MetricNames | None) -> str:
     """Return the column of ``metrics.csv`` that holds the headline.
 
-    An impossible one where unknown.
+    Where the task is not known, the name is one that no column has.
     """
     if names is None:
         return ""
@@ -145,7 +145,7 @@ def _compared(name: str) -> bool:
 def _series(run: Run, name: str) -> dict[str, Series]:
     """Return a metric of each model that logged it.
 
-    The baseline's where the two can be compared.
+    The baseline's is left out where the two cannot be compared.
     """
     found: dict[str, Series] = {}
     if name in run.baseline and _compared(name):

@@ -69,7 +69,7 @@ def read_samples(folder: Path, photographs: Collection[str]) -> Samples:
 def read_drawing(path: Path) -> str:
     """Return an SVG file as a data address, which a browser shows but does not run.
 
-    "" without file.
+    Without the file it is empty.
     """
     if not path.is_file():
         return ""

@@ -29,7 +29,7 @@ def distance(value: float, metric: MetricName) -> str:
 def signed(value: float | None, metric: MetricName) -> str:
     """Write a difference with its sign: ``+7.1``, or a plain ``0.0`` when it rounds to that.
 
-    Nothing for None.
+    None becomes an empty text.
     """
     if value is None:
         return ""
@@ -43,7 +43,7 @@ def signed(value: float | None, metric: MetricName) -> str:
 def count(value: float | None) -> str:
     """Write a large count with its SI prefix and about three digits: ``11.9 M``.
 
-    A dash for None.
+    None becomes a dash.
     """
     if value is None:
         return DASH

@@ -107,7 +107,7 @@ def _recipe_of(model: Path) -> Path | None:
 def _require_fit(task: Task, classes: Classes, files: Files) -> None:
     """Refuse data of another kind or of other classes.
 
-    Numbered ones, of a file that names none, fit any names.
+    Numbers of classes, from a file that has no names, fit any names.
     """
     if not isinstance(files, task.files_type):
         raise UserError(f"the model was made for {task.files_type.holds}, and the data has {files.holds}.")

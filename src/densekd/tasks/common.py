@@ -20,7 +20,7 @@ from densekd.tasks.protocol import Augmentation
 def to_float(images: Tensor) -> Tensor:
     """Return images as a model takes them, float in [0, 1], from the uint8 ones that travelled.
 
-    Float images are so already.
+    Float images are returned as they are.
     """
     if images.is_floating_point():
         return images

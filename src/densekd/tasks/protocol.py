@@ -76,7 +76,7 @@ class Figure(NamedTuple):
 class Metric(Protocol):
     """An accumulator of scores.
 
-    An ``nn.Module``, so that what it counts lives where the model does.
+    It is an ``nn.Module``, so that what it counts lives where the model does.
     """
 
     def to(self, device: torch.device) -> Any:
@@ -94,7 +94,7 @@ class Metric(Protocol):
     def compute(self) -> Scores:
         """Return the scores of what was counted.
 
-        None where nothing was. Lists are those of classes.
+        None stands for what was not counted; lists are those of classes.
         """
         ...
 

@@ -74,7 +74,7 @@ class DepthMetric(nn.Module):
     def interval(self, level: float = 0.95) -> list[float] | None:
         """Bootstrap AbsRel over the images of this process, 2000 times, seeded.
 
-        Return the percentiles' two ends.
+        The result is the two ends of the interval.
 
         Args:
             level: share of the draws between the two ends.

@@ -62,7 +62,7 @@ def color_map(nearness: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
 def depth_picture(depth: np.ndarray, ends: tuple[float, float]) -> Image.Image:
     """Color depths ``[H, W]`` by their inverse, whose range is ``ends``.
 
-    0 is black, nothing having been measured.
+    Where nothing was measured, it is black.
     """
     known = depth > 0
     nearness = np.divide(1, depth, out=np.zeros_like(depth), where=known)
@@ -79,7 +79,7 @@ def overlay(image: np.ndarray, nearness: np.ndarray) -> Image.Image:
 def error_picture(depth: np.ndarray, truth: np.ndarray) -> Image.Image:
     """Show where depths ``[H, W]`` are wrong: white is right, red is half as far again or more.
 
-    Black is unknown.
+    Where nothing was measured, it is black.
     """
     known = truth > 0
     error = np.divide(abs(depth - truth), truth, out=np.zeros_like(truth), where=known)

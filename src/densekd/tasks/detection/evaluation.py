@@ -65,7 +65,7 @@ def detect(
 ) -> Iterator[tuple[DetectionItem, Detections]]:
     """Yield every image of ``files`` and what ``model`` finds there, in pixels of the original.
 
-    As above.
+    Arguments are those of :func:`evaluate_boxes`.
     """
     device = device_of(model.eval())
     batches = evaluation_loader(DetectionEvaluationSet(files, resize), _BATCH, workers)
@@ -78,7 +78,7 @@ def predictions(
 ) -> Iterator[tuple[DetectionItem, Detections]]:
     """Detect in samples, neighbors of one size together.
 
-    Yield them with boxes in pixels of the originals.
+    Each is yielded with its boxes in pixels of the original.
     """
     for _, group in groupby(samples, key=lambda sample: sample.image.shape):
         alike = list(group)

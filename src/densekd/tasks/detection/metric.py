@@ -67,7 +67,7 @@ class BoxMetric(nn.Module):
     def compute(self) -> dict[str, Any]:
         """Return COCO's scores in percent.
 
-        None where no box counts, so that there is nothing to find.
+        None stands where no box counts, so that there is nothing to find.
 
         Returns:
             ``ap``: average precision, mean over classes and the IoU thresholds 0.5, 0.55 ... 0.95;
@@ -97,7 +97,7 @@ class BoxMetric(nn.Module):
     def _matched(self) -> tuple[np.ndarray, np.ndarray]:
         """Return precision ``[thresholds, recalls, C, areas, most]`` and recall without the second.
 
-        -1: undefined.
+        -1 stands for what is not defined.
         """
         T, R, C, A, M = 10, 101, self.num_classes, len(_AREAS), len(_MOST)
         # The matcher refuses to begin with nothing.

@@ -65,7 +65,7 @@ def found_marks(found: Detections, classes: Classes) -> list[Mark]:
 def error_picture(image: np.ndarray, found: Detections, truth: Annotations, classes: Classes) -> Image.Image:
     """Show boxes that were missed and false ones, each with its name, and right ones without.
 
-    The image in pale grey.
+    The image is shown in pale grey.
 
     Args:
         image: uint8 RGB ``[H, W, 3]``.

@@ -45,7 +45,7 @@ class BoxPredictor:
     def __call__(self, image: np.ndarray) -> Detections:
         """Detect in a decoded image, uint8 RGB ``[H, W, 3]``.
 
-        Boxes in its pixels, whatever their score.
+        Boxes are in its pixels, whatever their score.
         """
         # Boxes are found at the size that the model wants, and brought back to the picture's.
         pixels = to_detector_input(image, self.resize)
@@ -119,7 +119,7 @@ def box_samples(
 def image_numbers(stems: Sequence[str]) -> list[int]:
     """Read the images' numbers off their names where these are different numbers.
 
-    Else count from 1.
+    Otherwise they are counted from 1.
     """
     names = [Path(stem).name for stem in stems]
     numbers = [int(name) for name in names if name.isdecimal()]

@@ -20,7 +20,7 @@ def class_frequency(files: SegmentationFiles) -> Tensor:
 def balanced_weights(frequency: Tensor) -> Tensor:
     """Class weights ``1 / log(1.02 + frequency)``, scaled to mean 1, ``[C]``.
 
-    ENet, arXiv 1606.02147, section 5.2.
+    The formula is ENet's (arXiv 1606.02147, section 5.2).
     """
     weights = 1 / torch.log(1.02 + frequency)
     return (weights / weights.mean()).float()
