@@ -15,16 +15,10 @@ from densekd.errors import RecipeError, UserError
 from densekd.models import MODELS, contract, find_model
 from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
+from densekd.models.described import classes_in_checkpoint, options_for
 from densekd.models.mapped import RemapClasses
 from densekd.models.named import build_named
-from densekd.models.open import (
-    Opened,
-    Weights,
-    classes_in_checkpoint,
-    open_model,
-    options_for,
-    read_weights,
-)
+from densekd.models.open import Opened, Weights, open_model, read_weights
 from densekd.models.package import PackageConfig, config_of, require_packable
 from densekd.models.pretrained import load_pretrained, pretrained_notes
 from densekd.models.sources import names_weights

@@ -156,7 +156,7 @@ def measured_table(rows: Sequence[Mapping[str, Any]], size: str) -> Table:
 
 
 def describe_datasets() -> Table:
-    """Return the datasets; a dataset's file is named and described by its module."""
+    """Return the datasets with their options."""
     return _catalogue("dataset", DATASETS)
 
 

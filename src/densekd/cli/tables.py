@@ -1,7 +1,7 @@
 """Tables of what a recipe may name: losses, models, datasets, adapters, tasks and loggers, each with its options."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,10 +10,19 @@ from densekd.distill.adapters import ADAPTERS
 from densekd.distill.wiring import MEASURED
 from densekd.losses import LOSSES
 from densekd.models import MODELS
+from densekd.models.families import CONVENTIONS, Convention
 from densekd.models.sources import SOURCES
 from densekd.run.loggers import LOGGERS
 from densekd.signature import Option, read_options, summary
 from densekd.tasks import TASKS
+
+# See :func:`densekd.models.named.build_named`.
+_INPUT = Option(
+    str | Convention | None,
+    None,
+    "input convention of the weights, where it is not the model's own: "
+    f"{', '.join(CONVENTIONS)}, or channel order, mean and standard deviation in units of [0, 1]",
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class Table:
         options_key: of a recipe, for the options of the row.
         supplied: arguments that the build knows, which are no options.
         sources: prefix -> function, for names like ``hf:NAME``.
+        shared: options that every row takes besides its own.
     """
 
     rows: Mapping[str, Callable[..., Any]]
@@ -33,11 +43,13 @@ class Table:
     options_key: str
     supplied: tuple[str, ...] = ()
     sources: Mapping[str, Callable[..., Any]] | None = None
+    shared: Mapping[str, Option] = field(default_factory=dict)
 
     def options(self, name: str) -> dict[str, Option]:
         """Return the options of a row, or of a source like ``hf:``."""
         factory = self.rows.get(name) or partial((self.sources or {})[name], "")
-        return {key: option for key, option in read_options(factory).items() if key not in self.supplied}
+        own = {key: option for key, option in read_options(factory).items() if key not in self.supplied}
+        return {**own, **self.shared}
 
     def summary(self, name: str) -> str:
         """Return what a row, or a source like ``hf:``, is: the first sentence of its docstring."""
@@ -47,7 +59,14 @@ class Table:
 TABLES = {
     "loss": Table(LOSSES, "distill.*.method", "distill.*.options", MEASURED),
     "adapter": Table(ADAPTERS, "distill.*.adapter", "distill.*.adapter.options", MEASURED),
-    "model": Table(MODELS, "student.model", "student.options", ("num_classes", "weights"), SOURCES),
+    "model": Table(
+        MODELS,
+        "student.model",
+        "student.options",
+        supplied=("num_classes", "weights"),
+        sources=SOURCES,
+        shared={"input": _INPUT},
+    ),
     "dataset": Table(DATASETS, "data.dataset", "data.options", ("root", "split")),
     "task": Table(TASKS, "task.kind", "task", ("num_classes", "ignore_index", "files", "evaluation")),
     "logger": Table(LOGGERS, "logging", "logging.*.options", ("folder", "run_name")),

@@ -22,6 +22,7 @@ from densekd.models.checkpoints.load import Match, load_in_full, load_matched
 from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import FORMATS, recognize
 from densekd.models.classes import classes_in, classes_of
+from densekd.models.described import classes_in_checkpoint, count_classes, options_for
 from densekd.models.locate import Place, locate
 from densekd.models.named import Named, build_named
 from densekd.models.package import PackageConfig, config_of, parse_config, read_config, require_packable
@@ -227,7 +228,7 @@ def _open_as(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     assert asked.model is not None
     count = asked.num_classes
     if count is None:
-        count = _count_classes(checkpoint)
+        count = count_classes(checkpoint)
     options, notes = options_for(checkpoint, asked.model, asked.options)
     supplied = {"num_classes": count, "weights": "none"}
     built = build_named(asked.model, options, supplied, asked.model)
@@ -235,46 +236,6 @@ def _open_as(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     built.model.eval()
     classes = classes_in_checkpoint(checkpoint, count)
     return _opened(built, asked.model, classes, (*built.notes, *notes))
-
-
-def options_for(
-    checkpoint: Checkpoint, model: str, options: Mapping[str, Any]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Complete the options of a model that the caller names by what its checkpoint says of the input.
-
-    Args:
-        checkpoint: the weights, in whatever project's layout.
-        model: name of the architecture.
-        options: the caller's, which come last.
-
-    Returns:
-        all options, and what people should know of those that were added.
-    """
-    found = None if checkpoint.package is not None else recognize(checkpoint.state)
-    if found is None or found.model != model:
-        return dict(options), ()
-    preset, notes = input_options(found, checkpoint, options)
-    return preset | dict(options), notes
-
-
-def classes_in_checkpoint(checkpoint: Checkpoint, count: int) -> Classes:
-    """Return the classes that a checkpoint names; unnamed ones where it does not name ``count``."""
-    if checkpoint.package is not None:
-        classes = parse_config(checkpoint.package, checkpoint.name).labels
-        if len(classes.names) == count:
-            return classes
-    return classes_in(checkpoint.meta, count)
-
-
-def _count_classes(checkpoint: Checkpoint) -> int:
-    """Return the number of classes that a checkpoint's description or its layout shows."""
-    if checkpoint.package is not None:
-        return len(parse_config(checkpoint.package, checkpoint.name).classes)
-    found = recognize(checkpoint.state)
-    if found is None:
-        raise UserError(f"{checkpoint.name}: say how many classes the model tells apart (num_classes).")
-    count: int = found.options["num_classes"]
-    return count
 
 
 def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -> Opened:

@@ -1,0 +1,56 @@
+"""Description of a model in its checkpoint: classes, and options that keys and shapes do not show."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from densekd.data.classes import Classes
+from densekd.errors import UserError
+from densekd.models.checkpoints.file import Checkpoint
+from densekd.models.checkpoints.preprocessing import input_options
+from densekd.models.checkpoints.recognize import recognize
+from densekd.models.classes import classes_in
+from densekd.models.package import parse_config
+
+
+def options_for(
+    checkpoint: Checkpoint, model: str, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Complete the options of a model that the caller names by what its checkpoint says of the input.
+
+    Args:
+        checkpoint: the weights, in whatever project's layout.
+        model: name of the architecture.
+        options: the caller's, which come last.
+
+    Returns:
+        all options, and what people should know of those that were added.
+    """
+    found = None if checkpoint.package is not None else recognize(checkpoint.state)
+    if found is None or found.model != model:
+        return dict(options), ()
+    preset, notes = input_options(found, checkpoint, options)
+    return preset | dict(options), notes
+
+
+def classes_in_checkpoint(checkpoint: Checkpoint, count: int) -> Classes:
+    """Return the classes that a checkpoint names; unnamed ones where it does not name ``count``."""
+    if checkpoint.package is not None:
+        classes = parse_config(checkpoint.package, checkpoint.name).labels
+        if len(classes.names) == count:
+            return classes
+    return classes_in(checkpoint.meta, count)
+
+
+def count_classes(checkpoint: Checkpoint) -> int:
+    """Return the number of classes that a checkpoint's description or its layout shows.
+
+    Raises:
+        UserError: neither shows it.
+    """
+    if checkpoint.package is not None:
+        return len(parse_config(checkpoint.package, checkpoint.name).classes)
+    found = recognize(checkpoint.state)
+    if found is None:
+        raise UserError(f"{checkpoint.name}: say how many classes the model tells apart (num_classes).")
+    count: int = found.options["num_classes"]
+    return count
