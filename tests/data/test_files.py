@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from densekd.data.classes import Classes
-from densekd.data.files import Item, SegmentationFiles, find, pair_by_stem
+from densekd.data.files import Item, SegmentationFiles, find, first_file, pair_by_stem, read_lines
 from densekd.errors import UserError
 
 CLASSES = Classes(("road", "car", "tree"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
@@ -170,3 +170,15 @@ def test_a_picture_that_would_fill_the_memory_is_named(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
     with pytest.raises(UserError, match=rf": the {kind} cannot be read \(Image size \(24 pixels\) exceeds"):
         getattr(one, kind)(0)
+
+
+def test_the_first_file_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").write_text("")
+    assert first_file([tmp_path / "a", tmp_path / "none", tmp_path / "b"]) == tmp_path / "b"
+    assert first_file([tmp_path / "a"]) is None
+
+
+def test_a_list_has_no_blank_lines(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a 1\n\n  \n b\n")
+    assert read_lines(tmp_path / "list.txt") == ["a 1", " b"]

@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from densekd.data.classes import Classes
 from densekd.data.contract import Labels
 from densekd.data.facts import Facts, image_facts
-from densekd.data.files import Classes, Item, find, read_image
+from densekd.data.files import Item, find, read_image
 from densekd.data.maps import EvaluationSet, TrainingSet
 from densekd.data.transforms import RandomScaledCrop
 from densekd.metric_names import MetricName, MetricNames
