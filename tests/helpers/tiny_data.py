@@ -48,6 +48,7 @@ def make_depth(root: Path, splits: Mapping[str, int], size: tuple[int, int] = (3
             depth = np.where(label == VOID, 0, 1 + 3 * label + np.linspace(0, 3, size[1])).astype(np.float32)
             Image.fromarray(image).save(root / "images" / split / f"{k:03}.png")
             np.save(root / "depth" / split / f"{k:03}.npy", depth)
+    (root / "depth.json").write_text(json.dumps({"scale": 1, "unit": "m"}))
     return root
 
 

@@ -1,9 +1,9 @@
 """Students and teachers of a recipe: built, filled with weights, remapped, frozen and measured."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,9 +17,16 @@ from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
 from densekd.models.mapped import RemapClasses
 from densekd.models.named import build_named
-from densekd.models.open import Opened, Weights, open_model, read_weights
+from densekd.models.open import (
+    Opened,
+    Weights,
+    classes_in_checkpoint,
+    open_model,
+    options_for,
+    read_weights,
+)
 from densekd.models.package import PackageConfig, config_of, require_packable
-from densekd.models.pretrained import load_pretrained
+from densekd.models.pretrained import load_pretrained, pretrained_notes
 from densekd.models.sources import names_weights
 from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.tasks.protocol import Task
@@ -73,18 +80,26 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     # Whatever is trained must be exported; a teacher may be any function's.
     if where == "student":
         require_packable(spec.model, find_model(spec.model), where)
-    weights = _weights_of_name(spec, where)
-    supplied = {"num_classes": num_classes, "weights": weights}
-    built = build_named(spec.model, spec.options, supplied, f"{where}.options")
+    # The file is read first: it may say what its keys do not show, how images were normalized.
+    checkpoint = None
+    options: Mapping[str, Any] = spec.options
+    notes: tuple[str, ...] = ()
+    if spec.checkpoint not in (None, UNTRAINED):
+        checkpoint = read_weights(spec.checkpoint)
+        options, notes = options_for(checkpoint, spec.model, spec.options)
+    supplied = {"num_classes": num_classes, "weights": _weights_of_name(spec, where)}
+    built = build_named(spec.model, options, supplied, f"{where}.options")
     model = built.model
     # A checkpoint comes last: it fills everything, also what 'pretrained' filled.
     if spec.pretrained is not None:
         load_pretrained(contract.backbone(model) or model, spec.pretrained)
-    if spec.checkpoint not in (None, UNTRAINED):
-        load_matched(model, read_weights(spec.checkpoint), where, spec.allow)
+        notes += pretrained_notes(model, spec.pretrained)
     classes = unnamed_classes(num_classes)
+    if checkpoint is not None:
+        load_matched(model, checkpoint, where, spec.allow)
+        classes = classes_in_checkpoint(checkpoint, num_classes)
     config = config_of(spec.model, built.options, classes, contract.task_of(model))
-    return Opened(model, classes, config, (*built.notes, *contract.notes(model)))
+    return Opened(model, classes, config, (*built.notes, *notes, *contract.notes(model)))
 
 
 def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:

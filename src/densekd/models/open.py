@@ -186,9 +186,9 @@ def _open_folder(place: Place, asked: _Asked) -> Opened:
 def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     """Open a checkpoint: as the caller, the file itself, or its keys say."""
     # The caller knows best, then the file, then its keys.
-    described = checkpoint.package
     if asked.model is not None:
-        return _open_as(checkpoint, described, asked)
+        return _open_as(checkpoint, asked)
+    described = checkpoint.package
     if described is not None:
         return _open_ours(checkpoint, described, checkpoint.name, asked)
     found = recognize(checkpoint.state)
@@ -222,31 +222,59 @@ def _open_ours(checkpoint: Checkpoint, described: Any, where: str, asked: _Asked
     return Opened(built.model.eval(), config.labels, config)
 
 
-def _open_as(checkpoint: Checkpoint, described: Any, asked: _Asked) -> Opened:
+def _open_as(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     """Open weights under the architecture that the caller names."""
     assert asked.model is not None
-    classes = _classes_told(checkpoint, described, asked)
-    supplied = {"num_classes": len(classes.names), "weights": "none"}
-    built = build_named(asked.model, asked.options, supplied, asked.model)
+    count = asked.num_classes
+    if count is None:
+        count = _count_classes(checkpoint)
+    options, notes = options_for(checkpoint, asked.model, asked.options)
+    supplied = {"num_classes": count, "weights": "none"}
+    built = build_named(asked.model, options, supplied, asked.model)
     load_matched(built.model, checkpoint, asked.model, asked.allow)
     built.model.eval()
-    return _opened(built, asked.model, classes, built.notes)
+    classes = classes_in_checkpoint(checkpoint, count)
+    return _opened(built, asked.model, classes, (*built.notes, *notes))
 
 
-def _classes_told(checkpoint: Checkpoint, described: Any, asked: _Asked) -> Classes:
-    """Return the classes of weights whose architecture only the caller knows."""
-    # Names, where the file has as many as the caller says.
-    if described is not None:
-        classes = parse_config(described, checkpoint.name).labels
-        if asked.num_classes in (None, len(classes.names)):
+def options_for(
+    checkpoint: Checkpoint, model: str, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Complete the options of a model that the caller names by what its checkpoint says of the input.
+
+    Args:
+        checkpoint: the weights, in whatever project's layout.
+        model: name of the architecture.
+        options: the caller's, which come last.
+
+    Returns:
+        all options, and what people should know of those that were added.
+    """
+    found = None if checkpoint.package is not None else recognize(checkpoint.state)
+    if found is None or found.model != model:
+        return dict(options), ()
+    preset, notes = input_options(found, checkpoint, options)
+    return preset | dict(options), notes
+
+
+def classes_in_checkpoint(checkpoint: Checkpoint, count: int) -> Classes:
+    """Return the classes that a checkpoint names; unnamed ones where it does not name ``count``."""
+    if checkpoint.package is not None:
+        classes = parse_config(checkpoint.package, checkpoint.name).labels
+        if len(classes.names) == count:
             return classes
-    if asked.num_classes is not None:
-        return classes_in(checkpoint.meta, asked.num_classes)
-    # A published layout shows its number of classes.
+    return classes_in(checkpoint.meta, count)
+
+
+def _count_classes(checkpoint: Checkpoint) -> int:
+    """Return the number of classes that a checkpoint's description or its layout shows."""
+    if checkpoint.package is not None:
+        return len(parse_config(checkpoint.package, checkpoint.name).classes)
     found = recognize(checkpoint.state)
     if found is None:
         raise UserError(f"{checkpoint.name}: say how many classes the model tells apart (num_classes).")
-    return classes_in(checkpoint.meta, found.options["num_classes"])
+    count: int = found.options["num_classes"]
+    return count
 
 
 def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -> Opened:

@@ -4,10 +4,12 @@ import timm
 from torch import Tensor, nn
 
 from densekd.errors import UserError
+from densekd.models import contract
 from densekd.models.checkpoints.download import located
 from densekd.models.checkpoints.file import Checkpoint
 from densekd.models.checkpoints.imagenet import as_backbone
 from densekd.models.checkpoints.load import load_in_full
+from densekd.models.checkpoints.preprocessing import find_preprocessing
 
 
 def load_pretrained(backbone: nn.Module, source: str) -> None:
@@ -27,6 +29,19 @@ def load_pretrained(backbone: nn.Module, source: str) -> None:
     # ImageNet files of many projects differ in names alone.
     renamed = as_backbone(state, backbone.state_dict())
     load_in_full(backbone, renamed, (), f"pretrained: {source} does not fit this backbone")
+
+
+def pretrained_notes(model: nn.Module, source: str) -> tuple[str, ...]:
+    """Return what people should know of a backbone's weights: those of Caffe take other pixels."""
+    convention = contract.convention(model)
+    named = find_preprocessing({}, source)
+    if named.style != "caffe" or convention is None or convention.order == "bgr":
+        return ()
+    return (
+        f"pretrained: {source} is a network of Caffe, as its name says, which takes BGR pixels "
+        "without their mean and has the stride in the first convolution of its bottlenecks; the "
+        "model was built for RGB. Say 'options: {family: mmdet_caffe}', or another 'input'.",
+    )
 
 
 def _from_hub(source: str) -> dict[str, Tensor]:

@@ -187,3 +187,31 @@ def test_a_configuration_is_never_run(tmp_path: Path) -> None:
     text = f"open('{tmp_path / 'witness'}', 'w')\nimg_norm_cfg = dict(mean=__import__('os').getcwd(), std=[1, 1, 1])"
     assert find_preprocessing({"config": text}, "a.pth").convention is None
     assert not (tmp_path / "witness").exists()
+
+
+def test_a_file_under_a_name_says_it_too(
+    state: dict[str, Tensor], tmp_path: Path, detection_recipe: dict[str, Any]
+) -> None:
+    """The architecture in the recipe or the call changes nothing in what the file knows."""
+    path = saved(state, tmp_path / NAMED)
+    options = {"backbone": "resnet50", "channels": 16, "depth": 1}
+    opened = open_model(path, model="retinanet", options=options)
+    assert is_caffe(opened.model)
+    assert "it takes BGR pixels" in opened.notes[0]
+    detection_recipe["student"] = {"model": "retinanet", "options": options, "checkpoint": str(path)}
+    built = build(parse_recipe(detection_recipe, "test"))
+    assert is_caffe(built.distiller.student)
+    assert "it takes BGR pixels" in built.notes[0]
+    assert built.package.options["family"] == "mmdet_caffe"
+
+
+def test_a_backbone_of_caffe_is_said(tmp_path: Path, detection_recipe: dict[str, Any]) -> None:
+    options = {"backbone": "resnet50", "channels": 16, "depth": 1}
+    model: Any = MODELS["retinanet"](2, **options)
+    torch.save(model.backbone.state_dict(), tmp_path / "resnet50_caffe-788b5fa3.pth")
+    source = str(tmp_path / "resnet50_caffe-788b5fa3.pth")
+    detection_recipe["student"] = {"model": "retinanet", "options": options, "pretrained": source}
+    (note,) = build(parse_recipe(detection_recipe, "test")).notes
+    assert f"pretrained: {source} is a network of Caffe, as its name says" in note
+    detection_recipe["student"]["options"] = {**options, "family": "mmdet_caffe"}
+    assert build(parse_recipe(detection_recipe, "test")).notes == ()

@@ -211,7 +211,10 @@ def test_evaluate(trained: Path, depth_root: Path, tmp_path: Path) -> None:
     assert "AbsRel" in command("evaluate", trained, "--json", tmp_path / "scores.json")
     scores = json.loads((tmp_path / "scores.json").read_text())
     expected = json.loads((trained / "results.json").read_text())["student"]
-    assert (scores["task"], scores["absrel"], scores["rmse"]) == ("depth", expected["absrel"], expected["rmse"])
+    assert scores["task"] == "depth"
+    # Float32 maps are aligned by sums, whose last digits depend on how many threads add them.
+    assert scores["absrel"] == pytest.approx(expected["absrel"], rel=1e-6)
+    assert scores["rmse"] == pytest.approx(expected["rmse"], rel=1e-6)
     command(
         "evaluate",
         trained / "student",
@@ -293,7 +296,7 @@ def test_data_check_finds_what_is_odd(content: dict[str, Any], tmp_path: Path) -
 
 def test_a_recipe_is_tried(distilled: dict[str, Any]) -> None:
     console = Console(width=200, record=True)
-    console.print(check(parsed(distilled), console))
+    console.print(check(parsed(distilled)))
     text = console.export_text()
     assert "teacher's AbsRel" in text
     assert "task/ssi" in text
