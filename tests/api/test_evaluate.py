@@ -38,6 +38,19 @@ def test_a_folder_and_batches_agree(training: Training, data_root: Path) -> None
     assert loaded.training
 
 
+def test_a_loaded_model_is_scored_by_its_own_task(tmp_path: Path) -> None:
+    from densekd.models import MODELS
+    from densekd.models.package import PackageConfig, save_package
+
+    options = {"backbone": "resnet18_025", "channels": 16}
+    config = PackageConfig("fpn", options, ["depth"], [[0, 0, 0]], task="depth")
+    save_package(MODELS["fpn"](1, **options), config, tmp_path)
+    data = [(torch.rand(2, 3, 32, 32), 1 + torch.rand(2, 32, 32))]
+    for model in (tmp_path, densekd.load(tmp_path)):
+        assert densekd.evaluate(model, data)["absrel"] > 0
+    assert densekd.load(tmp_path).predict(data[0][0][0]).dtype == "float32"
+
+
 class Brightest(nn.Module):
     """Labels every pixel right when labels are brightest channels."""
 
@@ -58,7 +71,7 @@ def test_any_module_on_any_batches() -> None:
 def test_what_cannot_be_scored(training: Training, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="A module is scored on batches"):
         densekd.evaluate(Brightest(), tmp_path)
-    with pytest.raises(UserError, match="the data gave no batch"):
+    with pytest.raises(UserError, match="The data gave no batch"):
         densekd.evaluate(Brightest(), [])
     with pytest.raises(UserError, match="needs labels"):
         densekd.evaluate(training.run, [torch.rand(1, 3, 8, 8)])

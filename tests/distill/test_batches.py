@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from densekd.data.maps import Sample
-from densekd.distill.batches import as_batch, as_samples, has_target
+from densekd.distill.batches import as_batch, as_samples, has_target, peek
 from densekd.errors import UserError
 
 IMAGES = torch.randint(0, 256, (2, 3, 40, 50), dtype=torch.uint8)
@@ -78,3 +78,12 @@ def test_what_is_no_batch(batch: object, message: str) -> None:
 def test_validation_needs_labels() -> None:
     with pytest.raises(UserError, match="Validation data needs labels"):
         as_samples((IMAGES, None))
+
+
+def test_peeking_loses_nothing() -> None:
+    for data in ([1, 2, 3], iter([1, 2, 3]), (n for n in [1, 2, 3])):
+        first, rest = peek(data)
+        assert first == 1
+        assert list(rest) == [1, 2, 3]
+    with pytest.raises(UserError, match="The data gave no batch"):
+        peek([])

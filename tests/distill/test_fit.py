@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_named(data: DataLoader[Any], losses: dict[str, Any
 
 
 def test_data_that_ends(data: DataLoader[Any]) -> None:
-    with pytest.raises(UserError, match="the data gave no batch"):
+    with pytest.raises(UserError, match="The data gave no batch"):
         densekd.distill(net(4), None, [], {}, steps=1, trainer=CPU)
     batches = (batch for batch in data)
     with pytest.raises(UserError, match="The data ended 2 batches too early; a generator can be read only once"):

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from densekd.distill.batches import as_samples
+from densekd.api.predict import ImagePredictor
+from densekd.distill.batches import as_samples, peek
 from densekd.distill.choose_task import choose_task
+from densekd.distill.probe import at_rest
 from densekd.errors import UserError
 from densekd.tasks.common import device_of
 from densekd.tasks.protocol import TrainingTask
@@ -30,8 +31,8 @@ def evaluate(
             loaded from somewhere, a data folder or a recipe. None: the data of the model's own run.
         split: of a folder or recipe; None: ``val``, or the recipe's.
         overrides: ``key=value`` of the recipe's evaluation section, for a folder or recipe.
-        task: for batches: a task, or a name of ``densekd.tasks.TASKS``; None: what the model says
-            it is made for.
+        task: for batches: a task, or a name of ``densekd.tasks.TASKS``; None: that of a model that
+            was loaded, or what another module is made for.
 
     Returns:
         The scores by name; see :mod:`densekd.tasks`.
@@ -51,27 +52,27 @@ def evaluate(
     return _score_batches(model, data, task)
 
 
-@torch.no_grad()
-def _score_batches(model: nn.Module, data: Iterable[Any], task: TrainingTask | str | None) -> dict[str, Any]:
+def _score_batches(
+    model: nn.Module,
+    data: Iterable[Any],
+    task: TrainingTask | str | None,
+) -> dict[str, Any]:
     """Count every batch of a loader, in evaluation mode; the model's mode comes back."""
-    mode = model.training
-    model.eval()
-    chosen: TrainingTask | None = None
-    metric: Any = None
+    predict = getattr(model, "predict", None)
+    if task is None and isinstance(predict, ImagePredictor):
+        task = predict.task
+    # The first batch shows what a plain module is made for.
+    first, batches = peek(data)
+    chosen = choose_task(task, model, first)
+    metric: Any = chosen.metric()
+    # What counts pixels does so where the model is.
+    if isinstance(metric, nn.Module):
+        metric.to(device_of(model))
     seen = 0
-    for batch in data:
-        # The first batch shows what a plain module is made for.
-        if chosen is None:
-            chosen = choose_task(task, model, batch)
-            metric = chosen.metric()
-            # What counts pixels does so where the model is.
-            if isinstance(metric, nn.Module):
-                metric.to(device_of(model))
+    for batch in batches:
         samples = as_samples(batch, seen)
-        chosen.evaluate(model, samples, metric)
+        with at_rest(model):
+            chosen.evaluate(model, samples, metric)
         seen += len(samples)
-    model.train(mode)
-    if chosen is None:
-        raise UserError("There is nothing to evaluate on: the data gave no batch.")
     scores: dict[str, Any] = metric.compute()
     return scores

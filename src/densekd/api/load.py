@@ -55,7 +55,7 @@ def load(
     opened = open_model(source, model=model, options=options, num_classes=num_classes)
     # Predictions are made in the mode that the run's recipe names: windows, scales, mirror images.
     task = packaged_task(opened.config, evaluation_of(Path(source), ()))
-    predictor = ImagePredictor(task.predictor(opened.model, opened.config))
+    predictor = ImagePredictor(task, opened.model, opened.config)
     return with_prediction(opened.model, predictor, opened.config)
 
 

@@ -11,8 +11,8 @@ from densekd.distill.choose_task import logit_channels
 from densekd.errors import UserError
 from densekd.models import contract
 from densekd.models.classes import unnamed_classes
-from densekd.models.package import config_of
-from densekd.tasks.protocol import Predictor
+from densekd.models.package import PackageConfig, config_of
+from densekd.tasks.protocol import Task
 
 # Size of the image on which a module's classes are counted.
 _PROBE = (64, 64)
@@ -22,11 +22,14 @@ class ImagePredictor:
     """Prediction of pictures of any origin: the ``predict`` of a loaded model.
 
     Args:
-        predictor: of the model's task.
+        task: what the model predicts, and in which mode.
+        model: changed to evaluation mode when it predicts.
+        config: the classes of its labels, and what images are brought to.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
+    def __init__(self, task: Task, model: nn.Module, config: PackageConfig) -> None:
+        self.task = task
+        self.predictor = task.predictor(model, config)
 
     def __call__(self, images: Any) -> Any:
         """Predict one picture, or a list of them.
@@ -92,4 +95,4 @@ def plain_predictor(model: nn.Module, task: str | None = None) -> ImagePredictor
         raise UserError(f"{type(model).__name__} returns no logits [B, C, h, w] to predict from.")
     name = task or contract.task_of(model)
     config = config_of(type(model).__name__, {}, unnamed_classes(count), name)
-    return ImagePredictor(packaged_task(config, EvaluationSpec()).predictor(model, config))
+    return ImagePredictor(packaged_task(config, EvaluationSpec()), model, config)

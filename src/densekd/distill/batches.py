@@ -1,6 +1,7 @@
 """Batches of any loader: mappings, ``(images, labels)`` tuples, images alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from densekd.errors import UserError
 
 # Keys of a batch that a target is made of: labels of pixels, or boxes.
 TARGETS = ("target", "boxes")
+
+
+def peek(data: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
+    """Return the first batch, and data from which it is not missing.
+
+    Raises:
+        UserError: there is none.
+    """
+    iterator = iter(data)
+    first = next(iterator, None)
+    if first is None:
+        raise UserError("The data gave no batch.")
+    # A loader begins anew; a generator does not.
+    return first, chain([first], iterator) if iterator is data else data
 
 
 def as_batch(batch: Any) -> Mapping[str, Any]:

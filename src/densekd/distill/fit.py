@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from torch import nn
 
-from densekd.distill.batches import as_batch, has_target
+from densekd.distill.batches import as_batch, has_target, peek
 from densekd.distill.choose_task import choose_task
 from densekd.distill.distiller import Distiller, OptimizerFactory
 from densekd.distill.optimizers import OptimizerConfig
@@ -92,7 +91,7 @@ def distill(
     """
     options = {**_TRAINER, "log_every_n_steps": min(_LOG_EVERY, steps), **(trainer or {})}
     callbacks = options.pop("callbacks", ())
-    first, batches = _peek(data)
+    first, batches = peek(data)
     chosen = choose_task(task, student, first)
     terms = {}
     if teacher is not None:
@@ -109,20 +108,6 @@ def distill(
         if name.startswith("val/"):
             scores[name.removeprefix("val/")] = value.item()
     return Distilled(student.eval(), history.rows, scores)
-
-
-def _peek(data: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
-    """Return the first batch, and data from which it is not missing.
-
-    Raises:
-        UserError: there is none.
-    """
-    iterator = iter(data)
-    first = next(iterator, None)
-    if first is None:
-        raise UserError("There is nothing to learn from: the data gave no batch.")
-    # A loader begins anew; a generator does not.
-    return first, chain([first], iterator) if iterator is data else data
 
 
 def _probe_batch(task: TrainingTask, batch: Any) -> ProbeBatch:
