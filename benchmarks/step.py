@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from densekd.atomic import write_text
 from densekd.distill.distiller import Distiller
-from densekd.distill.fuse_batchnorm import fold_batch_norms
+from densekd.distill.fuse_batchnorm import fuse_batch_norms
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.teacher import FrozenTeacher, Precision
 from densekd.distill.terms import Resize, TapPair, Term, WeightSchedule
@@ -183,7 +183,7 @@ class Scene:
             teacher.auxiliary = None  # type: ignore[assignment]
         term = Term(self._loss(), TapPair("logits", "logits"), nn.Identity(), WeightSchedule(pair.weight), pair.resize)
         teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        fold_batch_norms(teacher, ["logits"], self.batch["images"][:1].float() / 255)
+        fuse_batch_norms(teacher, ["logits"], self.batch["images"][:1].float() / 255)
         frozen = FrozenTeacher(teacher, ["logits"], precision)
         settings = OptimizerConfig("sgd", 0.01, 40000, weight_decay=0.0005)
         made = Distiller(student, frozen, Segmentation(pair.classes, VOID), {pair.method[0]: term}, settings)

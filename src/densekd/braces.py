@@ -8,7 +8,7 @@ Paths = str | tuple[str, ...]
 
 
 def expand_braces(path: str) -> list[str]:
-    """Expand ``a.{0,1}.b`` to ``[a.0.b, a.1.b]``; several braces give their product, left to right."""
+    """Expand ``a.{0,1}.b`` to ``[a.0.b, a.1.b]``; several braces give their product."""
     choices = []
     for index, part in enumerate(re.split(r"\{([^{}]*)\}", path)):
         # Every second part was inside braces.
@@ -24,8 +24,12 @@ def expand_list(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(expanded)
 
 
-def fan_out(student: Paths, teacher: Paths, through: Paths = ()) -> list[tuple[Paths, Paths, Paths]]:
-    """Make one term of each choice of braces, paired over student, teacher and the teacher's head; lists stay whole.
+def fan_out(
+    student: Paths,
+    teacher: Paths,
+    through: Paths = (),
+) -> list[tuple[Paths, Paths, Paths]]:
+    """Make one term of each choice of braces, paired over the three; lists stay whole.
 
     Raises:
         ValueError: braces of different numbers of choices.

@@ -1,8 +1,8 @@
-"""Import of the user's own modules from the current folder, for ``package.module:Name`` and for nothing else.
+"""Import of the user's own modules from the current folder, for ``package.module:Name``.
 
-The folder is on ``sys.path`` only while such a module is imported, and last, so that no file in it stands in for a
-library. What it brought is remembered in the environment: a spawned worker process, which unpickles the user's classes,
-finds these modules and no others.
+The folder is on ``sys.path`` only while such a module is imported, and last, so that no file in it
+stands in for a library. What it brought is remembered in the environment: a spawned worker process,
+which unpickles the user's classes, finds these modules and no others.
 """
 
 import importlib
@@ -24,14 +24,15 @@ def import_own(name: str) -> ModuleType:
     """Import a module that may lie in the current folder.
 
     Args:
-        name: dotted name of an installed module or of one in the current folder; installed ones come first.
+        name: dotted name of an installed module or of one in the current folder; installed ones
+            come first.
     """
     with _importable(Path.cwd()):
         return importlib.import_module(name)
 
 
 def restore() -> None:
-    """Find the modules again that the process which started this one imported from its current folder."""
+    """Find the modules that the parent process imported from its current folder."""
     if _VARIABLE in os.environ:
         _install(_Finder(json.loads(os.environ[_VARIABLE])))
 
@@ -77,7 +78,7 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 def _remember(folder: Path, imported: Iterable[str]) -> None:
-    """Note which of the imported modules lie in a folder, for this process and for those that it starts."""
+    """Note which of the imported modules lie in a folder, also for processes to come."""
     folders = json.loads(os.environ.get(_VARIABLE, "{}"))
     for name in imported:
         found = importlib.machinery.PathFinder.find_spec(name, [str(folder)])

@@ -1,4 +1,4 @@
-"""Registry: a name becomes a class or function of a table, and its options are validated by its signature."""
+"""Registry: a name becomes a class or function of a table; its signature is its schema."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -8,11 +8,21 @@ from pydantic import ValidationError
 
 from densekd.errors import RecipeError, UserError, suggest
 from densekd.own_modules import import_own
-from densekd.signature import Option, as_yaml, expected, option_at, options_at, read_options, validate_options
+from densekd.signature import (
+    Option,
+    as_yaml,
+    expected,
+    option_at,
+    options_at,
+    read_options,
+    validate_options,
+)
 
 
 def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
-    """Find what ``name`` means: a key of ``table`` or ``package.module:Name``, also of a module in the current folder.
+    """Find what a name means: a key of a table, or ``package.module:Name``.
+
+    A module that is not installed may lie in the current folder.
 
     Args:
         name: as written in a recipe.
@@ -24,7 +34,8 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
     """
     if ":" not in name:
         if name not in table:
-            raise RecipeError(f"Unknown {kind} '{name}'. {suggest(name, table)} Your own: package.module:Name.")
+            known = suggest(name, table)
+            raise RecipeError(f"Unknown {kind} '{name}'. {known} Your own: package.module:Name.")
         return table[name]
     module_name, _, attribute = name.partition(":")
     try:
@@ -32,25 +43,33 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
     except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise RecipeError(f"The {kind} '{name}' cannot be imported: {error}.") from error
     if not callable(found):
-        raise RecipeError(f"The {kind} '{name}' is a {type(found).__name__}, not a class or function.")
+        is_a = type(found).__name__
+        raise RecipeError(f"The {kind} '{name}' is a {is_a}, not a class or function.")
     return found  # type: ignore[no-any-return]
 
 
-def construct(factory: Callable[..., Any], options: Mapping[str, Any], supplied: Mapping[str, Any], where: str) -> Any:
-    """Call ``factory`` with the user's ``options`` and those of ``supplied`` that its signature names.
+def construct(
+    factory: Callable[..., Any],
+    options: Mapping[str, Any],
+    supplied: Mapping[str, Any],
+    where: str,
+) -> Any:
+    """Call a class or function with the user's options and what the build knows.
 
-    The signature is the schema: names, types and ranges of the options are those of its annotations, see
+    The signature is the schema: names, types and ranges of the options are those of its
+        annotations, see
     :func:`densekd.signature.validate_options`.
 
     Args:
         factory: a class or function.
         options: what the user wrote.
-        supplied: what the build knows (channel counts, number of classes, ...); never the user's to set.
+        supplied: what the build knows (channel counts, number of classes, ...); never the user's to
+            set.
         where: place of the options in the recipe, for the message: ``distill.0.options``.
 
     Raises:
-        RecipeError: an unknown, supplied or missing option, one of another type or out of range, or a value that the
-            factory refuses (`ValueError`).
+        RecipeError: an unknown, supplied or missing option, one of another type or out of range, or
+            a value that the factory refuses (`ValueError`).
     """
     checked = check_options(factory, options, supplied, where)
     known = {name: supplied[name] for name in read_options(factory) if name in supplied}
@@ -61,9 +80,12 @@ def construct(factory: Callable[..., Any], options: Mapping[str, Any], supplied:
 
 
 def check_options(
-    factory: Callable[..., Any], options: Mapping[str, Any], supplied: Mapping[str, Any], where: str
+    factory: Callable[..., Any],
+    options: Mapping[str, Any],
+    supplied: Mapping[str, Any],
+    where: str,
 ) -> dict[str, Any]:
-    """Validate options against a signature without calling it, and return them as the types of its annotations.
+    """Validate options against a signature, and return them as the types of its annotations.
 
     Args:
         factory: a class or function.
@@ -99,11 +121,17 @@ def optional_import(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UserError(f"This needs {error.name}, which is not installed: pip install 'densekd[{extra}]'.") from error
+        install = f"pip install 'densekd[{extra}]'"
+        raise UserError(f"This needs {error.name}, which is not installed: {install}.") from error
 
 
-def _explain(error: ValidationError, options: Mapping[str, Option], values: Mapping[str, Any], where: str) -> list[str]:
-    """Turn pydantic's errors into lines that name the place, what belongs there and what was found."""
+def _explain(
+    error: ValidationError,
+    options: Mapping[str, Option],
+    values: Mapping[str, Any],
+    where: str,
+) -> list[str]:
+    """Turn pydantic's errors into lines: the place, what belongs there, what was found."""
     wrong: list[str] = []
     missing: dict[str, list[str]] = {}
     for one in error.errors():
@@ -122,10 +150,18 @@ def _explain(error: ValidationError, options: Mapping[str, Option], values: Mapp
     if wrong:
         return wrong
     # Where a name is unknown, it is probably the missing one.
-    return [f"{place}: missing option {', '.join(names)}. {suggest('', options)}" for place, names in missing.items()]
+    lines = []
+    for place, names in missing.items():
+        lines.append(f"{place}: missing option {', '.join(names)}. {suggest('', options)}")
+    return lines
 
 
-def _explain_value(error: Any, options: Mapping[str, Option], values: Mapping[str, Any], where: str) -> str:
+def _explain_value(
+    error: Any,
+    options: Mapping[str, Option],
+    values: Mapping[str, Any],
+    where: str,
+) -> str:
     path, option = option_at(options, error["loc"])
     got: Any = values
     for key in path:

@@ -1,4 +1,4 @@
-"""Options of a constructor as a schema: pydantic types from its annotations, descriptions from its docstring."""
+"""Options of a constructor as a schema: types from annotations, meanings from the docstring."""
 
 import dataclasses
 import enum
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_or
 
 import annotated_types
 import typing_extensions
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, WrapValidator
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, WrapValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -30,7 +30,10 @@ _PLURALS = {
     "one of": "any of",
 }
 
-_SECTION = re.compile(r"^(Args|Shape|Raises|Returns|Yields|Example|Examples|Note|References?):", re.MULTILINE)
+_SECTION = re.compile(
+    r"^(Args|Shape|Raises|Returns|Yields|Examples?|Note|References?):",
+    re.MULTILINE,
+)
 _ARGUMENT = re.compile(r"^ {4}(?P<names>\w+(?:, \w+)*): ", re.MULTILINE)
 
 
@@ -55,7 +58,7 @@ class Option:
 
 
 def read_options(factory: Callable[..., Any]) -> dict[str, Option]:
-    """Read the named arguments of a class or function, in order; ``*args`` and ``**kwargs`` are left out."""
+    """Read the named arguments of a class or function, in order, without ``**kwargs``."""
     descriptions = describe_arguments(inspect.getdoc(factory_of(factory)) or "")
     options = {}
     for name, parameter in _signature(factory).parameters.items():
@@ -82,16 +85,19 @@ def summary(factory: Callable[..., Any]) -> str:
 
 
 def docstring_sections(docstring: str) -> tuple[str, dict[str, str]]:
-    """Split a Google docstring into its text and its sections: ``Args``, ``Shape``, ``Raises``, ..."""
+    """Split a Google docstring into its text and its sections (``Args``, ``Shape``, ...)."""
     text, *parts = _SECTION.split(inspect.cleandoc(docstring))
     return text.strip(), dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def argument_entries(section: str) -> list[tuple[str, str]]:
-    """Return the entries of a section ``Args`` as (name or "name, name", description on one line)."""
+    """Return the entries of a section ``Args``: name, or "name, name", and description."""
     # A blank line ends the list; what follows it describes no single argument.
     _, *parts = _ARGUMENT.split(section.strip("\n").partition("\n\n")[0])
-    return [(names, " ".join(text.split())) for names, text in zip(parts[::2], parts[1::2], strict=True)]
+    entries = []
+    for names, text in zip(parts[::2], parts[1::2], strict=True):
+        entries.append((names, " ".join(text.split())))
+    return entries
 
 
 def describe_arguments(docstring: str) -> dict[str, str]:
@@ -107,13 +113,16 @@ def describe_arguments(docstring: str) -> dict[str, str]:
 def validate_options(options: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, Any]:
     """Check values against the types of options, and return them as these types.
 
-    Numbers stay what they are: ``"4"`` is no number, ``12.5`` and ``4.0`` no integer, ``true`` neither. Lists become
-    tuples and mappings dataclasses where the annotation says so. Types that no recipe can write are not checked.
+    Numbers stay what they are: ``"4"`` is no number, ``12.5`` and ``4.0`` no integer, ``true``
+        neither. Lists become
+    tuples and mappings dataclasses where the annotation says so. Types that no recipe can write are
+    not checked.
 
     Raises:
         pydantic.ValidationError: all that is wrong, unknown and missing.
     """
-    checked: dict[str, Any] = TypeAdapter(_typed_dict("Options", options)).validate_python(dict(values))
+    adapter = TypeAdapter(_typed_dict("Options", options))
+    checked: dict[str, Any] = adapter.validate_python(dict(values))
     return checked
 
 
@@ -122,8 +131,11 @@ def json_schema(options: Mapping[str, Option]) -> dict[str, Any]:
     return TypeAdapter(_typed_dict("Options", options)).json_schema()
 
 
-def option_at(options: Mapping[str, Option], location: Sequence[int | str]) -> tuple[list[str], Option]:
-    """Follow the location of a pydantic error to the option that it is about, through nested dataclasses."""
+def option_at(
+    options: Mapping[str, Option],
+    location: Sequence[int | str],
+) -> tuple[list[str], Option]:
+    """Follow the location of a pydantic error to its option, through nested dataclasses."""
     path = [str(location[0])]
     option = options[path[0]]
     for step in location[1:]:
@@ -135,8 +147,11 @@ def option_at(options: Mapping[str, Option], location: Sequence[int | str]) -> t
     return path, option
 
 
-def options_at(options: Mapping[str, Option], location: Sequence[int | str]) -> Mapping[str, Option]:
-    """Return the options of the dataclass at a location, all at the empty one; none where there is no dataclass."""
+def options_at(
+    options: Mapping[str, Option],
+    location: Sequence[int | str],
+) -> Mapping[str, Option]:
+    """Return the options of the dataclass at a location; all of them at the empty one."""
     if not location:
         return options
     path, option = option_at(options, location)
@@ -155,16 +170,23 @@ def nested_options(annotation: Any) -> dict[str, Option]:
 
 
 def expected(annotation: Any) -> str:
-    """Describe the values that an annotation allows, for an error message: "a number greater than 0"."""
-    simple = {bool: "true or false", int: "an integer", float: "a number", str: "a string", NoneType: "null"}
+    """Describe the values that an annotation allows: "a number greater than 0"."""
+    simple = {
+        bool: "true or false",
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        NoneType: "null",
+    }
     if annotation in _SCALARS or annotation in (None, NoneType):
         return simple[annotation or NoneType]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         for part in arguments[1:]:
             # What may be written is more than what the value becomes.
-            if isinstance(part, BeforeValidator) and part.json_schema_input_type is not PydanticUndefined:
-                return expected(part.json_schema_input_type)
+            written = getattr(part, "json_schema_input_type", PydanticUndefined)
+            if written is not PydanticUndefined:
+                return expected(written)
         limits = [limit for limit in map(_limit, _constraints(arguments[1:])) if limit]
         return " ".join([expected(arguments[0]), " and ".join(limits)]).strip()
     if origin is Literal:
@@ -212,7 +234,7 @@ def _plural(kind: str) -> str:
 
 
 def _constraints(metadata: tuple[Any, ...]) -> list[Any]:
-    """Return the single constraints of ``Annotated``: pydantic's ``Field`` and intervals are taken apart."""
+    """Return the single constraints of ``Annotated``: ``Field`` and intervals are taken apart."""
     constraints: list[Any] = []
     for one in metadata:
         if isinstance(one, FieldInfo):
@@ -255,7 +277,7 @@ def _signature(factory: Callable[..., Any]) -> inspect.Signature:
 
 
 def _typed_dict(name: str, options: Mapping[str, Option]) -> Any:
-    """Build the ``TypedDict`` whose keys are options; it passes defaults on to the schema and sets none."""
+    """Build the ``TypedDict`` whose keys are options; defaults are for its schema alone."""
     fields: dict[str, Any] = {}
     for key, option in options.items():
         facts: dict[str, Any] = {}
@@ -272,7 +294,7 @@ def _typed_dict(name: str, options: Mapping[str, Option]) -> Any:
 
 
 def strict_type(annotation: Any) -> Any:
-    """Return an annotation as a type that pydantic checks without conversions; ``Any`` for what it cannot know."""
+    """Return an annotation as a type that pydantic checks without conversions."""
     if annotation in _SCALARS:
         return Annotated[annotation, Strict()]
     if annotation in (None, NoneType) or annotation in _COLLECTIONS:

@@ -94,4 +94,4 @@ def test_every_loss_has_its_section(name: str) -> None:
 
 @pytest.mark.skipif(not FILE.exists(), reason="docs/losses.md is generated once every loss is there")
 def test_the_file_is_the_catalogue() -> None:
-    assert FILE.read_text(encoding="utf-8") == catalogue(), "python -m densekd.cli.catalogue > docs/losses.md"
+    assert FILE.read_text(encoding="utf-8") == catalogue(), "densekd docs losses > docs/losses.md"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torchvision.ops import FrozenBatchNorm2d
 
-from densekd.distill.fuse_batchnorm import fold_batch_norms
+from densekd.distill.fuse_batchnorm import fuse_batch_norms
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
 from densekd.models import find_model
@@ -38,7 +38,7 @@ def compare(model: nn.Module, paths: list[str], images: Tensor = IMAGES) -> int:
     with torch.no_grad():
         before = {path: x.clone() for path, x in Taps(model, paths)(images)[1].items()}
     count = norms(model)
-    folded = fold_batch_norms(model, paths, images[:1])
+    folded = fuse_batch_norms(model, paths, images[:1])
     assert folded == count - norms(model)
     teacher = FrozenTeacher(model, paths)
     for _ in range(2):
@@ -156,7 +156,7 @@ def test_convolutions_of_every_kind(options: dict[str, Any]) -> None:
 def test_a_model_that_fails_when_folded_stays_as_it_was() -> None:
     net = settled(Net(lambda n, x: n.norm(n.conv(x)) * n.norm.num_features))
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    assert fold_batch_norms(net, ["logits"], IMAGES) == 0
+    assert fuse_batch_norms(net, ["logits"], IMAGES) == 0
     after = net.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(after[key], value) for key, value in before.items())
@@ -165,7 +165,7 @@ def test_a_model_that_fails_when_folded_stays_as_it_was() -> None:
 
 def test_statistics_in_training_are_left_alone() -> None:
     net = Net(lambda n, x: n.norm(n.conv(x)))
-    assert fold_batch_norms(net.train(), ["logits"], IMAGES) == 0
+    assert fuse_batch_norms(net.train(), ["logits"], IMAGES) == 0
 
 
 def test_a_timm_network_without_features() -> None:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from densekd.distill.adapters import conv
 from densekd.distill.distiller import Distiller
-from densekd.distill.fuse_batchnorm import fold_batch_norms
+from densekd.distill.fuse_batchnorm import fuse_batch_norms
 from densekd.distill.teacher import FrozenTeacher
+from densekd.distill.term_plan import TermPlan
 from densekd.distill.terms import PerLevel, TapPair, Term, teacher_heads, teacher_paths
 from densekd.distill.through import TeacherHead
-from densekd.distill.wiring import ProbeBatch, TermPlan, wire_terms
+from densekd.distill.wiring import ProbeBatch, wire_terms
 from densekd.errors import RecipeError, UserError
 from densekd.losses import LOSSES
 from densekd.models import find_model
@@ -221,7 +222,7 @@ def test_fused_batch_norms_change_nothing(way: tuple[str, ...], fused: int) -> N
     feature = torch.rand(2, 4, 6, 6)
     before = head(feature, {})
     # Norms that no boundary of the way lies before are fused all the same.
-    assert fold_batch_norms(teacher, [*teacher_paths({"x": term}), *head.boundaries], IMAGES[:1]) == fused
+    assert fuse_batch_norms(teacher, [*teacher_paths({"x": term}), *head.boundaries], IMAGES[:1]) == fused
     torch.testing.assert_close(head(feature, {}), before)
 
 
@@ -234,7 +235,7 @@ def test_fused_batch_norms_of_a_whole_head_are_used() -> None:
     feature = torch.rand_like(features(teacher)[3])
     before = head(feature, features_of)
     paths = [*teacher_paths(terms), *(path for one in teacher_heads(terms) for path in one.boundaries)]
-    assert fold_batch_norms(teacher, paths, IMAGES[:1]) > 0
+    assert fuse_batch_norms(teacher, paths, IMAGES[:1]) > 0
     assert not any(isinstance(module, nn.BatchNorm2d) for module in teacher.modules())
     torch.testing.assert_close(head(feature, features_of), before, rtol=1e-4, atol=1e-4)
 

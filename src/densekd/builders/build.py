@@ -1,4 +1,4 @@
-"""From a recipe to live objects: the only place where strings become things; each section has its file beside this."""
+"""From a recipe to live objects: the only place where strings become things."""
 
 from dataclasses import dataclass
 
@@ -34,8 +34,8 @@ class Built:
         package: what the exported student says of itself.
         task: that the student is scored by, also where it learns from the terms alone.
         teacher: None where the student is trained alone.
-        scored_teacher: the teacher's model, when it predicts the data's classes and can be scored; None when there is
-            none or when it only teaches features.
+        scored_teacher: the teacher's model, when it predicts the data's classes and can be scored;
+            None when there is none or when it only teaches features.
         notes: what people should know of the two models before the training.
     """
 
@@ -55,17 +55,17 @@ class Built:
 
     @property
     def samples(self) -> TrainingData | CachedSamples:
-        """What the training reads: the augmented set, or its cached views with the teacher's features."""
+        """Samples of the training: the augmented set, or its views in the teacher cache."""
         if self.cache is None:
             return self.training
-        return CachedSamples(self.cache.filling.views, self.cache.store)
+        return CachedSamples(self.cache.writer.views, self.cache.store)
 
 
 def build(recipe: Recipe) -> Built:
     """Build data, models, terms and the distiller.
 
-    The student is initialized first and under the recipe's seed alone, so that it starts from the same weights with and
-    without a teacher.
+    The student is initialized first and under the recipe's seed alone, so that it starts from the
+    same weights with and without a teacher.
 
     Raises:
         UserError: anything that the recipe names and that is missing, damaged or does not fit.
@@ -93,14 +93,7 @@ def _build(recipe: Recipe) -> Built:
     # What is compared between the two models; shapes are measured on the whole teacher.
     terms, teacher = {}, None
     if models.teacher is not None:
-        probe = ProbeBatch(
-            images=torch.rand(1, 3, *recipe.probe_size),
-            target=scored_as.probe_target(recipe.probe_size, training.labels),
-            facts={"num_classes": len(training.classes.names), "ignore_index": training.classes.ignore_index},
-            sizes="many" if recipe.augment.crop is None else "one",
-            labels=training.labels,
-            teacher_precision=recipe.teacher_precision,
-        )
+        probe = _probe_batch(recipe, training, scored_as)
         terms = wire_terms(plans, models.student.model, models.teacher, probe)
         teacher = prepare_teacher(recipe, models.teacher, terms, samples)
     features = None if teacher is None else teacher.features
@@ -114,3 +107,18 @@ def _build(recipe: Recipe) -> Built:
             fits = scored_as.fits(models.teacher, torch.rand(1, 3, *recipe.probe_size))
         scored = models.teacher if fits else None
     return Built(distiller, samples, validation, package, scored_as, teacher, scored, models.notes)
+
+
+def _probe_batch(recipe: Recipe, training: Files, task: Task) -> ProbeBatch:
+    """Make the batch of one image that terms are measured and tried out on."""
+    return ProbeBatch(
+        images=torch.rand(1, 3, *recipe.probe_size),
+        target=task.probe_target(recipe.probe_size, training.labels),
+        facts={
+            "num_classes": len(training.classes.names),
+            "ignore_index": training.classes.ignore_index,
+        },
+        sizes="many" if recipe.augment.crop is None else "one",
+        labels=training.labels,
+        teacher_precision=recipe.teacher_precision,
+    )

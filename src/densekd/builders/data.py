@@ -15,10 +15,11 @@ from densekd.tasks.protocol import Augmentation
 
 
 def build_files(spec: DataSpec, split: str) -> Files:
-    """Find the files of one split, or of several joined by ``+``; a dataset is called with its root and a split.
+    """Find the files of one split, or of several joined by ``+``.
 
     Raises:
-        UserError: an unknown dataset, files that are missing or damaged, splits that cannot be joined.
+        UserError: an unknown dataset, files that are missing or damaged, splits that cannot be
+            joined.
     """
     find = _dataset(spec.dataset)
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()

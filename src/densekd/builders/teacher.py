@@ -9,7 +9,7 @@ from torch import nn
 
 from densekd.builders.teacher_cache import Cache, build_cache
 from densekd.data.contract import TrainingData
-from densekd.distill.fuse_batchnorm import fold_batch_norms
+from densekd.distill.fuse_batchnorm import fuse_batch_norms
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, teacher_heads, teacher_paths
 from densekd.models import contract
@@ -36,7 +36,7 @@ class Teacher:
     @property
     def features(self) -> FrozenTeacher | CachedTeacher:
         """What a step reads: the frozen teacher, or what was cached of it."""
-        return self.frozen if self.cache is None else self.cache.replay
+        return self.frozen if self.cache is None else self.cache.cached
 
 
 def prepare_teacher(
@@ -55,7 +55,8 @@ def prepare_teacher(
     """
     drop_unused_auxiliary(model, terms)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    # A cache belongs to the weights as they were loaded, not as they are rounded when batch norms are fused.
+    # A cache belongs to the weights as they were loaded, not as they are rounded when batch norms
+    # are fused.
     digest = digest_of(model)
     frozen = freeze(recipe, model, terms)
     cache = build_cache(recipe, frozen, digest, samples)
@@ -63,7 +64,7 @@ def prepare_teacher(
 
 
 def drop_unused_auxiliary(model: nn.Module, terms: Mapping[str, Term | Context]) -> None:
-    """Remove the auxiliary head of a teacher where no term reads it: it is not worth its forward pass."""
+    """Remove a teacher's auxiliary head where no term reads it: its forward pass is for nothing."""
     if not contract.has_auxiliary(model):
         return
     read = teacher_paths(terms)
@@ -74,16 +75,17 @@ def drop_unused_auxiliary(model: nn.Module, terms: Mapping[str, Term | Context])
 
 
 def freeze(recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context]) -> FrozenTeacher:
-    """Fuse the batch norms of a teacher and freeze it, see :mod:`densekd.distill.fuse_batchnorm`."""
+    """Fuse a teacher's batch norms and freeze it, see :mod:`densekd.distill.fuse_batchnorm`."""
     assert recipe.teacher is not None
     model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     read = teacher_paths(terms)
-    # Where a student's feature enters the teacher's head, a batch norm may not move to a convolution before it.
+    # Where a student's feature enters the teacher's head, a batch norm may not move to a
+    # convolution before it.
     boundaries: list[str] = []
     for head in teacher_heads(terms):
         boundaries += head.boundaries
     images = torch.rand(1, 3, *recipe.probe_size)
-    fold_batch_norms(model, dict.fromkeys([*read, *boundaries]), images)
+    fuse_batch_norms(model, dict.fromkeys([*read, *boundaries]), images)
     return FrozenTeacher(model, read, recipe.teacher_precision, recipe.teacher.compile)
 
 

@@ -1,15 +1,18 @@
-"""The teacher cache that a recipe wants."""
+"""Teacher cache of a recipe: what is stored, how it is packed, and what it is identified by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from densekd.data.contract import TrainingData
 from densekd.data.maps import TrainingSet
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError
-from densekd.recipe import Recipe
+from densekd.recipe import Recipe, TeacherCacheSpec
 from densekd.teacher_cache import (
     AugmentedViews,
     CachedTeacher,
@@ -28,51 +31,93 @@ class Cache:
 
     Args:
         store: on disk, complete or not.
-        filling: which views, and how they are packed.
-        teacher: says what is stored.
-        replay: stands in for it.
+        writer: which views, and how they are packed.
+        teacher: fills it.
+        cached: stands in for the teacher in a training.
     """
 
     store: Store
-    filling: CacheWriter
+    writer: CacheWriter
     teacher: FrozenTeacher
-    replay: CachedTeacher
+    cached: CachedTeacher
 
 
-def build_cache(recipe: Recipe, teacher: FrozenTeacher, digest: str, samples: TrainingData) -> Cache | None:
-    """Find the teacher cache that a recipe wants, or say what it will hold; nothing is written here.
+def build_cache(
+    recipe: Recipe,
+    teacher: FrozenTeacher,
+    digest: str,
+    samples: TrainingData,
+) -> Cache | None:
+    """Find the teacher cache that a recipe wants, complete or not; nothing is written.
 
     Args:
         recipe: with or without a ``teacher.cache``.
         teacher: what will fill it.
-        digest: of the teacher before it was folded.
+        digest: of the teacher before its batch norms were fused.
         samples: the augmented training set.
 
     Raises:
-        UserError: ``top_k`` without logits that have more classes, or a folder that holds something else.
+        UserError: ``top_k`` without logits that have more classes, or a folder that holds something
+            else.
     """
-    spec = None if recipe.teacher is None else recipe.teacher.cache
-    if recipe.teacher is None or spec is None:
+    if recipe.teacher is None or recipe.teacher.cache is None:
         return None
+    spec = recipe.teacher.cache
     if not isinstance(samples, TrainingSet):
         raise RecipeError("teacher.cache: replays views of one size; batches of detection are padded to their largest.")
-    teacher_features = teacher(torch.rand(1, 3, *recipe.probe_size).contiguous(memory_format=torch.channels_last))
-    logits = [
-        path for path in teacher_features if path in ("logits", "aux") and teacher_features[path].shape[1] > spec.top_k
-    ]
-    if spec.top_k and not logits:
-        raise RecipeError(f"teacher.cache.top_k: no tapped logits have more than {spec.top_k} classes; leave it out.")
-    packings = {path: Packing(spec.dtype, spec.top_k if path in logits else 0) for path in teacher_features}
+    # One forward pass shows which tensors there are, and of which shapes.
+    images = torch.rand(1, 3, *recipe.probe_size).contiguous(memory_format=torch.channels_last)
+    teacher_features = teacher(images)
+    # The batch of one forward pass is that of the training.
+    batch = max(1, recipe.data.batch_size // recipe.training.accumulate)
     views = AugmentedViews(samples, spec.views)
-    together = max(1, recipe.data.batch_size // recipe.training.accumulate)
-    filling = CacheWriter(views, packings, together, recipe.data.workers)
-    facts = {
-        "teacher": {"digest": digest, "precision": teacher.precision, "classes": str(recipe.teacher.classes)},
-        "taps": {path: "x".join(map(str, x.shape[1:])) for path, x in teacher_features.items()},
-        "views": {"count": spec.views, "seed": spec.seed} | recipe.augment.model_dump(mode="json"),
-        "data": {"files": describe_files(samples.files), "images": len(samples), "resize": str(recipe.data.input_size)},
+    writer = CacheWriter(views, _packings(spec, teacher_features), batch, recipe.data.workers)
+    # A folder belongs to these facts; another teacher, tap, view or image makes another cache.
+    shapes, channels = {}, {}
+    for path, feature in teacher_features.items():
+        shapes[path] = "x".join(map(str, feature.shape[1:]))
+        channels[path] = feature.shape[1]
+    facts: dict[str, dict[str, Any]] = {
+        "teacher": {
+            "digest": digest,
+            "precision": teacher.precision,
+            "classes": str(recipe.teacher.classes),
+        },
+        "taps": shapes,
+        **_facts_of_views(recipe, spec, samples),
         "stored": {"dtype": spec.dtype, "top_k": spec.top_k},
     }
-    layout = Layout(facts, len(views), example_of(filling.pack(teacher_features)))
-    store = Store(Path(spec.folder).expanduser(), layout)
-    return Cache(store, filling, teacher, CachedTeacher({path: x.shape[1] for path, x in teacher_features.items()}))
+    example = example_of(writer.pack(teacher_features))
+    store = Store(Path(spec.folder).expanduser(), Layout(facts, len(views), example))
+    return Cache(store, writer, teacher, CachedTeacher(channels))
+
+
+def _facts_of_views(
+    recipe: Recipe,
+    spec: TeacherCacheSpec,
+    samples: TrainingSet,
+) -> dict[str, dict[str, Any]]:
+    """Describe what the teacher was shown: augmented views of these images."""
+    return {
+        "views": {"count": spec.views, "seed": spec.seed, **recipe.augment.model_dump(mode="json")},
+        "data": {
+            "files": describe_files(samples.files),
+            "images": len(samples),
+            "resize": str(recipe.data.input_size),
+        },
+    }
+
+
+def _packings(spec: TeacherCacheSpec, teacher_features: Mapping[str, Tensor]) -> dict[str, Packing]:
+    """Choose how each tap is stored: of logits the largest ones, if the recipe wants that.
+
+    Raises:
+        RecipeError: ``top_k`` without such logits.
+    """
+    packings = {}
+    for path, feature in teacher_features.items():
+        cut = path in ("logits", "aux") and feature.shape[1] > spec.top_k
+        packings[path] = Packing(spec.dtype, spec.top_k if cut else 0)
+    if spec.top_k and not any(packing.top_k for packing in packings.values()):
+        raise RecipeError(f"teacher.cache.top_k: no tapped logits have more than {spec.top_k} classes; leave it out.")
+    return packings

@@ -1,19 +1,20 @@
-"""Terms of a recipe: each entry of ``distill`` becomes a plan, checked before any model is built."""
+"""Terms of a recipe: entries of ``distill`` become plans, checked before models are built."""
 
+from densekd.distill.term_plan import TermPlan, check_plan
 from densekd.distill.terms import TapPair, Term, WeightSchedule, paths
-from densekd.distill.wiring import TermPlan, check_plan
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe, TermSpec
 
 
 def plan_terms(recipe: Recipe) -> dict[str, TermPlan | Term]:
-    """Plan the terms of a recipe, and check names and options of all of them before any model is built.
+    """Plan the terms of a recipe, and check their names and options.
 
-    Terms are named by their method, numbered where it occurs again; braces fan out into one term each.
+    Terms are named by their method, numbered where it occurs again; braces fan out into one term
+    each.
 
     Raises:
-        RecipeError: an unknown loss or adapter, a wrong option, or a term that needs a teacher where only its cached
-            features are there.
+        RecipeError: an unknown loss or adapter, a wrong option, or a term that needs a teacher
+            where only its cached features are there.
     """
     plans: dict[str, TermPlan | Term] = {}
     counts: dict[str, int] = {}
@@ -21,8 +22,8 @@ def plan_terms(recipe: Recipe) -> dict[str, TermPlan | Term]:
         where = f"distill.{index}"
         if spec.through and recipe.teacher is not None and recipe.teacher.cache is not None:
             raise RecipeError(
-                f"{where}.through: runs the teacher's head at every step, and with teacher.cache there is no "
-                "teacher to run; remove one of the two."
+                f"{where}.through: runs the teacher's head at every step, and with teacher.cache "
+                "there is no teacher to run; remove one of the two."
             )
         check_plan(_plan(spec, where))
         # Modules are listed under names without dots.

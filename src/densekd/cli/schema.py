@@ -1,5 +1,6 @@
 """JSON schema of a recipe for editors: every key, and every option of every row of a table."""
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -16,36 +17,42 @@ _OWN = {"type": "string", "pattern": "^[^:]+:.+$", "description": "your own: pac
 def recipe_schema() -> Schema:
     """Return the JSON schema of a recipe.
 
-    Pydantic describes the sections. Where a key names a row of a table, the options of each row follow: ``if`` the key
-    is this name, ``then`` the options are these.
+    Pydantic describes the sections. Where a key names a row of a table, the options of each row
+    follow: ``if`` the key is this name, ``then`` the options are these.
     """
     schema = Recipe.model_json_schema()
     parts = schema["$defs"]
     components = _Components(parts)
-    # Losses: the method chooses the options.
-    term = parts["TermSpec"]
-    term["properties"]["method"] = _names(TABLES["loss"], term["properties"]["method"])
-    term["allOf"] = components.choices("loss", "method")
-    # Adapters and loggers: a name, or a name with options.
-    for kind, section, key in (("adapter", parts["TermSpec"], "adapter"), ("logger", schema, "logging")):
-        parts[kind.capitalize()] = components.component(kind, parts["ComponentSpec"])
-        _point_to(section["properties"][key], kind.capitalize())
-    # Models and datasets.
-    for section in ("StudentSpec", "TeacherSpec"):
-        parts[section]["properties"]["model"] = _names(TABLES["model"], parts[section]["properties"]["model"])
-        parts[section]["allOf"] = components.choices("model", "model")
-    parts["DataSpec"]["properties"]["dataset"] = _names(TABLES["dataset"], parts["DataSpec"]["properties"]["dataset"])
-    parts["DataSpec"]["allOf"] = components.choices("dataset", "dataset")
+    # Losses, models and datasets: a key names the row, and the section has its options.
+    for kind, section, key in (
+        ("loss", "TermSpec", "method"),
+        ("model", "StudentSpec", "model"),
+        ("model", "TeacherSpec", "model"),
+        ("dataset", "DataSpec", "dataset"),
+    ):
+        _list_names(TABLES[kind], parts[section], key)
+        parts[section]["allOf"] = components.choices(kind, key)
+    # Adapters and loggers: a name, or a mapping of name and options.
+    parts["Adapter"] = components.component("adapter", parts["ComponentSpec"])
+    parts["Logger"] = components.component("logger", parts["ComponentSpec"])
+    term = parts["TermSpec"]["properties"]
+    term["adapter"] = {
+        "$ref": "#/$defs/Adapter",
+        "description": term["adapter"]["description"],
+        "default": "none",
+    }
+    schema["properties"]["logging"]["items"] = {"$ref": "#/$defs/Logger"}
     # Tasks: their options are keys of the sections task and evaluation.
-    parts["TaskSpec"]["properties"]["kind"] = _names(TABLES["task"], parts["TaskSpec"]["properties"]["kind"])
-    parts["TaskSpec"]["properties"]["kind"]["anyOf"].append({"const": "none", "description": "no loss of its own"})
-    parts["TaskSpec"]["allOf"] = components.tasks(parts["TaskSpec"]["properties"]["kind"])
+    _list_names(TABLES["task"], parts["TaskSpec"], "kind")
+    kind_of_task = parts["TaskSpec"]["properties"]["kind"]
+    kind_of_task["anyOf"].append({"const": "none", "description": "no loss of its own"})
+    parts["TaskSpec"]["allOf"] = components.tasks(kind_of_task)
     schema["allOf"] = components.evaluations()
     return schema
 
 
 class _Components:
-    """Schemas of the options of rows; the dataclasses among them become definitions of the whole schema.
+    """Schemas of the options of rows; dataclasses among them become definitions.
 
     Args:
         parts: the definitions of the schema, which are added to.
@@ -69,22 +76,22 @@ class _Components:
         return dict(renamed)
 
     def choices(self, kind: str, key: str) -> list[Schema]:
-        """Return the options of each row of a table, for a mapping with the name under ``key`` and ``options``."""
+        """Return the options of each row, for a mapping with its name under a key."""
         table = TABLES[kind]
         choices = []
         for name in table.rows:
             choices.append(self._choice(kind, name, key, {"const": name}))
         for source in table.sources or {}:
-            choices.append(self._choice(kind, source, key, {"type": "string", "pattern": f"^{source}:"}))
+            prefixed = {"type": "string", "pattern": f"^{source}:"}
+            choices.append(self._choice(kind, source, key, prefixed))
         return choices
 
     def component(self, kind: str, spec: Schema) -> Schema:
         """Return the schema of a component: the name of a row, or a mapping of name and options."""
-        names = _names(TABLES[kind], {"description": spec["properties"]["name"]["description"]})
-        mapping = json.loads(json.dumps(spec))
-        mapping["properties"]["name"] = names
+        mapping = copy.deepcopy(spec)
+        _list_names(TABLES[kind], mapping, "name")
         mapping["allOf"] = self.choices(kind, "name")
-        return {"anyOf": [names, mapping]}
+        return {"anyOf": [mapping["properties"]["name"], mapping]}
 
     def tasks(self, kind: Schema) -> list[Schema]:
         """Return the keys of ``task`` for each task."""
@@ -119,23 +126,20 @@ class _Components:
         }
 
 
-def _names(table: Table, field: Schema) -> Schema:
-    """Return the schema of a key that names a row, each name with what it is."""
-    choices: list[Schema] = [{"const": name, "description": table.summary(name)} for name in table.rows]
+def _list_names(table: Table, section: Schema, key: str) -> None:
+    """Describe a key that names a row by all names, each with what it is."""
+    field = section["properties"][key]
+    choices: list[Schema] = []
+    for name in table.rows:
+        choices.append({"const": name, "description": table.summary(name)})
     for source in table.sources or {}:
-        choices.append({"type": "string", "pattern": f"^{source}:", "description": table.summary(source)})
+        prefixed = {"type": "string", "pattern": f"^{source}:"}
+        choices.append({**prefixed, "description": table.summary(source)})
     choices.append(_OWN)
-    kept = {key: value for key, value in field.items() if key in ("description", "default")}
     if any(choice.get("type") == "null" for choice in field.get("anyOf", ())):
         choices.append({"type": "null"})
-    return {**kept, "anyOf": choices}
-
-
-def _point_to(field: Schema, part: str) -> None:
-    """Let a key, or the items of a list, be what a definition says."""
-    if field.get("type") == "array":
-        field["items"] = {"$ref": f"#/$defs/{part}"}
-        return
-    for key in ("anyOf", "$ref", "allOf"):
-        field.pop(key, None)
-    field["$ref"] = f"#/$defs/{part}"
+    described: Schema = {"anyOf": choices}
+    for kept in ("description", "default"):
+        if kept in field:
+            described[kept] = field[kept]
+    section["properties"][key] = described

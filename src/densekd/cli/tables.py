@@ -1,4 +1,4 @@
-"""Tables of what a recipe may name: losses, models, datasets, adapters, tasks and loggers, each with its options."""
+"""Tables of what a recipe may name: losses, models, datasets, adapters, tasks, loggers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 from densekd.data import DATASETS
 from densekd.distill.adapters import ADAPTERS
-from densekd.distill.wiring import MEASURED
+from densekd.distill.term_plan import MEASURED
 from densekd.losses import LOSSES
 from densekd.models import MODELS
 from densekd.models.families import CONVENTIONS, Convention
@@ -48,8 +48,10 @@ class Table:
     def options(self, name: str) -> dict[str, Option]:
         """Return the options of a row, or of a source like ``hf:``."""
         factory = self.rows.get(name) or partial((self.sources or {})[name], "")
-        own = {key: option for key, option in read_options(factory).items() if key not in self.supplied}
-        return {**own, **self.shared}
+        options = read_options(factory)
+        for name_of_supplied in self.supplied:
+            options.pop(name_of_supplied, None)
+        return {**options, **self.shared}
 
     def summary(self, name: str) -> str:
         """Return what a row, or a source like ``hf:``, is: the first sentence of its docstring."""

@@ -1,8 +1,11 @@
-"""Adapters: modules that bring a student's feature to the teacher's channels, learnt and used in training alone.
+"""Adapters: learned modules that bring a student's feature to the teacher's channels.
 
-``ADAPTERS`` maps a name to the class or function that builds one; your own: ``package.module:Name``. Its constructor
-names what it wants to know of the two tensors: ``student_channels``, ``teacher_channels``, and, where all images have
-one size, ``student_size`` and ``teacher_size`` (height, width). Everything else in it is an option of a recipe.
+``ADAPTERS`` maps a name to the class or function that builds one; your own:
+``package.module:Name``. Its constructor
+names what it wants to know of the two tensors: ``student_channels``, ``teacher_channels``, and,
+    where all images have
+one size, ``student_size`` and ``teacher_size`` (height, width). Everything else in it is an option
+of a recipe.
 """
 
 from collections.abc import Callable
@@ -47,9 +50,10 @@ def conv_bn_relu(student_channels: int, teacher_channels: int) -> nn.Module:
 class GraphContext(nn.Module):
     """Self-attention over all positions: the context block of CIRKDv2.
 
-    ``out = ReLU(BN(W_2 [x, ReLU(BN(W_1 A v))]))`` with ``A = softmax(q k^T (C / 2)^-1/2)`` over positions and 1x1
-    convolutions q, k, v. The authors put it on the student's last features and give its output to every loss on them,
-    FitNet's 1x1 convolution among them: ``adapter: graph-context``, or ``graph-context-conv``.
+    ``out = ReLU(BN(W_2 [x, ReLU(BN(W_1 A v))]))`` with ``A = softmax(q k^T (C / 2)^-1/2)`` over
+    positions and 1x1 convolutions q, k, v. The authors put it on the student's last features and
+    give its output to every loss on them, FitNet's 1x1 convolution among them: ``adapter:
+    graph-context``, or ``graph-context-conv``.
 
     Args:
         student_channels: C of the student's tap, even; the output has as many.
@@ -74,7 +78,7 @@ class GraphContext(nn.Module):
         self.fuse = _conv_bn_relu(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features that every other position has been attended for."""
+        """Return features that know of all positions."""
         B, _, H, W = x.shape
         # One head as wide as the projections: its scale is (C / 2)^-1/2.
         q, k, v = (_as_sequence(project(x)) for project in (self.query, self.key, self.value))
@@ -87,7 +91,7 @@ class GraphContext(nn.Module):
 
 
 def graph_context_conv(student_channels: int, teacher_channels: int) -> nn.Module:
-    """Self-attention over all positions (CIRKDv2), then a 1x1 convolution to the teacher's channels.
+    """Self-attention over all positions (CIRKDv2), then a 1x1 convolution.
 
     Args:
         student_channels: of the student's tap, even.
@@ -108,8 +112,8 @@ ADAPTERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 CONTEXT = "graph-context"
-# Adapters that begin with a graph context, and the adapter that follows it: all terms of a recipe on one tap share the
-# context, as CIRKDv2's losses do, and each has the rest for itself.
+# Adapters that begin with a graph context, and the adapter that follows it: all terms of a recipe
+# on one tap share the context, as CIRKDv2's losses do, and each has the rest for itself.
 AFTER_CONTEXT = {CONTEXT: "none", f"{CONTEXT}-conv": "conv"}
 
 

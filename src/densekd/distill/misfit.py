@@ -1,4 +1,4 @@
-"""Messages about shapes that do not fit each other in a term, and what would bring them together."""
+"""Messages about shapes that do not fit each other in a term, and what would fix it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

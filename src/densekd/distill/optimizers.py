@@ -1,4 +1,4 @@
-"""Optimizers, parameter groups and learning-rate schedules, all counted in optimizer steps."""
+"""Optimizers, parameter groups and learning rate schedules, all counted in optimizer steps."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,33 +13,46 @@ from torch.optim.lr_scheduler import LambdaLR
 from densekd.errors import RecipeError, suggest
 from densekd.models import contract
 
+# Devices where torch has one kernel for the step of all parameters.
 _FUSED = ("cpu", "cuda")
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
+_NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
 
 
 @runtime_checkable
 class OwnOptimizer(Protocol):
-    """Module whose parameters get an optimizer of their own, such as a discriminator."""
+    """Module whose parameters get an optimizer of their own, such as a discriminator.
+
+    Attributes:
+        optimization: fields of :class:`OptimizerConfig` that differ from the student's.
+    """
 
     optimization: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How the parameters move.
+    """Optimizer, parameter groups and learning rate schedule of a training.
 
     Args:
         method: ``sgd`` or ``adamw``.
         lr: base learning rate.
+        steps: length of the training.
         weight_decay: on every parameter that is not excepted.
         momentum: of SGD.
         betas: of AdamW.
-        no_decay: ``norm`` (parameters of normalization layers), ``bias``, or parts of parameter names.
+        no_decay: parameters without weight decay: ``norm`` (those of normalization layers),
+            ``bias``, or any part of a parameter's name.
         head_lr: factor on the learning rate of the student's parameters outside its ``backbone``.
-        steps: length of the training.
         power: of the polynomial decay ``(1 - n / steps)^power``; 0 keeps the rate constant.
-        milestones: steps at each of which the rate falls to a tenth; there is no polynomial decay then.
-        floor: learning rate at the end: ``(lr - floor) (1 - n / steps)^power + floor``, in every group.
+        milestones: steps at each of which the rate falls to a tenth; there is no polynomial decay
+            then.
+        floor: learning rate at the end: ``(lr - floor) (1 - n / steps)^power + floor``, in every
+            group.
         warmup: steps of linear warm-up.
         warmup_ratio: factor at its first step.
     """
@@ -61,10 +74,10 @@ class OptimizerConfig:
 
 @final
 class CombinedOptimizer(torch.optim.Optimizer):
-    """Several optimizers that step as one: to schedules, checkpoints and Lightning they look like a single one.
+    """Several optimizers that step as one, for schedules, checkpoints and Lightning.
 
-    Its parameter groups are those of its parts, one after the other, and its state is shared with them; a state dict is
-    that of a plain optimizer.
+    Its parameter groups are those of its parts, one after the other, and its state is shared with
+    them; a state dict is that of a plain optimizer.
 
     Args:
         parts: at least one, over parameters of their own.
@@ -72,7 +85,10 @@ class CombinedOptimizer(torch.optim.Optimizer):
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self.parts = tuple(parts)
-        super().__init__([group for part in parts for group in part.param_groups], {})
+        groups: list[dict[str, Any]] = []
+        for part in parts:
+            groups += part.param_groups
+        super().__init__(groups, {})
         self._share()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -93,58 +109,78 @@ class CombinedOptimizer(torch.optim.Optimizer):
     def _share(self) -> None:
         groups = iter(self.param_groups)
         for part in self.parts:
+            own = list(islice(groups, len(part.param_groups)))
             # What load_state_dict of the part itself would end with.
-            part.__setstate__({"state": self.state, "param_groups": list(islice(groups, len(part.param_groups)))})
+            part.__setstate__({"state": self.state, "param_groups": own})
 
 
-def make_optimizer(student: nn.Module, others: nn.Module, settings: OptimizerConfig) -> torch.optim.Optimizer:
-    """Build the optimizer over the student and everything else that learns (adapters, losses' own parameters).
+def make_optimizer(
+    student: nn.Module,
+    others: nn.Module,
+    settings: OptimizerConfig,
+) -> torch.optim.Optimizer:
+    """Build the optimizer over the student and all else that learns (adapters, discriminators).
 
-    Parameters fall into groups of equal learning rate and weight decay; a group's order is that of the modules. A
-    module among ``others`` that has an attribute ``optimization``, a mapping of fields of :class:`OptimizerConfig`,
-    gets
-    an optimizer of its own with these fields replaced; then the result is a :class:`CombinedOptimizer`, the student's
-    part first.
+    Parameters fall into groups of equal learning rate and weight decay; a group's order is that of
+    the modules. A module among ``others`` that is an :class:`OwnOptimizer` gets an optimizer of its
+    own; then the result is a :class:`CombinedOptimizer`, the student's part first.
 
     Raises:
         RecipeError: a module's ``optimization`` names an unknown field.
     """
-    own = {module: _own(module, settings) for module in others.modules() if isinstance(module, OwnOptimizer)}
-    apart = {parameter for module in own for parameter in module.parameters()}
-    parts = [_optimizer({student: settings.head_lr, others: 1.0}, settings, apart)]
-    for module, theirs in own.items():
-        parts.append(_optimizer({module: 1.0}, theirs, set()))
-        for group in parts[-1].param_groups:
-            group["own"] = asdict(theirs)
+    # Discriminators bring settings of their own; their parameters leave the student's groups.
+    own: dict[nn.Module, OptimizerConfig] = {}
+    apart: set[nn.Parameter] = set()
+    for module in others.modules():
+        if isinstance(module, OwnOptimizer):
+            apart.update(module.parameters())
+            own[module] = _own_settings(module, settings)
+    parts = [_make_part({student: settings.head_lr, others: 1.0}, settings, apart)]
+    for module, its_settings in own.items():
+        part = _make_part({module: 1.0}, its_settings, set())
+        for group in part.param_groups:
+            # The schedule reads it here, and a checkpoint carries it.
+            group["own"] = asdict(its_settings)
+        parts.append(part)
     return CombinedOptimizer(parts) if own else parts[0]
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, settings: OptimizerConfig) -> LambdaLR:
-    """Build the schedule: decay, polynomial or in steps, to a floor, and warm-up; a group may have its own settings."""
-    factors: list[Callable[[int], float]] = [
-        partial(lr_factor, settings=OptimizerConfig(**group["own"]) if "own" in group else settings, base=group["lr"])
-        for group in optimizer.param_groups
-    ]
+    """Build the learning rate schedule: polynomial decay or steps, floor, warm-up."""
+    factors: list[Callable[[int], float]] = []
+    for group in optimizer.param_groups:
+        its_settings = OptimizerConfig(**group["own"]) if "own" in group else settings
+        factors.append(partial(lr_factor, settings=its_settings, base=group["lr"]))
     return LambdaLR(optimizer, factors)
 
 
 def lr_factor(n: int, settings: OptimizerConfig, base: float) -> float:
     """Return the factor on ``base`` after ``n`` optimizer steps."""
-    floor = settings.floor / base if base else 0.0
+    # Decay from 1 to 0, by a polynomial or in steps.
     if settings.milestones:
-        left = 0.1 ** sum(n >= step for step in settings.milestones)
+        passed = sum(n >= step for step in settings.milestones)
+        left = 0.1**passed
     else:
         left = max(0.0, 1 - n / settings.steps) ** settings.power
+    # The decay ends at the floor, which is a learning rate and not a factor.
+    floor = settings.floor / base if base else 0.0
     factor = (1 - floor) * left + floor
+    # Warm-up multiplies the decay.
     if n < settings.warmup:
         factor *= 1 - (1 - n / settings.warmup) * (1 - settings.warmup_ratio)
     return float(factor)
 
 
-def _optimizer(
+def all_finite(module: nn.Module) -> bool:
+    """Tell whether every parameter is finite; waits for the device once."""
+    finite = [torch.isfinite(parameter.detach()).all() for parameter in module.parameters()]
+    return bool(torch.stack(finite).all()) if finite else True
+
+
+def _make_part(
     modules: Mapping[nn.Module, float], settings: OptimizerConfig, apart: Set[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """Build one optimizer over modules, each with a factor on the learning rate outside its ``backbone``."""
+    """Build one optimizer over modules, each with a factor on the rate outside its backbone."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module, head_lr in modules.items():
         backbone = contract.backbone(module)
@@ -152,25 +188,32 @@ def _optimizer(
         for name, parameter, owner in _parameters(module):
             if parameter in apart:
                 continue
-            factor = 1.0 if parameter in inside else head_lr
-            decay = 0.0 if _excepted(name, owner, settings.no_decay) else settings.weight_decay
-            groups.setdefault((settings.lr * factor, decay), []).append(parameter)
-    # One kernel for all parameters, where torch has it: nothing but the pass over the memory is left of the step.
-    fused = all(p.device.type in _FUSED and p.is_floating_point() for group in groups.values() for p in group)
-    listed = [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()]
+            lr = settings.lr * (1.0 if parameter in inside else head_lr)
+            decay = settings.weight_decay
+            if any(_matches(rule, name, owner) for rule in settings.no_decay):
+                decay = 0.0
+            groups.setdefault((lr, decay), []).append(parameter)
+    listed, fused = [], True
+    for (lr, decay), parameters in groups.items():
+        listed.append({"params": parameters, "lr": lr, "weight_decay": decay})
+        # One kernel for all parameters, where torch has it: nothing but the pass over the memory is
+        # left of the step.
+        fused = fused and all(p.device.type in _FUSED and p.is_floating_point() for p in parameters)
     if settings.method == "sgd":
         return torch.optim.SGD(listed, lr=settings.lr, momentum=settings.momentum, fused=fused)
     return torch.optim.AdamW(listed, lr=settings.lr, betas=settings.betas, fused=fused)
 
 
 def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
+    """Yield every parameter that learns, with its name and the module that owns it."""
     for prefix, owner in module.named_modules():
         for name, parameter in owner.named_parameters(recurse=False):
             if parameter.requires_grad:
                 yield f"{prefix}.{name}".lstrip("."), parameter, owner
 
 
-def _own(module: Any, settings: OptimizerConfig) -> OptimizerConfig:
+def _own_settings(module: OwnOptimizer, settings: OptimizerConfig) -> OptimizerConfig:
+    """Return the settings of a module that brings some of its own."""
     known = {field.name for field in fields(OptimizerConfig)}
     for name in module.optimization:
         if name not in known:
@@ -179,16 +222,10 @@ def _own(module: Any, settings: OptimizerConfig) -> OptimizerConfig:
     return replace(settings, **module.optimization)
 
 
-def _excepted(name: str, owner: nn.Module, rules: tuple[str, ...]) -> bool:
-    def matches(rule: str) -> bool:
-        if rule == "norm":
-            return isinstance(owner, _NORMS)
-        return name.endswith("bias") if rule == "bias" else rule in name
-
-    return any(matches(rule) for rule in rules)
-
-
-def all_finite(module: nn.Module) -> bool:
-    """Say whether every parameter is finite; waits for the device once."""
-    values: Any = [p.detach() for p in module.parameters()]
-    return bool(torch.stack([torch.isfinite(v).all() for v in values]).all()) if values else True
+def _matches(rule: str, name: str, owner: nn.Module) -> bool:
+    """Tell whether a rule of ``no_decay`` excepts a parameter."""
+    if rule == "norm":
+        return isinstance(owner, _NORMS)
+    if rule == "bias":
+        return name.endswith("bias")
+    return rule in name

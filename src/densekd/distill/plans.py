@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from densekd.braces import expand_list, fan_out
+from densekd.distill.term_plan import TermPlan
 from densekd.distill.terms import Tap, TapPair, Term, WeightSchedule, paths
-from densekd.distill.wiring import TermPlan
 from densekd.errors import UserError, suggest
 
 _KEYS = ("adapter", "method", "options", "resize_to", "student", "teacher", "through", "weight")

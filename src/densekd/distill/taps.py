@@ -1,4 +1,4 @@
-"""Taps: read intermediate features of a model by path, with forward hooks that live only inside the call."""
+"""Taps: intermediate features of a model by path, read with forward hooks."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -47,11 +47,12 @@ class _DeepestTapReached(BaseException):
 class Taps:
     """Feature extractor of a model: ``Taps(model, paths)(images) -> (output, {path: tensor})``.
 
-    A path is ``module[@call][[item]]``: a dotted module name, the number of the call when the module runs several
-    times in one forward (a head shared by pyramid levels), and an index or key when it returns a tuple, list or dict.
-    ``in:module[@call][[item]]`` reads what the module is given instead. A model may define short names in
-    ``model.taps`` (``{"logits": "head.classifier", ...}``); ``logits`` is the model's output where it does not. Forward
-    hooks are registered for the time of a call alone.
+    A path is ``module[@call][[item]]``: a dotted module name, the number of the call when the
+    module runs several times in one forward (a head shared by pyramid levels), and an index or key
+    when it returns a tuple, list or dict. ``in:module[@call][[item]]`` reads what the module is
+    given instead. A model may define short names in ``model.taps`` (``{"logits": "head.classifier",
+    ...}``); ``logits`` is the model's output where it does not. Forward hooks are registered for
+    the time of a call alone.
 
     Args:
         model: any module.
@@ -83,8 +84,9 @@ class Taps:
         """Run the whole model once on ``inputs``, and return its output and the taps.
 
         Raises:
-            RecipeError: a module that did not run, or ran several times without ``@call``, or an output that is no
-                tensor or was changed in place later in the pass; the message lists the choices.
+            RecipeError: a module that did not run, or ran several times without ``@call``, or an
+                output that is no tensor or was changed in place later in the pass; the message
+                lists the choices.
         """
         with self._hooks():
             output, records = self._run(*inputs)
@@ -141,7 +143,7 @@ class Taps:
         return module.register_forward_hook(after)
 
     def _note(self, place: _Place, value: Any) -> None:
-        """Record what passes a place, and end the forward pass where nothing is missing any more."""
+        """Record what passes a place; end the forward pass where nothing is missing any more."""
         self._records[place].append(_record(value))
         if self._stop == "never":
             return
@@ -162,15 +164,19 @@ class Taps:
                 f"Tap '{path}': {type(self.model).__name__} has no module '{name}'. "
                 f"{suggest(path, self.short)} {_nearest_modules(name, modules)}"
             )
-        place = _Place(name, "input" if match["port"] else "output")
-        call = int(match["call"]) if match["call"] else None
-        return _Spec(place, call, match["item"])
+        side: Literal["input", "output"] = "input" if match["port"] else "output"
+        call = None if match["call"] is None else int(match["call"])
+        return _Spec(_Place(name, side), call, match["item"])
 
 
 def _record(value: Any) -> _Record:
-    # A compiled graph has no versions: it keeps what a module returned, whatever happens to it in place.
-    tensors = [] if torch.compiler.is_compiling() else _tensors(value)
-    return _Record(value, {id(tensor): _version(tensor) for tensor in tensors})
+    versions: dict[int, int] = {}
+    # A compiled graph has no versions: it keeps what a module returned, whatever happens to it in
+    # place.
+    if not torch.compiler.is_compiling():
+        for tensor in _tensors(value):
+            versions[id(tensor)] = _version(tensor)
+    return _Record(value, versions)
 
 
 def _pick(path: str, spec: _Spec, records: list[_Record]) -> Tensor:
@@ -183,24 +189,27 @@ def _pick(path: str, spec: _Spec, records: list[_Record]) -> Tensor:
     if not records:
         raise RecipeError(f"Tap '{path}': module '{module}' did not run in this forward pass.")
     if spec.call is None and len(records) > 1:
-        item = "" if spec.item is None else f"[{spec.item}]"
-        choices = ", ".join(f"{module}@{k}{item}" for k in range(len(records)))
+        item = f"[{spec.item}]" if spec.item else ""
+        choices = ", ".join(f"{module}@{number}{item}" for number in range(len(records)))
         raise RecipeError(f"Tap '{path}' fired {len(records)} times in one forward pass; choose one of {choices}.")
     call = spec.call or 0
     if call >= len(records):
         raise RecipeError(
-            f"Tap '{path}': there is no call {call}; '{module}' ran {len(records)} times, so the last one is "
-            f"@{len(records) - 1}."
+            f"Tap '{path}': there is no call {call}; '{module}' ran {len(records)} times, so the "
+            f"last one is @{len(records) - 1}."
         )
     whole, versions = records[call]
     value = whole if spec.item is None else _item(path, spec.item, whole)
     if not isinstance(value, Tensor):
         raise RecipeError(f"Tap '{path}' gives {describe_value(value)}, not a tensor; choose an item.")
     if versions and versions.get(id(value)) != _version(value):
+        # The version counts changes in place: what a term would compare is no longer what passed
+        # here.
         verb = "returned" if spec.place.side == "output" else "was given"
         raise RecipeError(
-            f"Tap '{path}': what '{module or 'the model'}' {verb} was changed in place later in the pass, so "
-            "its values are lost. Tap the module that changes it instead: the activation or the block that follows."
+            f"Tap '{path}': what '{module or 'the model'}' {verb} was changed in place later in "
+            "the pass, so its values are lost. Tap the module that changes it instead: the "
+            "activation or the block that follows."
         )
     return value
 
@@ -209,9 +218,8 @@ def _tensors(value: Any) -> list[Tensor]:
     """Return the tensors that a path can reach in ``value``."""
     if isinstance(value, Mapping):
         value = list(value.values())
-    if not isinstance(value, (list, tuple)):
-        value = [value]
-    return [item for item in value if isinstance(item, Tensor)]
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [item for item in items if isinstance(item, Tensor)]
 
 
 def _version(tensor: Tensor) -> int:
@@ -240,7 +248,7 @@ def describe_value(value: Any) -> str:
 
 
 def _nearest_modules(name: str, modules: Mapping[str, nn.Module]) -> str:
-    """List the children of the deepest part of ``name`` that exists, and the name that comes nearest."""
+    """List the children of the deepest part of ``name`` that exists, and the nearest name."""
     parent = name
     while parent not in modules:
         parent = parent.rpartition(".")[0]

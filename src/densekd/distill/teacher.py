@@ -1,4 +1,4 @@
-"""Frozen teacher: evaluation mode, no gradient, absent from checkpoints, run no further than the deepest tap."""
+"""Frozen teacher: evaluation mode, no gradient, no checkpoint, stops at its deepest tap."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ Precision = Literal["training", "32", "bf16"]
 
 
 class FrozenTeacher(nn.Module):
-    """Teacher frozen for good: evaluation mode whatever calls ``.train()``, no gradient, absent from checkpoints.
+    """Teacher frozen for good: always in evaluation mode, no gradient, in no checkpoint.
 
     From its second call on the model is run no further than the deepest tap.
 
@@ -25,7 +25,11 @@ class FrozenTeacher(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, paths: Iterable[str], precision: Precision = "training", compile: Compile = "none"
+        self,
+        model: nn.Module,
+        paths: Iterable[str],
+        precision: Precision = "training",
+        compile: Compile = "none",
     ) -> None:
         super().__init__()
         self.model = model.requires_grad_(False)
@@ -48,7 +52,8 @@ class FrozenTeacher(nn.Module):
         with teacher_precision(self.precision, images.device.type):
             if self._checked:
                 return self._taps.extract(images)
-            # The first pass is whole: it finds modules that run several times, and what is changed in place.
+            # The first pass is whole: it finds modules that run several times, and what is changed
+            # in place.
             self._checked = True
             return self._taps(images)[1]
 

@@ -1,6 +1,7 @@
-"""Teacher head with gradient: a student's feature goes on through the frozen rest of the teacher's head.
+"""Teacher head with gradient: the frozen rest of it runs on a student's feature.
 
-SimKD (arXiv 2203.14001) and CrossKD (arXiv 2306.11369) compare what comes out with the teacher's own output.
+SimKD (arXiv 2203.14001) and CrossKD (arXiv 2306.11369) compare what comes out with the teacher's
+own output.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,8 @@ class _Entrance:
     Args:
         container: the type that the module takes; Tensor for a single map.
         keys: of the maps in it, in order.
-        replaced: the keys of those that the student's maps take the place of, in the order of these.
+        replaced: the keys of those that the student's maps take the place of, in the order of
+            these.
         shapes: of the teacher's maps that are replaced.
         taps: key -> path in the teacher, for the maps that stay the teacher's.
     """
@@ -40,35 +42,41 @@ class _Entrance:
         """Put the student's maps among the teacher's."""
         if issubclass(self.container, Tensor):
             return maps[0]
-        filled = dict(zip(self.replaced, maps, strict=True))
-        for key, path in self.taps.items():
-            filled[key] = teacher_features[path]
-        ordered = {key: filled[key] for key in self.keys}
+        student = dict(zip(self.replaced, maps, strict=True))
+        filled: dict[Key, Tensor] = {}
+        for key in self.keys:
+            filled[key] = student[key] if key in student else teacher_features[self.taps[key]]
+        # The module gets the kind of container that the teacher gives it.
         if issubclass(self.container, Mapping):
-            return ordered
-        return tuple(ordered.values()) if issubclass(self.container, tuple) else list(ordered.values())
+            return filled
+        kind = tuple if issubclass(self.container, tuple) else list
+        return kind(filled.values())
 
 
 class TeacherHead:
-    """Frozen rest of a teacher's head, which a student's adapted feature is sent through with gradient.
+    """Frozen rest of a teacher's head, run on a student's adapted feature with gradient.
 
-    The student's map takes the place of the teacher's at the entrance of the first module; every further module gets
-    what the one before it returns. The gradient reaches the student and its adapter; the teacher's parameters get none.
-    This is no ``nn.Module``: the parameters belong to the teacher, not to the term that sends something through them,
-    so that they are in no checkpoint, no optimizer and no exported student.
+    The student's map takes the place of the teacher's at the entrance of the first module; every
+    further module gets what the one before it returns. The gradient reaches the student and its
+    adapter; the teacher's parameters get none. This is no ``nn.Module``: the parameters belong to
+    the teacher, not to the term that sends something through them, so that they are in no
+    checkpoint, no optimizer and no exported student.
 
     Args:
-        teacher: its modules are looked up at each call, so that batch norms may be fused after this was built.
-            :class:`densekd.distill.teacher.FrozenTeacher` freezes it and keeps it in evaluation mode.
-        modules: paths of modules of the teacher that take and return one tensor. The first may take a list, tuple or
-            dict of maps: ``head[3]`` says which of them is the student's, the others are the teacher's; with as many
-            maps of the student, ``head`` takes them all.
-        images: ``[B, 3, H, W]`` in [0, 1]; the teacher runs once on them, to see what the first module takes.
+        teacher: its modules are looked up at each call, so that batch norms may be fused after this
+            was built. :class:`densekd.distill.teacher.FrozenTeacher` freezes it and keeps it in
+            evaluation mode.
+        modules: paths of modules of the teacher that take and return one tensor. The first may take
+            a list, tuple or dict of maps: ``head[3]`` says which of them is the student's, the
+            others are the teacher's; with as many maps of the student, ``head`` takes them all.
+        images: ``[B, 3, H, W]`` in [0, 1]; the teacher runs once on them, to see what the first
+            module takes.
         maps: how many maps of the student go in together.
         precision: see :class:`densekd.distill.teacher.FrozenTeacher`.
 
     Raises:
-        RecipeError: an unknown module, one that does not run, or one that does not take as many maps.
+        RecipeError: an unknown module, one that does not run, or one that does not take as many
+            maps.
     """
 
     def __init__(
@@ -86,7 +94,7 @@ class TeacherHead:
 
     @property
     def shapes(self) -> tuple[torch.Size, ...]:
-        """Shapes of the teacher's maps that the student's take the place of, at the probe's images."""
+        """Shapes of the maps that the student's take the place of, at the probe's images."""
         return self._entrance.shapes
 
     @property
@@ -96,34 +104,45 @@ class TeacherHead:
 
     @property
     def boundaries(self) -> tuple[str, ...]:
-        """Taps of all that enters and leaves the modules, which no batch norm may be fused across."""
+        """Taps of what enters and leaves the modules: no batch norm is fused across them."""
         entrance = f"in:{self.modules[0]}@0"
         paths = [f"{entrance}[{key}]" for key in self._entrance.keys] or [entrance]
-        paths += [f"{module}@0" for module in self.modules]
+        # Of a module that runs several times the first call is enough: a batch norm is fused for
+        # all or for none.
+        for module in self.modules:
+            paths.append(f"{module}@0")
         return tuple(paths)
 
-    def __call__(self, student: Tensor | tuple[Tensor, ...], teacher_features: Mapping[str, Tensor]) -> Tensor:
+    def __call__(
+        self,
+        student: Tensor | tuple[Tensor, ...],
+        teacher_features: Mapping[str, Tensor],
+    ) -> Tensor:
         """Return what the teacher's modules make of the student's maps.
 
         Args:
-            student: adapted, ``[B, C, H, W]`` with the channels of the map that it replaces, or a tuple of such.
+            student: adapted, ``[B, C, H, W]`` with the channels of the map that it replaces, or a
+                tuple of such.
             teacher_features: the teacher's taps; those of :attr:`taps` are read.
 
         Raises:
             RecipeError: the last module does not return a tensor.
         """
-        maps = list(student) if isinstance(student, tuple) else [student]
-        for index, x in enumerate(maps):
-            # The module may change its input in place, and the student's own features are read elsewhere.
-            maps[index] = x.clone()
-            if self.precision == "32":
-                maps[index] = to_float32(maps[index])
-        x = self._entrance.fill(tuple(maps), teacher_features)
+        maps = student if isinstance(student, tuple) else (student,)
+        # The first module may change its input in place, and the student's own features are read
+        # elsewhere.
+        maps = tuple(feature.clone() for feature in maps)
+        if self.precision == "32":
+            maps = tuple(to_float32(feature) for feature in maps)
+        x = self._entrance.fill(maps, teacher_features)
         with teacher_precision(self.precision, maps[0].device.type):
+            # Looked up now: a fused batch norm is another module than the one that was there at the
+            # build.
             for path in self.modules:
                 x = self.teacher.get_submodule(path)(x)
         if not isinstance(x, Tensor):
-            raise RecipeError(f"through '{self.modules[-1]}' gives {describe_value(x)}, not a tensor.")
+            last = self.modules[-1]
+            raise RecipeError(f"through '{last}' gives {describe_value(x)}, not a tensor.")
         return x
 
     def __deepcopy__(self, memo: Any) -> "TeacherHead":
@@ -141,8 +160,8 @@ def require_teacher(heads: Iterable[TeacherHead], teacher: nn.Module | None) -> 
     for head in heads:
         if head.teacher is not own:
             raise UserError(
-                f"A term goes through '{head.modules[0]}' of a teacher that this training does not run; give the "
-                "teacher itself, neither another one nor its cached features."
+                f"A term goes through '{head.modules[0]}' of a teacher that this training does "
+                "not run; give the teacher itself, neither another one nor its cached features."
             )
 
 
@@ -164,9 +183,14 @@ def _find_entrance(teacher: nn.Module, path: str, images: Tensor, maps: int) -> 
         if maps != 1 or spec.item is not None:
             raise RecipeError(f"through '{path}': the module takes one map; give one student tap, and no item.")
         return _Entrance(Tensor, (), (), (given.shape,), {})
-    entries: dict[Key, Tensor] = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
+    # Several maps: some are the student's, and the teacher's own forward pass gives the others by
+    # taps.
+    entries: dict[Key, Tensor] = dict(given if isinstance(given, Mapping) else enumerate(given))
     replaced = _replaced(path, entries, spec.item, maps)
-    taps = {key: f"in:{spec.place.module}@{call}[{key}]" for key in entries if key not in replaced}
+    taps: dict[Key, str] = {}
+    for key in entries:
+        if key not in replaced:
+            taps[key] = f"in:{spec.place.module}@{call}[{key}]"
     shapes = tuple(entries[key].shape for key in replaced)
     return _Entrance(type(given), tuple(entries), replaced, shapes, taps)
 
@@ -178,7 +202,8 @@ def _given(teacher: nn.Module, module: str, call: int, images: Tensor) -> Any:
         RecipeError: it does not run, or takes something else than maps.
     """
     calls: list[tuple[Any, ...]] = []
-    handle = teacher.get_submodule(module).register_forward_pre_hook(lambda _, inputs: calls.append(inputs))
+    hooked = teacher.get_submodule(module)
+    handle = hooked.register_forward_pre_hook(lambda _, inputs: calls.append(inputs))
     mode = teacher.training
     try:
         with torch.no_grad():
@@ -194,7 +219,12 @@ def _given(teacher: nn.Module, module: str, call: int, images: Tensor) -> Any:
     return inputs[0]
 
 
-def _replaced(path: str, entries: Mapping[Key, Any], item: str | None, maps: int) -> tuple[Key, ...]:
+def _replaced(
+    path: str,
+    entries: Mapping[Key, Any],
+    item: str | None,
+    maps: int,
+) -> tuple[Key, ...]:
     """Return the places of the student's maps in the list or dict that a module takes.
 
     Raises:
@@ -207,6 +237,7 @@ def _replaced(path: str, entries: Mapping[Key, Any], item: str | None, maps: int
         return tuple(chosen)
     choices = ", ".join(f"{path.partition('[')[0]}[{key}]" for key in entries)
     raise RecipeError(
-        f"through '{path}': the module takes {len(entries)} maps, and the student gives {maps}. Choose the one whose "
-        f"place the student's map takes ({choices}), or give as many student taps."
+        f"through '{path}': the module takes {len(entries)} maps, and the student gives {maps}. "
+        f"Choose the one whose place the student's map takes ({choices}), or give as many student "
+        "taps."
     )

@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class OpenSection(Section):
-    """Section whose further keys are the arguments of a constructor, which checks them when it is called."""
+    """Section whose further keys are the arguments of a constructor, checked when it is called."""
 
     model_config = ConfigDict(extra="allow")
 

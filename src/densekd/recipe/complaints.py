@@ -1,4 +1,4 @@
-"""Error messages of a recipe: the key, what belongs there and what was found, one line for each mistake."""
+"""Error messages of a recipe: the key, what belongs there, what was found."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, get_args
@@ -13,7 +13,11 @@ from densekd.signature import as_yaml, expected
 _OWN_MESSAGE = ("value_error", "string_pattern_mismatch")
 
 
-def complaints(error: ValidationError, section: type[BaseModel], content: Mapping[str, Any]) -> list[str]:
+def complaints(
+    error: ValidationError,
+    section: type[BaseModel],
+    content: Mapping[str, Any],
+) -> list[str]:
     """Turn pydantic's errors into lines for people, each once.
 
     Args:
@@ -41,7 +45,7 @@ def _complain(error: Any, section: type[BaseModel], content: Mapping[str, Any]) 
 
 
 class _Place(NamedTuple):
-    """A place in a recipe: the innermost section around it, its path, its value, and the type that belongs there."""
+    """A place in a recipe: the section around it, its path, its value, what belongs there."""
 
     section: type[BaseModel]
     path: tuple[str, ...]
@@ -52,7 +56,8 @@ class _Place(NamedTuple):
 def _follow(section: type[BaseModel], value: Any, location: Sequence[int | str]) -> _Place:
     """Follow the location of an error as far as it consists of keys that are written in the recipe.
 
-    Behind these pydantic names the branches of a choice of types, and the fields of what was written in a shorter form.
+    Behind these pydantic names the branches of a choice of types, and the fields of what was
+    written in a shorter form.
     """
     path: list[str] = []
     annotation: Any = section

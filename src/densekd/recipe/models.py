@@ -15,28 +15,38 @@ class ModelSpec(Section):
         description="name of MODELS, hf:/timm:/smp:/torchvision:NAME or package.module:Name; a package has its own",
     )
     options: Options = Field(default_factory=dict, description="arguments of the builder")
-    pretrained: str | None = Field(None, description="backbone weights: timm hub name, local file or URL")
+    pretrained: str | None = Field(
+        None,
+        description="backbone weights: timm hub name, local file or URL",
+    )
     checkpoint: str | None = Field(
         None,
-        description="all weights: package, run folder, .safetensors, .ckpt, .pth, or a file's URL; "
-        "a teacher may say 'untrained'",
+        description="all weights: package, run folder, .safetensors, .ckpt, .pth, or a file's "
+        "URL; a teacher may say 'untrained'",
     )
-    allow: tuple[str, ...] = Field((), description="patterns of keys that the checkpoint may lack or have besides")
+    allow: tuple[str, ...] = Field(
+        (),
+        description="patterns of keys that the checkpoint may lack or have besides",
+    )
 
 
 class StudentSpec(ModelSpec):
     """The student, and what it begins with."""
 
     inherit: tuple[str, ...] = Field(
-        (), description="parts of the teacher's name and shape whose weights it begins with: neck, head, ..."
+        (),
+        description="parts of the teacher's name and shape whose weights it begins with: neck, head, ...",
     )
 
 
 class TeacherCacheSpec(Section):
-    """Teacher features of a fixed number of augmented views, written once and read instead of running the teacher."""
+    """Teacher features of augmented views, written once and read instead of running the teacher."""
 
     folder: str = Field(description="for this data, teacher and views; made where it is missing")
-    views: int = Field(ge=1, description="random views of each image; passes over the images take them in turn")
+    views: int = Field(
+        ge=1,
+        description="random views of each image; passes over the images take them in turn",
+    )
     dtype: Literal["fp8", "bf16", "fp32"] = Field("bf16", description="of the stored maps")
     top_k: int = Field(0, ge=0, description="classes of the logits kept at each position; 0: all")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="of the views, whatever training.seed is")
@@ -47,11 +57,17 @@ class TeacherSpec(ModelSpec):
 
     classes: dict[str, int | str | tuple[int | str, ...]] | None = Field(
         None,
-        description="where it tells other classes apart: for each class of the data those of the teacher "
-        "that it consists of, by number, or by name where its package knows names",
+        description="where it tells other classes apart: for each class of the data those of the "
+        "teacher that it consists of, by number, or by name where its package knows names",
     )
     precision: Annotated[Literal["training", "32", "bf16"], Bits] = Field(
         "training", description="training: the student's"
     )
-    compile: Literal["none", "inductor"] = Field("none", description="inductor: run by torch.compile")
-    cache: TeacherCacheSpec | None = Field(None, description="replay the teacher instead of running it at every step")
+    compile: Literal["none", "inductor"] = Field(
+        "none",
+        description="inductor: run by torch.compile",
+    )
+    cache: TeacherCacheSpec | None = Field(
+        None,
+        description="replay the teacher instead of running it at every step",
+    )

@@ -57,7 +57,7 @@ def rename_override(content: Mapping[str, Any], key: str) -> str:
 
 
 def _split_resize(content: Mapping[str, Any], data: dict[str, Any]) -> None:
-    """Give the meanings that ``data.resize`` had keys of their own; a size of segmentation keeps the key."""
+    """Give the meanings that ``data.resize`` had keys of their own; height and width keep it."""
     sides = data["resize"]
     if isinstance(sides, int) and not isinstance(sides, bool):
         sides = [sides]
@@ -92,17 +92,21 @@ def _parents(content: Any, path: Path, walked: Path = ()) -> Iterator[tuple[dict
 def _matches(path: Sequence[str], pattern: Path) -> bool:
     if len(path) != len(pattern):
         return False
-    return all(step == wanted or (wanted == "*" and step.isdigit()) for step, wanted in zip(path, pattern, strict=True))
+    for step, wanted in zip(path, pattern, strict=True):
+        if step != wanted and not (wanted == "*" and step.isdigit()):
+            return False
+    return True
 
 
 def _is_own_loss(content: Mapping[str, Any], path: Sequence[str]) -> bool:
-    """Tell whether a path leads to an option of a loss of the user's, whose options are called as ever."""
+    """Tell whether a path leads to an option of a loss of the user's own."""
     if len(path) < 4 or path[0] != "distill" or path[2] != "options":
         return False
     terms, index = content.get("distill"), int(path[1])
-    if not isinstance(terms, list | tuple) or index >= len(terms) or not isinstance(terms[index], dict):
+    if not isinstance(terms, list | tuple) or index >= len(terms):
         return False
-    return ":" in str(terms[index].get("method", ""))
+    term = terms[index]
+    return isinstance(term, dict) and ":" in str(term.get("method", ""))
 
 
 def _rename(parent: dict[str, Any], old: str, new: str) -> None:

@@ -16,7 +16,7 @@ from densekd.recipe.sections import EvaluationSpec, Recipe
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML loader that refuses a key twice in a mapping, and reads ``1e-3`` as a number as YAML 1.2 does."""
+    """Safe YAML loader that refuses a key twice in a mapping, and reads ``1e-3`` as a number."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping, or refuse it."""
@@ -31,10 +31,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# Keys that may hold a single value, and where this belongs when an override sets another part: weight.warmup=100.
+# Keys that may hold a single value, and where this belongs when an override sets another part:
+# weight.warmup=100.
 _LONGER_FORMS = {"weight": "value", "adapter": "name"}
 
-# PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a text.
+# PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a
+# text.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
 )
@@ -44,7 +46,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``key.path=value`` overrides.
 
     Raises:
-        RecipeError: a missing or malformed file, an unknown key (the message lists the known ones), a wrong value.
+        RecipeError: a missing or malformed file, an unknown key (the message lists the known ones),
+            a wrong value.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -69,7 +72,8 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
         RecipeError: as :func:`load_recipe`.
     """
     changed = copy.deepcopy(dict(content))
-    # Old keys first, so that an override of today's key meets what the file says; then those of the overrides.
+    # Old keys first, so that an override of today's key meets what the file says; then those of the
+    # overrides.
     rename_keys(changed)
     for override in overrides:
         _override(changed, override)
@@ -110,7 +114,7 @@ def _require_consistent(recipe: Recipe, where: str) -> None:
 
 
 def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> EvaluationSpec:
-    """Apply ``key=value`` changes to the evaluation part of a recipe; the task checks them when it is built.
+    """Apply ``key=value`` changes to the evaluation section; the task checks them.
 
     Raises:
         RecipeError: a change that is not ``key=value``.

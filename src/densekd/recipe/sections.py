@@ -1,4 +1,4 @@
-"""Sections of a recipe: data, augmentation, task, evaluation, optimizer, training; and the recipe itself."""
+"""Sections of a recipe: data, augmentation, task, evaluation, optimizer, training."""
 
 from typing import Annotated, Any, Literal
 
@@ -23,9 +23,14 @@ from densekd.recipe.terms import TermSpec
 class DataSpec(Section):
     """Where the data is and how it is loaded."""
 
-    dataset: str = Field(description="name of DATASETS, hf:NAME-OR-FOLDER, or package.module:function")
+    dataset: str = Field(
+        description="name of DATASETS, hf:NAME-OR-FOLDER, or package.module:function",
+    )
     root: str = Field(description="folder of the data")
-    options: Options = Field(default_factory=dict, description="further arguments of the dataset's function")
+    options: Options = Field(
+        default_factory=dict,
+        description="further arguments of the dataset's function",
+    )
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
     resize: Size | None = Field(
@@ -41,10 +46,15 @@ class DataSpec(Section):
         description="with short_side: the longer side becomes no longer than this (detection)",
     )
     batch_size: int = Field(
-        8, ge=1, description="images of one optimizer step, over all processes and accumulated parts"
+        8,
+        ge=1,
+        description="images of one optimizer step, over all processes and accumulated parts",
     )
     workers: int = Field(0, ge=0, description="loading processes")
-    cache: Factor | Literal["auto", "off"] = Field("auto", description="GB of decoded images kept in memory")
+    cache: Factor | Literal["auto", "off"] = Field(
+        "auto",
+        description="GB of decoded images kept in memory",
+    )
 
     @field_validator("cache", mode="before")
     @classmethod
@@ -61,7 +71,7 @@ class DataSpec(Section):
 
     @property
     def input_size(self) -> tuple[int, int] | tuple[int] | None:
-        """Size that images are brought to: (height, width); (shorter side,); (shorter, longer) limits; or None."""
+        """Size of images: (height, width); (shorter side,); (shorter, longer) limits; or None."""
         if self.short_side is None:
             return self.resize
         if self.long_side is None:
@@ -74,7 +84,8 @@ class AugmentSpec(Section):
 
     crop: Size | None = Field(None, description="height, width (segmentation)")
     short_side: Size | None = Field(
-        None, description="range that the limit of the shorter side is drawn from (detection); default: data.short_side"
+        None,
+        description="range that the limit of the shorter side is drawn from (detection); default: data.short_side",
     )
     scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
@@ -96,8 +107,8 @@ class TaskSpec(OpenSection):
 
     kind: str = Field(
         "segmentation",
-        description="name of TASKS or package.module:Name; none: no loss of its own, the student learns from the terms "
-        "alone and is scored as usual for its data",
+        description="name of TASKS or package.module:Name; none: no loss of its own, the student "
+        "learns from the terms alone and is scored as usual for its data",
     )
 
     @property
@@ -107,7 +118,7 @@ class TaskSpec(OpenSection):
 
 
 class EvaluationSpec(OpenSection):
-    """How whole images are predicted and scored, in validation and afterwards: options of the task."""
+    """Prediction and scoring of whole images, in validation and afterwards: options of the task."""
 
 
 class OptimizerSpec(Section):
@@ -115,34 +126,67 @@ class OptimizerSpec(Section):
 
     method: Literal["sgd", "adamw"] = Field("sgd", description="torch's SGD or AdamW")
     lr: float = Field(0.01, gt=0, description="learning rate at the beginning")
-    weight_decay: float = Field(0.0005, ge=0, description="of every parameter that no_decay does not name")
+    weight_decay: float = Field(
+        0.0005,
+        ge=0,
+        description="of every parameter that no_decay does not name",
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     betas: tuple[Share, Share] = Field((0.9, 0.999), description="of adamw")
     no_decay: tuple[str, ...] = Field(
         (),
-        description="parameters without weight decay: norm (those of normalization layers), bias, or any part of a "
-        "parameter's name (absolute_pos_embed)",
+        description="parameters without weight decay: norm (those of normalization layers), bias, "
+        "or any part of a parameter's name (absolute_pos_embed)",
     )
-    head_lr: float = Field(1.0, gt=0, description="factor on the learning rate outside the backbone")
+    head_lr: float = Field(
+        1.0,
+        gt=0,
+        description="factor on the learning rate outside the backbone",
+    )
     power: float = Field(0.9, ge=0, description="of the polynomial decay; 0: constant")
     milestones: tuple[PositiveInt, ...] = Field(
-        (), description="steps at each of which the rate falls to a tenth, instead of the polynomial decay"
+        (),
+        description="steps at each of which the rate falls to a tenth, instead of the polynomial decay",
     )
     floor: float = Field(0.0, ge=0, description="learning rate at the end")
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
-    warmup_ratio: float = Field(1e-6, ge=0, le=1, description="factor on the learning rate at its first step")
+    warmup_ratio: float = Field(
+        1e-6,
+        ge=0,
+        le=1,
+        description="factor on the learning rate at its first step",
+    )
 
 
 class TrainingSpec(Section):
     """Length, precision, and what is done every so many steps."""
 
     steps: int = Field(ge=1, description="optimizer steps")
-    precision: Annotated[Literal["32", "bf16"], Bits] = Field("32", description="bf16: mixed precision (AMP)")
-    compile: Literal["none", "inductor"] = Field("none", description="inductor: the student runs by torch.compile")
-    accumulate: int = Field(1, ge=1, description="parts that a batch is split into (gradient accumulation)")
+    precision: Annotated[Literal["32", "bf16"], Bits] = Field(
+        "32",
+        description="bf16: mixed precision (AMP)",
+    )
+    compile: Literal["none", "inductor"] = Field(
+        "none",
+        description="inductor: the student runs by torch.compile",
+    )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="parts that a batch is split into (gradient accumulation)",
+    )
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of weights, views and everything else that is random")
-    validate_every: int = Field(0, ge=0, description="steps between two validations; 0: at the end only")
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        description="of weights, views and everything else that is random",
+    )
+    validate_every: int = Field(
+        0,
+        ge=0,
+        description="steps between two validations; 0: at the end only",
+    )
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
     log_every: int = Field(10, ge=1, description="steps between two rows of metrics.csv")
     export: Literal["last", "best"] = Field("last", description="the weights that become student/")
@@ -156,7 +200,10 @@ class Recipe(Section):
     augment: AugmentSpec = AugmentSpec()
     student: StudentSpec
     teacher: TeacherSpec | None = None
-    distill: tuple[TermSpec, ...] = Field((), description="what of the two models is compared; the terms add up")
+    distill: tuple[TermSpec, ...] = Field(
+        (),
+        description="what of the two models is compared; the terms add up",
+    )
     task: TaskSpec = TaskSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     optimizer: OptimizerSpec = OptimizerSpec()
@@ -165,11 +212,18 @@ class Recipe(Section):
         (ComponentSpec(name="tensorboard"),),
         description="names of LOGGERS, or package.module:Name of Lightning loggers",
     )
-    callbacks: tuple[Component, ...] = Field((), description="package.module:Name of Lightning callbacks")
-    kernels: Literal["auto", "reference"] = Field(
-        "auto", description="how losses are computed: by kernels wherever one applies, or by the formulas beside them"
+    callbacks: tuple[Component, ...] = Field(
+        (),
+        description="package.module:Name of Lightning callbacks",
     )
-    baseline: str | None = Field(None, description="'train': also train the student alone; or the folder of such a run")
+    kernels: Literal["auto", "reference"] = Field(
+        "auto",
+        description="how losses are computed: by kernels wherever one applies, or by the formulas beside them",
+    )
+    baseline: str | None = Field(
+        None,
+        description="'train': also train the student alone; or the folder of such a run",
+    )
 
     @property
     def probe_size(self) -> Size:

@@ -1,4 +1,4 @@
-"""Section of the distillation terms: loss, taps, adapter, weight; braces make several terms or longer lists."""
+"""Section of the distillation terms: loss, taps, adapter, weight."""
 
 from typing import Annotated, Any, Literal
 
@@ -38,16 +38,20 @@ class TermSpec(Section):
         "logits",
         description="tap, or a list for one loss; braces make one term each (features.{0,1,2,3}), in a list more taps",
     )
-    teacher: Tap = Field("logits", description="tap, or a list; braces expand in step with the student's")
+    teacher: Tap = Field(
+        "logits",
+        description="tap, or a list; braces expand in step with the student's",
+    )
     adapter: Component = Field(
         ComponentSpec(name="none"),
-        description="learned, on the student's tap: name of ADAPTERS or package.module:Name, or name and options; "
-        "all terms on one tap share its graph-context",
+        description="learned, on the student's tap: name of ADAPTERS or package.module:Name, or "
+        "name and options; all terms on one tap share its graph-context",
     )
     through: Tap | None = Field(
         None,
-        description="rest of the teacher's head that the adapted tensor is sent through, with gradient, before it is "
-        "compared (SimKD, CrossKD): a module of the teacher, head[3], or several, [head.tower.{2,3}, head.cls]",
+        description="rest of the teacher's head that the adapted tensor is sent through, with "
+        "gradient, before it is compared (SimKD, CrossKD): a module of the teacher, head[3], or "
+        "several, [head.tower.{2,3}, head.cls]",
     )
     resize_to: Literal["none", "teacher", "student", "label"] = Field(
         "none",
@@ -72,7 +76,7 @@ class TermSpec(Section):
         return self
 
     def fan_out(self) -> list["TermSpec"]:
-        """Return one spec for each choice of braces, paired over student, teacher and through; lists stay whole.
+        """Return one spec for each choice of braces, paired over the keys; lists stay whole.
 
         Raises:
             RecipeError: braces of different numbers of choices.

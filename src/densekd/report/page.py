@@ -32,26 +32,11 @@ def render(run: Run) -> str:
     Returns:
         A whole HTML document. Everything from the run is escaped.
     """
-    # The names come from files and the page is opened in a browser: nothing is trusted. A typo in a
-    # template is fatal.
-    templates = Environment(
-        loader=PackageLoader("densekd", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = _templates(run)
     key = headline_key(run.names)
     units = {"seconds_per_step": "s"}
     if run.names is not None:
         units[key] = run.names.headline.unit
-    templates.filters |= {
-        "decimal": text.decimal,
-        "signed": text.signed,
-        "count": text.count,
-        "whole": text.whole,
-        "title": lambda name: title(name, run.names),
-    }
     charts, blank = draw_charts(run)
     # What is said of the scores: nothing where there are none, as in a run without labels.
     scored: Results | None = None
@@ -81,6 +66,27 @@ def render(run: Run) -> str:
         units=units,
         headline_key=key,
     )
+
+
+def _templates(run: Run) -> Environment:
+    """Prepare the templates of the page, with the filters that write numbers and titles."""
+    # The names come from files and the page is opened in a browser: nothing is trusted. A typo in a
+    # template is fatal.
+    templates = Environment(
+        loader=PackageLoader("densekd", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "decimal": text.decimal,
+        "signed": text.signed,
+        "count": text.count,
+        "whole": text.whole,
+        "title": lambda name: title(name, run.names),
+    }
+    return templates
 
 
 def headline_key(names: MetricNames | None) -> str:

@@ -20,7 +20,7 @@ def fill_cache(cache: Cache, console: Console) -> None:
             incomplete.
     """
     store = cache.store
-    views = cache.filling.views
+    views = cache.writer.views
     entry = f"{store.layout.entry_bytes / 1e3:.4g} kB each"
     size = f"{gigabytes(store.layout.bytes)} in {store.folder}"
     console.print(
@@ -45,5 +45,5 @@ def fill_cache(cache: Cache, console: Console) -> None:
     entries = sum(len(store.layout.shards[index]) for index in missing)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         row = progress.add_task("filling the teacher cache", total=entries)
-        for count in fill(store, cache.filling, extract):
+        for count in fill(store, cache.writer, extract):
             progress.update(row, advance=count)

@@ -35,4 +35,4 @@ class Calibration:
             return None
         # The gap of a bin, |confidence - accuracy|, counts as often as the bin has pixels.
         gaps = (confidence - right).abs()
-        return (100 * gaps.sum() / count.sum()).item()
+        return float(100 * gaps.sum() / count.sum())
