@@ -81,6 +81,9 @@ def test_a_method_learns_on_every_level(distilled: dict[str, Any], method: str) 
 def test_what_the_document_shows_is_built_and_learns(distilled: dict[str, Any], number: int) -> None:
     spec = TermSpec.model_validate(snippets()[number])
     distilled["distill"] = [snippets()[number]]
+    # The document speaks of towers of four convolutions.
+    for side in ("student", "teacher"):
+        distilled[side]["options"] = distilled[side]["options"] | {"depth": 4}
     distiller, values = stepped(distilled)
     assert len(values) == len(spec.fan_out())
     assert {term.weight.value for term in distiller.terms.values()} == {spec.weight.value}

@@ -93,7 +93,15 @@ def _build(recipe: Recipe) -> Built:
     # What is compared between the two models; shapes are measured on the whole teacher.
     terms, teacher = {}, None
     if models.teacher is not None:
-        probe = _probe_batch(recipe, training, scored_as)
+        classes = training.classes
+        probe = ProbeBatch(
+            images=torch.rand(1, 3, *recipe.probe_size),
+            target=scored_as.probe_target(recipe.probe_size, training.labels),
+            facts={"num_classes": len(classes.names), "ignore_index": classes.ignore_index},
+            sizes="many" if recipe.augment.crop is None else "one",
+            labels=training.labels,
+            teacher_precision=recipe.teacher_precision,
+        )
         terms = wire_terms(plans, models.student.model, models.teacher, probe)
         teacher = prepare_teacher(recipe, models.teacher, terms, samples)
     features = None if teacher is None else teacher.features
@@ -107,18 +115,3 @@ def _build(recipe: Recipe) -> Built:
             fits = scored_as.fits(models.teacher, torch.rand(1, 3, *recipe.probe_size))
         scored = models.teacher if fits else None
     return Built(distiller, samples, validation, package, scored_as, teacher, scored, models.notes)
-
-
-def _probe_batch(recipe: Recipe, training: Files, task: Task) -> ProbeBatch:
-    """Make the batch of one image that terms are measured and tried out on."""
-    return ProbeBatch(
-        images=torch.rand(1, 3, *recipe.probe_size),
-        target=task.probe_target(recipe.probe_size, training.labels),
-        facts={
-            "num_classes": len(training.classes.names),
-            "ignore_index": training.classes.ignore_index,
-        },
-        sizes="many" if recipe.augment.crop is None else "one",
-        labels=training.labels,
-        teacher_precision=recipe.teacher_precision,
-    )
