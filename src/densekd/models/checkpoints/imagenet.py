@@ -40,6 +40,7 @@ LAYOUTS: tuple[Rules, ...] = (
     mobilenets.v3("mobilenetv3_small_100", r"backbone\."),
     mobilenets.v3("mobilenetv3_large_100", r"backbone\."),
     mobilevit(r"backbone\."),
+    ((r"backbone\.stages\.(\d)(\..*)", r"backbone.stages_\1\2"),),  # timm's MobileViTs as classifiers
 )
 # What a file has and a backbone does not need: the classifier with the norm or the 1x1 convolution
 # before it, and buffers that are computed from the window and the input's size.

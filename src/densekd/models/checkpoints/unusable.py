@@ -1,7 +1,9 @@
 """Published files that are no dense model: backbones alone and discriminators, told by their keys."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
 
 # What every file of a kind has, below ``backbone.`` or without a prefix.
 _BACKBONES = {
@@ -14,11 +16,15 @@ _BACKBONES = {
 }
 # Spectral normalization and self-attention of the holistic methods' discriminators.
 _DISCRIMINATOR = r"l1\.0\.module\.weight_bar"
+# Heads of dense models have convolutions, those of classifiers linear layers alone.
+_HEADS = re.compile(r"(\w*head|classifier|fc|neck|pspmodule|dsn|aux\w*|linear_\w+)\.")
 
 
-def describe_unusable(keys: Iterable[str]) -> str | None:
+def describe_unusable(state: Mapping[str, Tensor]) -> str | None:
     """Say what a file holds that is no dense model, and what to do with it; None where it is unknown."""
-    keys = [key.removeprefix("backbone.") for key in keys]
+    if any(_HEADS.match(key) and value.dim() == 4 for key, value in state.items()):
+        return None
+    keys = [key.removeprefix("backbone.") for key in state]
     if _any(keys, _DISCRIMINATOR):
         return (
             "holds the discriminator of a holistic distillation (SKD, TorchDistiller), which trains a student and "
