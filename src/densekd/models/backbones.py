@@ -86,7 +86,7 @@ def _as_cirkd_mobilevit(mobilevit: nn.Module) -> None:
             _dilate(conv, dilation if conv.groups > 1 else 1)
     for block in mobilevit.modules():
         if isinstance(block, MobileVitBlock):
-            block.conv_proj.bn.act = nn.Identity()
+            block.get_submodule("conv_proj.bn").act = nn.Identity()
 
 
 def _make_resnet(name: str, family: Family, options: dict[str, Any]) -> Any:

@@ -145,6 +145,8 @@ FAMILIES: dict[str, Family] = {
     "mmseg_b": replace(_MMSEG, stem_width=None),
     "cirkd": _CIRKD,
     "cirkd_vanilla": replace(_CIRKD, stem_width=None),
+    # Its second MobileNetV2, of the project SSSeg, is dilated as OpenMMLab's.
+    "cirkd_ssseg": replace(_CIRKD, dilation="first_conv"),
     "mmdet": replace(_MMSEG, stem_width=None),
     "mmdet_caffe": replace(_MMSEG, stem_width=None, convention=CAFFE_OPENMMLAB, style="caffe"),
     "torchdistiller": _TORCHDISTILLER,

@@ -63,6 +63,8 @@ def body(state: Mapping[str, Tensor]) -> Body | None:
     """Return the backbone, or None where the file holds none that we know."""
     if "pretrained.net.features.17.conv.6.weight" in state:
         return Body("mobilenetv2_100", "cirkd", mobilenets.v2_cirkd(_BACKBONE + r"net\."))
+    if "pretrained.layer7.0.conv.0.conv.weight" in state:
+        return Body("mobilenetv2_100", "cirkd_ssseg", mobilenets.v2_mmseg(_BACKBONE))
     v3 = mobilenets.which_v3(state, "pretrained.")
     if v3 is not None:
         return Body(v3, "cirkd", mobilenets.v3(v3, _BACKBONE))
