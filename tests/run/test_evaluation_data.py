@@ -9,6 +9,7 @@ import pytest
 import yaml
 from dataset_trees import blocks, make_ade20k, make_cityscapes, make_coco, make_cocostuff, make_voc, picture, write
 from PIL import Image
+from published_layouts import fabricate, read_layout
 from tiny_data import make_folder
 from typer.testing import CliRunner
 
@@ -114,6 +115,25 @@ def test_evaluate_by_the_name_of_a_shipped_recipe(tmp_path: Path, monkeypatch: p
     status, printed = run("evaluate", model, "--recipe", "cityscapes/hwd-r19")
     assert status != 0
     assert "Did you mean 'cityscapes/hwd-r18'" in printed
+
+
+def test_a_file_of_another_project_is_scored_at_the_recipes_size(tmp_path: Path) -> None:
+    data = make_cityscapes(tmp_path / "data")
+    name = "pspnet_r18-d8_512x1024_80k_cityscapes.pth"
+    model = fabricate(read_layout(name), tmp_path / name)
+    content = {
+        "name": "small",
+        "data": {"dataset": "cityscapes", "root": str(data), "short_side": 32},
+        "student": {"model": "fpn", "options": OPTIONS},
+        "training": {"steps": 1},
+    }
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(content))
+    found = scores(model, tmp_path / "s.json", "--recipe", tmp_path / "r.yaml")
+    assert found["images"] == 2
+    # Half the size is another prediction than the whole size of the folder alone.
+    whole = scores(model, tmp_path / "s.json", "--data", data)
+    assert whole["images"] == 2
+    assert whole["iou"] != found["iou"]
 
 
 def test_a_recipe_says_how_it_is_evaluated(tmp_path: Path) -> None:
