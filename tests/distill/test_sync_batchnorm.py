@@ -135,11 +135,8 @@ def worker(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     torch.set_num_threads(1)
     found: dict[str, Any] = {name: numbers_of_layer(name, rank, 2) for name in SHAPES}
-
     for dtype in (torch.float32, torch.float64):
-        t = time.time()
         found[str(dtype)] = numbers_of_training(dtype, rank, 2)
-        print(dtype, time.time() - t, flush=True)
     torch.save(found, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
