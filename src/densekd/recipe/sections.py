@@ -89,7 +89,16 @@ class AugmentSpec(Section):
     )
     scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-    photometric: bool = Field(False, description="random brightness, contrast, saturation, hue")
+    photometric: Literal["none", "mmseg", "torchvision"] = Field(
+        "none",
+        description="random brightness, contrast, saturation and hue: mmseg, mmsegmentation's to the byte; "
+        "torchvision, its steps with torchvision's color arithmetic",
+    )
+    padding: Literal["first", "last"] = Field(
+        "first",
+        description="crops of smaller images are padded with the mean color and void at the bottom and right: "
+        "first, and then mirrored and distorted (CIRKD, TorchDistiller), or last (mmsegmentation)",
+    )
     max_class_share: float = Field(
         0.75, gt=0, le=1, description="crops are redrawn while one class covers more; 1: never"
     )
