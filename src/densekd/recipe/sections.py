@@ -197,7 +197,11 @@ class TrainingSpec(Section):
         description="steps between two validations; 0: at the end only",
     )
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
-    log_every: int = Field(10, ge=1, description="steps between two rows of metrics.csv")
+    log_every: int = Field(
+        10,
+        ge=1,
+        description="steps between two rows of metrics.csv; row k, counted from 1, has the learning rate of step k",
+    )
     export: Literal["last", "best"] = Field("last", description="the weights that become student/")
 
 
