@@ -145,7 +145,8 @@ class OptimizerSpec(Section):
     no_decay: tuple[str, ...] = Field(
         (),
         description="parameters without weight decay: norm (those of normalization layers), bias, "
-        "or any part of a parameter's name (absolute_pos_embed)",
+        "or any part of a parameter's name (absolute_pos_embed); named:norm excepts what is called norm, "
+        "as OpenMMLab's custom_keys do: layer norms, and not batch norms (bn)",
     )
     head_lr: float = Field(
         1.0,
