@@ -10,8 +10,8 @@ from torch import nn
 
 from densekd.api.load import load
 from densekd.quiet import quiet_libraries
-from densekd.recipe import Recipe, load_recipe, parse_recipe
-from densekd.recipe.shipped import find_recipe
+from densekd.recipe import Recipe, parse_recipe
+from densekd.recipe.shipped import named_recipe
 from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
 from densekd.run.train import train as run_training
@@ -82,6 +82,6 @@ def train(
 def _read(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Sequence[str]) -> Recipe:
     """Return the checked recipe with overrides applied."""
     if isinstance(recipe, str | Path):
-        return load_recipe(find_recipe(recipe), overrides)
+        return named_recipe(recipe, overrides)
     content = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else dict(recipe)
     return parse_recipe(content, "recipe", overrides)

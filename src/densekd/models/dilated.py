@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from densekd.models.backbones import Backbone, make_backbone
-from densekd.models.families import Family, find_family
+from densekd.models.families import Family, find_family, head_channels, is_resnet
 from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
 from densekd.models.segmentor import Segmentor
@@ -29,7 +29,8 @@ def pspnet(
             :data:`densekd.models.families.FAMILIES`; the ones with a 7x7 stem (``mmseg_b``,
             ``cirkd_vanilla``) fit timm's plain ResNet weights.
         channels: width of the head, or of its pyramid levels and of its bottleneck; by default a
-            quarter of the last map (128 for ResNet-18, 512 for -50 and -101).
+            quarter of the last map (128 for ResNet-18, 512 for -50 and -101); the families ``hwd``
+            and ``cirkdv2`` know their own, also those of ``psp_mobile``.
         auxiliary_channels: width of the auxiliary head; by default a quarter of the third map, 0
             for none.
         freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
@@ -41,7 +42,7 @@ def pspnet(
     spec = find_family(family)
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
-    head = PSPHead(deepest, channels or deepest // 4, num_classes, spec)
+    head = PSPHead(deepest, channels or head_channels("pspnet", spec, deepest), num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
@@ -60,8 +61,8 @@ def deeplabv3(
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         family: as for :func:`pspnet`; CIRKD's and mmsegmentation's heads differ.
-        channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128
-            and 256.
+        channels: width of the head; by default a quarter of the last map, and with the families
+            ``hwd`` (128 or 256) and ``cirkdv2`` (512) theirs, also those of ``deeplab_mobile``.
         auxiliary_channels: as for :func:`pspnet`.
         freeze: as for :func:`pspnet`.
 
@@ -71,7 +72,9 @@ def deeplabv3(
     spec = find_family(family)
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
-    head = ASPPHead(deepest, channels or deepest // 4, num_classes, spec)
+    width = channels or head_channels("deeplabv3", spec, deepest)
+    assert isinstance(width, int)
+    head = ASPPHead(deepest, width, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
@@ -144,5 +147,7 @@ def _auxiliary_head(body: Backbone, channels: int | None, num_classes: int, fami
     """Build the auxiliary head on the third map, a quarter as wide by default; none where its width is 0."""
     third = body.channels[2]
     if channels is None:
-        channels = third // 4
+        # CIRKD's and HWD's mobile students have none.
+        none = family.widths != "quarter" and not is_resnet(body.channels[-1])
+        channels = 0 if none else third // 4
     return FCNHead(third, channels, num_classes, family) if channels else None

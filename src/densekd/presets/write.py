@@ -1,0 +1,47 @@
+"""Preset as a file: its recipe as YAML, a section that fits in one line in one."""
+
+from typing import Any
+
+import yaml
+
+from densekd.presets.preset import Preset
+
+_WIDTH = 120
+
+
+def to_yaml(preset: Preset) -> str:
+    """Return the recipe as a YAML file, with source, score and differences above it."""
+    lines = _header(preset)
+    for key, value in preset.content.items():
+        lines += _section(key, value)
+    return "\n".join(lines) + "\n"
+
+
+def _header(preset: Preset) -> list[str]:
+    taught = f"{preset.teacher} teaches {preset.student}" if preset.teacher else f"{preset.student} alone"
+    lines = [f"# {preset.system}: {preset.source}", f"# {taught}."]
+    if preset.published:
+        lines.append(f"# Published: {preset.published}.")
+    if preset.differs:
+        lines.append(f"# Known: {preset.differs}.")
+    return lines
+
+
+def _section(key: str, value: Any) -> list[str]:
+    """Write one section: in a line where it fits, else a line for each of its entries."""
+    flow = f"{key}: {_flow(value)}"
+    if not isinstance(value, (dict, list)) or (isinstance(value, dict) and len(flow) <= _WIDTH):
+        return [flow]
+    lines = [f"{key}:"]
+    if isinstance(value, list):
+        lines += [f"  - {_flow(entry)}" for entry in value]
+        return lines
+    for name, entry in value.items():
+        lines.append(f"  {name}: {_flow(entry)}")
+    return lines
+
+
+def _flow(value: Any) -> str:
+    """Write a value in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("...").strip()
