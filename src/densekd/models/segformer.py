@@ -12,6 +12,7 @@ from densekd.models.families import CAFFE, IMAGENET, Convention
 from densekd.models.freeze import Role
 from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
+from densekd.ops.ranges import PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ def segformer(
     num_classes: int,
     backbone: str = "mit_b0",
     family: str = "nvlabs",
-    channels: int | None = None,
+    channels: PositiveInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a SegFormer.

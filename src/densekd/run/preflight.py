@@ -24,6 +24,7 @@ from densekd.distill.terms import Context, Term, paths
 from densekd.errors import RecipeError
 from densekd.kernels import using
 from densekd.recipe import Recipe
+from densekd.run.baseline import find_baseline
 from densekd.run.checks import SAMPLES, read_samples
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
@@ -53,6 +54,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     with tempfile.TemporaryDirectory() as folder:
         # Loggers and callbacks are built and not used: nobody wants records of a preflight.
         build_observers(recipe, RunFolder(Path(folder)))
+        find_baseline(recipe, RunFolder(Path(folder)))
     processes = count_devices(devices)
     recipe, cache_size = _without_cache(_share_of_one(recipe, processes))
     built = build(recipe)
