@@ -1,5 +1,6 @@
 """Preset as a file: its recipe as YAML, a section that fits in one line in one."""
 
+from textwrap import wrap
 from typing import Any
 
 import yaml
@@ -23,7 +24,8 @@ def _header(preset: Preset) -> list[str]:
     if preset.published:
         lines.append(f"# Published: {preset.published}.")
     if preset.differs:
-        lines.append(f"# Known: {preset.differs}.")
+        remark = f"{preset.differs[0].upper()}{preset.differs[1:]}."
+        lines += wrap(remark, _WIDTH, initial_indent="# ", subsequent_indent="# ")
     return lines
 
 
@@ -34,11 +36,21 @@ def _section(key: str, value: Any) -> list[str]:
         return [flow]
     lines = [f"{key}:"]
     if isinstance(value, list):
-        lines += [f"  - {_flow(entry)}" for entry in value]
+        for entry in value:
+            lines += _term(entry)
         return lines
     for name, entry in value.items():
         lines.append(f"  {name}: {_flow(entry)}")
     return lines
+
+
+def _term(term: dict[str, Any]) -> list[str]:
+    """Write one term: in a line where it fits, else a line for each of its keys."""
+    flow = f"  - {_flow(term)}"
+    if len(flow) <= _WIDTH:
+        return [flow]
+    lines = [f"    {key}: {_flow(value)}" for key, value in term.items()]
+    return [f"  - {lines[0].strip()}", *lines[1:]]
 
 
 def _flow(value: Any) -> str:
