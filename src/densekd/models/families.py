@@ -74,6 +74,9 @@ class Family:
         mobile_padding: of MobileNetV3's strided convolutions. ``torch``: the same on all sides;
             ``tensorflow``: more at the bottom and right, and convolutions that lose their stride
             take the new dilation at once.
+        mobilevit: whose MobileViT. ``original``: its authors', dilated in the 3x3 convolutions of the
+            transformers' blocks; ``cirkd``: no activation behind a transformer, and the depthwise
+            convolutions alone are dilated, at once by the new dilation.
         style: which convolution of a bottleneck has its stride: the 3x3 (``pytorch``) or the 1x1
             before it (``caffe``).
     """
@@ -89,6 +92,7 @@ class Family:
     aspp: Literal["bottleneck", "project"]
     upernet: Literal["mmseg", "cirkd"]
     mobile_padding: Literal["torch", "tensorflow"]
+    mobilevit: Literal["original", "cirkd"] = "original"
     style: Literal["pytorch", "caffe"] = "pytorch"
 
 
@@ -119,6 +123,7 @@ _CIRKD = Family(
     aspp="project",
     upernet="cirkd",
     mobile_padding="tensorflow",
+    mobilevit="cirkd",
 )
 # TorchDistiller's PSPNets.
 _TORCHDISTILLER = Family(
@@ -140,6 +145,8 @@ FAMILIES: dict[str, Family] = {
     "mmseg_b": replace(_MMSEG, stem_width=None),
     "cirkd": _CIRKD,
     "cirkd_vanilla": replace(_CIRKD, stem_width=None),
+    # Its second MobileNetV2, of the project SSSeg, is dilated as OpenMMLab's.
+    "cirkd_ssseg": replace(_CIRKD, dilation="first_conv"),
     "mmdet": replace(_MMSEG, stem_width=None),
     "mmdet_caffe": replace(_MMSEG, stem_width=None, convention=CAFFE_OPENMMLAB, style="caffe"),
     "torchdistiller": _TORCHDISTILLER,
