@@ -60,6 +60,8 @@ def on_tiny_data(path: Path, roots: dict[str, Path]) -> dict[str, Any]:
     if content.get("teacher"):
         plain = {"model": "fpn", "options": {"backbone": "resnet18"}}
         model = STAND_IN if content["student"]["model"] == "pspnet" else plain
+        # Those of the published file.
+        content["teacher"].pop("options", None)
         content["teacher"] = {**model, **content["teacher"], "checkpoint": "untrained", "pretrained": None}
     for term in content.get("distill", []):
         term["options"] = term.get("options", {}) | SMALL.get(term["method"], {})

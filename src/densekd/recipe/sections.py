@@ -9,6 +9,7 @@ from densekd.recipe.base import (
     Component,
     ComponentSpec,
     Factor,
+    OnOff,
     OpenSection,
     Options,
     Positive,
@@ -169,6 +170,11 @@ class TrainingSpec(Section):
     compile: Literal["none", "inductor"] = Field(
         "none",
         description="inductor: the student runs by torch.compile",
+    )
+    sync_batchnorm: Annotated[Literal["auto", "on", "off"], OnOff] = Field(
+        "auto",
+        description="batch norms of the student, adapters and losses share their statistics over all "
+        "processes, the frozen teacher's never; auto: wherever several processes share a batch",
     )
     accumulate: int = Field(
         1,
