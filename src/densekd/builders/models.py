@@ -86,7 +86,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     model = built.model
     # A checkpoint comes last: it fills everything, also what 'pretrained' filled.
     if spec.pretrained is not None:
-        load_pretrained(contract.backbone(model) or model, spec.pretrained)
+        notes += load_pretrained(contract.backbone(model) or model, spec.pretrained)
         notes += pretrained_notes(model, spec.pretrained)
     classes = unnamed_classes(num_classes)
     if checkpoint is not None:

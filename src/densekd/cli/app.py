@@ -10,6 +10,7 @@ import typer
 from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
+from densekd.cli.fetch import fetch
 from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, schema
 from densekd.cli.train import cache, check, quickstart, train
@@ -23,6 +24,7 @@ COMMANDS = (
     predict,
     inspect,
     convert,
+    fetch,
     check,
     cache,
     losses,

@@ -74,6 +74,9 @@ class Family:
         mobile_padding: of MobileNetV3's strided convolutions. ``torch``: the same on all sides;
             ``tensorflow``: more at the bottom and right, and convolutions that lose their stride
             take the new dilation at once.
+        mobilevit: whose MobileViT. ``original``: its authors', dilated in the 3x3 convolutions of the
+            transformers' blocks; ``cirkd``: no activation behind a transformer, and the depthwise
+            convolutions alone are dilated, at once by the new dilation.
         style: which convolution of a bottleneck has its stride: the 3x3 (``pytorch``) or the 1x1
             before it (``caffe``).
         head_init: how a head's weights begin, see :mod:`densekd.models.initialize`.
@@ -93,6 +96,7 @@ class Family:
     mobile_padding: Literal["torch", "tensorflow"]
     head_init: Literal["openmmlab", "torch"]
     resnet_init: Literal["openmmlab", "kaiming", "torch"]
+    mobilevit: Literal["original", "cirkd"] = "original"
     style: Literal["pytorch", "caffe"] = "pytorch"
 
 
@@ -127,6 +131,7 @@ _CIRKD = Family(
     mobile_padding="tensorflow",
     head_init="torch",
     resnet_init="kaiming",
+    mobilevit="cirkd",
 )
 # TorchDistiller's PSPNets.
 _TORCHDISTILLER = Family(
@@ -150,6 +155,8 @@ FAMILIES: dict[str, Family] = {
     "mmseg_b": replace(_MMSEG, stem_width=None),
     "cirkd": _CIRKD,
     "cirkd_vanilla": replace(_CIRKD, stem_width=None),
+    # Its second MobileNetV2, of the project SSSeg, is dilated as OpenMMLab's.
+    "cirkd_ssseg": replace(_CIRKD, dilation="first_conv"),
     "mmdet": replace(_MMSEG, stem_width=None),
     "mmdet_caffe": replace(_MMSEG, stem_width=None, convention=CAFFE_OPENMMLAB, style="caffe"),
     "torchdistiller": _TORCHDISTILLER,

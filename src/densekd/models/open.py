@@ -21,6 +21,7 @@ from densekd.models.checkpoints.layout import Recognized
 from densekd.models.checkpoints.load import Match, load_in_full, load_matched
 from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import FORMATS, recognize
+from densekd.models.checkpoints.unusable import describe_unusable
 from densekd.models.classes import classes_in, classes_of
 from densekd.models.described import classes_in_checkpoint, count_classes, options_for
 from densekd.models.locate import Place, locate
@@ -195,6 +196,9 @@ def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     found = recognize(checkpoint.state)
     if found is not None:
         return _open_recognized(checkpoint, found, asked)
+    unusable = describe_unusable(checkpoint.state)
+    if unusable is not None:
+        raise UserError(f"{checkpoint.name}: {unusable}")
     keys = ", ".join(list(checkpoint.state)[:4])
     raise UserError(
         f"{checkpoint.name}: not recognized; no known format has {len(checkpoint.state)} entries "
