@@ -33,6 +33,12 @@ def test_check_estimates_and_leaves_nothing(run: Any, recipe_file: Path, tmp_pat
     assert set(tmp_path.rglob("*")) == before
 
 
+def test_check_finds_that_the_baseline_is_missing(run: Any, recipe_file: Path, tmp_path: Path) -> None:
+    status, printed = run("check", recipe_file, f"baseline={tmp_path / 'nowhere'}")
+    assert status == 1
+    assert "nowhere: no such file or folder" in printed.replace("\n", "")
+
+
 def test_a_teacher_cache_is_written_once(run: Any, recipe: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "cached.yaml"
     recipe["teacher"] = {**recipe["student"], "checkpoint": "untrained"}

@@ -35,7 +35,7 @@ COMMANDS = (
 )
 
 app = typer.Typer(
-    help="Distil big segmentation and detection models into small ones that ship.",
+    help="Distil big segmentation, detection and depth models into small ones that ship.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

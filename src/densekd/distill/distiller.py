@@ -16,6 +16,7 @@ from densekd.distill.optimizers import (
     OwnOptimizer,
     make_optimizer,
     make_schedule,
+    require_factory,
 )
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
@@ -72,6 +73,7 @@ class Distiller(L.LightningModule):
     ) -> None:
         super().__init__()
         terms = terms or {}
+        require_factory(optimizer)
         task = choose_task(task, student)
         self.student: nn.Module = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.terms = nn.ModuleDict(terms)
@@ -84,6 +86,8 @@ class Distiller(L.LightningModule):
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self.teacher = _frozen(teacher, terms)
         require_teacher(teacher_heads(terms), self.teacher)
+        if self.teacher is None and teacher_paths(terms):
+            raise UserError("Terms compare a student with its teacher, and there is none; give one, or no terms.")
         # DDP would send all buffers at every step. The student's are few; a teacher's never change,
         # and what losses remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]

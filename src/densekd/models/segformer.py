@@ -18,6 +18,7 @@ from densekd.models.initialize import (
 )
 from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
+from densekd.ops.ranges import PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def segformer(
     num_classes: int,
     backbone: str = "mit_b0",
     family: str = "nvlabs",
-    channels: int | None = None,
+    channels: PositiveInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a SegFormer.

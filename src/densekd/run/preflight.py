@@ -19,6 +19,7 @@ from densekd.data.contract import subset
 from densekd.distill.terms import Context, Term, paths
 from densekd.kernels import using
 from densekd.recipe import Recipe
+from densekd.run.baseline import find_baseline
 from densekd.run.checks import SAMPLES, read_samples
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
@@ -46,6 +47,7 @@ def check(recipe: Recipe) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         # Loggers and callbacks are built and not used: nobody wants records of a preflight.
         build_observers(recipe, RunFolder(Path(folder)))
+        find_baseline(recipe, RunFolder(Path(folder)))
     recipe, cache_size = _without_cache(recipe)
     built = build(recipe)
     read_samples(built)
