@@ -21,7 +21,9 @@ def on_tiny_boxes(content: dict[str, Any], boxes_root: Path) -> dict[str, Any]:
     content["data"] |= {"dataset": "coco", "root": str(boxes_root), "batch_size": 2, "workers": 0, "short_side": 64}
     content["data"] |= {"train": "train", "val": "val"}
     content["augment"].pop("short_side", None)
-    tiny = {"model": content["student"]["model"], "options": DETECTOR, "pretrained": None, "checkpoint": None}
+    model = content["student"]["model"]
+    options = {key: value for key, value in DETECTOR.items() if key != "depth" or model != "faster_rcnn"}
+    tiny = {"model": model, "options": options, "pretrained": None, "checkpoint": None}
     content["student"] = tiny
     if content.get("teacher"):
         content["teacher"] = tiny | {"checkpoint": "untrained"}

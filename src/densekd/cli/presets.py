@@ -24,19 +24,19 @@ _TITLES = {
 _HEAD = """\
 # The experiments of the source systems
 
-Every experiment is a recipe with a name: `densekd recipes` lists them, `densekd train NAME` trains one, `densekd recipes NAME --write`
-prints it as a file, `densekd fetch NAME` brings teacher and backbone where they can be downloaded. This page is generated:
-`densekd docs presets > docs/presets.md`. A test compares every number of every recipe with the tables below, which are typed from
-the originals' files.
+Every experiment is a recipe with a name: `densekd recipes` lists them, `densekd train NAME` trains one,
+`densekd recipes NAME --write` prints it as a file, `densekd fetch NAME` brings teacher and backbone where they can be
+downloaded. This page is generated: `densekd docs presets > docs/presets.md`. A test compares every number of every
+recipe with the tables below, which are typed from the originals' files.
 
 What no recipe copies; [decisions.md](decisions.md) has the reasons:
 
 - random factors are drawn evenly from the range, not from steps of 0.1 (TorchDistiller, CIRKD, HWD);
 - the teacher is in evaluation mode throughout; MMRazor leaves its dropout on and SegDistill lets its statistics drift;
-- mmsegmentation scales a picture once, to a random size around (2048, 512); here it is brought to a shorter side of 512, and then scaled;
+- mmsegmentation scales a picture once, to a random size around (2048, 512); here it is brought to a shorter side of
+  512, and then scaled;
 - images without boxes are learned as background; mmdetection leaves them out;
-- FCOS, RepPoints, Mask R-CNN and FCOS3D are no models here, so MMRazor's experiments with them have no recipe; LD's own file adds a
-  distillation of classes and an imitation of features, which are no losses here, so there is LD alone.
+- FCOS, RepPoints, Mask R-CNN and FCOS3D are no models here, so MMRazor's experiments with them have no recipe.
 """
 
 
@@ -104,9 +104,8 @@ def _experiments(presets: Sequence[Preset]) -> list[str]:
         if preset.system == "hwd" and preset.data != "citys":
             continue
         teacher = preset.teacher or "none"
-        lines.append(
-            f"| `{preset.name}` | {preset.student} | {teacher} | {preset.data} | `{preset.source}` | {preset.published} |"
-        )
+        cells = (preset.student, teacher, preset.data, f"`{preset.source}`", preset.published)
+        lines.append(f"| `{preset.name}` | {' | '.join(cells)} |")
     if presets[0].system == "hwd":
         data = dict.fromkeys(preset.data for preset in presets)
         names = ", ".join(f"`{name}`" for name in data if name != "citys")
@@ -116,10 +115,6 @@ def _experiments(presets: Sequence[Preset]) -> list[str]:
 
 def _fact_row(fact: Fact) -> str:
     ours = "not set" if fact.ours is ABSENT else f"`{fact.ours}`"
-    holds = "; ".join(f"{name}: {_shortened(values)}" for name, values in fact.only.items()) or "all"
+    holds = "; ".join(f"{name}: {', '.join(values)}" for name, values in fact.only.items()) or "all"
     why = f"{fact.source}; {fact.why}" if fact.why else fact.source
     return f"| {fact.parameter} | {fact.original} | `{fact.key}` | {ours} | {holds} | {why} |"
-
-
-def _shortened(values: Sequence[str]) -> str:
-    return ", ".join(values)

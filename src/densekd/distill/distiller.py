@@ -30,7 +30,7 @@ from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_p
 from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
-from densekd.ops.processes import in_process_group
+from densekd.ops.processes import in_process_group, rank_and_world_size
 from densekd.tasks import NoTask, TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
@@ -115,7 +115,7 @@ class Distiller(L.LightningModule):
             return
         for buffer in self.terms.buffers():
             dist.broadcast(buffer, 0)
-        if self.sync_batchnorm != "off":
+        if self.sync_batchnorm != "off" and rank_and_world_size()[1] > 1:
             synchronize_batch_norms(self.student, self.terms)
 
     def on_fit_end(self) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from densekd.models.backbones import Backbone, make_backbone
-from densekd.models.families import Family, find_family, head_channels, is_resnet
+from densekd.models.families import Family, find_family
 from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
+from densekd.models.initialize import initialize_head
 from densekd.models.segmentor import Segmentor
 from densekd.ops.ranges import NonNegativeInt, PositiveInt
 
@@ -30,8 +31,7 @@ def pspnet(
             :data:`densekd.models.families.FAMILIES`; the ones with a 7x7 stem (``mmseg_b``,
             ``cirkd_vanilla``) fit timm's plain ResNet weights.
         channels: width of the head, or of its pyramid levels and of its bottleneck; by default a
-            quarter of the last map (128 for ResNet-18, 512 for -50 and -101); the families ``hwd``
-            and ``cirkdv2`` know their own, also those of ``psp_mobile``.
+            quarter of the last map (128 for ResNet-18, 512 for -50 and -101).
         auxiliary_channels: width of the auxiliary head; by default a quarter of the third map, 0
             for none.
         freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
@@ -43,8 +43,9 @@ def pspnet(
     spec = find_family(family)
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
-    head = PSPHead(deepest, channels or head_channels("pspnet", spec, deepest), num_classes, spec)
+    head = PSPHead(deepest, channels or deepest // 4, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -62,8 +63,8 @@ def deeplabv3(
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         family: as for :func:`pspnet`; CIRKD's and mmsegmentation's heads differ.
-        channels: width of the head; by default a quarter of the last map, and with the families
-            ``hwd`` (128 or 256) and ``cirkdv2`` (512) theirs, also those of ``deeplab_mobile``.
+        channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128
+            and 256.
         auxiliary_channels: as for :func:`pspnet`.
         freeze: as for :func:`pspnet`.
 
@@ -73,10 +74,9 @@ def deeplabv3(
     spec = find_family(family)
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
-    width = channels or head_channels("deeplabv3", spec, deepest)
-    assert isinstance(width, int)
-    head = ASPPHead(deepest, width, num_classes, spec)
+    head = ASPPHead(deepest, channels or deepest // 4, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -112,6 +112,7 @@ def deeplabv3plus(
     inputs = (body.channels[0], body.channels[-1])
     head = SeparableASPPHead(inputs, channels, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -141,6 +142,7 @@ def fcn(
     deepest = body.channels[-1]
     head = DeepFCNHead(deepest, channels or deepest // 4, num_classes)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -148,7 +150,9 @@ def _auxiliary_head(body: Backbone, channels: int | None, num_classes: int, fami
     """Build the auxiliary head on the third map, a quarter as wide by default; none where its width is 0."""
     third = body.channels[2]
     if channels is None:
-        # CIRKD's and HWD's mobile students have none.
-        none = family.widths != "quarter" and not is_resnet(body.channels[-1])
-        channels = 0 if none else third // 4
-    return FCNHead(third, channels, num_classes, family) if channels else None
+        channels = third // 4
+    if channels == 0:
+        return None
+    auxiliary = FCNHead(third, channels, num_classes, family)
+    initialize_head(auxiliary, family.head_init)
+    return auxiliary

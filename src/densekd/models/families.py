@@ -79,9 +79,8 @@ class Family:
             convolutions alone are dilated, at once by the new dilation.
         style: which convolution of a bottleneck has its stride: the 3x3 (``pytorch``) or the 1x1
             before it (``caffe``).
-        widths: of heads, where none is asked for. ``quarter``: a quarter of the last map, beside an
-            auxiliary head of a quarter of the third. ``hwd`` and ``cirkdv2``: the projects' own, see
-            :func:`head_channels`, and an auxiliary head on ResNets alone.
+        head_init: how a head's weights begin, see :mod:`densekd.models.initialize`.
+        resnet_init: how a ResNet's weights begin.
     """
 
     convention: Convention
@@ -95,9 +94,10 @@ class Family:
     aspp: Literal["bottleneck", "project"]
     upernet: Literal["mmseg", "cirkd"]
     mobile_padding: Literal["torch", "tensorflow"]
+    head_init: Literal["openmmlab", "torch"]
+    resnet_init: Literal["openmmlab", "kaiming", "torch"]
     mobilevit: Literal["original", "cirkd"] = "original"
     style: Literal["pytorch", "caffe"] = "pytorch"
-    widths: Literal["quarter", "hwd", "cirkdv2"] = "quarter"
 
 
 # OpenMMLab's ResNetV1c ("mmseg") and ResNet ("mmseg_b").
@@ -113,6 +113,8 @@ _MMSEG = Family(
     aspp="bottleneck",
     upernet="mmseg",
     mobile_padding="torch",
+    head_init="openmmlab",
+    resnet_init="openmmlab",
 )
 # CIRKD's and HWD's ResNets, deep stem or plain ("vanilla").
 _CIRKD = Family(
@@ -127,6 +129,8 @@ _CIRKD = Family(
     aspp="project",
     upernet="cirkd",
     mobile_padding="tensorflow",
+    head_init="torch",
+    resnet_init="kaiming",
     mobilevit="cirkd",
 )
 # TorchDistiller's PSPNets.
@@ -142,10 +146,9 @@ _TORCHDISTILLER = Family(
     aspp="bottleneck",
     upernet="mmseg",
     mobile_padding="torch",
+    head_init="torch",
+    resnet_init="torch",
 )
-
-# Channels of a ResNet's last map: of basic blocks, of bottlenecks.
-_BASIC, _BOTTLENECK = 512, 2048
 
 FAMILIES: dict[str, Family] = {
     "mmseg": _MMSEG,
@@ -154,9 +157,6 @@ FAMILIES: dict[str, Family] = {
     "cirkd_vanilla": replace(_CIRKD, stem_width=None),
     # Its second MobileNetV2, of the project SSSeg, is dilated as OpenMMLab's.
     "cirkd_ssseg": replace(_CIRKD, dilation="first_conv"),
-    # CIRKD's first version and HWD, and CIRKD's second: head widths by name.
-    "hwd": replace(_CIRKD, widths="hwd"),
-    "cirkdv2": replace(_CIRKD, widths="cirkdv2"),
     "mmdet": replace(_MMSEG, stem_width=None),
     "mmdet_caffe": replace(_MMSEG, stem_width=None, convention=CAFFE_OPENMMLAB, style="caffe"),
     "torchdistiller": _TORCHDISTILLER,
@@ -172,34 +172,3 @@ def find_family(name: str) -> Family:
     if name not in FAMILIES:
         raise RecipeError(f"Unknown family '{name}'. {suggest(name, FAMILIES)}")
     return FAMILIES[name]
-
-
-def head_channels(architecture: str, family: Family, deepest: int) -> int | tuple[int, int]:
-    """Return the width of a head that nobody asked a width for.
-
-    Args:
-        architecture: ``pspnet`` or ``deeplabv3``; others have a quarter of the last map.
-        family: whose head.
-        deepest: channels of the last map: 512 and 2048 are ResNets.
-
-    Returns:
-        A width, or that of PSPNet's pyramid levels and of its bottleneck.
-    """
-    quarter = deepest // 4
-    if family.widths == "quarter" or architecture not in ("pspnet", "deeplabv3"):
-        return quarter
-    if not is_resnet(deepest):
-        # psp_mobile and deeplab_mobile end in 128 channels on every backbone.
-        return (quarter, 128) if architecture == "pspnet" else 128
-    basic = deepest == _BASIC
-    if architecture == "pspnet":
-        # CIRKD's second version made PSPNet narrow and DeepLabV3 wide.
-        return quarter if basic or family.widths == "hwd" else 256
-    if family.widths == "cirkdv2":
-        return 512
-    return 128 if basic else 256
-
-
-def is_resnet(deepest: int) -> bool:
-    """Return whether a last map of so many channels is a ResNet's, among a family's backbones."""
-    return deepest in (_BASIC, _BOTTLENECK)

@@ -13,7 +13,11 @@ _TEACHERS: Mapping[str, tuple[str, str]] = {
     "gfl": ("GFL-R101", "gfl_r101_fpn_mstrain_2x_coco_20200629_200126-dd12f847.pth"),
     "retinanet-r101": ("RetinaNet-R101", "retinanet_r101_fpn_2x_coco_20200131-5560aee8.pth"),
     "retinanet-x101": ("RetinaNet-X101", "retinanet_x101_64x4d_fpn_1x_coco_20200130-366f5af1.pth"),
-    "faster_rcnn": ("Faster R-CNN-R101", "faster_rcnn_r101_fpn_1x_coco_20200130-f513f705.pth"),
+    "faster_rcnn-1x": ("Faster R-CNN-R101", "faster_rcnn_r101_fpn_1x_coco_20200130-f513f705.pth"),
+    "faster_rcnn-2x": (
+        "Faster R-CNN-R101",
+        "faster_rcnn_r101_fpn_2x_coco_bbox_mAP-0.398_20200504_210455-1d2dac9c.pth",
+    ),
 }
 
 
@@ -86,7 +90,7 @@ EXPERIMENTS = (
         "faster_rcnn-r101-r50-cwd",
         "mmrazor",
         "1.x: cwd_fpn_frcnn_r101_frcnn_r50_1x_coco.py",
-        "faster_rcnn",
+        "faster_rcnn-2x",
         [term("cwd", 10, {"temperature": 1}, **_FIVE)],
         lr=0.02,
     ),
@@ -94,7 +98,7 @@ EXPERIMENTS = (
         "faster_rcnn-r101-r50-fbkd",
         "mmrazor",
         "1.x: fbkd_fpn_faster-rcnn_r101_faster-rcnn_r50_1x_coco.py",
-        "faster_rcnn",
+        "faster_rcnn-1x",
         _FBKD,
         published="39.3 AP",
         lr=0.02,
@@ -103,7 +107,7 @@ EXPERIMENTS = (
         "faster_rcnn-r101-r50-pkd",
         "mmrazor",
         "1.x: pkd_fpn_faster-rcnn_r101_faster-rcnn_r50_2x_coco.py",
-        "faster_rcnn",
+        "faster_rcnn-2x",
         [term("pkd", 6, **_FOUR)],
         epochs=24,
         published="40.4 AP",

@@ -10,6 +10,13 @@ from densekd.presets.preset import Preset
 _WIDTH = 120
 
 
+class _Dumper(yaml.SafeDumper):
+    """Dumper that writes a value that occurs twice twice, without an anchor."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def to_yaml(preset: Preset) -> str:
     """Return the recipe as a YAML file, with source, score and differences above it."""
     lines = _header(preset)
@@ -55,5 +62,5 @@ def _term(term: dict[str, Any]) -> list[str]:
 
 def _flow(value: Any) -> str:
     """Write a value in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10_000)
     return text.removesuffix("\n").removesuffix("...").strip()

@@ -5,6 +5,7 @@ from typing import Any
 from densekd.presets.originals.fact import ABSENT, Fact
 
 _STUDENTS = ("GFL-R50", "RetinaNet-R50", "Faster R-CNN-R50")
+_FRCNN_2X = "faster_rcnn_r101_fpn_2x_coco_bbox_mAP-0.398_20200504_210455-1d2dac9c.pth"
 _X101 = "retinanet_x101_64x4d_fpn_1x_coco_20200130-366f5af1.pth"
 _FIVE, _FOUR = "neck.{0,1,2,3,4}", "neck.{0,1,2,3}"
 # 117,266 images of COCO 2017 with boxes make 7330 steps of 16.
@@ -75,7 +76,8 @@ MMRAZOR_DETECTION = (
     *_schedule(_2X, 24),
     _teacher("gfl_r101_fpn_mstrain_2x_coco_20200629_200126-dd12f847.pth", _GFL),
     _teacher("retinanet_r101_fpn_2x_coco_20200131-5560aee8.pth", ("retinanet-r101-r50-cwd",)),
-    _teacher("faster_rcnn_r101_fpn_1x_coco_20200130-f513f705.pth", _FRCNN),
+    _teacher("faster_rcnn_r101_fpn_1x_coco_20200130-f513f705.pth", _FRCNN[1:2]),
+    _teacher(_FRCNN_2X, (_FRCNN[0], _FRCNN[2])),
     _teacher(_X101, _X101_PAIRS),
     _fact("lr", "0.01", "optimizer.lr", 0.01, name=(*_GFL, "retinanet-r101-r50-cwd", *_X101_PAIRS)),
     _fact("lr", "0.02", "optimizer.lr", 0.02, name=_FRCNN),
