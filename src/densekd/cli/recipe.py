@@ -34,7 +34,8 @@ def docs(
     subject: Annotated[
         str,
         typer.Argument(
-            help="recipe: every key; losses: the catalogue; presets: original experiments; loss, model, dataset, adapter, task, logger"
+            help="recipe: every key; losses: the catalogue; presets: the original experiments; "
+            "loss, model, dataset, adapter, task, logger"
         ),
     ],
     name: Annotated[str | None, typer.Argument(help="of a loss, model, ...; without it all are listed")] = None,

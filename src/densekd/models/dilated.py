@@ -63,8 +63,8 @@ def deeplabv3(
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         family: as for :func:`pspnet`; CIRKD's and mmsegmentation's heads differ.
-        channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128
-            and 256.
+        channels: width of the head; by default a quarter of the last map, which the families
+            ``hwd`` (128 to 256) and ``cirkdv2`` (512) bring into their range.
         auxiliary_channels: as for :func:`pspnet`.
         freeze: as for :func:`pspnet`.
 
@@ -74,7 +74,12 @@ def deeplabv3(
     spec = find_family(family)
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
-    head = ASPPHead(deepest, channels or deepest // 4, num_classes, spec)
+    if channels is None:
+        channels = deepest // 4
+        if spec.aspp_width is not None:
+            least, most = spec.aspp_width
+            channels = min(max(channels, least), most)
+    head = ASPPHead(deepest, channels, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
     initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)

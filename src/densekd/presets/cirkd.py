@@ -47,24 +47,18 @@ _B0 = Student("SegFormer-B0", "segformer", {"backbone": "mit_b0", "family": "cir
 STUDENTS_V1 = {
     "r18": _cnn("DeepLabV3-R18", "deeplabv3", "resnet18", _R18, 128, "hwd"),
     "psp-r18": _cnn("PSPNet-R18", "pspnet", "resnet18", _R18, 128, "hwd"),
-    "mbv2": _cnn("DeepLabV3-MBV2", "deeplabv3", "mobilenetv2_100", _MBV2, 128, "hwd"),
+    "mbv2": _cnn("DeepLabV3-MBV2", "deeplabv3_mobile", "mobilenetv2_100", _MBV2, 128, "hwd"),
     "segformer-b0": _B0,
 }
 STUDENTS_V2 = {
     "r18": _cnn("DeepLabV3-R18", "deeplabv3", "resnet18", _R18, 512, "cirkdv2"),
-    "upernet-r18": Student(
-        "UPerNet-R18 (lite)",
-        "upernet",
-        {"backbone": "resnet18", "family": "cirkdv2", "channels": [512, 128]},
-        _R18,
-        128,
-    ),
-    "mbv3s": _cnn("DeepLabV3-MBV3-Small", "deeplabv3", "mobilenetv3_small_100", _SMALL, 128, "cirkdv2"),
-    "mbv3l": _cnn("DeepLabV3-MBV3-Large", "deeplabv3", "mobilenetv3_large_100", _LARGE, 128, "cirkdv2"),
-    "psp-mbv3s": _cnn("PSPNet-MBV3-Small", "pspnet", "mobilenetv3_small_100", _SMALL, 128, "cirkdv2"),
-    "psp-mbv3l": _cnn("PSPNet-MBV3-Large", "pspnet", "mobilenetv3_large_100", _LARGE, 128, "cirkdv2"),
-    "mobilevit": _cnn("DeepLabV3-MobileViT-XXS", "deeplabv3", "mobilevit_xxs", _VIT, 128, "cirkdv2"),
-    "psp-mobilevit": _cnn("PSPNet-MobileViT-XXS", "pspnet", "mobilevit_xxs", _VIT, 128, "cirkdv2"),
+    "upernet-r18": _cnn("UPerNet-R18 (lite)", "upernet_lite", "resnet18", _R18, 128, "cirkdv2"),
+    "mbv3s": _cnn("DeepLabV3-MBV3-Small", "deeplabv3_mobile", "mobilenetv3_small_100", _SMALL, 128, "cirkdv2"),
+    "mbv3l": _cnn("DeepLabV3-MBV3-Large", "deeplabv3_mobile", "mobilenetv3_large_100", _LARGE, 128, "cirkdv2"),
+    "psp-mbv3s": _cnn("PSPNet-MBV3-Small", "psp_mobile", "mobilenetv3_small_100", _SMALL, 128, "cirkdv2"),
+    "psp-mbv3l": _cnn("PSPNet-MBV3-Large", "psp_mobile", "mobilenetv3_large_100", _LARGE, 128, "cirkdv2"),
+    "mobilevit": _cnn("DeepLabV3-MobileViT-XXS", "deeplabv3_mobile", "mobilevit_xxs", _VIT, 128, "cirkdv2"),
+    "psp-mobilevit": _cnn("PSPNet-MobileViT-XXS", "psp_mobile", "mobilevit_xxs", _VIT, 128, "cirkdv2"),
     "segformer-b0": _B0,
 }
 _METHODS_V1 = ("baseline", "kd", "skd", "ifvd", "cwd", "dsd", "at", "fitnet", "cirkd")

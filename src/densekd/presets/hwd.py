@@ -15,11 +15,11 @@ STUDENTS: Mapping[str, tuple[str, str, str, int]] = {
     "r18": ("deeplabv3", "resnet18", _R18, 128),
     "r50": ("deeplabv3", "resnet50", _R50, 256),
     "r101": ("deeplabv3", "resnet101", _R101, 256),
-    "mobile": ("deeplabv3", "mobilenetv2_100", "mobilenetv2-imagenet.pth", 128),
+    "mobile": ("deeplabv3_mobile", "mobilenetv2_100", "mobilenetv2-imagenet.pth", 128),
     "psp-r18": ("pspnet", "resnet18", _R18, 128),
     "psp-r50": ("pspnet", "resnet50", _R50, 512),
     "psp-r101": ("pspnet", "resnet101", _R101, 512),
-    "psp-mobile": ("pspnet", "mobilenetv2_100", "mobilenetv2-imagenet.pth", 128),
+    "psp-mobile": ("psp_mobile", "mobilenetv2_100", "mobilenetv2-imagenet.pth", 128),
 }
 _METHODS: Mapping[str, list[Content]] = {
     "baseline": [],

@@ -1,10 +1,11 @@
 """Detection on COCO: MMRazor, mmdetection-distiller, and the authors of FGD and LD."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from densekd.presets.parts import COCO, COCO_EPOCH, Content, both, term
+from densekd.presets.parts import COCO, COCO_IMAGES, Content, both, term
 from densekd.presets.preset import Preset
 
 _FIVE, _FOUR = both("neck.{0,1,2,3,4}"), both("neck.{0,1,2,3}")
@@ -36,7 +37,8 @@ class Experiment:
         differs: what is to be known.
         student: further keys of the student.
         clip: largest norm of the gradient; 0: no clipping.
-        lr: learning rate for 16 images.
+        lr: learning rate.
+        batch: images of a step, on all devices.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Experiment:
     student: dict[str, Any] = field(default_factory=dict)
     clip: int = 0
     lr: float = 0.01
+    batch: int = 16
 
 
 _INHERIT = {"inherit": ["neck", "head"]}
@@ -163,6 +166,19 @@ EXPERIMENTS = (
         differs="an experiment of ours: the authors' file adds other terms, which are left out here",
     ),
     Experiment(
+        "gfl-r101-r50-ld-authors",
+        "ld",
+        "configs/ld/ld_r50_gflv1_r101_fpn_coco_1x.py",
+        "gfl",
+        [
+            *_LD,
+            term("ld.classes", 10, {"temperature": 2}, **both(["cls.{0,1,2,3,4}"])),
+            term("ld.features", 2, **both(["neck.{0,1,2,3,4}"])),
+        ],
+        lr=0.0025,
+        batch=4,
+    ),
+    Experiment(
         "gfl-r101-r50-ld",
         "ld",
         "the former name of gfl-r101-r50-ld-alone",
@@ -182,12 +198,12 @@ def presets() -> Iterator[Preset]:
 def _preset(experiment: Experiment) -> Preset:
     model = experiment.teacher.partition("-")[0]
     teacher, file = _TEACHERS[experiment.teacher]
-    steps = experiment.epochs * COCO_EPOCH
+    epoch = math.ceil(COCO_IMAGES / experiment.batch)
     # The rate falls after two thirds of the epochs, and again one or two before the end.
     falls = (8, 11) if experiment.epochs == 12 else (16, 22)
     content: Content = {
         "name": experiment.name,
-        "data": {**COCO, "batch_size": 16, "workers": 8},
+        "data": {**COCO, "batch_size": experiment.batch, "workers": 8},
         "augment": {"flip": 0.5},
         "student": {
             "model": model,
@@ -203,14 +219,14 @@ def _preset(experiment: Experiment) -> Preset:
             "lr": experiment.lr,
             "momentum": 0.9,
             "weight_decay": 0.0001,
-            "milestones": [COCO_EPOCH * epoch for epoch in falls],
+            "milestones": [epoch * count for count in falls],
             "warmup": 500,
             "warmup_ratio": 0.001,
         },
         "training": {
-            "steps": steps,
+            "steps": epoch * experiment.epochs,
             "clip": experiment.clip,
-            "validate_every": COCO_EPOCH,
+            "validate_every": epoch,
             "checkpoint_every": 1000,
         },
     }

@@ -22,8 +22,8 @@ COCO: Content = {
     "short_side": 800,
     "long_side": 1333,
 }
-# Images of COCO 2017 with boxes over 16 images of a step: steps of one epoch.
-COCO_EPOCH = 7330
+# Images of COCO 2017 with boxes, which make an epoch of its configurations.
+COCO_IMAGES = 117_266
 
 
 def both(tap: str | list[str]) -> Content:

@@ -22,7 +22,6 @@ _COMMON = (
     _fact("ann_file", "instances_val2017.json", "data.val", "val2017"),
     _fact("scale", "(1333, 800)", "data.short_side", 800),
     _fact("scale", "(1333, 800)", "data.long_side", 1333),
-    _fact("GPUs x samples", "8 x 2", "data.batch_size", 16),
     _fact("RandomFlip", "0.5", "augment.flip", 0.5),
     _fact("depth", "50", "student.options.backbone", "resnet50"),
     _fact("frozen_stages", "1", "student.options.freeze", ["stem", "stage1"]),
@@ -33,7 +32,6 @@ _COMMON = (
     _fact("weight_decay", "0.0001", "optimizer.weight_decay", 0.0001),
     _fact("warmup_iters", "500", "optimizer.warmup", 500),
     _fact("warmup_ratio", "0.001", "optimizer.warmup_ratio", 0.001),
-    _fact("validation", "every epoch", "training.validate_every", _EPOCH),
     _fact("model", "GFL", "student.model", "gfl", student=("GFL-R50",)),
     _fact("model", "RetinaNet", "student.model", "retinanet", student=("RetinaNet-R50",)),
     _fact("model", "FasterRCNN", "student.model", "faster_rcnn", student=("Faster R-CNN-R50",)),
@@ -46,6 +44,12 @@ def _schedule(names: tuple[str, ...], epochs: int) -> tuple[Fact, ...]:
         _fact("max_epochs", str(epochs), "training.steps", epochs * _EPOCH, "in steps", name=names),
         _fact("step", "8, 11 or 16, 22", "optimizer.milestones", falls, "in steps", name=names),
     )
+
+
+_OF_16 = (
+    _fact("GPUs x samples", "8 x 2", "data.batch_size", 16),
+    _fact("validation", "every epoch", "training.validate_every", _EPOCH),
+)
 
 
 def _teacher(file: str, names: tuple[str, ...]) -> Fact:
@@ -72,6 +76,7 @@ _1X = (*_GFL, "retinanet-r101-r50-cwd", "faster_rcnn-r101-r50-cwd", "faster_rcnn
 _2X = ("faster_rcnn-r101-r50-pkd", *_X101_PAIRS)
 MMRAZOR_DETECTION = (
     *_COMMON,
+    *_OF_16,
     *_schedule(_1X, 12),
     *_schedule(_2X, 24),
     _teacher("gfl_r101_fpn_mstrain_2x_coco_20200629_200126-dd12f847.pth", _GFL),
@@ -100,6 +105,7 @@ MMRAZOR_DETECTION = (
 _MDD, _FGD = ("retinanet-x101-r50-cwd",), ("retinanet-x101-r50-fgd",)
 MMDETECTION_DISTILLER = (
     *_COMMON,
+    *_OF_16,
     *_schedule(_MDD, 24),
     _teacher(_X101, _MDD),
     _fact("lr", "0.01", "optimizer.lr", 0.01),
@@ -108,6 +114,7 @@ MMDETECTION_DISTILLER = (
 )
 FGD = (
     *_COMMON,
+    *_OF_16,
     *_schedule(_FGD, 24),
     _teacher(_X101, _FGD),
     _fact("lr", "0.01", "optimizer.lr", 0.01),
@@ -115,13 +122,25 @@ FGD = (
     _fact("neck and head", "the teacher's", "student.inherit", ["neck", "head"]),
     *_term("retinanet-x101-r50-fgd", "fgd", 1, _FIVE, {}),
 )
-_LD = ("gfl-r101-r50-ld", "gfl-r101-r50-ld-alone")
+_ALONE = ("gfl-r101-r50-ld", "gfl-r101-r50-ld-alone")
+_AUTHORS = ("gfl-r101-r50-ld-authors",)
 _LEVELS = ["{cls,reg}.{0,1,2,3,4}"]
+
+
+def _authors(parameter: str, original: str, key: str, ours: Any, why: str = "") -> Fact:
+    source = "configs/ld/ld_r50_gflv1_r101_fpn_coco_1x.py"
+    return Fact(parameter, original, source, key, ours, why, {"name": _AUTHORS})
+
+
+# 117,266 images make 29,317 steps of 4.
+_EPOCH_OF_4 = 29317
 LD = (
     *_COMMON,
-    *_schedule(_LD, 12),
-    _teacher("gfl_r101_fpn_mstrain_2x_coco_20200629_200126-dd12f847.pth", _LD),
-    _fact("lr", "0.01 for 16 images", "optimizer.lr", 0.01),
+    *_schedule(_ALONE, 12),
+    _teacher("gfl_r101_fpn_mstrain_2x_coco_20200629_200126-dd12f847.pth", (*_ALONE, *_AUTHORS)),
+    _fact("lr", "0.01 for 16 images", "optimizer.lr", 0.01, name=_ALONE),
+    _fact("batch", "16", "data.batch_size", 16, name=_ALONE),
+    _fact("validation", "every epoch", "training.validate_every", _EPOCH, name=_ALONE),
     _fact("grad_clip", "none", "training.clip", 0),
     *(
         _fact(
@@ -137,4 +156,17 @@ LD = (
     ),
     _fact("region", "main", "distill.ld.options", ABSENT),
     _fact("region", "valuable", "distill.ld#2.options.region", "valuable"),
+    _authors("lr", "0.0025", "optimizer.lr", 0.0025),
+    _authors("samples", "2 on 2 GPUs", "data.batch_size", 4, "0.01 / 16 for each image"),
+    _authors("max_epochs", "12", "training.steps", 12 * _EPOCH_OF_4, "in steps of 4"),
+    _authors("step", "8, 11", "optimizer.milestones", [8 * _EPOCH_OF_4, 11 * _EPOCH_OF_4], "in steps"),
+    _authors("validation", "every epoch", "training.validate_every", _EPOCH_OF_4),
+    _authors("loss_kd", "10", "distill.ld_classes.weight", 10),
+    _authors("T of loss_kd", "2", "distill.ld_classes.options.temperature", 2),
+    _authors("loss_im", "2.0, finegrained", "distill.ld_features.weight", 2),
+    *(
+        _authors("levels", "P3 to P7", f"distill.{loss}.{side}", [tap])
+        for loss, tap in (("ld_classes", "cls.{0,1,2,3,4}"), ("ld_features", "neck.{0,1,2,3,4}"))
+        for side in ("student", "teacher")
+    ),
 )  # fmt: skip

@@ -89,7 +89,9 @@ def _named(terms: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Name terms by their method, and a second one of a method by its number."""
     named: dict[str, dict[str, Any]] = {}
     for term in terms:
-        method, name, number = term["method"], term["method"], 1
+        # A dot in a method's name would end it in a key.
+        method = term["method"].replace(".", "_")
+        name, number = method, 1
         while name in named:
             number += 1
             name = f"{method}#{number}"

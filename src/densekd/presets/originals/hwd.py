@@ -33,11 +33,11 @@ _STUDENTS = {
     "deeplabv3-resnet18": ("deeplabv3", "resnet18", "resnet18-imagenet.pth"),
     "deeplabv3-resnet50": ("deeplabv3", "resnet50", "resnet50-imagenet.pth"),
     "deeplabv3-resnet101": ("deeplabv3", "resnet101", "resnet101-imagenet.pth"),
-    "deeplabv3-mobilenetv2_100": ("deeplabv3", "mobilenetv2_100", "mobilenetv2-imagenet.pth"),
+    "deeplabv3_mobile-mobilenetv2_100": ("deeplabv3_mobile", "mobilenetv2_100", "mobilenetv2-imagenet.pth"),
     "pspnet-resnet18": ("pspnet", "resnet18", "resnet18-imagenet.pth"),
     "pspnet-resnet50": ("pspnet", "resnet50", "resnet50-imagenet.pth"),
     "pspnet-resnet101": ("pspnet", "resnet101", "resnet101-imagenet.pth"),
-    "pspnet-mobilenetv2_100": ("pspnet", "mobilenetv2_100", "mobilenetv2-imagenet.pth"),
+    "psp_mobile-mobilenetv2_100": ("psp_mobile", "mobilenetv2_100", "mobilenetv2-imagenet.pth"),
 }
 _TEACHERS = {
     "citys": "cirkd/deeplabv3_resnet101_citys", "voc": "cirkd/deeplabv3_resnet101_voc",
