@@ -34,12 +34,11 @@ def presets() -> Iterator[Preset]:
             yield _preset(student, "b3", method, _terms(student, method), source, published)
     yield _preset("b0", "b3", "example", [_pixel_at_labels()], "example_config.py", "")
     # Every larger SegFormer teaches every smaller one.
-    for teacher in range(1, 5):
-        for student in range(teacher):
-            if (teacher, student) != (3, 0):
-                source = f"Teacher_Student_Size/b{teacher}b{student}.py"
-                name = f"b{student}"
-                yield _preset(name, f"b{teacher}", "cgd", [_cgd(3)], source, "")
+    for larger in range(1, 5):
+        for smaller in range(larger):
+            if (larger, smaller) != (3, 0):
+                source = f"Teacher_Student_Size/b{larger}b{smaller}.py"
+                yield _preset(f"b{smaller}", f"b{larger}", "cgd", [_cgd(3)], source, "")
     for size in (1, 3, 5, 10, 30, 50, 150):
         terms = [_cgd(3, group_size=size)]
         yield _preset("b0", "b3", f"group-{size}", terms, f"Group_Size/cgd{size}.py", "")

@@ -67,7 +67,7 @@ def _by_data(folder: str, *without: str) -> tuple[Fact, ...]:
         if name in without:
             continue
         file = f"checkpoints/{folder}/deeplabv3_resnet101_{name}_best_model.pth"
-        only = {"data": (name,), "method": _TAUGHT, "student": _CNNS}
+        only: dict[str, Any] = {"data": (name,), "method": _TAUGHT, "student": _CNNS}
         facts.append(_fact("--dataset", name, "data.dataset", dataset, data=(name,)))
         facts.append(_fact("--teacher-pretrained", f"{name} teacher", "teacher.checkpoint", file, **only))
         # COCO-Stuff has 182 logits of which 171 are classes.
@@ -123,7 +123,7 @@ _NOT_VOC = ("citys", "camvid", "ade20k", "coco_stuff_164k")
 
 
 def _cwd(student: tuple[str, ...], features: str, wide: str, weight: float, logits: float) -> tuple[Fact, ...]:
-    only = {"method": ("cwd",), "student": student}
+    only: dict[str, Any] = {"method": ("cwd",), "student": student}
     why = f"the original divides by the student's channels, before the adapter: x {wide}"
     return (
         _fact("--lambda-cwd-fea", features, "distill.cwd.weight", weight, why, **only),
@@ -231,7 +231,7 @@ def _fitnet() -> tuple[Fact, ...]:
     facts = []
     for weight, table in ((1, _FITNET_1), (10, _FITNET_10)):
         for student, sets in table.items():
-            only = {"student": (student,), "data": sets, "method": ("cirkdv2",)}
+            only: dict[str, Any] = {"student": (student,), "data": sets, "method": ("cirkdv2",)}
             facts.append(_fact("--lambda-fitnet", str(weight), "distill.fitnet.weight", weight, **only))
     return tuple(facts)
 

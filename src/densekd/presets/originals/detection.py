@@ -58,7 +58,7 @@ def _teacher(file: str, names: tuple[str, ...]) -> Fact:
 
 def _term(name: str, loss: str, weight: float, tap: Any, options: dict[str, Any]) -> tuple[Fact, ...]:
     """Return the facts of one term of an experiment: its weight, both taps, its options."""
-    only = {"name": (name,)}
+    only: dict[str, Any] = {"name": (name,)}
     facts = [
         _fact("loss_weight", str(weight), f"distill.{loss}.weight", weight, **only),
         _fact("recorders", str(tap), f"distill.{loss}.student", tap, **only),

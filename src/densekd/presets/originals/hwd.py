@@ -18,7 +18,7 @@ def _readme(parameter: str, original: str, key: str, ours: Any, why: str = "") -
 
 
 def _tap(loss: str, method: str) -> tuple[Fact, Fact]:
-    only = {"method": (method,)}
+    only: dict[str, Any] = {"method": (method,)}
     return (
         Fact("feature", "preds[-1]", f"train_{method}.py", f"distill.{loss}.student", "pre_logits", only=only),
         Fact("feature", "preds[-1]", f"train_{method}.py", f"distill.{loss}.teacher", "pre_logits", only=only),
@@ -62,7 +62,7 @@ def _by_data() -> tuple[Fact, ...]:
     facts = []
     for name, dataset in _SETS.items():
         file = f"checkpoints/{_TEACHERS[name]}_best_model.pth"
-        only = {"data": (name,), "method": _TAUGHT}
+        only: dict[str, Any] = {"data": (name,), "method": _TAUGHT}
         facts.append(_fact("--dataset", name, "data.dataset", dataset, data=(name,)))
         facts.append(_fact("--teacher-pretrained", f"{name} teacher", "teacher.checkpoint", file, **only))
         # COCO-Stuff has 182 logits of which 171 are classes.

@@ -23,7 +23,7 @@ def _fact(parameter: str, original: str, key: str, ours: Any, why: str = "", **o
 def _sizes() -> tuple[Fact, ...]:
     facts = []
     for size in range(4):
-        only = {"student": (f"SegFormer-B{size}",)}
+        only: dict[str, Any] = {"student": (f"SegFormer-B{size}",)}
         file = f"checkpoints/nvlabs/mit_b{size}.pth"
         facts.append(_fact("backbone", f"mit_b{size}", "student.options.backbone", f"mit_b{size}", **only))
         facts.append(_fact("pretrained", f"mit_b{size}.pth", "student.pretrained", file, **only))
@@ -38,7 +38,7 @@ def _sizes() -> tuple[Fact, ...]:
 def _sweeps() -> tuple[Fact, ...]:
     facts = []
     for size in _GROUPS:
-        only = {"method": (f"group-{size}",)}
+        only: dict[str, Any] = {"method": (f"group-{size}",)}
         facts.append(_fact("group_size", str(size), "distill.cgd.options.group_size", size, **only))
     for weight, t in _GRID:
         only = {"method": (f"w{weight}-t{t}",)}

@@ -46,7 +46,7 @@ def _fact(source: str, parameter: str, original: str, key: str, ours: Any, why: 
 
 
 def _city(source: str) -> tuple[Fact, ...]:
-    only = {"data": ("citys",)}
+    only: dict[str, Any] = {"data": ("citys",)}
     return (
         _fact(source, "dataset", "Cityscapes", "data.dataset", "cityscapes", **only),
         _fact(source, "crop_size", "512, 1024", "augment.crop", [512, 1024], **only),
@@ -71,7 +71,7 @@ _80K, _40K = (
     ("mmsegdistiller-r18-ade20k-cwd",),
     ("mmsegdistiller-r18-ade20k-cwd-40k", "mmsegdistiller-r18-ade20k-cwd-8x1"),
 )
-_ADE = {"data": ("ade20k",)}
+_ADE: dict[str, Any] = {"data": ("ade20k",)}
 MMSEGMENTATION_DISTILLER = (
     *_facts(_DISTILLER, ("PSPNet-R18",)),
     *_city(_DISTILLER),

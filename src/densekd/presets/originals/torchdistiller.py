@@ -4,9 +4,9 @@ from typing import Any
 
 from densekd.presets.originals.fact import Fact
 
-_GAN: dict[str, tuple[str, ...]] = {"method": ("cwd-gan-pixel",)}
-_LOGITS: dict[str, tuple[str, ...]] = {"method": ("cwd", "cwd-gan-pixel")}
-_FEATURES: dict[str, tuple[str, ...]] = {"method": ("cwd-feat",)}
+_GAN: dict[str, Any] = {"method": ("cwd-gan-pixel",)}
+_LOGITS: dict[str, Any] = {"method": ("cwd", "cwd-gan-pixel")}
+_FEATURES: dict[str, Any] = {"method": ("cwd-feat",)}
 
 
 def _fact(parameter: str, original: str, key: str, ours: Any, why: str = "", **only: Any) -> Fact:
