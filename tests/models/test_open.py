@@ -99,6 +99,18 @@ def test_options_override_what_was_recognised(state: dict[str, Tensor], tmp_path
         open_model(path, options={"width": 3})
 
 
+def test_a_file_of_another_width_than_asked_is_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
+    path = saved(state, tmp_path / "file.pth")
+    width = open_model(path).config.options["channels"]
+    open_model(path, options={"channels": width})
+    message = "channels wide, and the options ask for 4096"
+    with pytest.raises(UserError, match=message):
+        open_model(path, options={"channels": 4096})
+    # The same where a recipe names the architecture beside the file.
+    with pytest.raises(UserError, match=message):
+        open_model(path, model="pspnet", options={"channels": 4096})
+
+
 def test_a_large_file_is_imported_in_time(tmp_path: Path) -> None:
     """Building PSPNet-R101 and importing takes less than 3 s more than reading the file."""
     options = {"backbone": "resnet101", "family": "torchdistiller", "auxiliary_channels": 512}

@@ -11,8 +11,8 @@ from torch import nn
 from densekd.api.load import load
 from densekd.errors import UserError
 from densekd.quiet import quiet_libraries
-from densekd.recipe import Recipe, load_recipe, parse_recipe
-from densekd.recipe.shipped import find_recipe
+from densekd.recipe import Recipe, parse_recipe
+from densekd.recipe.shipped import named_recipe
 from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
 from densekd.run.train import train as run_training
@@ -85,7 +85,7 @@ def train(
 def _read(recipe: Any, overrides: Sequence[str]) -> Recipe:
     """Return the checked recipe with overrides applied."""
     if isinstance(recipe, str | Path):
-        return load_recipe(find_recipe(recipe), overrides)
+        return named_recipe(recipe, overrides)
     if not isinstance(recipe, Mapping | Recipe):
         kind = type(recipe).__name__
         raise UserError(f"A recipe is a file, a run folder, a name, a mapping or a Recipe, not a {kind}.")

@@ -12,7 +12,7 @@ from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.fetch import fetch
 from densekd.cli.models import convert, inspect, losses, models
-from densekd.cli.recipe import docs, schema
+from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.errors import UserError
 
@@ -30,6 +30,7 @@ COMMANDS = (
     losses,
     models,
     datasets,
+    recipes,
     schema,
     docs,
 )

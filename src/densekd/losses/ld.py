@@ -217,7 +217,7 @@ class LDFeatures(nn.Module):
                 iou = box_iou(anchors, boxes.to(anchors))
                 region = (iou > iou.amax(0) / 2).any(1)
             images.append(region)
-        return torch.stack(images).split([len(level) for level in levels], 1)
+        return torch.split(torch.stack(images), [len(level) for level in levels], 1)
 
 
 @torch.no_grad()
@@ -235,4 +235,4 @@ def _learnt_positions(anchors: Anchors, student: Maps, teacher: Maps, target: Bo
     per_level = [len(level) for level in levels]
     joined = torch.cat(levels)
     assigned = [atss(joined, per_level, found.to(joined)) >= 0 for found in boxes.boxes]
-    return torch.stack(assigned).split(per_level, 1)
+    return torch.split(torch.stack(assigned), per_level, 1)

@@ -6,6 +6,7 @@ from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import Family, find_family
 from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
+from densekd.models.initialize import initialize_head
 from densekd.models.segmentor import Segmentor
 from densekd.ops.ranges import NonNegativeInt, PositiveInt
 
@@ -44,6 +45,7 @@ def pspnet(
     deepest = body.channels[-1]
     head = PSPHead(deepest, channels or deepest // 4, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -79,6 +81,7 @@ def deeplabv3(
             channels = min(max(channels, least), most)
     head = ASPPHead(deepest, channels, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -114,6 +117,7 @@ def deeplabv3plus(
     inputs = (body.channels[0], body.channels[-1])
     head = SeparableASPPHead(inputs, channels, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -143,6 +147,7 @@ def fcn(
     deepest = body.channels[-1]
     head = DeepFCNHead(deepest, channels or deepest // 4, num_classes)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -151,4 +156,8 @@ def _auxiliary_head(body: Backbone, channels: int | None, num_classes: int, fami
     third = body.channels[2]
     if channels is None:
         channels = third // 4
-    return FCNHead(third, channels, num_classes, family) if channels else None
+    if channels == 0:
+        return None
+    auxiliary = FCNHead(third, channels, num_classes, family)
+    initialize_head(auxiliary, family.head_init)
+    return auxiliary

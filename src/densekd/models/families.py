@@ -81,6 +81,8 @@ class Family:
             convolutions alone are dilated, at once by the new dilation.
         style: which convolution of a bottleneck has its stride: the 3x3 (``pytorch``) or the 1x1
             before it (``caffe``).
+        head_init: how a head's weights begin, see :mod:`densekd.models.initialize`.
+        resnet_init: how a ResNet's weights begin.
     """
 
     convention: Convention
@@ -94,6 +96,8 @@ class Family:
     aspp: Literal["bottleneck", "project"]
     upernet: Literal["mmseg", "cirkd"]
     mobile_padding: Literal["torch", "tensorflow"]
+    head_init: Literal["openmmlab", "torch"]
+    resnet_init: Literal["openmmlab", "kaiming", "torch"]
     mobilevit: Literal["original", "cirkd"] = "original"
     aspp_width: tuple[int, int] | None = None
     style: Literal["pytorch", "caffe"] = "pytorch"
@@ -112,6 +116,8 @@ _MMSEG = Family(
     aspp="bottleneck",
     upernet="mmseg",
     mobile_padding="torch",
+    head_init="openmmlab",
+    resnet_init="openmmlab",
 )
 # CIRKD's and HWD's ResNets, deep stem or plain ("vanilla").
 _CIRKD = Family(
@@ -126,6 +132,8 @@ _CIRKD = Family(
     aspp="project",
     upernet="cirkd",
     mobile_padding="tensorflow",
+    head_init="torch",
+    resnet_init="kaiming",
     mobilevit="cirkd",
 )
 # TorchDistiller's PSPNets.
@@ -141,6 +149,8 @@ _TORCHDISTILLER = Family(
     aspp="bottleneck",
     upernet="mmseg",
     mobile_padding="torch",
+    head_init="torch",
+    resnet_init="torch",
 )
 
 FAMILIES: dict[str, Family] = {

@@ -22,6 +22,7 @@ from densekd.models.checkpoints.load import Match, load_in_full, load_matched
 from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import FORMATS, recognize
 from densekd.models.checkpoints.unusable import describe_unusable
+from densekd.models.checkpoints.widths import require_width
 from densekd.models.classes import classes_in, classes_of
 from densekd.models.described import classes_in_checkpoint, count_classes, options_for
 from densekd.models.locate import Place, locate
@@ -246,6 +247,7 @@ def _open_as(checkpoint: Checkpoint, asked: _Asked) -> Opened:
 
 def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -> Opened:
     """Open a file of another project, whose keys and shapes tell the architecture."""
+    require_width(found, asked.options, checkpoint.name)
     count = found.options["num_classes"]
     # What keys do not show: how images were normalized.
     preset, notes = input_options(found, checkpoint, asked.options)

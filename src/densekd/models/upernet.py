@@ -6,6 +6,7 @@ from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.models.heads import FCNHead, UPerHead
+from densekd.models.initialize import initialize_head
 from densekd.models.segmentor import Segmentor
 from densekd.models.swin import SWINS, Swin
 from densekd.ops.ranges import NonNegativeInt, PositiveInt
@@ -51,5 +52,9 @@ def upernet(
     if auxiliary_channels is not None:
         width = auxiliary_channels
     head = UPerHead(body.channels, channels, num_classes, spec)
-    auxiliary = FCNHead(body.channels[2], width, num_classes, spec) if width else None
+    initialize_head(head, spec.head_init)
+    auxiliary = None
+    if width:
+        auxiliary = FCNHead(body.channels[2], width, num_classes, spec)
+        initialize_head(auxiliary, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
