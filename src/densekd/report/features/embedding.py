@@ -1,6 +1,7 @@
 """Embedding of features in the plane: PCA, t-SNE, and how well neighbors agree."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,9 +85,9 @@ def neighbor_agreement(features: Tensor, groups: Tensor) -> float:
     return float((groups[torch.cat(nearest)] == groups).float().mean())
 
 
-def _sklearn_tsne() -> Callable[..., object]:
+def _sklearn_tsne() -> Callable[..., Any]:
     """Import scikit-learn's implementation, which is an optional dependency."""
     from sklearn.manifold import TSNE
 
-    found: Callable[..., object] = TSNE
+    found: Callable[..., Any] = TSNE
     return found

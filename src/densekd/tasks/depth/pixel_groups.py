@@ -33,9 +33,9 @@ def depth_groups(files: DepthFiles, indices: Sequence[int], resize: Resize | Non
     measured = [depth[depth > 0] for depth in depths]
     edges = range_edges(torch.cat(measured))
     groups: list[Tensor] = []
-    for depth in depths:
-        group = torch.bucketize(depth, edges[1:-1], right=True)
-        groups.append(group.where(depth > 0, NO_GROUP))
+    for known in depths:
+        group = torch.bucketize(known, edges[1:-1], right=True)
+        groups.append(group.where(known > 0, NO_GROUP))
     names = [f"{low:.3g} to {high:.3g} {files.unit}" for low, high in pairwise(edges.tolist())]
     return PixelGroups(tuple(names), range_colors(len(names)), tuple(images), tuple(groups), tuple(stems))
 
