@@ -12,6 +12,7 @@ from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
 from densekd.errors import UserError
 from densekd.tasks.segmentation import LabelPredictor, Segmentation
+from densekd.tasks.segmentation.evaluation import SegmentationEvaluation
 from densekd.tasks.segmentation.pictures import color_picture, overlay
 
 CLASSES = Classes(("dark", "red", "green"), ((10, 20, 30), (200, 0, 0), (0, 200, 0)))
@@ -55,6 +56,16 @@ def pictures(tmp_path: Path) -> Path:
     Image.fromarray(halves).save(tmp_path / "in" / "a.png")
     Image.fromarray(np.full((4, 5, 3), (0, 255, 0), np.uint8)).save(tmp_path / "in" / "town" / "b.bmp")
     return tmp_path / "in"
+
+
+def test_windows_step_by_two_thirds_of_each_side() -> None:
+    window = SegmentationEvaluation(crop=(512, 1025)).inference.window
+    assert window is not None
+    # Rounded up: 341.3 and 683.3.
+    assert window.stride == (342, 684)
+    window = SegmentationEvaluation(crop=(512, 1025), stride=(100, 200)).inference.window
+    assert window is not None
+    assert window.stride == (100, 200)
 
 
 def test_a_constant_model_scores_as_computed_by_hand(files: SegmentationFiles) -> None:
