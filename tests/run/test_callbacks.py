@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from densekd.metric_names import MetricName, MetricNames
-from densekd.run.callbacks import Checkpoints, FiniteGuard
+from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.tasks import Detection, Segmentation
 
 ERROR = MetricNames((MetricName("error", "error", "m", better="lower"),), ("error",))
@@ -41,3 +41,16 @@ def test_best_by_the_headline(tmp_path: Path, metrics: MetricNames, other: str, 
     assert (tmp_path / "best.ckpt").read_text() == best
     assert (tmp_path / "last.ckpt").read_text() == "4"
     assert checkpoints.best_score == (41 if best == "2" else -29)
+
+
+def test_every_step_of_every_process_has_a_seed_of_its_own() -> None:
+    def drawn(seed: int, batch: int, rank: int, world: int) -> float:
+        trainer: Any = SimpleNamespace(world_size=world, global_rank=rank)
+        StepSeeds(seed).on_train_batch_start(trainer, nn.Identity(), None, batch)  # type: ignore[arg-type]
+        return torch.rand(()).item()
+
+    draws = [drawn(0, batch, rank, 2) for batch in range(3) for rank in range(2)]
+    assert len(set(draws)) == 6
+    # Nothing of it depends on what was drawn before.
+    assert drawn(0, 2, 1, 2) == draws[5]
+    assert drawn(1, 2, 1, 2) != draws[5]
