@@ -22,8 +22,9 @@ from densekd.data.detection import (
     to_detector_input,
 )
 from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.photometric import photometric_distortion
 from densekd.data.sampler import Draw, Shard, StepSampler
-from densekd.data.transforms import MEAN_COLOR, ResizeKeepRatio, photometric_distortion
+from densekd.data.transforms import MEAN_COLOR, ResizeKeepRatio
 from densekd.errors import UserError
 
 ONE = 3 * 64 * 128 + 2 * (16 + 8)  # bytes of a decoded sample with two boxes

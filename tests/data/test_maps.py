@@ -19,8 +19,9 @@ from densekd.data.maps import (
     mix,
     to_model_input,
 )
+from densekd.data.photometric import photometric_distortion
 from densekd.data.sampler import Draw
-from densekd.data.transforms import RandomScaledCrop, photometric_distortion
+from densekd.data.transforms import RandomScaledCrop
 from densekd.errors import UserError
 
 ONE = 32 * 48 * 4  # bytes of one decoded sample

@@ -1,13 +1,17 @@
 """Parameter groups and learning rates, against the formulas that the source systems ship."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from golden_models import read_json
 from torch import nn
 
 from densekd.distill.optimizers import OptimizerConfig, all_finite, lr_factor, make_optimizer, make_schedule
+from densekd.models import find_model
+from densekd.recipe import load_recipe
 
 
 class Small(nn.Module):
@@ -132,3 +136,74 @@ def test_the_fused_step_is_the_plain_one(method: Any, plain: Any) -> None:
             model(images).square().mean().backward()
             steps.step()
     torch.testing.assert_close(student.weight, other.weight, rtol=1e-4, atol=1e-5)
+
+
+def test_a_part_of_a_name_excepts_whatever_has_it() -> None:
+    settings = OptimizerConfig("adamw", 0.1, 10, weight_decay=0.01, no_decay=("pos", "named:backbone.0"))
+    small = Small()
+    optimizer = make_optimizer(small, nn.ModuleDict(), settings)
+    without = [p for group in optimizer.param_groups for p in group["params"] if group["weight_decay"] == 0]
+    assert {id(p) for p in without} == {id(small.pos_block), *map(id, small.backbone[0].parameters())}
+
+
+def excepted(model: nn.Module, *no_decay: str) -> set[str]:
+    """Names of the parameters without weight decay."""
+    settings = OptimizerConfig("adamw", 6e-5, 10, weight_decay=0.01, no_decay=no_decay)
+    optimizer = make_optimizer(model, nn.ModuleDict(), settings)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    without = set()
+    for group in optimizer.param_groups:
+        assert group["weight_decay"] in (0, 0.01)
+        if group["weight_decay"] == 0:
+            without.update(names[id(parameter)] for parameter in group["params"])
+    return without
+
+
+def original_norms(model: str) -> int:
+    """Parameters of SegDistill's student whose name holds "norm", which is what its custom_keys except."""
+    if model == "pspnet":
+        # OpenMMLab calls batch norms bn1, downsample.1 and .bn: the golden layout holds the names.
+        keys = read_json("mmseg_pspnet_r50-d8", "keys.json")
+        return sum("norm" in key for key in keys)
+    if model == "segformer":
+        # patch_embed1..4.norm; block1..4.0..1.norm1 and norm2; attn.norm where keys are reduced; norm1..4.
+        return 2 * (4 + 8 * 2 + 6 + 4)
+    # patch_embed.norm; norm1 and norm2 of 12 blocks; downsample.norm of three stages; norm0..3.
+    return 2 * (1 + 12 * 2 + 3 + 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "parameters", "norms", "all_norms"),
+    [
+        ("pspnet", {"backbone": "resnet50", "family": "mmseg"}, 182, 0, 120),
+        ("segformer", {"backbone": "mit_b0", "family": "nvlabs"}, 189, 60, 62),
+        ("upernet", {"backbone": "swin_tiny"}, 215, 64, 88),
+    ],
+)
+def test_norms_by_name_are_the_originals(
+    model: str, options: dict[str, Any], parameters: int, norms: int, all_norms: int
+) -> None:
+    if model != "segformer":
+        options = {**options, "auxiliary_channels": 0}
+    with torch.device("meta"):
+        student = find_model(model)(num_classes=150, **options)
+    assert len(list(student.parameters())) == parameters
+    assert len(excepted(student, "norm")) == all_norms
+    by_name = excepted(student, "named:norm")
+    assert len(by_name) == norms == original_norms(model)
+    # Every layer norm is called so, and no batch norm.
+    layer_norms = [name for name, module in student.named_modules() if isinstance(module, nn.LayerNorm)]
+    assert by_name == {f"{name}.{leaf}" for name in layer_norms for leaf in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("name", "with_decay", "without"),
+    [("psp-r50-cgd", 182, 0), ("b0-cgd", 129, 60), ("b0-at", 129, 60), ("swin-t-cgd-sw", 215 - 76, 76)],
+)
+def test_weight_decay_of_segdistills_recipes(name: str, with_decay: int, without: int) -> None:
+    """Swin's 12 bias tables are excepted too."""
+    recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "ade20k" / f"segdistill-{name}.yaml")
+    with torch.device("meta"):
+        student = find_model(str(recipe.student.model))(num_classes=150, **recipe.student.options)
+    names = excepted(student, *recipe.optimizer.no_decay)
+    assert (len(list(student.parameters())) - len(names), len(names)) == (with_decay, without)

@@ -90,3 +90,25 @@ def test_the_nearest_file_is_suggested(tmp_path: Path) -> None:
 def test_a_word_that_is_nothing() -> None:
     with pytest.raises(UserError, match=r"pspnett: .* no model of this name\. Did you mean 'pspnet'\?.* owner/name"):
         locate("pspnett")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("runs/camvid-teacher", "runs/camvid-teacher: no such file or folder."),
+        ("mit_b0.pth", "mit_b0.pth: no such file or folder."),
+        (
+            "checkpoints/swin/upernet_swin_base_patch4_window7_512x512.pth",
+            "checkpoints/swin/upernet_swin_base_patch4_window7_512x512.pth: no such file or folder. 'densekd fetch "
+            "RECIPE' brings it from https://github.com/SwinTransformer/storage/releases/download/v1.0.1/"
+            "upernet_swin_base_patch4_window7_512x512.pth.",
+        ),
+    ],
+)
+def test_a_missing_file_says_where_it_comes_from(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        locate(name)
+    assert str(error.value) == message

@@ -7,14 +7,19 @@ import pytest
 import torch
 
 from densekd.builders.build import build
+from densekd.builders.models import map_classes
+from densekd.data.classes import published_classes
 from densekd.data.maps import as_batch
 from densekd.data.sampler import Draw
+from densekd.distill.misfit import Meeting, describe_misfit
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
+from densekd.models.classes import unnamed_classes
 from densekd.models.fpn import fpn
 from densekd.models.mapped import ClassMerge, RemapClasses
+from densekd.models.open import Opened
 from densekd.models.package import PackageConfig, save_package
-from densekd.recipe import parse_recipe
+from densekd.recipe import TeacherSpec, parse_recipe
 
 OPTIONS = {"backbone": "resnet18_025", "channels": 16}
 LOGITS = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
@@ -103,3 +108,52 @@ def test_five_classes_teach_three(recipe: dict[str, Any], tmp_path: Path) -> Non
     loss, score = loss_and_score(recipe, checkpoint, {"class0": ["a", "e"], "class1": "b", "class2": ["c", 3]})
     assert loss > 0
     assert 0 <= score <= 100
+
+
+def published_teacher(count: int) -> Opened:
+    model = fpn(count, **OPTIONS).eval()
+    return Opened(model, unnamed_classes(count), PackageConfig("fpn", OPTIONS, [], []))
+
+
+def test_a_teacher_of_182_classes_teaches_cocostuff_by_itself_and_by_name() -> None:
+    opened = published_teacher(182)
+    classes = published_classes("cocostuff")
+    images = torch.rand(1, 3, 32, 32)
+    found, notes = map_classes(TeacherSpec(), opened, classes)
+    named, no_notes = map_classes(TeacherSpec(classes="cocostuff-182"), opened, classes)
+    assert notes == (
+        "teacher.classes: cocostuff-182 was chosen, since the teacher has 182 logits: of these the 171 classes of "
+        "cocostuff are taken.",
+    )
+    assert no_notes == ()
+    with torch.no_grad():
+        logits = opened.model(images)
+        assert found(images).shape[1] == 171
+        assert torch.equal(found(images), named(images))
+        # Ids 11, 25, ... are in no label map: the classes behind them move up.
+        for k, member in ((0, 0), (11, 12), (24, 26), (170, 181)):
+            assert torch.equal(named(images)[:, k], logits[:, member])
+
+
+def test_no_map_is_applied_to_other_data_or_other_teachers() -> None:
+    classes = published_classes("cocostuff")
+    exact = published_teacher(171)
+    assert map_classes(TeacherSpec(), exact, classes) == (exact.model, ())
+    other = unnamed_classes(171)
+    unmapped = published_teacher(182)
+    assert map_classes(TeacherSpec(), unmapped, other) == (unmapped.model, ())
+    # Said by name, the order of the data's classes is the user's word.
+    assert map_classes(TeacherSpec(classes="cocostuff-182"), unmapped, other)[0].num_classes == 171
+    for count, data in ((171, classes), (182, published_classes("ade20k"))):
+        with pytest.raises(
+            RecipeError, match=r"cocostuff-182 takes 171 classes \(cocostuff\) out of 182; the data has"
+        ):
+            map_classes(TeacherSpec(classes="cocostuff-182"), published_teacher(count), data)
+    with pytest.raises(RecipeError, match="no class map is called 'cocostuff-181'"):
+        map_classes(TeacherSpec(classes="cocostuff-181"), unmapped, classes)
+
+
+def test_a_misfit_names_the_map() -> None:
+    shapes = (torch.Size([1, 171, 8, 8]), torch.Size([1, 182, 8, 8]))
+    meeting = Meeting("the student's logits", shapes[0], "the teacher's logits", shapes[1])
+    assert "'teacher.classes: cocostuff-182', which maps" in describe_misfit([meeting], "conv", "teacher")

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from densekd.builders.build import build
 from densekd.builders.models import build_teacher
 from densekd.cli.app import app
+from densekd.data.classes import Classes
 from densekd.errors import UserError
 from densekd.models import MODELS
 from densekd.models.checkpoints import Checkpoint
@@ -56,11 +57,10 @@ def test_a_missing_auxiliary_head_is_no_fault(state: dict[str, Tensor], tmp_path
 @pytest.mark.parametrize(
     "keys",
     [
-        ["fc.weight", "fc.bias", "layer1.0.conv1.weight"],
         ["backbone.conv1.weight", "bbox_head.gfl_cls.weight", "neck.lateral_convs.0.conv.weight"],
         ["cls_token", "blocks.0.attn.qkv.weight"],
     ],
-    ids=["classifier", "detector", "transformer"],
+    ids=["detector", "transformer"],
 )
 def test_another_kind_of_network_is_not_recognised(keys: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not recognized; no known format has") as error:
@@ -97,6 +97,18 @@ def test_options_override_what_was_recognised(state: dict[str, Tensor], tmp_path
     assert opened.model.auxiliary is None
     with pytest.raises(UserError, match="unknown option 'width'"):
         open_model(path, options={"width": 3})
+
+
+def test_a_file_of_another_width_than_asked_is_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
+    path = saved(state, tmp_path / "file.pth")
+    width = open_model(path).config.options["channels"]
+    open_model(path, options={"channels": width})
+    message = "channels wide, and the options ask for 4096"
+    with pytest.raises(UserError, match=message):
+        open_model(path, options={"channels": 4096})
+    # The same where a recipe names the architecture beside the file.
+    with pytest.raises(UserError, match=message):
+        open_model(path, model="pspnet", options={"channels": 4096})
 
 
 def test_a_large_file_is_imported_in_time(tmp_path: Path) -> None:
@@ -239,3 +251,16 @@ def test_a_file_may_not_name_a_function(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.ones(1)}, "densekd": {"package": described}}, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=r"'os:system' is not an nn\.Module class"):
         open_model(tmp_path / "a.ckpt")
+
+
+def test_weights_of_a_package_have_their_description_beside_them(tmp_path: Path) -> None:
+    model = MODELS["fpn"](2, backbone="resnet18_025", channels=8)
+    options = {"backbone": "resnet18_025", "channels": 8}
+    classes = Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)), 255)
+    save_package(model, config_of("fpn", options, classes, "segmentation"), tmp_path)
+    opened = open_model(tmp_path / "model.safetensors")
+    assert opened.classes == classes
+    # The description of another library is none.
+    (tmp_path / "config.json").write_text('{"model_type": "segformer"}')
+    with pytest.raises(UserError, match="not recognized"):
+        open_model(tmp_path / "model.safetensors")

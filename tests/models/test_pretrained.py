@@ -14,6 +14,7 @@ from densekd.errors import UserError
 from densekd.models.backbones import make_backbone
 from densekd.models.families import FAMILIES
 from densekd.models.pretrained import load_pretrained
+from densekd.models.swin import Swin
 
 WIDTHS = (16, 32, 64, 128)
 
@@ -109,10 +110,53 @@ def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         load_pretrained(module, "resnet18.a1_in1k")
 
 
-@pytest.mark.parametrize("source", ["resnet18.no_such_tag", "no_such_model", "no/such/file.pth", "hf-hub:"])
+@pytest.mark.parametrize("source", ["resnet18.no_such_tag", "no_such_model", "hf-hub:"])
 def test_unknown_names(source: str) -> None:
     with pytest.raises(UserError, match=rf"pretrained: {source} is no local file and could not be had from timm's hub"):
         load_pretrained(backbone(), source)
+
+
+@pytest.mark.parametrize(
+    ("source", "rest"),
+    [
+        ("no/such/file.pth", ""),
+        ("backbone.safetensors", ""),
+        ("weights/resnet18", ""),
+        ("checkpoints/mmseg/resnet18_v1c-b5776b93.pth",
+         " 'densekd fetch RECIPE' brings it from https://download.openmmlab.com/pretrain/third_party/"
+         "resnet18_v1c-b5776b93.pth."),
+        ("elsewhere/mobilenetv2-imagenet.pth",
+         " It is MobileNetV2, ImageNet; download it by hand from "
+         "https://drive.google.com/file/d/12EDZjDSCuIpxPv-dkk1vrxA7ka0b0Yjv/view and put it there."),
+    ],
+)  # fmt: skip
+def test_a_missing_file_is_not_looked_up(source: str, rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = backbone()
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(UserError) as error:
+        load_pretrained(module, source)
+    assert str(error.value) == f"pretrained: {source}: no such file.{rest}"
+
+
+def test_what_is_not_used_is_said(tmp_path: Path) -> None:
+    source, module = published(), backbone()
+    torch.save({**source.state_dict(), "decode_head.conv.weight": torch.zeros(2)}, tmp_path / "whole.pth")
+    notes = load_pretrained(module, str(tmp_path / "whole.pth"))
+    assert notes == (f"pretrained: {tmp_path / 'whole.pth'}: not used: decode_head.conv.weight.",)
+
+
+def test_norms_of_a_swins_maps_begin_anew(tmp_path: Path) -> None:
+    swin = Swin("swin_tiny")
+    state = {key: value for key, value in swin.state_dict().items() if not key.startswith("norms.")}
+    torch.save(state, tmp_path / "swin.pth")
+    notes = load_pretrained(Swin("swin_tiny"), str(tmp_path / "swin.pth"))
+    assert notes == (
+        f"pretrained: {tmp_path / 'swin.pth'}: the norms of the 4 maps begin anew; a classifier has none.",
+    )
+    # Nothing else may be missing, and no norm of another width is overlooked.
+    torch.save(state | {"norms.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other shape 1: norms\.0\.weight"):
+        load_pretrained(Swin("swin_tiny"), str(tmp_path / "other.pth"))
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:

@@ -129,3 +129,21 @@ def test_the_meanings_that_resize_had(
     assert any("data.resize is called data.short_side" in r.getMessage() for r in caplog.records) == (
         noted or (place == "override" and kind == "detection")
     )
+
+
+@pytest.mark.parametrize("place", ["file", "override"])
+@pytest.mark.parametrize(
+    ("written", "meant", "noted"),
+    [(True, "torchvision", True), (False, "none", False), ("mmseg", "mmseg", False)],
+)
+def test_photometric_was_a_boolean(
+    load: Load, caplog: pytest.LogCaptureFixture, written: Any, meant: str, noted: bool, place: str
+) -> None:
+    content = tiny_recipe(Path("/data"))
+    augment = {**content.get("augment", {}), "photometric": written}
+    if place == "file":
+        recipe = load(content | {"augment": augment})
+    else:
+        recipe = load(content, f"augment.photometric={str(written).lower()}")
+    assert recipe.augment.photometric == meant
+    assert any("photometric: true means 'torchvision'" in r.getMessage() for r in caplog.records) == noted

@@ -57,7 +57,7 @@ def complaint(load: Load, *overrides: str) -> str:
             "root",
             "batch_size, cache, dataset, long_side, options, resize, root, short_side, train, val, workers",
         ),
-        ("augment.corp", "crop", "crop, flip, max_class_share, photometric, scale, short_side"),
+        ("augment.corp", "crop", "crop, flip, max_class_share, padding, photometric, scale, short_side"),
         ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize_to, student, teacher, through, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
@@ -79,6 +79,16 @@ def test_a_logger_is_a_name_or_a_name_with_options(load: Load) -> None:
     )
     assert recipe.callbacks == (ComponentSpec(name="mine:Callback"),)
     assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "here") == recipe
+
+
+@pytest.mark.parametrize(("written", "value"), [("on", "on"), ("off", "off"), ("auto", "auto"), ("'on'", "on")])
+def test_the_words_on_and_off_need_no_quotes(load: Load, written: str, value: str) -> None:
+    recipe = load(f"training.sync_batchnorm={written}")
+    assert recipe.training.sync_batchnorm == value
+    assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "here") == recipe
+    assert "training.sync_batchnorm: one of auto, on, off, got 'yes please'" in complaint(
+        load, "training.sync_batchnorm=yes please"
+    )
 
 
 @pytest.mark.parametrize(("written", "number"), [("1e-3", 1e-3), ("2E3", 2000.0), ("-1.5e-3", -1.5e-3), (".5e1", 5.0)])

@@ -28,7 +28,8 @@ def evaluate(
     Args:
         model: whatever :func:`densekd.load` opens, or any module.
         data: batches with labels, as :func:`densekd.distill` takes them; or, of a model that is
-            loaded from somewhere, a data folder or a recipe. None: the data of the model's own run.
+            loaded from somewhere, a data folder in any known layout or a recipe. None: the data of
+            the model's own run.
         split: of a folder or recipe; None: ``val``, or the recipe's.
         overrides: ``key=value`` of the recipe's evaluation section, for a folder or recipe.
         task: for batches: a task, or a name of ``densekd.tasks.TASKS``; None: that of a model that

@@ -106,7 +106,15 @@ def _build(recipe: Recipe) -> Built:
         teacher = prepare_teacher(recipe, models.teacher, terms, samples)
     features = None if teacher is None else teacher.features
     config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
-    distiller = Distiller(models.student.model, features, task, terms, config, recipe.kernels)
+    distiller = Distiller(
+        models.student.model,
+        features,
+        task,
+        terms,
+        config,
+        recipe.kernels,
+        recipe.training.sync_batchnorm,
+    )
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.distill.probe import at_rest
@@ -54,8 +55,8 @@ def build_models(recipe: Recipe, classes: Classes) -> Models:
         return Models(student, None, student.notes)
     teacher = build_teacher(recipe.teacher, len(classes.names))
     inherit(student.model, teacher.model, recipe.student.inherit)
-    model = map_classes(recipe.teacher, teacher, classes)
-    return Models(student, model, student.notes + teacher.notes)
+    model, notes = map_classes(recipe.teacher, teacher, classes)
+    return Models(student, model, student.notes + teacher.notes + notes)
 
 
 def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"]) -> Opened:
@@ -86,7 +87,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     model = built.model
     # A checkpoint comes last: it fills everything, also what 'pretrained' filled.
     if spec.pretrained is not None:
-        load_pretrained(contract.backbone(model) or model, spec.pretrained)
+        notes += load_pretrained(contract.backbone(model) or model, spec.pretrained)
         notes += pretrained_notes(model, spec.pretrained)
     classes = unnamed_classes(num_classes)
     if checkpoint is not None:
@@ -160,24 +161,27 @@ def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> Non
             raise RecipeError(str(error)) from error
 
 
-def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> nn.Module:
+def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> tuple[nn.Module, tuple[str, ...]]:
     """Bring a teacher's logits to the data's classes, where ``teacher.classes`` says how.
 
+    Returns:
+        The teacher as it teaches, and a note where a class map was found without being named.
+
     Raises:
-        RecipeError: a class of the data that is not mapped or unknown, or one that the teacher does
-            not have.
+        RecipeError: a class of the data that is not mapped or unknown, one that the teacher does
+            not have, or a class map for other models or data.
     """
     if spec.classes is None:
-        return teacher.model
+        return _map_known_classes(teacher, classes)
+    if isinstance(spec.classes, str):
+        return RemapClasses(teacher.model, _groups_of_map(spec.classes, teacher, classes)), ()
     if set(spec.classes) != set(classes.names):
         wrong = sorted(set(spec.classes) ^ set(classes.names))
         raise RecipeError(
             "teacher.classes must map every class of the data and no other: "
             f"{', '.join(classes.names)}. Missing or unknown: {', '.join(wrong)}."
         )
-    # The model itself is asked, since it may have more classes than are named.
-    with at_rest(teacher.model):
-        count = teacher.model(torch.rand(1, 3, 64, 64)).shape[1]
+    count = _count_logits(teacher.model)
     names = () if are_unnamed(teacher.classes) else teacher.classes.names
     # For each class of the data the numbers of the teacher's.
     groups = []
@@ -186,7 +190,40 @@ def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> nn.Modu
         if not isinstance(members, tuple):
             members = (members,)
         groups.append([_class_number(name, member, names, count) for member in members])
-    return RemapClasses(teacher.model, groups)
+    return RemapClasses(teacher.model, groups), ()
+
+
+def _map_known_classes(teacher: Opened, classes: Classes) -> tuple[nn.Module, tuple[str, ...]]:
+    """Find the class map of a teacher that counts more classes than a benchmark scores."""
+    count = len(teacher.classes.names)
+    found = class_map_for(count, classes.names)
+    if found is None:
+        return teacher.model, ()
+    entry = CLASS_MAPS[found]
+    note = (
+        f"teacher.classes: {found} was chosen, since the teacher has {count} logits: of these the {entry.classes} "
+        f"classes of {entry.dataset} are taken."
+    )
+    return RemapClasses(teacher.model, [[member] for member in entry.members]), (note,)
+
+
+def _groups_of_map(name: str, teacher: Opened, classes: Classes) -> list[list[int]]:
+    """Return the teacher's numbers of the data's classes by a class map that the recipe names."""
+    entry = find_class_map(name)
+    count = _count_logits(teacher.model)
+    if (entry.count, entry.classes) != (count, len(classes.names)):
+        raise RecipeError(
+            f"teacher.classes: {name} takes {entry.classes} classes ({entry.dataset}) out of {entry.count}; the data "
+            f"has {len(classes.names)} classes and the teacher {count}."
+        )
+    return [[member] for member in entry.members]
+
+
+def _count_logits(model: nn.Module) -> int:
+    """Ask the model itself, since it may have more classes than are named."""
+    with at_rest(model):
+        count: int = model(torch.rand(1, 3, 64, 64)).shape[1]
+    return count
 
 
 def _class_number(name: str, member: int | str, names: Sequence[str], count: int) -> int:

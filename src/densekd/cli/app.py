@@ -10,8 +10,9 @@ import typer
 from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
+from densekd.cli.fetch import fetch
 from densekd.cli.models import convert, inspect, losses, models
-from densekd.cli.recipe import docs, schema
+from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.errors import UserError
 
@@ -23,17 +24,19 @@ COMMANDS = (
     predict,
     inspect,
     convert,
+    fetch,
     check,
     cache,
     losses,
     models,
     datasets,
+    recipes,
     schema,
     docs,
 )
 
 app = typer.Typer(
-    help="Distil big segmentation and detection models into small ones that ship.",
+    help="Distil big segmentation, detection and depth models into small ones that ship.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

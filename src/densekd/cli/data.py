@@ -16,10 +16,11 @@ data_app = typer.Typer(
 
 
 def datasets() -> None:
-    """List the datasets."""
-    from densekd.cli.inspection import describe_datasets
+    """List the datasets, and the class maps between their models and them."""
+    from densekd.cli.inspection import describe_class_maps, describe_datasets
 
     console.print(describe_datasets())
+    console.print(describe_class_maps())
 
 
 def check(

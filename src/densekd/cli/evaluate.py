@@ -10,7 +10,11 @@ from densekd.cli.console import console, print_notes, print_plain, write_json
 
 DataPath = Annotated[
     Path | None,
-    typer.Option("--data", help="data folder or recipe; default: the run's own data"),
+    typer.Option("--data", help="data folder in any known layout, or a recipe; default: the run's own data"),
+]
+EvaluationRecipe = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="recipe file, run folder or shipped name: its data, and how it evaluates"),
 ]
 Split = Annotated[
     str | None,
@@ -30,6 +34,7 @@ def evaluate(
     model: ModelPath,
     overrides: EvaluationOverrides = None,
     data: DataPath = None,
+    recipe: EvaluationRecipe = None,
     split: Split = None,
     json: JsonPath = None,
 ) -> None:
@@ -40,34 +45,47 @@ def evaluate(
     from densekd.models.open import open_model
     from densekd.report.tables import score_table
     from densekd.run.evaluate import evaluate_opened
+    from densekd.run.evaluation_data import Asked
 
     opened = open_model(model)
     print_notes(opened.notes)
-    scores = evaluate_opened(opened, model, data, split, overrides or [])
+    scores = evaluate_opened(opened, model, Asked(data, recipe, split), overrides or [])
     console.print(score_table(scores))
     write_json(json, scores)
 
 
 def predict(
     model: ModelPath,
-    images: Annotated[Path, typer.Argument(help="an image or a folder of images")],
+    images: Annotated[
+        Path | None,
+        typer.Argument(help="an image, a folder of images, a data folder, or a recipe", show_default=False),
+    ] = None,
     overrides: EvaluationOverrides = None,
+    recipe: EvaluationRecipe = None,
+    split: Split = None,
     out: OutPath = None,
     submission: Submission = None,
 ) -> None:
     """Write label PNGs and overlays, boxes and results, or the files of a submission."""
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
+    from densekd.run.evaluation_data import Asked, asked_images, named_recipe
 
+    changes = list(overrides or [])
+    # Without images the first override stands in their place.
+    if images is not None and "=" in str(images) and not images.exists():
+        changes.insert(0, str(images))
+        images = None
     out = out or _place_of(model) / "predictions"
     opened = open_model(model)
     print_notes(opened.notes)
-    predictor = predictor_of(opened, model, overrides or [])
-    if submission is not None:
-        count = predictor.write_submission(images, out, submission)
-        print_plain(f"{count} images: {out}")
-        return
-    count = predictor.predict_folder(images, out)
+    predictor = predictor_of(opened, model, changes, named_recipe(recipe))
+    with asked_images(Asked(images, recipe, split), opened) as folder:
+        if submission is not None:
+            count = predictor.write_submission(folder, out, submission)
+            print_plain(f"{count} images: {out}")
+            return
+        count = predictor.predict_folder(folder, out)
     written = ", ".join(str(out / name) for name in predictor.writes)
     print_plain(f"{count} images: {written}")
 

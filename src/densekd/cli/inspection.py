@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from densekd.data import DATASETS
+from densekd.data.class_maps import CLASS_MAPS
 from densekd.distill.probe import probe
 from densekd.errors import RecipeError
 from densekd.losses import LEFT_OUT, LOSSES
@@ -158,6 +159,14 @@ def measured_table(rows: Sequence[Mapping[str, Any]], size: str) -> Table:
 def describe_datasets() -> Table:
     """Return the datasets with their options."""
     return _catalogue("dataset", DATASETS)
+
+
+def describe_class_maps() -> Table:
+    """Return the class maps that ``teacher.classes`` may name."""
+    table = Table("class map", "logits", "classes", "of models that count", title="teacher.classes")
+    for name, entry in CLASS_MAPS.items():
+        table.add_row(name, str(entry.count), f"{entry.classes} of {entry.dataset}", entry.description)
+    return table
 
 
 def _measure(entry: Entry, height: int, width: int) -> dict[str, Any]:

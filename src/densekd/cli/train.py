@@ -61,13 +61,13 @@ def quickstart(
     run_quickstart(run, shipped_recipe("quickstart").parent, overwrite, console)
 
 
-def check(recipe: RecipePath, overrides: Overrides = None) -> None:
+def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "auto") -> None:
     """Sample the data, build the models, run a few steps, and estimate memory and time."""
     loaded = read_recipe(recipe, overrides)
     from densekd.run.preflight import check as run_check
 
     silence_libraries()
-    console.print(run_check(loaded))
+    console.print(run_check(loaded, devices))
 
 
 def cache(recipe: RecipePath, overrides: Overrides = None) -> None:

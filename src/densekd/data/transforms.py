@@ -1,7 +1,7 @@
-"""Data augmentation as torchvision v2 transforms: scaled crop, photometric distortion, resize."""
+"""Data augmentation as torchvision v2 transforms: scaled crop, padding, brightness, resize."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 Box = tuple[int, int, int, int]  # top, left, height, width
+# Whether padding comes before the other augmentation of a crop, or after it (mmsegmentation).
+Padding = Literal["first", "last"]
 
 # ImageNet's mean color: padding that normalizes to about zero in every family.
 MEAN_COLOR = (124, 116, 104)
@@ -22,8 +24,8 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
 
     The same pixels as resizing the whole picture (bilinear with antialiasing; labels nearest) and
     cropping: Pillow samples the crop's own region. A crop is redrawn, up to ten times, while one
-    class fills it (mmsegmentation's ``cat_max_ratio``). Smaller pictures are padded at the bottom
-    and right: images with the mean color, labels with ``ignore_index``.
+    class fills it (mmsegmentation's ``cat_max_ratio``). Smaller pictures are padded, see
+    :class:`PadToSize`, or stay smaller where the padding comes last.
 
     Args:
         size: (height, width) of the crop.
@@ -31,6 +33,7 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
             share of the labeled pixels; 1 accepts every crop.
         ignore_index: label of the padding; does not count as a class.
         scale: range of the factor, which is drawn uniformly.
+        padding: ``first``: here; ``last``: by a :class:`PadToSize` at the end of the augmentation.
     """
 
     TRIES = 10
@@ -41,12 +44,15 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
         max_class_share: float,
         ignore_index: int,
         scale: tuple[float, float] = (1.0, 1.0),
+        padding: Padding = "first",
     ) -> None:
         super().__init__()
         self.size = size
         self.max_class_share = max_class_share
         self.ignore_index = ignore_index
         self.scale = scale
+        self.pad = PadToSize(size, ignore_index)
+        self.padding = padding
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Sample the factor and the corner of the crop."""
@@ -69,23 +75,17 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
         return {"scaled": scaled, "box": box}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Cut one input out and pad it."""
+        """Cut one input out, and pad it where the padding comes first."""
+        cut = inpt
         if isinstance(inpt, tv_tensors.Mask):
             label = _nearest(inpt.as_subclass(Tensor), params["scaled"], params["box"])
-            label = self._padded(label[None], self.ignore_index)[0]
-            return tv_tensors.wrap(label, like=inpt)
+            cut = tv_tensors.wrap(label, like=inpt)
         if isinstance(inpt, tv_tensors.Image):
             image = _bilinear(inpt.as_subclass(Tensor), params["scaled"], params["box"])
-            return tv_tensors.wrap(self._padded(image, list(MEAN_COLOR)), like=inpt)
-        return inpt
-
-    def _padded(self, pixels: Tensor, fill: int | list[int]) -> Tensor:
-        """Pad ``[C, h, w]`` at the bottom and right to the size of the crop."""
-        padding = [0, 0, self.size[1] - pixels.shape[-1], self.size[0] - pixels.shape[-2]]
-        if not any(padding):
-            return pixels
-        padded: Tensor = functional.pad(pixels, padding, fill=fill)
-        return padded
+            cut = tv_tensors.wrap(image, like=inpt)
+        if self.padding == "last":
+            return cut
+        return self.pad.transform(cut, {})
 
     def _accepts(self, labels: Tensor) -> bool:
         """Check that no class fills a crop."""
@@ -93,6 +93,41 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
         counts = torch.bincount(labels.reshape(-1).int(), minlength=256)
         counts[self.ignore_index] = 0
         return bool((counts > 0).sum() > 1 and counts.max() < self.max_class_share * counts.sum())
+
+
+class PadToSize(v2.Transform):  # type: ignore[misc]
+    """Pad smaller pictures at the bottom and right: images with the mean color, labels as void.
+
+    The color is the whole level next to ImageNet's mean: normalized, within 0.01 of the zero that
+    mmsegmentation pads with.
+
+    Args:
+        size: (height, width) that comes out.
+        ignore_index: label of the padding.
+    """
+
+    def __init__(self, size: tuple[int, int], ignore_index: int) -> None:
+        super().__init__()
+        self.size = size
+        self.ignore_index = ignore_index
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Pad one input."""
+        if isinstance(inpt, tv_tensors.Mask):
+            label = self._padded(inpt.as_subclass(Tensor)[None], self.ignore_index)[0]
+            return tv_tensors.wrap(label, like=inpt)
+        if isinstance(inpt, tv_tensors.Image):
+            image = self._padded(inpt.as_subclass(Tensor), list(MEAN_COLOR))
+            return tv_tensors.wrap(image, like=inpt)
+        return inpt
+
+    def _padded(self, pixels: Tensor, fill: int | list[int]) -> Tensor:
+        """Pad ``[C, h, w]``."""
+        padding = [0, 0, self.size[1] - pixels.shape[-1], self.size[0] - pixels.shape[-2]]
+        if not any(padding):
+            return pixels
+        padded: Tensor = functional.pad(pixels, padding, fill=fill)
+        return padded
 
 
 class RandomBrightness(v2.Transform):  # type: ignore[misc]
@@ -166,25 +201,6 @@ def limited_size(size: tuple[int, int], limits: Limits) -> tuple[int, int]:
     height = max(1, int(size[0] * factor + 0.5))
     width = max(1, int(size[1] * factor + 0.5))
     return height, width
-
-
-def photometric_distortion() -> v2.Transform:
-    """Photometric distortion of uint8 images as mmsegmentation does it.
-
-    Brightness +-32 levels, contrast 0.5-1.5 (before or after the next two), saturation 0.5-1.5, hue
-    +-18 degrees, each with probability one half.
-    """
-
-    def sometimes(transform: v2.Transform) -> v2.Transform:
-        return v2.RandomApply([transform], p=0.5)
-
-    brightness = sometimes(RandomBrightness(32))
-    contrast = sometimes(v2.ColorJitter(contrast=(0.5, 1.5)))
-    saturation = sometimes(v2.ColorJitter(saturation=(0.5, 1.5)))
-    hue = sometimes(v2.ColorJitter(hue=(-0.05, 0.05)))
-    contrast_first = v2.Compose([contrast, saturation, hue])
-    contrast_last = v2.Compose([saturation, hue, contrast])
-    return v2.Compose([brightness, v2.RandomChoice([contrast_first, contrast_last])])
 
 
 def _size(flat_inputs: list[Any]) -> tuple[int, int]:

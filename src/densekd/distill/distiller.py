@@ -16,6 +16,13 @@ from densekd.distill.optimizers import (
     OwnOptimizer,
     make_optimizer,
     make_schedule,
+    require_factory,
+)
+from densekd.distill.sync_batchnorm import (
+    SyncBatchNorm,
+    explained_single_values,
+    restore_batch_norms,
+    synchronize_batch_norms,
 )
 from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher
@@ -23,6 +30,7 @@ from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_p
 from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
+from densekd.ops.processes import in_process_group, rank_and_world_size
 from densekd.tasks import NoTask, TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
@@ -56,6 +64,9 @@ class Distiller(L.LightningModule):
             polynomial decay.
         kernels: ``auto``: losses and layers are computed by fused kernels wherever one applies;
             ``reference``: by the plain formulas.
+        sync_batchnorm: ``auto`` and ``on``: in a training by several processes the batch norms of
+            the student, the adapters and the losses share their statistics; ``off``: each process
+            has its own.
 
     Raises:
         UserError: nothing to learn from, or a task that cannot be told from the student.
@@ -69,21 +80,26 @@ class Distiller(L.LightningModule):
         terms: Mapping[str, Term | Context] | None = None,
         optimizer: OptimizerConfig | OptimizerFactory | None = None,
         kernels: Kernels = "auto",
+        sync_batchnorm: SyncBatchNorm = "auto",
     ) -> None:
         super().__init__()
         terms = terms or {}
+        require_factory(optimizer)
         task = choose_task(task, student)
         self.student: nn.Module = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.terms = nn.ModuleDict(terms)
         self.task = task
         self.optimizer = optimizer
         self.kernels = kernels
+        self.sync_batchnorm = sync_batchnorm
         self.metric = task.metric()
         if isinstance(task, NoTask) and not terms:
             raise UserError("There is nothing to learn: no task of the student's own, and no terms.")
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self.teacher = _frozen(teacher, terms)
         require_teacher(teacher_heads(terms), self.teacher)
+        if self.teacher is None and teacher_paths(terms):
+            raise UserError("Terms compare a student with its teacher, and there is none; give one, or no terms.")
         # DDP would send all buffers at every step. The student's are few; a teacher's never change,
         # and what losses remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
@@ -94,10 +110,17 @@ class Distiller(L.LightningModule):
         self._taps = Taps(self.student, self._taps.specs, "inductor")
 
     def on_fit_start(self) -> None:
-        """Broadcast what losses remember, so that it begins equal on all processes."""
-        if dist.is_available() and dist.is_initialized():
-            for buffer in self.terms.buffers():
-                dist.broadcast(buffer, 0)
+        """Join the processes: what losses remember begins equal, batch norms are synchronized."""
+        if not in_process_group():
+            return
+        for buffer in self.terms.buffers():
+            dist.broadcast(buffer, 0)
+        if self.sync_batchnorm != "off" and rank_and_world_size()[1] > 1:
+            synchronize_batch_norms(self.student, self.terms)
+
+    def on_fit_end(self) -> None:
+        """Leave plain batch norms behind."""
+        restore_batch_norms(self.student, self.terms)
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         """Return the total loss and its detached summands, each already weighted; log them."""
@@ -115,7 +138,7 @@ class Distiller(L.LightningModule):
             n: the optimizer step, counted from 1, for the schedules of weights.
         """
         # A backward pass needs no choice: autograd knows which implementation ran.
-        with using(self.kernels):
+        with using(self.kernels), explained_single_values():
             return self._losses(as_batch(batch), n)
 
     def _losses(self, batch: Any, n: int) -> dict[str, Tensor]:

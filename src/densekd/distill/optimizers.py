@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from densekd.errors import RecipeError, suggest
+from densekd.errors import RecipeError, UserError, suggest
 from densekd.models import contract
 
+# Before the part of a name that would otherwise be a kind of parameter.
+_NAMED = "named:"
 # Devices where torch has one kernel for the step of all parameters.
 _FUSED = ("cpu", "cuda")
 _NORMS = (
@@ -46,7 +48,9 @@ class OptimizerConfig:
         momentum: of SGD.
         betas: of AdamW.
         no_decay: parameters without weight decay: ``norm`` (those of normalization layers),
-            ``bias``, or any part of a parameter's name.
+            ``bias``, or any part of a parameter's name. ``named:PART`` is always the part of a name:
+            ``named:norm`` excepts the layer norms of transformers, which are called so, and not
+            the batch norms (``bn1``, ``.bn.``), as OpenMMLab's ``custom_keys`` do.
         head_lr: factor on the learning rate of the student's parameters outside its ``backbone``.
         power: of the polynomial decay ``(1 - n / steps)^power``; 0 keeps the rate constant.
         milestones: steps at each of which the rate falls to a tenth; there is no polynomial decay
@@ -224,8 +228,24 @@ def _own_settings(module: OwnOptimizer, settings: OptimizerConfig) -> OptimizerC
 
 def _matches(rule: str, name: str, owner: nn.Module) -> bool:
     """Tell whether a rule of ``no_decay`` excepts a parameter."""
+    if rule.startswith(_NAMED):
+        return rule.removeprefix(_NAMED) in name
     if rule == "norm":
         return isinstance(owner, _NORMS)
     if rule == "bias":
         return name.endswith("bias")
     return rule in name
+
+
+def require_factory(optimizer: Any) -> None:
+    """Refuse an optimizer that is built already: the parameters are not all there yet.
+
+    Raises:
+        UserError: neither None, a function, nor an OptimizerConfig.
+    """
+    if optimizer is None or isinstance(optimizer, OptimizerConfig) or callable(optimizer):
+        return
+    kind = type(optimizer).__name__
+    raise UserError(
+        f"optimizer: a function of the parameters, such as partial(torch.optim.AdamW, lr=1e-3), not the {kind} itself."
+    )

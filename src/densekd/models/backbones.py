@@ -3,16 +3,18 @@
 from typing import Any, NamedTuple
 
 import timm
+from timm.models.mobilevit import MobileVitBlock
 from timm.models.resnet import Bottleneck
 from torch import nn
 
 from densekd.errors import RecipeError, suggest
 from densekd.models.families import Dilation, Family
+from densekd.models.initialize import initialize_resnet
 
 # Names, and the width as a factor of the published one.
 _RESNETS: dict[str, float] = {
     "resnet18": 1, "resnet18_050": 0.5, "resnet18_025": 0.25,
-    "resnet34": 1, "resnet50": 1, "resnet101": 1,
+    "resnet34": 1, "resnet50": 1, "resnet101": 1, "resnet152": 1,
     "resnext50_32x4d": 1, "resnext101_32x4d": 1, "resnext101_64x4d": 1,
 }  # fmt: skip
 _WIDTHS = (64, 128, 256, 512)
@@ -54,6 +56,8 @@ def make_backbone(name: str, family: Family, output_stride: int) -> Backbone:
     module: Any
     if name in _MOBILEVITS:
         module = timm.create_model(name, **options)
+        if family.mobilevit == "cirkd":
+            _as_cirkd_mobilevit(module)
     elif name in _MOBILENETS:
         module = _make_mobilenet(name, family, options)
     else:
@@ -73,6 +77,19 @@ def _make_mobilenet(name: str, family: Family, options: dict[str, Any]) -> Any:
     return module
 
 
+def _as_cirkd_mobilevit(mobilevit: nn.Module) -> None:
+    """Turn timm's MobileViT into CIRKD's, which has the same weights and computes something else."""
+    for stage in (mobilevit.get_submodule("stages_3"), mobilevit.get_submodule("stages_4")):
+        convs = [conv for conv in _convolutions(stage) if conv.kernel_size == (3, 3)]
+        # What timm gave the stage in place of its stride.
+        dilation = max(conv.dilation[0] for conv in convs)
+        for conv in convs:
+            _dilate(conv, dilation if conv.groups > 1 else 1)
+    for block in mobilevit.modules():
+        if isinstance(block, MobileVitBlock):
+            block.get_submodule("conv_proj.bn").act = nn.Identity()
+
+
 def _make_resnet(name: str, family: Family, options: dict[str, Any]) -> Any:
     # A name with a width is no architecture of timm: its channels are given instead.
     factor = _RESNETS[name]
@@ -88,6 +105,7 @@ def _make_resnet(name: str, family: Family, options: dict[str, Any]) -> Any:
     if family.style == "caffe":
         _stride_first(module)
     _set_dilation(module, family.dilation)
+    initialize_resnet(module, family.resnet_init)
     return module
 
 

@@ -8,6 +8,7 @@ from densekd.errors import UserError
 from densekd.models.checkpoints.file import Checkpoint
 from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import recognize
+from densekd.models.checkpoints.widths import require_width
 from densekd.models.classes import classes_in
 from densekd.models.package import parse_config
 
@@ -24,10 +25,14 @@ def options_for(
 
     Returns:
         all options, and what people should know of those that were added.
+
+    Raises:
+        UserError: a file whose head is not as wide as the options say.
     """
     found = None if checkpoint.package is not None else recognize(checkpoint.state)
     if found is None or found.model != model:
         return dict(options), ()
+    require_width(found, options, checkpoint.name)
     preset, notes = input_options(found, checkpoint, options)
     return preset | dict(options), notes
 

@@ -12,6 +12,7 @@ from densekd.errors import UserError, suggest
 from densekd.models import MODELS
 from densekd.models.checkpoints.download import located
 from densekd.models.checkpoints.file import split_part
+from densekd.models.published_files import find_published, how_to_get
 from densekd.models.sources import SOURCES
 
 PACKAGE_FILES = ["config.json", "model.safetensors"]
@@ -20,6 +21,8 @@ PACKAGE_FILES = ["config.json", "model.safetensors"]
 _FILE_SUFFIXES = (
     ".bin", ".ckpt", ".json", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".yaml", ".yml",
 )  # fmt: skip
+# Folders of ours: a name that begins so was meant to be a path.
+_OUR_FOLDERS = ("runs", "checkpoints")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _OWN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -62,7 +65,7 @@ def locate(source: str | Path) -> Place:
     if is_architecture(name):
         return Place("name", Path(name), name)
     # A missing file is a missing file: the hub is not asked for it.
-    if _names_a_file(name, file):
+    if is_file_name(name, file):
         raise UserError(_missing(file))
     if _HUB_NAME.fullmatch(name):
         return Place("folder", fetch_package(name), name)
@@ -95,14 +98,18 @@ def fetch_package(name: str) -> Path:
         raise UserError(f"{name}: no such folder, and it could not be had from the hub ({first}).") from error
 
 
-def _names_a_file(name: str, path: Path) -> bool:
-    """Tell a path that does not exist from a name on the hub: one slash, no place on this disk."""
+def is_file_name(name: str, path: Path) -> bool:
+    """Tell a path that does not exist from a name on a hub: one slash, no place on this disk."""
+    if find_published(path) is not None:
+        return True
     if path.is_absolute() or path.suffix in _FILE_SUFFIXES:
         return True
     if name.startswith((".", "~")) or len(path.parts) > 2:
         return True
-    # runs/student, where there is a folder runs.
-    return len(path.parts) == 2 and path.parent.is_dir()
+    if len(path.parts) != 2:
+        return False
+    # students/mine, where there is a folder students.
+    return path.parts[0] in _OUR_FOLDERS or path.parent.is_dir()
 
 
 def _missing(path: Path) -> str:
@@ -110,4 +117,4 @@ def _missing(path: Path) -> str:
     siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(path.name, siblings, n=1)
     hint = f" Did you mean {path.with_name(near[0])}?" if near else ""
-    return f"{path}: no such file or folder.{hint}"
+    return f"{path}: no such file or folder.{hint}{how_to_get(path)}"

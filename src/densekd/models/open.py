@@ -21,11 +21,13 @@ from densekd.models.checkpoints.layout import Recognized
 from densekd.models.checkpoints.load import Match, load_in_full, load_matched
 from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import FORMATS, recognize
+from densekd.models.checkpoints.unusable import describe_unusable
+from densekd.models.checkpoints.widths import require_width
 from densekd.models.classes import classes_in, classes_of
 from densekd.models.described import classes_in_checkpoint, count_classes, options_for
 from densekd.models.locate import Place, locate
 from densekd.models.named import Named, build_named
-from densekd.models.package import PackageConfig, config_of, parse_config, read_config, require_packable
+from densekd.models.package import PackageConfig, config_beside, config_of, parse_config, read_config, require_packable
 from densekd.models.sources import SOURCES, names_weights
 
 Weights = Literal["all", "body", "none"]
@@ -190,11 +192,16 @@ def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     if asked.model is not None:
         return _open_as(checkpoint, asked)
     described = checkpoint.package
+    if described is None:
+        described = config_beside(Path(checkpoint.name))
     if described is not None:
         return _open_ours(checkpoint, described, checkpoint.name, asked)
     found = recognize(checkpoint.state)
     if found is not None:
         return _open_recognized(checkpoint, found, asked)
+    unusable = describe_unusable(checkpoint.state)
+    if unusable is not None:
+        raise UserError(f"{checkpoint.name}: {unusable}")
     keys = ", ".join(list(checkpoint.state)[:4])
     raise UserError(
         f"{checkpoint.name}: not recognized; no known format has {len(checkpoint.state)} entries "
@@ -240,6 +247,7 @@ def _open_as(checkpoint: Checkpoint, asked: _Asked) -> Opened:
 
 def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -> Opened:
     """Open a file of another project, whose keys and shapes tell the architecture."""
+    require_width(found, asked.options, checkpoint.name)
     count = found.options["num_classes"]
     # What keys do not show: how images were normalized.
     preset, notes = input_options(found, checkpoint, asked.options)

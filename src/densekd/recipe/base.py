@@ -20,6 +20,16 @@ def _bits(value: Any) -> Any:
 Bits = BeforeValidator(_bits)
 
 
+def _on_off(value: Any) -> Any:
+    """Let the words on and off be written without quotes: YAML reads them as true and false."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value
+
+
+OnOff = BeforeValidator(_on_off)
+
+
 class Section(BaseModel):
     """Frozen part of a recipe; a key that it does not have is an error."""
 

@@ -41,6 +41,9 @@ def rename_keys(content: dict[str, Any]) -> None:
     data = content.get("data")
     if isinstance(data, dict) and "resize" in data:
         _split_resize(content, data)
+    augment = content.get("augment")
+    if isinstance(augment, dict) and isinstance(augment.get("photometric"), bool):
+        _name_photometric(augment)
 
 
 def rename_override(content: Mapping[str, Any], key: str) -> str:
@@ -73,6 +76,18 @@ def _split_resize(content: Mapping[str, Any], data: dict[str, Any]) -> None:
         data.pop(name, None)
     data.update(limits)
     _note("data.resize", " and ".join(f"data.{name}" for name in limits))
+
+
+def _name_photometric(augment: dict[str, Any]) -> None:
+    """Name the distortion that ``photometric: true`` was; YAML reads a bare off as false."""
+    if not augment["photometric"]:
+        augment["photometric"] = "none"
+        return
+    augment["photometric"] = "torchvision"
+    _LOG.warning(
+        "note: augment.photometric: true means 'torchvision' (mmsegmentation's own is 'mmseg'); "
+        "write the name, true will stop working in the next version."
+    )
 
 
 def _parents(content: Any, path: Path, walked: Path = ()) -> Iterator[tuple[dict[str, Any], Path]]:

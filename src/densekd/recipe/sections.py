@@ -9,6 +9,7 @@ from densekd.recipe.base import (
     Component,
     ComponentSpec,
     Factor,
+    OnOff,
     OpenSection,
     Options,
     Positive,
@@ -89,7 +90,16 @@ class AugmentSpec(Section):
     )
     scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
-    photometric: bool = Field(False, description="random brightness, contrast, saturation, hue")
+    photometric: Literal["none", "mmseg", "torchvision"] = Field(
+        "none",
+        description="random brightness, contrast, saturation and hue: mmseg, mmsegmentation's to the byte; "
+        "torchvision, its steps with torchvision's color arithmetic",
+    )
+    padding: Literal["first", "last"] = Field(
+        "first",
+        description="crops of smaller images are padded with the mean color and void at the bottom and right: "
+        "first, and then mirrored and distorted (CIRKD, TorchDistiller), or last (mmsegmentation)",
+    )
     max_class_share: float = Field(
         0.75, gt=0, le=1, description="crops are redrawn while one class covers more; 1: never"
     )
@@ -136,7 +146,8 @@ class OptimizerSpec(Section):
     no_decay: tuple[str, ...] = Field(
         (),
         description="parameters without weight decay: norm (those of normalization layers), bias, "
-        "or any part of a parameter's name (absolute_pos_embed)",
+        "or any part of a parameter's name (absolute_pos_embed); named:norm excepts what is called norm, "
+        "as OpenMMLab's custom_keys do: layer norms, and not batch norms (bn)",
     )
     head_lr: float = Field(
         1.0,
@@ -170,6 +181,11 @@ class TrainingSpec(Section):
         "none",
         description="inductor: the student runs by torch.compile",
     )
+    sync_batchnorm: Annotated[Literal["auto", "on", "off"], OnOff] = Field(
+        "auto",
+        description="batch norms of the student, adapters and losses share their statistics over all "
+        "processes, the frozen teacher's never; auto: wherever several processes share a batch",
+    )
     accumulate: int = Field(
         1,
         ge=1,
@@ -188,7 +204,11 @@ class TrainingSpec(Section):
         description="steps between two validations; 0: at the end only",
     )
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
-    log_every: int = Field(10, ge=1, description="steps between two rows of metrics.csv")
+    log_every: int = Field(
+        10,
+        ge=1,
+        description="steps between two rows of metrics.csv; row k, counted from 1, has the learning rate of step k",
+    )
     export: Literal["last", "best"] = Field("last", description="the weights that become student/")
 
 

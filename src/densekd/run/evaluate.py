@@ -6,48 +6,45 @@ from typing import Any
 
 import torch
 
-from densekd.builders.data import build_files
 from densekd.builders.task import packaged_task
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.errors import UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
-from densekd.recipe import EvaluationSpec, change_evaluation, load_recipe
+from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
+from densekd.run.evaluation_data import Asked, EvaluationSource, from_folder, from_recipe, named_recipe
 from densekd.tasks.protocol import Predictor, Scores, Task
 
 
-def predictor_of(opened: Opened, path: Path, changes: Sequence[str]) -> Predictor:
+def predictor_of(opened: Opened, path: Path, changes: Sequence[str], recipe: Recipe | None = None) -> Predictor:
     """Return what predicts pictures with a model, in the mode its recipe names, changed by ``key=value``.
 
     Args:
         opened: the model.
         path: where it was opened, to find the recipe of its run.
         changes: ``key=value`` of the recipe's evaluation part.
+        recipe: in place of that of its run.
 
     Raises:
         UserError: an unknown key or a wrong value.
     """
-    task = packaged_task(opened.config, evaluation_of(path, changes))
+    task = packaged_task(opened.config, evaluation_of(path, changes, recipe))
     return task.predictor(opened.model, opened.config)
 
 
 def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Sequence[str] = ()) -> dict[str, Any]:
     """Open a model and score it, see :func:`evaluate_opened`."""
-    return evaluate_opened(open_model(model), model, data, split, changes)
+    return evaluate_opened(open_model(model), model, Asked(data, None, split), changes)
 
 
-def evaluate_opened(
-    opened: Opened, path: Path, data: Path | None, split: str | None, changes: Sequence[str] = ()
-) -> dict[str, Any]:
+def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[str] = ()) -> dict[str, Any]:
     """Score a model on a data folder, a recipe's data, or the data of the model's own run.
 
     Args:
         opened: the model, see :func:`densekd.models.open.open_model`.
         path: where it was opened.
-        data: a folder in the plain layout of the model's task, a recipe, or None for the recipe of
-            the run the model lies in.
-        split: None for the recipe's validation split, ``val`` for a folder.
+        asked: on what.
         changes: ``key=value`` of the recipe's evaluation part.
 
     Returns:
@@ -57,22 +54,31 @@ def evaluate_opened(
         UserError: nothing to evaluate on, another kind of data, or other classes than the model's.
     """
     config = opened.config
-    task = packaged_task(config, evaluation_of(path, changes))
-    if data is None:
-        data = _recipe_of(path)
-    if data is None:
-        raise UserError(f"{path} lies in no run folder; say what to evaluate on: --data FOLDER-OR-RECIPE.")
-    if data.is_dir() and not (data / "recipe.yaml").is_file():
-        split = split or "val"
-        files: Files = task.folder(data, split, config)
-    else:
-        spec = load_recipe(data / "recipe.yaml" if data.is_dir() else data).data
-        split = split or spec.val
-        files = build_files(spec, split)
-    _require_fit(task, opened.classes, files)
+    named = named_recipe(asked.recipe)
+    # What is given as data may be a recipe itself.
+    of_data = named_recipe(asked.data)
+    task = packaged_task(config, evaluation_of(path, changes, named, of_data))
+    source = _source(path, asked, named or of_data, opened)
+    _require_fit(task, opened.classes, source.files)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scores = task.scores(opened.model.to(device), files, config.resize)
-    return {"model": str(path), "split": split, **describe_scores(config.task, task, scores)}
+    # A package knows its size of images; of a file of another project the recipe does.
+    resize = config.resize if opened.origin is None else source.resize
+    scores = task.scores(opened.model.to(device), source.files, resize)
+    return {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
+
+
+def _source(path: Path, asked: Asked, recipe: Recipe | None, opened: Opened) -> EvaluationSource:
+    """Find what a model is scored on: a recipe's data, a folder's, or those of its run."""
+    # Beside a recipe, a folder is where its data is.
+    folder = asked.data if named_recipe(asked.data) is None else None
+    if recipe is not None:
+        return from_recipe(recipe, folder, asked.split)
+    if folder is not None:
+        return from_folder(folder, asked.split, opened)
+    own = _recipe_of(path)
+    if own is None:
+        raise UserError(f"{path} lies in no run folder; say what to evaluate on: --data FOLDER or --recipe NAME.")
+    return from_recipe(load_recipe(own), None, asked.split)
 
 
 def describe_scores(name: str, task: Task, scores: Scores) -> dict[str, Any]:
@@ -86,14 +92,26 @@ def describe_scores(name: str, task: Task, scores: Scores) -> dict[str, Any]:
     return {"task": name, "metrics": task.metrics.to_json(), **scores}
 
 
-def evaluation_of(model: Path, changes: Sequence[str]) -> EvaluationSpec:
-    """Return the evaluation part of the recipe of the model's run, if it lies in one, with changes.
+def evaluation_of(
+    model: Path, changes: Sequence[str], named: Recipe | None = None, of_data: Recipe | None = None
+) -> EvaluationSpec:
+    """Return the evaluation part of a recipe, with changes.
+
+    Args:
+        model: the recipe of the run that it lies in is asked first.
+        changes: ``key=value``.
+        named: a recipe that comes before it.
+        of_data: a recipe that comes after it.
 
     Raises:
         RecipeError: a change that is not ``key=value``.
     """
-    recipe = _recipe_of(model)
-    return change_evaluation(EvaluationSpec() if recipe is None else load_recipe(recipe).evaluation, changes)
+    recipe = named
+    own = _recipe_of(model)
+    if recipe is None and own is not None:
+        recipe = load_recipe(own)
+    recipe = recipe or of_data
+    return change_evaluation(EvaluationSpec() if recipe is None else recipe.evaluation, changes)
 
 
 def _recipe_of(model: Path) -> Path | None:

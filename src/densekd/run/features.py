@@ -86,7 +86,7 @@ def _models(
     else:
         try:
             teacher = build_teacher(recipe.teacher, len(classes.names))
-            models["teacher"] = map_classes(recipe.teacher, teacher, classes)
+            models["teacher"], _ = map_classes(recipe.teacher, teacher, classes)
         except UserError as error:
             missing["teacher"] = str(error)
     try:

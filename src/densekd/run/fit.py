@@ -11,10 +11,11 @@ from densekd.atomic import write_text
 from densekd.builders.build import Built
 from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
+from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe, TrainingSpec
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
-from densekd.run.folder import RunFolder, is_first_process
+from densekd.run.folder import RunFolder, is_first_process, record
 from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
 from densekd.run.metrics_logger import MetricsLogger
@@ -94,6 +95,8 @@ def fit(
     metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console)
     callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
     trainer = make_trainer(settings, launch, run, observers, callbacks)
+    if is_first_process():
+        describe_processes(built, trainer.world_size, run, console)
     # An interrupted training goes on; a finished one has no step left.
     resume = run.last if run.last.is_file() else None
     trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
@@ -134,6 +137,15 @@ def make_trainer(
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def describe_processes(built: Built, processes: int, run: RunFolder, console: Console) -> None:
+    """Record how many processes share a batch, and whether their batch norms are synchronized."""
+    models = (built.distiller.student, built.distiller.terms)
+    batch_norm = describe_batch_norms(models, processes, built.distiller.sync_batchnorm)
+    record(run, {"processes": processes, "batch_norm": batch_norm})
+    if processes > 1:
+        console.print(f"batch norm: {batch_norm}", highlight=False)
 
 
 def describe_metrics(built: Built, run: RunFolder) -> None:

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,11 @@ class RunFolder:
     def recipe(self) -> Path:
         """The recipe as resolved."""
         return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, and how the training was started."""
+        return self.path / "environment.json"
 
     @property
     def last(self) -> Path:
@@ -127,7 +132,15 @@ def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: S
         return
     # New, or interrupted before its recipe was written.
     write_text(run.recipe, dump_recipe(recipe))
-    write_text(run.path / "environment.json", json.dumps(environment(overrides), indent=1) + "\n")
+    write_text(run.environment, json.dumps(environment(overrides), indent=1) + "\n")
+
+
+def record(run: RunFolder, facts: Mapping[str, Any]) -> None:
+    """Add what is known of a training once it begins to its environment; a preflight has none."""
+    if not run.environment.is_file():
+        return
+    known = json.loads(run.environment.read_text(encoding="utf-8"))
+    write_text(run.environment, json.dumps(known | dict(facts), indent=1) + "\n")
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:

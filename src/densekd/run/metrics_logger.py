@@ -21,7 +21,9 @@ _PRINT_EVERY = 10
 class MetricsLogger(L.Callback):
     """Writer of ``metrics.csv``, and progress bar with the time left.
 
-    Loggers get what the Distiller logs.
+    Loggers get what the Distiller logs. Optimizer steps count from 1: row k holds the losses of the
+    batch of step k, and the learning rate that this step was taken with, ``lr_factor(k - 1)`` times
+    the base rate.
 
     Args:
         path: of the CSV; rows after the step a training resumes from are dropped.
@@ -34,6 +36,7 @@ class MetricsLogger(L.Callback):
         self.every = every
         self.console = console
         self.columns: list[str] = ["step"]
+        self.rate = 0.0
         self.seconds: float | None = None
         self.started = (time.perf_counter(), 0)
 
@@ -59,6 +62,10 @@ class MetricsLogger(L.Callback):
         self.bar.start()
         done, total = trainer.global_step, trainer.max_steps
         self.row = self.bar.add_task("training", total=total, completed=done, status="")
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Keep the learning rate of the step; the schedule has moved on when the batch ends."""
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
         self,
@@ -86,8 +93,7 @@ class MetricsLogger(L.Callback):
         before, step_before = self.started
         self.seconds = (now - before) / max(1, step - step_before)
         self.started = (now, step)
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        row = {"loss": sum(losses.values()), **losses, "lr": rate}
+        row = {"loss": sum(losses.values()), **losses, "lr": self.rate}
         self._record(trainer, step, {**row, "seconds_per_step": self.seconds})
         self._show(trainer, step, row)
 

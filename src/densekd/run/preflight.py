@@ -5,24 +5,30 @@ import resource
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from densekd.builders.build import Built, build
 from densekd.data.contract import subset
+from densekd.distill.sync_batchnorm import describe_batch_norms, synchronize_batch_norms
 from densekd.distill.terms import Context, Term, paths
+from densekd.errors import RecipeError
 from densekd.kernels import using
 from densekd.recipe import Recipe
+from densekd.run.baseline import find_baseline
 from densekd.run.checks import SAMPLES, read_samples
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
-from densekd.run.launch import Launch
+from densekd.run.launch import Launch, count_devices
 from densekd.run.loggers import build_observers
 from densekd.teacher_cache import gigabytes
 
@@ -30,11 +36,13 @@ from densekd.teacher_cache import gigabytes
 _STEPS = 4
 
 
-def check(recipe: Recipe) -> Table:
+def check(recipe: Recipe, devices: str = "auto") -> Table:
     """Try a recipe without leaving anything behind.
 
     Args:
         recipe: as it would be trained.
+        devices: as of a training, see :func:`densekd.run.launch.count_devices`. What one of its
+            processes does is tried, with its share of a batch.
 
     Returns:
         What was found, and the estimates.
@@ -46,7 +54,9 @@ def check(recipe: Recipe) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         # Loggers and callbacks are built and not used: nobody wants records of a preflight.
         build_observers(recipe, RunFolder(Path(folder)))
-    recipe, cache_size = _without_cache(recipe)
+        find_baseline(recipe, RunFolder(Path(folder)))
+    processes = count_devices(devices)
+    recipe, cache_size = _without_cache(_share_of_one(recipe, processes))
     built = build(recipe)
     read_samples(built)
     _add_data(table, recipe, built)
@@ -56,13 +66,47 @@ def check(recipe: Recipe) -> Table:
     with using(recipe.kernels):
         _add_teacher_score(table, built)
     _add_terms(table, built)
-    losses, seconds = _try_steps(recipe, built)
+    _add_processes(table, recipe, built, processes)
+    with _as_one_of(processes, built):
+        losses, seconds = _try_steps(recipe, built)
     table.add_row("first losses", losses)
     steps = recipe.training.steps
     left = timedelta(seconds=round(seconds * steps))
     table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted")
     table.add_row("peak memory", _peak_memory())
     return table
+
+
+def _share_of_one(recipe: Recipe, processes: int) -> Recipe:
+    """Return the recipe with what one of several processes gets of a batch.
+
+    Raises:
+        RecipeError: a batch that does not divide.
+    """
+    batch = recipe.data.batch_size
+    if batch % processes:
+        raise RecipeError(f"data.batch_size: a batch of {batch} does not divide among {processes} processes.")
+    data = recipe.data.model_copy(update={"batch_size": batch // processes})
+    return recipe.model_copy(update={"data": data})
+
+
+@contextmanager
+def _as_one_of(processes: int, built: Built) -> Iterator[None]:
+    """Join a process group of one that stands for several: batch norms exchange what they would.
+
+    So a single image for each process is no error where batch norms are synchronized.
+    """
+    if processes == 1 or built.distiller.sync_batchnorm == "off":
+        yield
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=store, rank=0, world_size=1)
+    try:
+        synchronize_batch_norms(built.distiller.student, built.distiller.terms)
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def _without_cache(recipe: Recipe) -> tuple[Recipe, str]:
@@ -114,6 +158,15 @@ def _add_terms(table: Table, built: Built) -> None:
         # A context reads the student alone.
         taps = [", ".join(paths(tap)) for tap in term.taps if tap]
         table.add_row(f"{type(term).__name__.lower()} {name}", " <- ".join(taps))
+
+
+def _add_processes(table: Table, recipe: Recipe, built: Built, processes: int) -> None:
+    """Add the share of a process, and whether batch norms see more than it."""
+    images = recipe.data.batch_size // recipe.training.accumulate
+    if processes > 1:
+        table.add_row("processes", f"{processes}, {images} images each at a time; one of them is tried")
+    models = (built.distiller.student, built.distiller.terms)
+    table.add_row("batch norm", describe_batch_norms(models, processes, recipe.training.sync_batchnorm))
 
 
 def _try_steps(recipe: Recipe, built: Built) -> tuple[str, float]:

@@ -9,7 +9,8 @@ from torchvision.transforms import v2
 
 from densekd.atomic import atomic
 from densekd.data.files import IMAGE_SUFFIXES, find
-from densekd.data.transforms import photometric_distortion
+from densekd.data.photometric import PhotometricDistortion, photometric_distortion
+from densekd.data.transforms import PadToSize, RandomScaledCrop
 from densekd.errors import UserError
 from densekd.models import contract
 from densekd.ops.interpolation import resize
@@ -49,10 +50,28 @@ def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def random_crops(views: Augmentation, max_class_share: float, ignore_index: int) -> v2.Transform:
+    """Return the augmentation of images with a map: a scaled crop, what follows it, and padding.
+
+    Args:
+        views: with a size of the crops.
+        max_class_share: see :class:`densekd.data.transforms.RandomScaledCrop`.
+        ignore_index: value of the map where there is no image.
+    """
+    assert views.crop is not None
+    crop = RandomScaledCrop(views.crop, max_class_share, ignore_index, views.scale, views.padding)
+    transforms = [crop, *after_crop(views)]
+    if views.padding == "last":
+        transforms.append(PadToSize(views.crop, ignore_index))
+    return v2.Compose(transforms)
+
+
 def after_crop(views: Augmentation) -> list[v2.Transform]:
     """Return what all tasks share: a horizontal flip, photometric distortion where asked for."""
     transforms: list[v2.Transform] = [v2.RandomHorizontalFlip(views.flip)]
-    if views.photometric:
+    if views.photometric == "mmseg":
+        transforms.append(PhotometricDistortion())
+    if views.photometric == "torchvision":
         transforms.append(photometric_distortion())
     return transforms
 

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from densekd.data.contract import EvaluationData, Files, Labels, TrainingData
 from densekd.data.facts import Facts
 from densekd.data.maps import Resize
+from densekd.data.photometric import Photometric
+from densekd.data.transforms import Padding
 from densekd.metric_names import MetricNames
 from densekd.models.package import PackageConfig
 
@@ -42,7 +44,8 @@ class Augmentation:
         short_side: range of the limit of the shorter side, or None.
         scale: range of the random factor before a crop.
         flip: probability of a horizontal flip.
-        photometric: random brightness, contrast, saturation and hue.
+        photometric: random brightness, contrast, saturation and hue, and whose.
+        padding: of crops that reach beyond the image, before or after flip and distortion.
         max_class_share: crops are redrawn while one class covers more; 1: never.
     """
 
@@ -53,7 +56,8 @@ class Augmentation:
     short_side: tuple[int, int] | None = None
     scale: tuple[float, float] = (0.5, 2.0)
     flip: float = 0.5
-    photometric: bool = False
+    photometric: Photometric = "none"
+    padding: Padding = "first"
     max_class_share: float = 0.75
 
 

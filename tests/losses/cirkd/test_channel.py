@@ -99,6 +99,16 @@ def test_resumed_training_continues_exactly_and_evaluation_changes_nothing() -> 
     assert all(torch.equal(value, before[name]) for name, value in whole.state_dict().items())
 
 
+def test_groups_are_the_mean_of_what_processes_compare() -> None:
+    student, teacher = maps()
+    batch_alone = {"memory_weight": 0.0, "mse_weight": 0.0}
+    plain = make(**batch_alone).eval()
+    grouped = make(**batch_alone, images_per_group=1).eval()
+    one_by_one = [plain(student[k : k + 1], teacher[k : k + 1]).item() for k in range(2)]
+    assert grouped(student, teacher).item() == pytest.approx(sum(one_by_one) / 2, rel=1e-6)
+    assert grouped(student, teacher).item() != pytest.approx(plain(student, teacher).item(), rel=1e-3)
+
+
 def test_constant_maps_are_finite() -> None:
     student = torch.ones(2, 3, 6, 9, requires_grad=True)
     value = make()(student, torch.zeros(2, 4, 6, 9))

@@ -27,6 +27,23 @@ def test_equals_the_formula_over_pairs_of_images() -> None:
     assert CIRKDMiniBatch(0.5)(student, teacher).item() == pytest.approx(total / 4, rel=1e-12)
 
 
+def test_groups_are_the_mean_of_what_processes_compare() -> None:
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = (torch.randn(4, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    student.requires_grad_()
+    plain = CIRKDMiniBatch()
+    for size in (1, 2):
+        processes = [plain(*pair) for pair in zip(student.split(size), teacher.split(size), strict=True)]
+        value, expected = CIRKDMiniBatch(images_per_group=size)(student, teacher), torch.stack(processes).mean()
+        assert value.item() == pytest.approx(expected.item(), rel=1e-12)
+        assert value.item() != pytest.approx(plain(student, teacher).item(), rel=1e-3)
+        torch.testing.assert_close(torch.autograd.grad(value, student), torch.autograd.grad(expected, student))
+    # Groups that are larger than the batch are the batch; what is left over counts by its images.
+    assert CIRKDMiniBatch(images_per_group=8)(student, teacher).item() == plain(student, teacher).item()
+    three = (3 * plain(student[:3], teacher[:3]) + plain(student[3:], teacher[3:])) / 4
+    assert CIRKDMiniBatch(images_per_group=3)(student, teacher).item() == pytest.approx(three.item(), rel=1e-12)
+
+
 def test_maps_of_256_are_pooled() -> None:
     generator = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(1, 2, 256, 257, generator=generator) for _ in range(2))

@@ -1,15 +1,21 @@
 """ImageNet files of every project fill our backbones: keys are made from the published segmentors."""
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
+import torchvision
 from golden_models import fill
 from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.models import MODELS
+from densekd.models.checkpoints.imagenet import as_backbone
+from densekd.models.checkpoints.load import match
 from densekd.models.pretrained import load_pretrained
 
 
@@ -78,6 +84,37 @@ def test_every_projects_names(
     for key, value in target.state_dict().items():
         if not key.endswith(("num_batches_tracked", "norms.0.weight")):
             assert torch.equal(value, state[key]), key
+
+
+@pytest.mark.parametrize(
+    ("classifier", "model", "name", "family"),
+    [
+        (partial(torchvision.models.get_model, "resnet18"), "pspnet", "resnet18", "mmseg_b"),
+        (partial(torchvision.models.get_model, "resnet50"), "gfl", "resnet50", "mmdet"),
+        (partial(torchvision.models.get_model, "resnet152"), "fcn", "resnet152", "mmseg_b"),
+        (partial(torchvision.models.get_model, "mobilenet_v2"), "deeplabv3", "mobilenetv2_100", "mmseg"),
+        (partial(timm.create_model, "mobilenetv2_100"), "deeplabv3", "mobilenetv2_100", "cirkd"),
+        (partial(timm.create_model, "mobilenetv3_large_100"), "pspnet", "mobilenetv3_large_100", "mmseg"),
+        (partial(timm.create_model, "mobilevit_xs"), "pspnet", "mobilevit_xs", "mmseg"),
+    ],
+    ids=lambda value: value.args[0] if isinstance(value, partial) else None,
+)
+def test_files_of_libraries(classifier: Any, model: str, name: str, family: str) -> None:
+    with torch.device("meta"):
+        state = classifier().state_dict()
+        target = backbone(model, name, family)
+    adapted = as_backbone(state, target.state_dict())
+    assert match(target, adapted.state).complete
+    assert adapted.others == ()
+    assert adapted.classifier
+
+
+def test_what_belongs_to_no_backbone_is_told_from_a_classifier() -> None:
+    with torch.device("meta"):
+        state = {**torchvision.models.get_model("resnet18").state_dict(), "decode_head.conv_seg.bias": torch.zeros(1)}
+        target = backbone("pspnet", "resnet18", "mmseg_b")
+    adapted = as_backbone(state, target.state_dict())
+    assert (adapted.classifier, adapted.others) == (("fc.weight", "fc.bias"), ("decode_head.conv_seg.bias",))
 
 
 def test_another_depth_does_not_fit(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from densekd.data.classes import Classes
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
 from densekd.errors import UserError
-from densekd.tasks.segmentation import LabelPredictor, Segmentation
-from densekd.tasks.segmentation.evaluation import SegmentationEvaluation
+from densekd.tasks.segmentation import LabelPredictor, Segmentation, SegmentationEvaluation
+from densekd.tasks.segmentation.inference import Window
 from densekd.tasks.segmentation.pictures import color_picture, overlay
 
 CLASSES = Classes(("dark", "red", "green"), ((10, 20, 30), (200, 0, 0), (0, 200, 0)))
@@ -196,3 +197,34 @@ def test_a_color_picture_shows_void_black_and_keeps_the_numbers() -> None:
 def test_an_overlay_over_black_is_half_as_bright() -> None:
     blended = overlay(np.zeros((1, 1, 3), np.uint8), np.array([[1]]), CLASSES)
     assert blended.getpixel((0, 0)) == (100, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("stride", "expected"),
+    [
+        (None, (342, 683)),  # ceil(512 * 2 / 3), ceil(1024 * 2 / 3)
+        ("height", (342, 342)),
+        ((100, 200), (100, 200)),
+    ],
+)
+def test_windows_step_by_two_thirds_of_each_side_or_of_the_height(stride: Any, expected: tuple[int, int]) -> None:
+    inference = SegmentationEvaluation(crop=(512, 1024), stride=stride).inference
+    assert inference.window == Window((512, 1024), expected)
+
+
+@pytest.mark.parametrize("crop", [None, (90, 50)])
+def test_steps_of_the_height_leave_no_gaps(crop: tuple[int, int] | None) -> None:
+    with pytest.raises(ValueError, match="stride needs a crop"):
+        SegmentationEvaluation(crop=crop, stride="height")
+
+
+def test_predictions_and_scores_stretch_images_to_the_divisor(files: SegmentationFiles) -> None:
+    """Images of 32 x 48 pixels, of which the longer side is rounded up to 64."""
+    task = Segmentation(3, 255, evaluation=SegmentationEvaluation(divisor=32))
+    model = Constant()
+    task.scores(model, files, None)
+    assert set(model.sizes) == {(32, 64)}
+    model.sizes.clear()
+    label = LabelPredictor(model, CLASSES, None, task.evaluation.inference)(np.zeros((33, 20, 3), np.uint8))
+    assert label.shape == (33, 20)
+    assert model.sizes == [(64, 32)]

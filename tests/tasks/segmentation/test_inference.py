@@ -124,6 +124,29 @@ def test_scales_and_mirror_images_equal_a_literal_computation(
     assert torch.equal(found.label, expected.indices)
 
 
+@pytest.mark.parametrize(("divisor", "fed"), [(1, (37, 50)), (2, (38, 50)), (32, (64, 64)), (37, (37, 74))])
+def test_images_are_stretched_to_multiples_of_a_divisor(model: Strided, divisor: int, fed: tuple[int, int]) -> None:
+    """SegFormer's AlignedResize: both sides are rounded up; the prediction has the size that is asked for."""
+    images = F.interpolate(IMAGES, fed, mode="bilinear", align_corners=False)
+    expected = full(model(images), (37, 50), False).softmax(1).max(1)
+    found = Inference(divisor=divisor).predict(model, IMAGES, (37, 50), False)
+    assert found.label.shape == (2, 37, 50)
+    torch.testing.assert_close(found.confidence, expected.values)
+    assert (found.label != expected.indices).double().mean() < 1e-3
+
+
+def test_every_scale_is_stretched() -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    def forward(images: Tensor) -> Tensor:
+        sizes.append(tuple(images.shape[-2:]))
+        return images
+
+    Inference(scales=(0.5, 1.0, 2.0), divisor=16).predict(forward, IMAGES, (37, 50), False)
+    # 18 x 25, 37 x 50 and 74 x 100, rounded up.
+    assert sizes == [(32, 32), (48, 64), (80, 112)]
+
+
 def test_it_is_deterministic_and_batches_do_not_matter(model: Strided) -> None:
     inference = Inference(Window((24, 24), (16, 16)), (1.0, 1.5), "horizontal")
     together = inference.predict(model, IMAGES, (37, 50), False)
@@ -146,6 +169,7 @@ def test_half_precision_logits_are_decided_in_float32(model: Strided) -> None:
         ({"scales": (1.0, -0.5)}, "positive"),
         ({"window": Window((8, 8), (9, 8))}, "strides"),
         ({"window": Window((8, 8), (8, 0))}, "strides"),
+        ({"divisor": 0}, "divisor"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: dict[str, object], message: str) -> None:

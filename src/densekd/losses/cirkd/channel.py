@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.kernels.similarity_kl import similarity_kl
+from densekd.losses.cirkd.image_groups import image_groups
 from densekd.losses.cirkd.memory_bank import MemoryBank, SeedCounter
 from densekd.losses.cirkd.projection import project, project_head
 from densekd.losses.inputs import average_windows, require_one_map
@@ -25,10 +26,11 @@ class CIRKDChannel(nn.Module):
     Maps are averaged over 4x4 windows, the student's then pass a projection that learns; every
     channel has unit length over the positions. Three terms are weighed and summed:
     batch ``1 / (B^2 C') * sum_{i,j,c} KL(softmax_d(t_ic . t_jd / T) || softmax_d(s_ic . s_jd / T))``,
-    of one process; memory ``kd_T^2 * mean_{b,c} KL(softmax_M(t_bc . M / (T kd_T)) ||
-    softmax_M(s_bc . M / (T kd_T)))`` with random slots M of a queue of teacher channels, into which
-    training first writes some of the batch's, of all processes; mse ``mean (s - t)^2``. Samples are
-    equal on all ranks, and so is the queue.
+    of one process, or the mean over consecutive groups of ``images_per_group``; memory
+    ``kd_T^2 * mean_{b,c} KL(softmax_M(t_bc . M / (T kd_T)) || softmax_M(s_bc . M / (T kd_T)))`` with
+    random slots M of a queue of teacher channels, into which training first writes some of the
+    batch's, of all processes; mse ``mean (s - t)^2``. Samples are equal on all ranks, and so is the
+    queue.
 
     Tap: ``pre_logits``. Weight: 1, and those within, as released. Cost: products of (B C')^2 and
     B C' x slots; the queue holds ``channel_memory_size * H W / 16`` numbers.
@@ -44,6 +46,8 @@ class CIRKDChannel(nn.Module):
         batch_weight: of the term within the batch.
         memory_weight: of the term with remembered channels.
         mse_weight: of the squared error.
+        images_per_group: images whose channels are compared with each other within the batch; None:
+            all of a process. The authors' processes have 1.
 
     Shape:
         student ``[B, C, H, W]``, teacher ``[B, C', H, W]``, any range; target: ignored. Returns a
@@ -66,6 +70,7 @@ class CIRKDChannel(nn.Module):
         batch_weight: NonNegative = 1.0,
         memory_weight: NonNegative = 0.1,
         mse_weight: NonNegative = 100.0,
+        images_per_group: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         self.teacher = (teacher_channels, *teacher_size)
@@ -76,6 +81,7 @@ class CIRKDChannel(nn.Module):
         self.batch_weight = batch_weight
         self.memory_weight = memory_weight
         self.mse_weight = mse_weight
+        self.images_per_group = images_per_group
         self.project_head = project_head(student_channels, teacher_channels)
         self.draws = SeedCounter()
         # The windows at the border may be partial.
@@ -100,12 +106,19 @@ class CIRKDChannel(nn.Module):
             self.channels.write_sample(keys, self.update, seeds[:1])
         bank = self.channels.sample(self.contrast, seeds[1:]).to(s.dtype)
 
-        # Compare every channel with those of each image of the batch, then with remembered ones.
+        # Compare every channel with those of each image of its group, then with remembered ones.
         B, C, _ = s.shape
+        batch = s.new_zeros(())
+        for group in image_groups(B, self.images_per_group):
+            images = group.stop - group.start
+            rows_s = s[group].flatten(0, 1)[None]
+            rows_t = t[group].flatten(0, 1)[None]
+            # The mean over channels and over pairs of images; a group counts by its images.
+            mean = s.new_full((1, images * C), 1 / (B * images * C))
+            batch = batch + similarity_kl((rows_s, s[group]), (rows_t, t[group]), mean, self.temperature)
         rows_s = s.flatten(0, 1)[None]
         rows_t = t.flatten(0, 1)[None]
         mean = s.new_full((1, B * C), 1 / (B * C))
-        batch = similarity_kl((rows_s, s), (rows_t, t), mean / B, self.temperature)
         temperature = self.temperature * self.kd_temperature
         memory = similarity_kl((rows_s, bank), (rows_t, bank), mean, temperature)
         terms = (

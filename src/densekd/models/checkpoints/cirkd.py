@@ -7,6 +7,7 @@ from torch import Tensor
 
 from densekd.models.checkpoints import mobilenets
 from densekd.models.checkpoints.layout import Recognized, Rules, rename
+from densekd.models.checkpoints.mobilevits import mobilevit, which_mobilevit
 from densekd.models.checkpoints.parts import Body, Head
 from densekd.models.checkpoints.resnets import deep_stem, single_stem, stages, which_resnet
 
@@ -62,9 +63,14 @@ def body(state: Mapping[str, Tensor]) -> Body | None:
     """Return the backbone, or None where the file holds none that we know."""
     if "pretrained.net.features.17.conv.6.weight" in state:
         return Body("mobilenetv2_100", "cirkd", mobilenets.v2_cirkd(_BACKBONE + r"net\."))
+    if "pretrained.layer7.0.conv.0.conv.weight" in state:
+        return Body("mobilenetv2_100", "cirkd_ssseg", mobilenets.v2_mmseg(_BACKBONE))
     v3 = mobilenets.which_v3(state, "pretrained.")
     if v3 is not None:
         return Body(v3, "cirkd", mobilenets.v3(v3, _BACKBONE))
+    vit = which_mobilevit(state, "pretrained.")
+    if vit is not None:
+        return Body(vit, "cirkd", mobilevit(_BACKBONE))
     resnet = which_resnet(state, _BACKBONE)
     if resnet is None:
         return None

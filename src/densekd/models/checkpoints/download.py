@@ -9,6 +9,7 @@ from urllib.parse import urlparse
 
 import torch
 
+from densekd.atomic import atomic
 from densekd.errors import UserError
 
 _URL = re.compile(r"(https?|file)://")
@@ -65,6 +66,42 @@ def located(name: str) -> Path:
     return path.with_name(file + part)
 
 
+def fetch_to(path: Path, url: str, sha256: str) -> str:
+    """Fetch a file to a path, atomically and with a progress bar.
+
+    Args:
+        path: its folder is made when missing; nothing is left there where something fails.
+        url: direct address.
+        sha256: what the file's SHA-256 begins with; empty where nobody says.
+
+    Returns:
+        the file's SHA-256.
+
+    Raises:
+        UserError: out of reach, or another file than its checksum says.
+    """
+    with atomic(path) as temporary:
+        checksum = _fetch(url, temporary)
+        if not checksum.startswith(sha256):
+            raise UserError(f"{url}: is another file than expected: its SHA-256 is {checksum}, not {sha256}...")
+    return checksum
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fetch(url: str, path: Path) -> str:
+    """Download a file and return its SHA-256."""
+    try:
+        torch.hub.download_url_to_file(url, str(path))
+    except (URLError, OSError, ValueError) as error:
+        raise UserError(f"{url}: could not be fetched ({error}).") from error
+    return digest_of_file(path)
+
+
 def _kept(folder: Path, checksum: str, file: str) -> Path | None:
     """Find a file that was fetched before."""
     for place in folder.glob(f"{checksum}*"):
@@ -79,12 +116,7 @@ def _keep(url: str, folder: Path, file: str) -> str:
     # Moved only when it is whole.
     with TemporaryDirectory(dir=folder) as temporary:
         path = Path(temporary) / file
-        try:
-            torch.hub.download_url_to_file(url, str(path))
-        except (URLError, OSError, ValueError) as error:
-            raise UserError(f"{url}: could not be fetched ({error}).") from error
-        with path.open("rb") as stream:
-            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+        checksum = _fetch(url, path)
         (folder / checksum).mkdir(exist_ok=True)
         path.replace(folder / checksum / file)
     return checksum

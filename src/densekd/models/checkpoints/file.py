@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.models.checkpoints.containers import Container, read_container, weights_in
+from densekd.models.published_files import how_to_get
 
 # What the two networks are called in a distillation checkpoint of SegDistill and mmseg-distiller, of
 # MMRazor 0.x and of 1.x.
@@ -117,7 +118,7 @@ def weights_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise UserError(f"{path}: no such file or folder.")
+        raise UserError(f"{path}: no such file or folder.{how_to_get(path)}")
     for inside in (path / "model.safetensors", path / "student" / "model.safetensors"):
         if inside.is_file():
             return inside

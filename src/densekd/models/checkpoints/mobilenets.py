@@ -45,6 +45,29 @@ def v2_cirkd(prefix: str) -> Rules:
     return tuple(rules)
 
 
+def v2_torchvision(prefix: str) -> Rules:
+    """Rules for torchvision's names of MobileNetV2: a convolution and its norm are a sequence of their own."""
+    rules: list[tuple[str, str | None]] = [
+        (rf"{prefix}features\.0\.0(\..*)", r"backbone.conv_stem\1"),
+        (rf"{prefix}features\.0\.1(\..*)", r"backbone.bn1\1"),
+        # The last 1x1 convolution belongs to the classifier.
+        (rf"{prefix}features\.18\..*", None),
+    ]
+    for number, (stage, block) in enumerate(_places(_V2), start=1):
+        # The first block does not expand.
+        convs = ("conv_dw", "conv_pw") if number == 1 else ("conv_pw", "conv_dw", "conv_pwl")
+        last = len(convs) - 1
+        theirs = rf"{prefix}features\.{number}\.conv"
+        ours = rf"backbone.blocks.{stage}.{block}"
+        for k, conv in enumerate(convs[:-1]):
+            rules.append((rf"{theirs}\.{k}\.0(\..*)", rf"{ours}.{conv}\1"))
+            rules.append((rf"{theirs}\.{k}\.1(\..*)", rf"{ours}.bn{k + 1}\1"))
+        # The projection has no activation, and so is not nested.
+        rules.append((rf"{theirs}\.{last}(\.weight)", rf"{ours}.{convs[-1]}\1"))
+        rules.append((rf"{theirs}\.{last + 1}(\..*)", rf"{ours}.bn{last + 1}\1"))
+    return tuple(rules)
+
+
 def v2_mmseg(prefix: str) -> Rules:
     """Rules for OpenMMLab's names of MobileNetV2: ``layer<stage>.<block>.conv.<part>.{conv,bn}``."""
     rules: list[tuple[str, str | None]] = [

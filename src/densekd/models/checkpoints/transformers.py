@@ -114,8 +114,8 @@ def which_swin(state: Mapping[str, Tensor], embedding: str, table: str, block: s
 
 
 SWIN_ORIGINAL: Rules = (
-    # Computed from the window, not learned.
-    (r".*\.relative_position_index", None),
+    # Computed from the window and the size of the images, not learned.
+    (r".*\.(?:relative_position_index|attn_mask)", None),
     (r"backbone\.patch_embed\.proj(\..*)", r"backbone.patch_embed\1"),
     (r"backbone\.patch_embed\.norm(\..*)", r"backbone.patch_norm\1"),
     (r"backbone\.layers\.(\d)\.blocks(\..*)", r"backbone.stages.\1\2"),

@@ -6,19 +6,17 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from densekd.data.contract import Files, Labels
 from densekd.data.depth import DepthFiles
 from densekd.data.depth import depth as depth_folder
 from densekd.data.facts import Facts
 from densekd.data.maps import EvaluationSet, Resize, Sample, TrainingSet
-from densekd.data.transforms import RandomScaledCrop
 from densekd.errors import RecipeError
 from densekd.metric_names import MetricNames
 from densekd.models.package import PackageConfig
 from densekd.ops.ranges import NonNegative, PositiveInt, ProperFraction
-from densekd.tasks.common import after_crop, device_of, to_float, upsample
+from densekd.tasks.common import device_of, random_crops, to_float, upsample
 from densekd.tasks.depth import check, evaluation, loss, pixel_groups, prediction
 from densekd.tasks.depth.evaluation import DepthEvaluation, Quantity, checked_output
 from densekd.tasks.depth.metric import DepthMetric
@@ -121,8 +119,7 @@ class Depth(nn.Module):
             example = "say height and width of the random crops, for instance [384, 384]"
             raise RecipeError(f"augment.crop: missing; {example}.")
         # Every crop is accepted: depths have no classes, one of which could fill it.
-        crop = RandomScaledCrop(views.crop, max_class_share=1.0, ignore_index=0, scale=views.scale)
-        augment = v2.Compose([crop, *after_crop(views)])
+        augment = random_crops(views, max_class_share=1.0, ignore_index=0)
         return TrainingSet(files, views.resize, augment, views.seed, views.cache_bytes)
 
     def evaluation_set(self, files: DepthFiles, resize: Resize | None) -> EvaluationSet:

@@ -31,11 +31,14 @@ class SegmentationEvaluation:
 
     Args:
         crop: height and width of sliding windows, or None: the whole image at once.
-        stride: vertical and horizontal step of the windows; default: two thirds of the crop.
+        stride: vertical and horizontal step of the windows; default: two thirds of the crop's own
+            side, rounded up. ``height``: two thirds of its height on both axes (TorchDistiller).
         scales: factors on the image's size, whose predictions are averaged (test-time
             augmentation).
         flip: ``horizontal`` also predicts the mirrored image.
         average: what scales and mirror images average.
+        divisor: each image is stretched so that its sides are multiples of it, rounded up, after
+            any other resizing (SegFormer's and SegDistill's ``AlignedResize``: 32).
         absent: what classes that never occur do to the means: ``excluded``, or ``zero``
             (TorchDistiller, CIRKD, HWD).
         boundary: tolerance of the boundary F-score in image diagonals; 0 leaves the score out,
@@ -46,10 +49,11 @@ class SegmentationEvaluation:
     """
 
     crop: Size | None = None
-    stride: Size | None = None
+    stride: Size | Literal["height"] | None = None
     scales: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0,)
     flip: Literal["none", "horizontal"] = "none"
     average: Literal["softmax", "logits"] = "softmax"
+    divisor: Annotated[int, Ge(1)] = 1
     absent: Absent = "excluded"
     boundary: Annotated[float, Ge(0), Lt(1)] = 0.0
 
@@ -57,7 +61,11 @@ class SegmentationEvaluation:
         # Without a stride, the default fits any crop.
         if self.stride is None:
             return
-        if self.crop is None or self.stride[0] > self.crop[0] or self.stride[1] > self.crop[1]:
+        fits = False
+        if self.crop is not None:
+            down, across = self._step(self.crop)
+            fits = down <= self.crop[0] and across <= self.crop[1]
+        if not fits:
             raise ValueError("stride needs a crop that is at least as large, or windows leave gaps")
 
     @property
@@ -65,10 +73,17 @@ class SegmentationEvaluation:
         """The mode in which whole images are predicted."""
         window = None
         if self.crop is not None:
-            height, width = self.crop
-            default = (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3))
-            window = Window((height, width), self.stride or default)
-        return Inference(window, self.scales, self.flip, self.average)
+            window = Window(self.crop, self._step(self.crop))
+        return Inference(window, self.scales, self.flip, self.average, self.divisor)
+
+    def _step(self, crop: Size) -> Size:
+        """Return the vertical and horizontal step of windows of a size."""
+        height, width = (math.ceil(side * 2 / 3) for side in crop)
+        if self.stride is None:
+            return height, width
+        if self.stride == "height":
+            return height, height
+        return self.stride
 
 
 def evaluate_labels(

@@ -60,14 +60,19 @@ class Inference:
         flip: ``horizontal`` also predicts the mirrored image at every scale.
         average: what is averaged over scales and mirror images: ``softmax`` (mmsegmentation) or
             ``logits`` (CIRKD, HWD).
+        divisor: the sides of an image are rounded up to multiples of it, and the image is stretched
+            to them (SegFormer's ``AlignedResize``); 1 leaves it.
     """
 
     window: Window | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: Literal["none", "horizontal"] = "none"
     average: Literal["softmax", "logits"] = "softmax"
+    divisor: int = 1
 
     def __post_init__(self) -> None:
+        if self.divisor < 1:
+            raise ValueError(f"divisor must be at least 1, got {self.divisor}")
         if not self.scales or min(self.scales) <= 0:
             raise ValueError(f"scales must be positive, got {self.scales}")
         if self.window is None:
@@ -108,13 +113,14 @@ class Inference:
     def _logits(self, forward: Forward, images: Tensor, view: tuple[float, bool], align_corners: bool) -> Tensor:
         """Return logits of one view, in at least float32, at the model's stride.
 
-        Those of windows are at the image's size.
+        Those of windows are at the size of the image that was fed.
         """
         scale, mirrored = view
         if scale != 1:
             height, width = images.shape[-2:]
             size = [max(1, round(scale * height)), max(1, round(scale * width))]
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        images = _aligned(images, self.divisor)
         if mirrored:
             images = images.flip(3)
         if self.window is None:
@@ -162,6 +168,15 @@ def windows(size: Size, window: Window) -> Iterator[tuple[slice, slice]]:
     for top in _starts(H, crop_h, window.stride[0]):
         for left in _starts(W, crop_w, window.stride[1]):
             yield slice(top, min(top + crop_h, H)), slice(left, min(left + crop_w, W))
+
+
+def _aligned(images: Tensor, divisor: int) -> Tensor:
+    """Stretch images to the next multiples of the divisor in height and width."""
+    height, width = images.shape[-2:]
+    size = (height + -height % divisor, width + -width % divisor)
+    if size == (height, width):
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False)
 
 
 def _starts(length: int, crop: int, stride: int) -> list[int]:

@@ -6,13 +6,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from densekd.data.contract import Files, Labels
 from densekd.data.facts import Facts
 from densekd.data.files import SegmentationFiles
 from densekd.data.maps import EvaluationSet, Resize, Sample, TrainingSet
-from densekd.data.transforms import RandomScaledCrop
 from densekd.errors import RecipeError
 from densekd.kernels import resized_cross_entropy
 from densekd.metric_names import MetricNames
@@ -20,7 +18,7 @@ from densekd.models import contract
 from densekd.models.package import PackageConfig
 from densekd.ops.processes import mean_over_processes
 from densekd.ops.ranges import NonNegative
-from densekd.tasks.common import after_crop, to_float
+from densekd.tasks.common import random_crops, to_float
 from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 from densekd.tasks.segmentation import check, evaluation, pixel_groups, prediction
@@ -136,8 +134,7 @@ class Segmentation(nn.Module):
         if views.short_side is not None:
             own = "segmentation has augment.crop and augment.scale"
             raise RecipeError(f"augment.short_side is for detection; {own}.")
-        crop = RandomScaledCrop(views.crop, views.max_class_share, self.ignore_index, views.scale)
-        augment = v2.Compose([crop, *after_crop(views)])
+        augment = random_crops(views, views.max_class_share, self.ignore_index)
         return TrainingSet(files, views.resize, augment, views.seed, views.cache_bytes)
 
     def evaluation_set(self, files: SegmentationFiles, resize: Resize | None) -> EvaluationSet:

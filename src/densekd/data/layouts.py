@@ -1,0 +1,100 @@
+"""Layouts of data folders: recognize which dataset a folder holds by the names in it.
+
+``LAYOUTS`` lists for each dataset the alternatives of what must be there; the functions of
+``DATASETS`` then read it and complain where something is missing.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from densekd.errors import UserError
+
+_ADE = ("", "ADEChallengeData2016/", "ade/ADEChallengeData2016/")
+_VOC = ("", "VOCdevkit/VOC2012/", "VOC2012/", "VOCAug/")
+_VOC_BOXES = ("", "VOCdevkit/VOC2007/", "VOCdevkit/VOC2012/", "VOC2007/", "VOC2012/")
+
+Alternative = tuple[str, ...]
+"""Patterns below the root, of which every one must match something."""
+
+
+def _below(homes: Iterable[str], *names: str) -> tuple[Alternative, ...]:
+    """Repeat an alternative for every folder that may hold it."""
+    return tuple(tuple(f"{home}{name}" for name in names) for home in homes)
+
+
+LAYOUTS: dict[str, tuple[Alternative, ...]] = {
+    "ade20k": (
+        *_below(_ADE, "images/validation", "annotations/validation"),
+        *_below(_ADE, "images/training", "annotations/training"),
+    ),
+    "camvid": (("val", "valannot"), ("test", "testannot"), ("train", "trainannot")),
+    "cityscapes": (
+        *_below(("", "cityscapes/"), "leftImg8bit", "gtFine"),
+        *_below(("", "cityscapes/"), "leftImg8bit", "gtCoarse"),
+    ),
+    "coco": (("annotations/instances_*.json",), ("instances_*.json",), ("*/_annotations.coco.json",)),
+    "cocostuff": (
+        ("images/val2017", "annotations/val2017"),
+        ("images/val2017", "stuffthingmaps/val2017"),
+        ("val2017", "annotations/val2017"),
+        ("val2017", "stuffthingmaps/val2017"),
+    ),
+    "cocostuff10k": (("images/test2014", "annotations/test2014"),),
+    "depth": (("depth.json", "images"),),
+    "folder": (("classes.json", "images", "labels"),),
+    "shards": (("*.json", "*.tar"),),
+    "voc": (*_below(_VOC, "JPEGImages", "SegmentationClass"), *_below(_VOC, "JPEGImages", "SegmentationClassAug")),
+    "voc-boxes": _below(_VOC_BOXES, "JPEGImages", "Annotations", "ImageSets/Main"),
+    "yolo": (("data.yaml",), ("*.yaml", "images", "labels")),
+}
+# Splits to validate on, in the order in which they are looked for; others have ``val``.
+_SPLITS = {
+    "coco": ("val", "val2017", "val2014", "valid"),
+    "voc-boxes": ("val", "test"),
+}
+# Where the lists and annotations of a split are.
+_PLACES = {
+    "coco": ("annotations/instances_{}.json", "instances_{}.json", "{}/_annotations.coco.json"),
+    "voc-boxes": tuple(f"{home}ImageSets/Main/{{}}.txt" for home in _VOC_BOXES),
+}
+
+
+def recognize_layouts(root: Path, among: Iterable[str]) -> list[str]:
+    """Return the datasets whose layout a folder has.
+
+    Args:
+        root: the folder.
+        among: names of ``LAYOUTS`` that may be meant.
+    """
+    found = []
+    for name in among:
+        if any(_has(root, alternative) for alternative in LAYOUTS[name]):
+            found.append(name)
+    return found
+
+
+def validation_split(dataset: str, root: Path) -> str:
+    """Return the split that a folder is validated on: the first that is there, or ``val``."""
+    for split in _SPLITS.get(dataset, ()):
+        places = [place.format(split) for place in _PLACES[dataset]]
+        if any((root / place).is_file() for place in places):
+            return split
+    return "val"
+
+
+def unrecognized(root: Path, found: Sequence[str], among: Sequence[str]) -> UserError:
+    """Return the error for a folder of no known layout, or of several; it lists what was looked for."""
+    name_it = "Give a recipe, whose data section says it: --recipe NAME, or a file whose data.root is this folder."
+    if found:
+        return UserError(f"{root}: may be {' or '.join(found)}. {name_it}")
+    lines = [f"{root}: no known layout of data; looked for"]
+    for name in among:
+        # The first alternatives show the layout; the rest are the same elsewhere.
+        shown = " or ".join(" + ".join(alternative) for alternative in LAYOUTS[name][:2])
+        lines.append(f"  {name}: {shown}")
+    return UserError("\n".join([*lines, name_it]))
+
+
+def _has(root: Path, alternative: Alternative) -> bool:
+    """Return True where every pattern matches something below the root."""
+    return all(any(root.glob(pattern)) for pattern in alternative)

@@ -1,0 +1,125 @@
+"""Photometric distortion: mmsegmentation's on OpenCV's colors, and the same from torchvision's parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from densekd.data.hsv import HUES, hsv_to_rgb, rgb_to_hsv
+from densekd.data.transforms import RandomBrightness
+
+Photometric = Literal["none", "mmseg", "torchvision"]
+Drawn = TypeVar("Drawn")
+
+# Half degrees of the color circle, mmsegmentation's ``hue_delta``.
+_HUE = 18
+_BRIGHTNESS = 32.0
+_FACTORS = (0.5, 1.5)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Random draws of mmsegmentation's distortion; None leaves a step out.
+
+    Args:
+        brightness: what is added, in levels of 255.
+        contrast: factor on all channels, around zero.
+        saturation: factor on the saturation.
+        hue: half degrees that are added, a whole number.
+        contrast_first: the contrast comes before saturation and hue, else after them.
+    """
+
+    brightness: float | None = None
+    contrast: float | None = None
+    saturation: float | None = None
+    hue: int | None = None
+    contrast_first: bool = False
+
+
+def distort(image: Tensor, draws: Distortion) -> Tensor:
+    """Distort the colors of an image as mmsegmentation's ``PhotoMetricDistortion`` does.
+
+    Every step ends at whole levels, cut off below: the same bytes as the original on OpenCV.
+
+    Args:
+        image: uint8 RGB ``[3, H, W]``.
+        draws: what was drawn.
+    """
+    if draws.brightness is not None:
+        image = _linear(image, 1.0, draws.brightness)
+    if draws.contrast is not None and draws.contrast_first:
+        image = _linear(image, draws.contrast)
+    # Saturation and hue are separate trips to HSV and back, each of which rounds.
+    if draws.saturation is not None:
+        hsv = rgb_to_hsv(image)
+        image = hsv_to_rgb(hsv._replace(saturation=_linear(hsv.saturation, draws.saturation)))
+    if draws.hue is not None:
+        hsv = rgb_to_hsv(image)
+        turned = hsv.hue.short().add_(draws.hue).remainder_(HUES).to(torch.uint8)
+        image = hsv_to_rgb(hsv._replace(hue=turned))
+    if draws.contrast is not None and not draws.contrast_first:
+        image = _linear(image, draws.contrast)
+    return image
+
+
+class PhotometricDistortion(v2.Transform):  # type: ignore[misc]
+    """Random photometric distortion of uint8 images, exactly mmsegmentation's.
+
+    Brightness +-32 levels; contrast 0.5 to 1.5 around zero, before or after the next two; saturation
+    0.5 to 1.5; hue -18 to 17 of OpenCV's half degrees (-36 to 34 degrees). Each with probability one
+    half.
+    """
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the steps and their strengths."""
+        # The upper end of the hue is left out, as numpy's randint does.
+        brightness = _sometimes(lambda: _uniform(-_BRIGHTNESS, _BRIGHTNESS))
+        contrast_first = bool(torch.randint(2, ()))
+        contrast = _sometimes(lambda: _uniform(*_FACTORS))
+        saturation = _sometimes(lambda: _uniform(*_FACTORS))
+        hue = _sometimes(lambda: int(torch.randint(-_HUE, _HUE, ())))
+        return {"draws": Distortion(brightness, contrast, saturation, hue, contrast_first)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Distort an image; leave everything else."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        return tv_tensors.wrap(distort(inpt.as_subclass(Tensor), params["draws"]), like=inpt)
+
+
+def photometric_distortion() -> v2.Transform:
+    """Photometric distortion of uint8 images from torchvision's parts.
+
+    The steps of mmsegmentation in its ranges, but on torchvision's colors: brightness +-32 levels;
+    contrast 0.5 to 1.5 around the mean grey, before or after the next two; saturation 0.5 to 1.5 by
+    a blend with the grey image; hue +-18 degrees. Each with probability one half.
+    """
+
+    def sometimes(transform: v2.Transform) -> v2.Transform:
+        return v2.RandomApply([transform], p=0.5)
+
+    brightness = sometimes(RandomBrightness(_BRIGHTNESS))
+    contrast = sometimes(v2.ColorJitter(contrast=_FACTORS))
+    saturation = sometimes(v2.ColorJitter(saturation=_FACTORS))
+    hue = sometimes(v2.ColorJitter(hue=(-0.05, 0.05)))
+    contrast_first = v2.Compose([contrast, saturation, hue])
+    contrast_last = v2.Compose([saturation, hue, contrast])
+    return v2.Compose([brightness, v2.RandomChoice([contrast_first, contrast_last])])
+
+
+def _linear(pixels: Tensor, factor: float, shift: float = 0.0) -> Tensor:
+    """``factor * pixels + shift`` in float32, clipped and cut off to whole levels."""
+    return pixels.float().mul_(factor).add_(shift).clamp_(0, 255).to(torch.uint8)
+
+
+def _sometimes(draw: Callable[[], Drawn]) -> Drawn | None:
+    """Draw with probability one half."""
+    return draw() if torch.randint(2, ()) else None
+
+
+def _uniform(low: float, high: float) -> float:
+    return torch.empty(1).uniform_(low, high).item()

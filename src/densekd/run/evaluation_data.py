@@ -1,0 +1,214 @@
+"""Data of an evaluation or a prediction: a recipe's, or that of a folder whose layout is recognized."""
+
+import inspect
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from densekd.builders.data import build_files
+from densekd.builders.task import find_task
+from densekd.data import DATASETS
+from densekd.data.camvid import CLASSES as CAMVID
+from densekd.data.classes import Classes
+from densekd.data.contract import Files
+from densekd.data.files import IMAGE_SUFFIXES, find
+from densekd.data.layouts import LAYOUTS, recognize_layouts, unrecognized, validation_split
+from densekd.data.maps import Resize
+from densekd.errors import RecipeError, UserError
+from densekd.models.classes import are_unnamed
+from densekd.models.open import Opened
+from densekd.recipe import Recipe
+from densekd.recipe.shipped import named_recipe as find_named
+from densekd.tasks.protocol import Task
+
+# Where the images of a split are that has no labels: a benchmark's test images.
+_IMAGES = ("leftImg8bit/{}", "cityscapes/leftImg8bit/{}", "images/{}", "{}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a model shall be scored on; None is what its own run says.
+
+    Args:
+        data: a data folder in any known layout, or a recipe: a file, a run folder, a shipped name.
+        recipe: the same kinds of recipe; beside a ``data`` folder it says how that is read.
+        split: None for the one that is validated on.
+    """
+
+    data: Path | None = None
+    recipe: Path | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationSource:
+    """What a model is scored on.
+
+    Args:
+        files: of the split.
+        split: its name.
+        resize: what the recipe brings images to; None where no recipe says.
+    """
+
+    files: Files
+    split: str
+    resize: Resize | None = None
+
+
+def named_recipe(name: Path | None) -> Recipe | None:
+    """Read a recipe by file, run folder or shipped name; None for none, and for a folder of data.
+
+    Raises:
+        RecipeError: no such recipe, or a wrong one.
+    """
+    if name is None or (name.is_dir() and not (name / "recipe.yaml").is_file()):
+        return None
+    try:
+        return find_named(name)
+    except RecipeError as error:
+        # A path with a mistake in it is no mistake in a recipe's name.
+        if len(name.parts) > 1 and not name.suffix and not name.exists():
+            raise RecipeError(f"{name}: no such data folder. {error}") from error
+        raise
+
+
+def from_recipe(recipe: Recipe, root: Path | None, split: str | None) -> EvaluationSource:
+    """Find the data of a recipe.
+
+    Args:
+        recipe: its data section says the dataset.
+        root: of the data, in place of the recipe's.
+        split: in place of the one that the recipe validates on.
+    """
+    data = recipe.data
+    if root is not None:
+        data = data.model_copy(update={"root": str(root)})
+    split = split or data.val
+    return EvaluationSource(build_files(data, split), split, data.input_size)
+
+
+def from_folder(root: Path, split: str | None, opened: Opened) -> EvaluationSource:
+    """Find the data of a folder: in any layout of ``LAYOUTS``, or plain images and labels.
+
+    Args:
+        root: the folder.
+        split: None for the one that its dataset is validated on.
+        opened: the model: layouts of other tasks are not tried, and its classes decide between several.
+
+    Raises:
+        UserError: no layout, or several that fit.
+    """
+    among = datasets_of(find_task(opened.config.task))
+    found = recognize_layouts(root, among)
+    # Images and labels without classes: what they mean is what the model means.
+    bare = (root / "images").is_dir() and (root / "labels").is_dir()
+    if bare and not found:
+        split = split or "val"
+        # CamVid in our layout looks the same, and has a label of its own for what is ignored.
+        if opened.classes.names == CAMVID.names:
+            return EvaluationSource(DATASETS["camvid"](root, split), split)
+        return EvaluationSource(find_task(opened.config.task).folder(root, split, opened.config), split)
+    if len(found) > 1:
+        found = [name for name in found if _fits(name, root, split, opened.classes)]
+    if len(found) != 1:
+        raise unrecognized(root, found, among)
+    name = found[0]
+    split = split or validation_split(name, root)
+    return EvaluationSource(DATASETS[name](root, split), split)
+
+
+def datasets_of(task: type[Task]) -> list[str]:
+    """List the datasets with a known layout that hold what a task learns from."""
+    names = []
+    for name in LAYOUTS:
+        returned = inspect.signature(DATASETS[name]).return_annotation
+        if returned is task.files_type:
+            names.append(name)
+    return names
+
+
+@contextmanager
+def asked_images(asked: Asked, opened: Opened) -> Iterator[Path]:
+    """Yield the image or the folder of images to predict.
+
+    Args:
+        asked: ``data`` is an image, a folder of images, a data folder, or a recipe; without it the
+            images are those of ``recipe``.
+        opened: the model.
+
+    Raises:
+        UserError: nothing to predict, or no such data.
+    """
+    path = asked.data
+    # What exists is what it is, before it is a recipe's name.
+    if path is not None and path.exists() and path.suffix not in (".yaml", ".yml"):
+        with split_images(path, asked.split, opened) as folder:
+            yield folder
+        return
+    if path is not None and path.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"{path}: no such image.")
+    recipe = named_recipe(path if asked.recipe is None else asked.recipe)
+    if recipe is None:
+        raise UserError("say what to predict: an image, a folder of images, a data folder, or --recipe NAME.")
+    with images_of(from_recipe(recipe, None, asked.split).files) as folder:
+        yield folder
+
+
+@contextmanager
+def split_images(root: Path, split: str | None, opened: Opened) -> Iterator[Path]:
+    """Yield a folder with the images of one split of a data folder, and no other pictures.
+
+    Args:
+        root: a data folder in a known layout; of any other folder, all images are meant.
+        split: None for the one that its dataset is validated on.
+        opened: the model.
+    """
+    if root.is_file() or not recognize_layouts(root, datasets_of(find_task(opened.config.task))):
+        yield root
+        return
+    try:
+        files = from_folder(root, split, opened).files
+    except UserError:
+        # A test split has images alone.
+        folders = [root / place.format(split) for place in _IMAGES if split is not None]
+        there = [folder for folder in folders if folder.is_dir()]
+        if not there:
+            raise
+        yield there[0]
+        return
+    with images_of(files) as folder:
+        yield folder
+
+
+@contextmanager
+def images_of(files: Files) -> Iterator[Path]:
+    """Yield a folder with the images of a split: their own, or one of links to them."""
+    images = {item.stem: item.image for item in files.items}
+    paths = {stem: image for stem, image in images.items() if isinstance(image, Path)}
+    if len(paths) < len(images):
+        raise UserError("these images are parts of larger files; give a folder of images.")
+    # A split that has a folder of its own is read from there; its stems start at that folder.
+    stem, first = next(iter(paths.items()))
+    own = first.parents[stem.count("/")]
+    if set(find(own, IMAGE_SUFFIXES).values()) == set(paths.values()):
+        yield own
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for stem, path in paths.items():
+            link = folder / f"{stem}{path.suffix}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.absolute())
+        yield folder
+
+
+def _fits(name: str, root: Path, split: str | None, classes: Classes) -> bool:
+    """Return True where a dataset reads a folder and has the model's classes."""
+    try:
+        files = DATASETS[name](root, split or validation_split(name, root))
+    except UserError:
+        return False
+    names = files.classes.names
+    return names == classes.names or (are_unnamed(classes) and len(names) == len(classes.names))
