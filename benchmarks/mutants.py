@@ -60,8 +60,8 @@ MUTANTS = (
     ),
     Mutant(
         "tasks/segmentation/evaluation.py",
-        "math.ceil(width * 2 / 3)",
-        "math.ceil(height * 2 / 3)",
+        "math.ceil(side * 2 / 3)",
+        "math.ceil(side / 2)",
         "tasks/segmentation/test_evaluation.py",
     ),
     Mutant("data/yolo.py", "_SLACK = 0.01", "_SLACK = 0.1", "data/test_yolo.py"),
@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant("losses/pixel.py", "return labels != self.ignore_index", "return labels == labels", "losses/test_pixel.py"),
     Mutant("losses/at.py", "return F.normalize(energy)", "return F.normalize(energy, p=1)", "losses/test_at.py"),
-    Mutant("losses/cirkd/minibatch.py", "1 / (B * B * P)", "1 / (B * P)", "losses/cirkd/test_minibatch.py"),
+    Mutant("losses/cirkd/minibatch.py", "1 / (B * G * P)", "1 / (G * P)", "losses/cirkd/test_minibatch.py"),
     Mutant("losses/cirkd/memory_bank.py", "+ count >= S", "+ count > S", "losses/cirkd/test_memory.py"),
     Mutant(
         "losses/cirkd/memory_bank.py",

@@ -54,3 +54,20 @@ def test_every_step_of_every_process_has_a_seed_of_its_own() -> None:
     # Nothing of it depends on what was drawn before.
     assert drawn(0, 2, 1, 2) == draws[5]
     assert drawn(1, 2, 1, 2) != draws[5]
+
+
+def test_a_resumed_training_knows_its_best(tmp_path: Path) -> None:
+    metrics, module = Segmentation.metrics, Trained(Segmentation.metrics)
+    before = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
+    before.best_score = 41.0
+    resumed = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
+    resumed.load_state_dict(before.state_dict())
+    trainer: Any = SimpleNamespace(
+        callback_metrics={f"val/{metrics.headline.key}": torch.tensor(40.0)},
+        lightning_module=module,
+        world_size=1,
+        save_checkpoint=lambda path: path.write_text("40"),
+    )
+    resumed.on_validation_end(trainer, module)  # type: ignore[arg-type]
+    assert not (tmp_path / "best.ckpt").exists()
+    assert (tmp_path / "last.ckpt").read_text() == "40"
