@@ -14,7 +14,7 @@ FLOORS = {
     2: ["kernels"],
     3: ["losses", "data", "recipe"],
     4: ["models"],
-    5: ["tasks", "teacher_cache"],
+    5: ["tasks", "teacher_cache", "convert_config"],
     6: ["distill"],
     7: ["builders"],
     8: ["report"],
