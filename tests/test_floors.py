@@ -9,7 +9,7 @@ import densekd
 
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
-    0: ["braces", "errors", "own_modules", "quiet", "signature"],
+    0: ["braces", "errors", "own_modules", "presets", "quiet", "signature"],
     1: ["atomic", "metric_names", "registry", "ops"],
     2: ["kernels"],
     3: ["losses", "data", "recipe"],

@@ -16,8 +16,16 @@ class RecipeError(UserError):
     code = 2
 
 
+# Names that a message lists at most.
+_LISTED = 60
+
+
 def suggest(wrong: str, known: Iterable[str]) -> str:
     """Say which name was probably meant and list the known ones, for the end of a message."""
     names = sorted(known)
     near = get_close_matches(wrong, names, n=1, cutoff=0.5)
-    return (f"Did you mean '{near[0]}'? " if near else "") + f"Known: {', '.join(names) or 'none'}."
+    listed = ", ".join(names[:_LISTED]) or "none"
+    more = len(names) - _LISTED
+    listed += f" and {more} more" if more > 0 else ""
+    meant = f"Did you mean '{near[0]}'? " if near else ""
+    return f"{meant}Known: {listed}."

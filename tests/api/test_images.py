@@ -79,3 +79,24 @@ def test_several_pictures() -> None:
 def test_what_is_no_picture(source: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         as_array(source)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F"])
+def test_deep_pictures_of_pillow_are_scaled(mode: str) -> None:
+    gray = PIXELS[..., 0]
+    deep = {"I;16": gray.astype(np.uint16) << 8, "F": gray.astype(np.float32) / 255}
+    assert np.array_equal(as_array(Image.fromarray(deep[mode])), gray[..., None].repeat(3, 2))
+
+
+def test_half_precision_is_a_picture() -> None:
+    picture = torch.from_numpy(PIXELS // 255).permute(2, 0, 1).bfloat16()
+    assert np.array_equal(as_array(picture), PIXELS // 255 * 255)
+
+
+def test_what_has_no_pixels_or_no_numbers_is_refused() -> None:
+    with pytest.raises(UserError, match="has pixels"):
+        as_array(PIXELS[:0])
+    with pytest.raises(UserError, match="float in"):
+        as_array(np.full((2, 2, 3), np.nan))
+    with pytest.raises(UserError, match="float in"):
+        as_array(Image.fromarray(PIXELS[..., 0].astype(np.int32)))

@@ -64,3 +64,10 @@ def test_what_is_wrong_is_said(recipe: dict[str, Any]) -> None:
         densekd.train(recipe, overrides=["data.rot=x"])
     with pytest.raises(RecipeError, match="no shipped recipe"):
         densekd.train("quickstrat")
+
+
+def test_what_is_no_recipe_or_no_choice_is_refused(recipe: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="not a int"):
+        densekd.train(3)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="existing: one of refuse, resume, overwrite"):
+        densekd.train(recipe, existing="yes")  # type: ignore[arg-type]

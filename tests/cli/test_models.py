@@ -40,3 +40,20 @@ def test_inspect_counts_what_its_help_says(run: Any) -> None:
     _, printed = run("inspect", "--help")
     assert "multiply-adds" in printed
     assert "FLOP" not in printed
+
+
+def test_inspect_draws_features(run: Any, trained: Path) -> None:
+    status, printed = run("inspect", trained, "--features", "--images", "2", "--pixels", "10")
+    assert status == 0, printed
+    assert "teacher: the recipe has no teacher" in printed
+    assert f"features: {trained / 'features.html'}" in printed
+    assert "class1 (10)" in (trained / "features.html").read_text(encoding="utf-8")
+    status, printed = run("inspect", trained, "--features", "--tap", "head.nothing")
+    assert status == 2
+    assert "no module 'head.nothing'" in printed
+    status, printed = run("inspect", trained, "a=1", "--features")
+    assert status == 2
+    assert "remove a=1" in printed
+    status, printed = run("inspect", trained, "--tap", "logits")
+    assert status == 2
+    assert "belong to --features" in printed

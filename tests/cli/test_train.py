@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 
@@ -31,6 +32,33 @@ def test_check_estimates_and_leaves_nothing(run: Any, recipe_file: Path, tmp_pat
     assert "s a step" in printed
     assert "GB of this process" in printed
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_check_finds_that_the_baseline_is_missing(run: Any, recipe_file: Path, tmp_path: Path) -> None:
+    status, printed = run("check", recipe_file, f"baseline={tmp_path / 'nowhere'}")
+    assert status == 1
+    assert "nowhere: no such file or folder" in printed.replace("\n", "")
+
+
+def test_check_tries_the_share_of_one_of_several_processes(run: Any, recipe: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "pooled.yaml"
+    # The image's mean is one value of each channel where a process has one image.
+    recipe["student"] = {"model": "pspnet", "options": {"backbone": "resnet18_025", "channels": 8}}
+    path.write_text(yaml.safe_dump(recipe))
+    status, printed = run("check", path, "--devices", "4")
+    assert status == 0, printed
+    words = " ".join(printed.replace("│", " ").split())
+    assert "4, 1 images each at a time; one of them is tried" in words
+    assert "layers synchronized over 4 processes" in words
+    assert not torch.distributed.is_initialized()
+    status, printed = run("check", path, "training.sync_batchnorm=off", "--devices", "4")
+    words = " ".join(printed.split())
+    assert (status, "cannot learn from a single value per channel" in words) == (1, True), printed
+    assert "training.sync_batchnorm: auto" in words
+    status, printed = run("check", path, "--devices", "0,1,2")
+    assert (status, "a batch of 4 does not divide among 3 processes" in " ".join(printed.split())) == (2, True), printed
+    status, printed = run("check", path, "--devices", "none")
+    assert (status, "write a number of devices" in printed) == (1, True), printed
 
 
 def test_a_teacher_cache_is_written_once(run: Any, recipe: dict[str, Any], tmp_path: Path) -> None:

@@ -132,3 +132,23 @@ def test_one_other_description_will_do(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").touch()
     with pytest.raises(UserError, match=r"there are cells\.yaml, more\.yaml"):
         yolo(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("line", "accepted"),
+    [
+        ("0 1.01 0.5 0.1 0.1", True),
+        ("0 -0.01 -0.01 1.01 1.01", True),
+        ("0 1.02 0.5 0.1 0.1", False),
+        ("0 0.5 -0.02 0.1 0.1", False),
+        ("0 0.5 0.5 0.1 1.05", False),
+    ],
+)
+def test_a_box_may_be_one_percent_outside(tmp_path: Path, line: str, accepted: bool) -> None:
+    make_yolo(tmp_path)
+    (tmp_path / "labels" / "train" / "a.txt").write_text(line + "\n")
+    if accepted:
+        assert len(yolo(tmp_path, "train").items[0].truth.boxes) == 1
+        return
+    with pytest.raises(UserError, match="between 0 and 1"):
+        yolo(tmp_path, "train")

@@ -327,3 +327,9 @@ def test_the_host_never_waits_for_the_device(distiller: Distiller, batch: dict[s
 def test_no_recipe_is_imported() -> None:
     code = "import sys, densekd.distill.distiller; assert 'densekd.recipe' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_terms_without_a_teacher_are_refused() -> None:
+    term = Term(CWD(4.0))
+    with pytest.raises(UserError, match="there is none"):
+        Distiller(nn.Conv2d(3, 2, 1), None, Segmentation(2, ignore_index=255), {"cwd": term})

@@ -186,3 +186,43 @@ def test_data_that_ends(data: DataLoader[Any]) -> None:
 def test_no_recipe_is_imported() -> None:
     code = "import sys, densekd.distill.fit; assert 'densekd.recipe' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_cannot_be_trained_is_refused_first(data: DataLoader[Any]) -> None:
+    student = net(4)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"steps": 0}, "steps: an integer of at least 1, got 0"),
+        ({"steps": 2.5}, "steps: an integer of at least 1, got 2.5"),
+        ({"teacher": None}, "there is none"),
+        ({"teacher": "runs/teacher"}, "The teacher is a str"),
+        ({"teacher": student}, "one module"),
+        ({"losses": ["cwd"]}, "losses: a mapping"),
+        ({"losses": {"cwd": -1.0}}, "at least 0"),
+        ({"losses": {"cwd": float("nan")}}, "at least 0"),
+        ({"losses": {"cwd": {"weight": "3"}}}, "at least 0"),
+        ({"losses": {"mse": densekd.Term(nn.MSELoss())}}, "is called with"),
+        ({"optimizer": torch.optim.SGD(student.parameters())}, "optimizer: a function of the parameters"),
+    ]
+    for change, message in wrong:
+        arguments = {"student": student, "teacher": net(4), "data": data, "losses": {"cwd": 3.0}, "steps": 1}
+        with pytest.raises(UserError, match=message):
+            densekd.distill(**{**arguments, "trainer": CPU, **change})
+
+
+def test_what_is_no_batch_of_the_students_is_refused() -> None:
+    images = torch.rand(2, 3, 16, 16)
+    labels = torch.randint(CLASSES, (2, 16, 16))
+    wrong = [
+        (images, labels + 1, "0 to 2"),
+        (images, labels - 1, "0 to 2"),
+        (images, labels[:, None], "Labels are"),
+        (images, labels[:1], "Labels are"),
+        (images.numpy(), labels.numpy(), "made of tensors"),
+    ]
+    for given, target, message in wrong:
+        with pytest.raises(UserError, match=message):
+            densekd.distill(net(4), None, [(given, target)], {}, steps=1, trainer=CPU)
+    # A model that normalizes its images takes them in [0, 1]; of any other nobody knows.
+    student = MODELS["fpn"](CLASSES, backbone="resnet18_025", channels=8)
+    with pytest.raises(UserError, match="Segmentor takes float"):
+        densekd.distill(student, None, [(images * 255, labels)], {}, steps=1, trainer=CPU)

@@ -44,6 +44,11 @@ def test_exceptions_and_head_factor() -> None:
     }
 
 
+def test_a_rule_is_any_part_of_a_name() -> None:
+    settings = OptimizerConfig("adamw", 0.1, 10, weight_decay=0.01, no_decay=("pos", "ead.we"))
+    assert groups(settings) == {(0.1, 0.01): 16 + 8 + 2 + 10, (0.1, 0.0): 8 + 3}
+
+
 def test_a_backbone_may_have_another_name_inside() -> None:
     class Wrapped(nn.Module):
         def __init__(self) -> None:

@@ -225,6 +225,23 @@ def test_alone_and_in_evaluation_it_is_a_plain_batch_norm(tmp_path: Path) -> Non
         dist.destroy_process_group()
 
 
+# torch's compiler looks at the gradient of a tensor between two graphs; it hides this warning where it may.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_compiled_model_synchronizes_between_its_graphs(tmp_path: Path) -> None:
+    x = torch.randn(2, 3, 4, 5)
+    one = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+    other = copy.deepcopy(one)
+    synchronize_batch_norms(one, other)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        torch.compile(one, backend="eager")(x).square().sum().backward()
+        other(x).square().sum().backward()
+    finally:
+        dist.destroy_process_group()
+    torch.testing.assert_close(one[0].weight.grad, other[0].weight.grad)
+    assert torch.equal(one[1].running_var, other[1].running_var)
+
+
 def test_half_precision_is_normalized_by_float32_statistics() -> None:
     x = (100 + torch.randn(4, 3, 8, 8)).bfloat16().requires_grad_()
     found, expected = nn.BatchNorm2d(3), nn.BatchNorm2d(3)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from densekd.losses.adversarial import Adversarial
 from densekd.losses.cirkd import CIRKDChannel, CIRKDMemory
+from densekd.models.dilated import pspnet
 
 
 class Plain(nn.Module):
@@ -25,6 +26,23 @@ class Plain(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits at stride 4."""
         logits: Tensor = self.classifier(self.features(images))
+        return logits
+
+
+class Pooled(nn.Module):
+    """A PSPNet without dropout, whose masks depend on the process: its batch norms see one value of a single image."""
+
+    def __init__(self, num_classes: int, channels: int = 16) -> None:
+        super().__init__()
+        self.net = pspnet(num_classes, backbone="resnet18_025", channels=channels, auxiliary_channels=8)
+        for module in self.net.modules():
+            if isinstance(module, nn.Dropout2d):
+                module.p = 0.0
+        self.taps = {name: f"net.{path}" for name, path in self.net.taps.items()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits at stride 8."""
+        logits: Tensor = self.net(images)
         return logits
 
 

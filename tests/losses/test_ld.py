@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from densekd.losses.ld import LD
+from densekd.losses.ld import LD, LDClasses, LDFeatures
 from densekd.ops.boxes import Boxes
 
 STRIDES, SIZES = (8, 16), ((6, 7), (3, 4))
@@ -186,3 +186,61 @@ def test_the_mean_over_processes_is_the_value_of_the_joined_batch(tmp_path: Path
     mean = torch.stack([torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2)]).mean(0)
     joined = [LD(divisor=divisor, **LEVELS)(heads(0), heads(1), BOXES) for divisor in ("weights", "images")]
     torch.testing.assert_close(mean, torch.stack(joined), rtol=1e-12, atol=0)
+
+
+def inside_half_of_the_best(boxes: Tensor) -> set[tuple[int, int, int]]:
+    """Return the positions (level, row, column) of the fine-grained region, by loops."""
+    half = SCALE / 2
+    around = {
+        (k, i, j): [STRIDES[k] * edge for edge in (j - half, i - half, j + half, i + half)]
+        for k, (H, W) in enumerate(SIZES)
+        for i in range(H)
+        for j in range(W)
+    }
+    region = set()
+    for box in boxes.tolist():
+        overlaps = {place: iou_and_diou(anchor, box)[0] for place, anchor in around.items()}
+        best = max(overlaps.values())
+        region |= {place for place, overlap in overlaps.items() if overlap > best / 2}
+    return region
+
+
+def literal_of_the_head(kind: str, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], boxes: Boxes) -> float:
+    """``loss_kd`` (T = 2) and ``loss_im`` of HikariTJU/LD before their weights: the mean of each level, added."""
+    total = 0.0
+    for k, (H, W) in enumerate(SIZES):
+        values: list[float] = []
+        positives = 0
+        for b in range(len(student[0])):
+            region = inside_half_of_the_best(boxes.boxes[b])
+            for i in range(H):
+                for j in range(W):
+                    s, t = student[k][b, :, i, j], teacher[k][b, :, i, j]
+                    positive = weight_of((k, i, j), boxes.boxes[b], s, "main") > 0
+                    positives += positive
+                    if kind == "classes" and positive:
+                        p, q = (t / 2).softmax(0), (s / 2).softmax(0)
+                        values.append((p * (p.log() - q.log())).mean().item() * 4)
+                    if kind == "features" and (k, i, j) in region:
+                        values.append((s - t).square().mean().item())
+        if positives:
+            total += sum(values) / len(values)
+    return total
+
+
+@pytest.mark.parametrize("boxes", [BOXES, target([[4, 4, 50, 44]], []), target([], [])], ids=["three", "one", "none"])
+@pytest.mark.parametrize("kind", ["classes", "features"])
+def test_class_and_feature_terms_equal_the_loops(kind: str, boxes: Boxes) -> None:
+    loss: Any = {"classes": LDClasses, "features": LDFeatures}[kind](**LEVELS)
+    student, teacher = heads(0)[:2], heads(1)[:2]
+    value = loss(student, teacher, boxes).item()
+    assert value == pytest.approx(literal_of_the_head(kind, student, teacher, boxes), rel=1e-12)
+    assert (value > 0.1) == any(len(found) for found in boxes.boxes)
+
+
+@pytest.mark.parametrize("make", [LDClasses, LDFeatures])
+def test_other_levels_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="built for 2 levels; got 4 and 4"):
+        make(**LEVELS)(heads(0), heads(1), BOXES)
+    with pytest.raises(ValueError, match="needs boxes"):
+        make(**LEVELS)(heads(0)[:2], heads(1)[:2], None)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError
-from densekd.models import contract
+from densekd.models import MODELS, contract
 from densekd.models.families import CAFFE_OPENMMLAB, IMAGENET, Convention
 from densekd.models.named import build_named, current_options, read_convention
 
@@ -101,3 +101,9 @@ def test_learns_is_translated_with_a_note(name: str) -> None:
 def test_what_is_no_module() -> None:
     with pytest.raises(RecipeError, match=r":no_model built a dict, not an nn\.Module"):
         build_named(f"{__name__}:no_model", {}, {}, "teacher")
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_widths_are_positive(name: str) -> None:
+    with pytest.raises(RecipeError, match=r"options.channels: .*greater than 0.*, got 0"):
+        build_named(name, {"channels": 0}, {"num_classes": 2, "weights": "none"}, "options")

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from densekd.builders.build import build
 from densekd.builders.models import build_teacher
 from densekd.cli.app import app
+from densekd.data.classes import Classes
 from densekd.errors import UserError
 from densekd.models import MODELS
 from densekd.models.checkpoints import Checkpoint
@@ -250,3 +251,16 @@ def test_a_file_may_not_name_a_function(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.ones(1)}, "densekd": {"package": described}}, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=r"'os:system' is not an nn\.Module class"):
         open_model(tmp_path / "a.ckpt")
+
+
+def test_weights_of_a_package_have_their_description_beside_them(tmp_path: Path) -> None:
+    model = MODELS["fpn"](2, backbone="resnet18_025", channels=8)
+    options = {"backbone": "resnet18_025", "channels": 8}
+    classes = Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)), 255)
+    save_package(model, config_of("fpn", options, classes, "segmentation"), tmp_path)
+    opened = open_model(tmp_path / "model.safetensors")
+    assert opened.classes == classes
+    # The description of another library is none.
+    (tmp_path / "config.json").write_text('{"model_type": "segformer"}')
+    with pytest.raises(UserError, match="not recognized"):
+        open_model(tmp_path / "model.safetensors")

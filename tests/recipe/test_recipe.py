@@ -81,6 +81,16 @@ def test_a_logger_is_a_name_or_a_name_with_options(load: Load) -> None:
     assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "here") == recipe
 
 
+@pytest.mark.parametrize(("written", "value"), [("on", "on"), ("off", "off"), ("auto", "auto"), ("'on'", "on")])
+def test_the_words_on_and_off_need_no_quotes(load: Load, written: str, value: str) -> None:
+    recipe = load(f"training.sync_batchnorm={written}")
+    assert recipe.training.sync_batchnorm == value
+    assert parse_recipe(yaml.safe_load(dump_recipe(recipe)), "here") == recipe
+    assert "training.sync_batchnorm: one of auto, on, off, got 'yes please'" in complaint(
+        load, "training.sync_batchnorm=yes please"
+    )
+
+
 @pytest.mark.parametrize(("written", "number"), [("1e-3", 1e-3), ("2E3", 2000.0), ("-1.5e-3", -1.5e-3), (".5e1", 5.0)])
 def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, written: str, number: float) -> None:
     assert load(f"distill.0.options.x={written}").distill[0].options == {"x": number}

@@ -34,6 +34,18 @@ def test_fp8_keeps_its_bound() -> None:
     assert torch.equal(unpack(Packing("fp8").pack(constant), 2), constant)
 
 
+def test_fp8_uses_its_whole_range() -> None:
+    packed = Packing("fp8").pack(MAPS)
+    assert (packed["values"].float().abs().amax((1, 2)) == 448).all()
+    # One large value among small ones: these keep their significant bits, or all but 2^-10 units.
+    x = torch.full((1, 1, 16, 16), 0.01)
+    x[..., ::2] = -0.01
+    x[0, 0, 0, 0] = 1.0
+    distance = (x - x.mean()).abs()
+    error = (unpack(Packing("fp8").pack(x), 1) - x).abs()
+    assert (error <= (distance / 16).maximum(distance.max() / 448 * 2**-10) + 1e-7).all()
+
+
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp8"])
 def test_top_k_keeps_the_probabilities_of_the_largest(dtype: str) -> None:
     packed = Packing(dtype, 3).pack(MAPS)  # type: ignore[arg-type]

@@ -36,12 +36,16 @@ def as_array(picture: Any) -> np.ndarray:
     if isinstance(picture, str | Path):
         return _read(Path(picture))
     if isinstance(picture, Image.Image):
-        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+        return _from_pillow(picture)
     # Tensors have their channels first.
     if isinstance(picture, Tensor):
         if picture.ndim != 3 or picture.shape[0] != 3:
             raise UserError(f"An image tensor is [3, H, W], RGB; this one is {list(picture.shape)}.")
-        picture = picture.detach().cpu().permute(1, 2, 0).numpy()
+        picture = picture.detach().cpu().permute(1, 2, 0)
+        # Arrays know no bfloat16.
+        if picture.is_floating_point():
+            picture = picture.float()
+        picture = picture.numpy()
     if not isinstance(picture, np.ndarray):
         raise UserError(f"An image is a path, a PIL image, an array or a tensor, not a {type(picture).__name__}.")
     # Gray is red, green and blue alike.
@@ -56,18 +60,28 @@ def _read(path: Path) -> np.ndarray:
     # Training reads files without their orientation, because labels are drawn on the stored pixels.
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as picture:
-            if picture.mode.startswith("I;16"):
-                # Pillow clips 16 bits to 8 instead of scaling them.
-                return (np.array(picture) >> 8).astype(np.uint8)[..., None].repeat(3, 2)
-            return as_array(picture)
+            return _from_pillow(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: the image cannot be read ({error}).") from error
 
 
+def _from_pillow(picture: Image.Image) -> np.ndarray:
+    turned = ImageOps.exif_transpose(picture)
+    # Pillow clips deep pixels to 8 bits instead of scaling them.
+    if turned.mode.startswith("I;16"):
+        return as_array((np.array(turned) >> 8).astype(np.uint8))
+    if turned.mode in ("I", "F"):
+        return as_array(np.array(turned))
+    return np.array(turned.convert("RGB"))
+
+
 def _as_uint8(array: np.ndarray) -> np.ndarray:
+    if array.size == 0:
+        raise UserError(f"An image has pixels; this one is {list(array.shape)}.")
     if array.dtype == np.uint8:
         return array
-    fits = np.issubdtype(array.dtype, np.floating) and array.size > 0
-    if not fits or array.min() < 0 or array.max() > 1:
+    # What is no number is in no range.
+    fits = np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1
+    if not fits:
         raise UserError(f"An image array is uint8, or float in [0, 1]; this one is {array.dtype}.")
     return (array * 255).round().astype(np.uint8)

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from torch import nn
 
 from densekd.api.load import load
+from densekd.errors import UserError
 from densekd.quiet import quiet_libraries
-from densekd.recipe import Recipe, load_recipe, parse_recipe
-from densekd.recipe.shipped import find_recipe
+from densekd.recipe import Recipe, parse_recipe
+from densekd.recipe.shipped import named_recipe
 from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
 from densekd.run.train import train as run_training
@@ -65,6 +66,8 @@ def train(
         densekd.errors.UserError: anything that the recipe names and that is missing, damaged or
             does not fit.
     """
+    if existing not in get_args(Existing):
+        raise UserError(f"existing: one of {', '.join(get_args(Existing))}, not {existing!r}.")
     loaded = _read(recipe, overrides)
     # A run folder as recipe is trained in that folder.
     source = recipe if isinstance(recipe, str | Path) else ""
@@ -79,9 +82,12 @@ def train(
     return Training(folder.path, results)
 
 
-def _read(recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Sequence[str]) -> Recipe:
+def _read(recipe: Any, overrides: Sequence[str]) -> Recipe:
     """Return the checked recipe with overrides applied."""
     if isinstance(recipe, str | Path):
-        return load_recipe(find_recipe(recipe), overrides)
+        return named_recipe(recipe, overrides)
+    if not isinstance(recipe, Mapping | Recipe):
+        kind = type(recipe).__name__
+        raise UserError(f"A recipe is a file, a run folder, a name, a mapping or a Recipe, not a {kind}.")
     content = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else dict(recipe)
     return parse_recipe(content, "recipe", overrides)

@@ -13,7 +13,7 @@ from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.fetch import fetch
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
-from densekd.cli.recipe import docs, schema
+from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.errors import UserError
 
@@ -32,12 +32,13 @@ COMMANDS = (
     losses,
     models,
     datasets,
+    recipes,
     schema,
     docs,
 )
 
 app = typer.Typer(
-    help="Distil big segmentation and detection models into small ones that ship.",
+    help="Distil big segmentation, detection and depth models into small ones that ship.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -18,7 +18,7 @@ def located(name: str) -> Path:
 
 RecipePath = Annotated[
     str,
-    typer.Argument(help="a YAML file, a run folder, or the name of a shipped recipe"),
+    typer.Argument(help="a YAML file, a run folder, or a name that 'densekd recipes' lists"),
 ]
 ModelPath = Annotated[
     Path,
@@ -45,7 +45,6 @@ def read_recipe(name: str, overrides: list[str] | None) -> "Recipe":
     Raises:
         RecipeError: no such recipe, or a wrong one.
     """
-    from densekd.recipe import load_recipe
-    from densekd.recipe.shipped import find_recipe
+    from densekd.recipe.shipped import named_recipe
 
-    return load_recipe(find_recipe(name), overrides or ())
+    return named_recipe(name, overrides or ())

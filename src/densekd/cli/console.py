@@ -11,8 +11,8 @@ console = Console()
 
 
 def print_plain(text: str) -> None:
-    """Print a line as it is: numbers are not colored, long paths are not broken."""
-    console.print(text, highlight=False, soft_wrap=True)
+    """Print a line as it is: numbers are not colored, long paths are not broken, brackets are text."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_notes(notes: Iterable[str]) -> None:

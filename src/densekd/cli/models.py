@@ -7,6 +7,7 @@ import typer
 
 from densekd.cli.arguments import JsonPath, ModelPath
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.errors import RecipeError
 
 
 def inspect(
@@ -16,12 +17,42 @@ def inspect(
         typer.Argument(help="key=value that a name or file does not say", show_default=False),
     ] = None,
     size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
+    features: Annotated[
+        bool, typer.Option("--features", help="draw t-SNE, PCA and channel maps of a run's models as a page")
+    ] = False,
+    images: Annotated[int, typer.Option(min=1, help="with --features: images that are drawn")] = 8,
+    pixels: Annotated[int, typer.Option(min=2, max=1000, help="with --features: at most so many a class")] = 100,
+    tap: Annotated[str | None, typer.Option(help="with --features: default: before the classifier")] = None,
+    teacher_tap: Annotated[str | None, typer.Option(help="with --features: where the teacher's differs")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="with --features: data folder or recipe; default: the run's")
+    ] = None,
 ) -> None:
-    """Show what a checkpoint holds; parameters, multiply-adds, and taps with their shapes."""
+    """Show what a checkpoint holds; parameters, multiply-adds, and taps with their shapes.
+
+    With --features: draw the features of a run's teacher, student and baseline.
+    """
+    if features:
+        from densekd.report.features import FeatureOptions
+        from densekd.run.features import draw_features
+
+        refuse_options(options)
+        page, notes = draw_features(Path(model), FeatureOptions(images, pixels, tap, teacher_tap), data)
+        print_notes(notes)
+        print_plain(f"features: {page}")
+        return
+    if tap or teacher_tap or data:
+        raise RecipeError("--tap, --teacher-tap and --data belong to --features: add it.")
     from densekd.cli.inspection import describe
 
     for table in describe(model, options or [], size):
         console.print(table)
+
+
+def refuse_options(options: list[str] | None) -> None:
+    """Refuse ``key=value`` beside ``--features``: a run says everything about its models."""
+    if options:
+        raise RecipeError(f"--features: a run folder says what its models are; remove {' '.join(options)}.")
 
 
 def convert(

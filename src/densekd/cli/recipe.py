@@ -1,10 +1,26 @@
-"""Commands about recipes: ``schema`` and ``docs``."""
+"""Commands about recipes: ``recipes``, ``schema`` and ``docs``."""
 
 import json
 import sys
 from typing import Annotated
 
 import typer
+
+
+def recipes(
+    pattern: Annotated[str, typer.Argument(help="part of a name, or a pattern: cirkd-*, *-voc-*")] = "",
+    write: Annotated[bool, typer.Option("--write", help="print the one recipe as a YAML file")] = False,
+) -> None:
+    """List the recipes that have a name: student, teacher, method, data, source, published score."""
+    from densekd.cli.console import console
+    from densekd.cli.presets import find_presets, preset_table
+    from densekd.presets.write import to_yaml
+
+    found = find_presets(pattern, one=write)
+    if write:
+        sys.stdout.write(to_yaml(found[0]))
+        return
+    console.print(preset_table(found))
 
 
 def schema() -> None:
@@ -17,18 +33,24 @@ def schema() -> None:
 def docs(
     subject: Annotated[
         str,
-        typer.Argument(help="recipe: every key; losses: the catalogue; loss, model, dataset, adapter, task, logger"),
+        typer.Argument(
+            help="recipe: every key; losses: the catalogue; presets: the original experiments; "
+            "loss, model, dataset, adapter, task, logger"
+        ),
     ],
     name: Annotated[str | None, typer.Argument(help="of a loss, model, ...; without it all are listed")] = None,
 ) -> None:
     """Print the reference of a recipe's keys, or of what they name, as Markdown."""
     from densekd.cli.catalogue import catalogue
+    from densekd.cli.presets import preset_reference
     from densekd.cli.reference import component_reference, recipe_reference, table_reference
 
     if subject == "recipe":
         text = recipe_reference()
     elif subject == "losses":
         text = catalogue()
+    elif subject == "presets":
+        text = preset_reference()
     elif name is None:
         text = table_reference(subject)
     else:

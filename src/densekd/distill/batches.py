@@ -53,6 +53,8 @@ def as_batch(batch: Any) -> Mapping[str, Any]:
     if not isinstance(batch, Sequence) or len(batch) != 2:
         raise UserError(f"A batch is a mapping, (images, labels) or images; this one is a {type(batch).__name__}.")
     images, labels = batch
+    if type(images).__module__ == "numpy" or type(labels).__module__ == "numpy":
+        raise UserError("A batch is made of tensors, not of arrays; torch.from_numpy makes one of the other.")
     if labels is None:
         return {"images": images}
     if isinstance(labels, Tensor):

@@ -16,6 +16,7 @@ from densekd.distill.optimizers import (
     OwnOptimizer,
     make_optimizer,
     make_schedule,
+    require_factory,
 )
 from densekd.distill.sync_batchnorm import (
     SyncBatchNorm,
@@ -29,7 +30,7 @@ from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_p
 from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
-from densekd.ops.processes import in_process_group
+from densekd.ops.processes import in_process_group, rank_and_world_size
 from densekd.tasks import NoTask, TrainingTask
 from densekd.teacher_cache import CachedTeacher
 
@@ -83,6 +84,7 @@ class Distiller(L.LightningModule):
     ) -> None:
         super().__init__()
         terms = terms or {}
+        require_factory(optimizer)
         task = choose_task(task, student)
         self.student: nn.Module = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.terms = nn.ModuleDict(terms)
@@ -96,6 +98,8 @@ class Distiller(L.LightningModule):
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self.teacher = _frozen(teacher, terms)
         require_teacher(teacher_heads(terms), self.teacher)
+        if self.teacher is None and teacher_paths(terms):
+            raise UserError("Terms compare a student with its teacher, and there is none; give one, or no terms.")
         # DDP would send all buffers at every step. The student's are few; a teacher's never change,
         # and what losses remember is equal on all processes as it is, and may be gigabytes.
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
@@ -111,7 +115,7 @@ class Distiller(L.LightningModule):
             return
         for buffer in self.terms.buffers():
             dist.broadcast(buffer, 0)
-        if self.sync_batchnorm != "off":
+        if self.sync_batchnorm != "off" and rank_and_world_size()[1] > 1:
             synchronize_batch_norms(self.student, self.terms)
 
     def on_fit_end(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from densekd.distill.batches import as_batch, has_target, peek
 from densekd.distill.choose_task import choose_task
@@ -15,6 +15,7 @@ from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.plans import plan_losses
 from densekd.distill.wiring import ProbeBatch, wire_terms
 from densekd.errors import UserError
+from densekd.models import contract
 from densekd.quiet import quiet_libraries
 from densekd.tasks import TrainingTask
 
@@ -89,13 +90,16 @@ def distill(
         densekd.errors.UserError: a name, a tap or a shape that does not fit, no data, or a loss
             that is not finite.
     """
+    _require_arguments(student, teacher, losses, steps)
     options = {**_TRAINER, "log_every_n_steps": min(_LOG_EVERY, steps), **(trainer or {})}
     callbacks = options.pop("callbacks", ())
     first, batches = peek(data)
     chosen = choose_task(task, student, first)
+    probed = _probe_batch(chosen, first)
+    _require_range(probed, student, teacher)
     terms = {}
     if teacher is not None:
-        terms = wire_terms(plan_losses(losses), student, teacher, _probe_batch(chosen, first))
+        terms = wire_terms(plan_losses(losses), student, teacher, probed)
     history = _History()
     parts = steps * options.get("accumulate_grad_batches", 1)
     with quiet_libraries():
@@ -108,6 +112,54 @@ def distill(
         if name.startswith("val/"):
             scores[name.removeprefix("val/")] = value.item()
     return Distilled(student.eval(), history.rows, scores)
+
+
+def _require_arguments(student: Any, teacher: Any, losses: Mapping[str, Any], steps: Any) -> None:
+    """Refuse what no training can be made of, before anything is measured.
+
+    Raises:
+        UserError: no modules, no steps, nothing that learns, or losses without a teacher.
+    """
+    for name, model in (("student", student), ("teacher", teacher)):
+        if not isinstance(model, nn.Module | None):
+            kind = type(model).__name__
+            raise UserError(f"The {name} is a {kind}, not an nn.Module; densekd.load opens a path or a name.")
+    if student is teacher:
+        raise UserError("Student and teacher are one module, which would be trained and frozen at once.")
+    if not isinstance(steps, int) or steps < 1:
+        raise UserError(f"steps: an integer of at least 1, got {steps!r}.")
+    if teacher is None and losses:
+        raise UserError("Losses compare a student with its teacher, and there is none; give one, or no losses.")
+
+
+def _require_range(batch: ProbeBatch, student: nn.Module, teacher: nn.Module | None) -> None:
+    """Refuse images and labels of the first batch that no model or loss could tell from others.
+
+    Raises:
+        UserError: images that are not in [0, 1] for a model that normalizes them, or labels of
+            another shape or beyond the classes.
+    """
+    normalizing = [model for model in (student, teacher) if model is not None and contract.convention(model)]
+    low, high = batch.images.min().item(), batch.images.max().item()
+    if normalizing and (low < 0 or high > 1):
+        name = type(normalizing[0]).__name__
+        raise UserError(
+            f"Images reach from {low:.3g} to {high:.3g}, but {name} takes float in [0, 1], or uint8, and "
+            "normalizes inside."
+        )
+    labels, count = batch.target, batch.facts.get("num_classes")
+    if count is None or not isinstance(labels, Tensor):
+        return
+    if labels.ndim != 3 or len(labels) != len(batch.images):
+        shape = list(labels.shape)
+        raise UserError(f"Labels are [B, H, W] with B of the images, {len(batch.images)}; these are {shape}.")
+    used = labels[labels != batch.facts["ignore_index"]]
+    if used.numel() and (used.min() < 0 or used.max() >= count):
+        span = f"{used.min().item():g} to {used.max().item():g}"
+        raise UserError(
+            f"Labels reach from {span}, but the student tells {count} classes apart: 0 to {count - 1}, and "
+            f'{batch.facts["ignore_index"]} for void. Maps of numbers need task="depth".'
+        )
 
 
 def _probe_batch(task: TrainingTask, batch: Any) -> ProbeBatch:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from densekd.errors import RecipeError, suggest
+from densekd.errors import RecipeError, UserError, suggest
 from densekd.models import contract
 
 # Before the part of a name that would otherwise be a kind of parameter.
@@ -235,3 +235,17 @@ def _matches(rule: str, name: str, owner: nn.Module) -> bool:
     if rule == "bias":
         return name.endswith("bias")
     return rule in name
+
+
+def require_factory(optimizer: Any) -> None:
+    """Refuse an optimizer that is built already: the parameters are not all there yet.
+
+    Raises:
+        UserError: neither None, a function, nor an OptimizerConfig.
+    """
+    if optimizer is None or isinstance(optimizer, OptimizerConfig) or callable(optimizer):
+        return
+    kind = type(optimizer).__name__
+    raise UserError(
+        f"optimizer: a function of the parameters, such as partial(torch.optim.AdamW, lr=1e-3), not the {kind} itself."
+    )

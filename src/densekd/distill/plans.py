@@ -1,5 +1,6 @@
 """Plans of terms from a mapping of Python: the ``losses`` of ``densekd.distill``."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,8 @@ def plan_losses(losses: Mapping[str, Any]) -> dict[str, TermPlan | Term]:
     Raises:
         UserError: another value, an unknown key, or braces of different numbers of choices.
     """
+    if not isinstance(losses, Mapping):
+        raise UserError(f'losses: a mapping such as {{"cwd": 3.0}}, not {losses!r}.')
     plans: dict[str, TermPlan | Term] = {}
     for key, value in losses.items():
         # Modules are listed under names without dots.
@@ -43,14 +46,14 @@ def _plan(key: str, value: Any) -> TermPlan:
     for name in value:
         if name not in _KEYS:
             raise UserError(f"{where}: unknown key '{name}'. {suggest(name, _KEYS)}")
-    weight = value["weight"]
+    weight = _schedule(value["weight"], where)
     adapter = value.get("adapter", "none")
     if isinstance(adapter, str):
         adapter = {"name": adapter}
     through = value.get("through")
     return TermPlan(
         method=value.get("method", key),
-        weight=weight if isinstance(weight, WeightSchedule) else WeightSchedule(float(weight)),
+        weight=weight,
         where=where,
         options=value.get("options", {}),
         taps=TapPair(_tap(value.get("student", "logits")), _tap(value.get("teacher", "logits"))),
@@ -59,6 +62,19 @@ def _plan(key: str, value: Any) -> TermPlan:
         through=() if through is None else paths(_tap(through)),
         resize=value.get("resize_to", "none"),
     )
+
+
+def _schedule(weight: Any, where: str) -> WeightSchedule:
+    """Return a weight as a schedule.
+
+    Raises:
+        UserError: anything but a schedule or a number of at least 0.
+    """
+    if isinstance(weight, WeightSchedule):
+        return weight
+    if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise UserError(f"{where}: a weight is a number of at least 0 or a WeightSchedule, not {weight!r}.")
+    return WeightSchedule(float(weight))
 
 
 def _tap(value: Any) -> Tap:

@@ -30,12 +30,12 @@ class Statistics(NamedTuple):
     Args:
         mean: ``[C]``, at least float32.
         var: biased, ``[C]``.
-        count: values of a channel, a scalar.
+        values: how many a channel has, a scalar.
     """
 
     mean: Tensor
     var: Tensor
-    count: Tensor
+    values: Tensor
 
 
 def synchronize_batch_norms(*models: nn.Module) -> int:
@@ -56,7 +56,7 @@ def synchronize_batch_norms(*models: nn.Module) -> int:
     found = batch_norms(models)
     for norm in found:
         if not hasattr(type(norm), _PLAIN):
-            norm.__class__ = _synchronized(type(norm))
+            norm.__class__ = _synchronized(type(norm))  # type: ignore[arg-type]
     return len(found)
 
 
@@ -133,7 +133,7 @@ def joined_statistics(x: Tensor) -> Statistics:
     # [processes, 2 C + 1]
     rows = gather_over_processes(torch.cat([mean, var, count])[None])
     channels = x.shape[1]
-    means, variances, counts = rows.split([channels, channels, 1], 1)
+    means, variances, counts = torch.split(rows, [channels, channels, 1], 1)
     # Each process counts by its share; the spread between the means adds to that within.
     total = counts.sum()
     shares = counts / total
@@ -170,7 +170,7 @@ def sync_batch_norm(
     """
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    y, mean, var, count = _Normalize.apply(x, weight, bias, eps)
+    y, mean, var, count = _Normalize.apply(x, weight, bias, eps)  # type: ignore[no-untyped-call]
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             unbiased = var * (count / (count - 1).clamp(min=1))
@@ -201,9 +201,7 @@ class _Normalize(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (*_gradients_with_graph(grad, (x, weight, bias), ctx.needs_input_grad, ctx.eps), None)
         by_x, by_weight, by_bias = _gradients(grad, x, weight, Statistics(*rest), ctx.eps)
-        by_weight = None if weight is None else by_weight.to(weight.dtype)
-        by_bias = None if bias is None else by_bias.to(bias.dtype)
-        return by_x, by_weight, by_bias, None
+        return by_x, _like(by_weight, weight), _like(by_bias, bias), None
 
 
 def _gradients(
@@ -229,16 +227,20 @@ def _gradients(
 
 
 def _gradients_with_graph(
-    grad: Tensor, inputs: Sequence[Tensor | None], needed: Sequence[bool], eps: float
+    grad: Tensor, inputs: Sequence[Any], needed: Sequence[bool], eps: float
 ) -> list[Tensor | None]:
     """Return the gradients by those of ``(x, weight, bias)`` that need one, as a part of the graph."""
-    y = _plain_formula(*inputs, eps)
-    chosen = [tensor for tensor, need in zip(inputs, needed, strict=False) if need]
-    found = iter(torch.autograd.grad(y, chosen, grad, create_graph=True))
-    return [next(found) if need else None for _, need in zip(inputs, needed, strict=False)]
+    x, weight, bias = inputs
+    y = _plain_formula(x, weight, bias, eps)
+    chosen = [index for index, _ in enumerate(inputs) if needed[index]]
+    found = torch.autograd.grad(y, [inputs[index] for index in chosen], grad, create_graph=True)
+    grads: list[Tensor | None] = [None] * len(inputs)
+    for index, value in zip(chosen, found, strict=True):
+        grads[index] = value
+    return grads
 
 
-def _plain_formula(x: Any, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+def _plain_formula(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Compute synchronized batch norm by operations that can be differentiated any number of times."""
     shape = _per_channel(x)
     others = [axis for axis in range(x.ndim) if axis != 1]
@@ -252,7 +254,8 @@ def _plain_formula(x: Any, weight: Tensor | None, bias: Tensor | None, eps: floa
         y = y * weight.view(shape)
     if bias is not None:
         y = y + bias.view(shape)
-    return y.to(x.dtype)
+    result: Tensor = y.to(x.dtype)
+    return result
 
 
 def _per_channel(x: Tensor) -> list[int]:
@@ -262,9 +265,11 @@ def _per_channel(x: Tensor) -> list[int]:
     return shape
 
 
-def _like(parameter: Tensor | None, statistic: Tensor) -> Tensor | None:
-    """Return a parameter in the precision of the statistics."""
-    return None if parameter is None else parameter.to(statistic.dtype)
+def _like(x: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Return ``x`` in the precision of ``other``; None where one of them is."""
+    if x is None or other is None:
+        return None
+    return x.to(other.dtype)
 
 
 class _Synchronized(TorchFunctionMode):

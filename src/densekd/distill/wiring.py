@@ -281,6 +281,9 @@ def _try_out(
         try:
             value: Tensor = term(student_features, teacher_features, target)
             return value
+        except TypeError as error:
+            # A loss of torch takes two arguments, for instance.
+            raise RecipeError(f"{where}: a loss is called with (student, teacher, target); {error}.") from error
         except (ValueError, RuntimeError) as error:
             meetings = _meetings(term, student_features, teacher_features)
             # What comes out of the teacher's head has its channels, whatever the adapter.

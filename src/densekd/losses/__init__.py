@@ -28,7 +28,7 @@ from densekd.losses.hwd import HWD
 from densekd.losses.ifvd import IFVD
 from densekd.losses.l1 import L1
 from densekd.losses.l2 import L2
-from densekd.losses.ld import LD
+from densekd.losses.ld import LD, LDClasses, LDFeatures
 from densekd.losses.mgd import MGD
 from densekd.losses.pairwise import Pairwise
 from densekd.losses.pixel import Pixel
@@ -56,6 +56,8 @@ LOSSES: dict[str, type[nn.Module]] = {
     "l1": L1,
     "l2": L2,
     "ld": LD,
+    "ld.classes": LDClasses,
+    "ld.features": LDFeatures,
     "mgd": MGD,
     "pairwise": Pairwise,
     "pixel": Pixel,

@@ -16,6 +16,7 @@ from densekd.errors import RecipeError
 from densekd.models.detection import faster_rcnn, gfl, retinanet
 from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
 from densekd.models.fpn import fpn
+from densekd.models.mobile import deeplabv3_mobile, psp_mobile, upernet_lite
 from densekd.models.segformer import segformer
 from densekd.models.sources import SOURCES
 from densekd.models.upernet import upernet
@@ -23,15 +24,18 @@ from densekd.registry import resolve
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3": deeplabv3,
+    "deeplabv3_mobile": deeplabv3_mobile,
     "deeplabv3plus": deeplabv3plus,
     "faster_rcnn": faster_rcnn,
     "fcn": fcn,
     "fpn": fpn,
     "gfl": gfl,
+    "psp_mobile": psp_mobile,
     "pspnet": pspnet,
     "retinanet": retinanet,
     "segformer": segformer,
     "upernet": upernet,
+    "upernet_lite": upernet_lite,
 }
 
 

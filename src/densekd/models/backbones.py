@@ -9,6 +9,7 @@ from torch import nn
 
 from densekd.errors import RecipeError, suggest
 from densekd.models.families import Dilation, Family
+from densekd.models.initialize import initialize_resnet
 
 # Names, and the width as a factor of the published one.
 _RESNETS: dict[str, float] = {
@@ -104,6 +105,7 @@ def _make_resnet(name: str, family: Family, options: dict[str, Any]) -> Any:
     if family.style == "caffe":
         _stride_first(module)
     _set_dilation(module, family.dilation)
+    initialize_resnet(module, family.resnet_init)
     return module
 
 

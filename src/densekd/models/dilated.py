@@ -6,7 +6,9 @@ from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import Family, find_family
 from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
+from densekd.models.initialize import initialize_head
 from densekd.models.segmentor import Segmentor
+from densekd.ops.ranges import NonNegativeInt, PositiveInt
 
 # Stages three and four keep the size of stage two; dilation gives them their field of view.
 OUTPUT_STRIDE = 8
@@ -16,8 +18,8 @@ def pspnet(
     num_classes: int,
     backbone: str = "resnet18",
     family: str = "mmseg",
-    channels: int | tuple[int, int] | None = None,
-    auxiliary_channels: int | None = None,
+    channels: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None,
+    auxiliary_channels: NonNegativeInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a PSPNet (Zhao et al., CVPR 2017, arXiv 1612.01105).
@@ -43,6 +45,7 @@ def pspnet(
     deepest = body.channels[-1]
     head = PSPHead(deepest, channels or deepest // 4, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -50,8 +53,8 @@ def deeplabv3(
     num_classes: int,
     backbone: str = "resnet18",
     family: str = "mmseg",
-    channels: int | None = None,
-    auxiliary_channels: int | None = None,
+    channels: PositiveInt | None = None,
+    auxiliary_channels: NonNegativeInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3 (Chen et al., 2017, arXiv 1706.05587) with rates 12, 24, 36.
@@ -60,8 +63,8 @@ def deeplabv3(
         num_classes: C; supplied by the build.
         backbone: see :data:`densekd.models.backbones.BACKBONES`.
         family: as for :func:`pspnet`; CIRKD's and mmsegmentation's heads differ.
-        channels: width of the head; by default a quarter of the last map. CIRKD has 512, HWD 128
-            and 256.
+        channels: width of the head; by default a quarter of the last map, which the families
+            ``hwd`` (128 to 256) and ``cirkdv2`` (512) bring into their range.
         auxiliary_channels: as for :func:`pspnet`.
         freeze: as for :func:`pspnet`.
 
@@ -71,8 +74,14 @@ def deeplabv3(
     spec = find_family(family)
     body = make_backbone(backbone, spec, OUTPUT_STRIDE)
     deepest = body.channels[-1]
-    head = ASPPHead(deepest, channels or deepest // 4, num_classes, spec)
+    if channels is None:
+        channels = deepest // 4
+        if spec.aspp_width is not None:
+            least, most = spec.aspp_width
+            channels = min(max(channels, least), most)
+    head = ASPPHead(deepest, channels, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -80,8 +89,8 @@ def deeplabv3plus(
     num_classes: int,
     backbone: str = "resnet18",
     family: str = "mmseg",
-    channels: tuple[int, int] | None = None,
-    auxiliary_channels: int | None = None,
+    channels: tuple[PositiveInt, PositiveInt] | None = None,
+    auxiliary_channels: NonNegativeInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3+ (Chen et al., ECCV 2018, arXiv 1802.02611) with separable convolutions.
@@ -108,6 +117,7 @@ def deeplabv3plus(
     inputs = (body.channels[0], body.channels[-1])
     head = SeparableASPPHead(inputs, channels, num_classes, spec)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -115,8 +125,8 @@ def fcn(
     num_classes: int,
     backbone: str = "resnet18",
     family: str = "mmseg",
-    channels: int | None = None,
-    auxiliary_channels: int | None = None,
+    channels: PositiveInt | None = None,
+    auxiliary_channels: NonNegativeInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build mmsegmentation's fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038).
@@ -137,6 +147,7 @@ def fcn(
     deepest = body.channels[-1]
     head = DeepFCNHead(deepest, channels or deepest // 4, num_classes)
     auxiliary = _auxiliary_head(body, auxiliary_channels, num_classes, spec)
+    initialize_head(head, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)
 
 
@@ -145,4 +156,8 @@ def _auxiliary_head(body: Backbone, channels: int | None, num_classes: int, fami
     third = body.channels[2]
     if channels is None:
         channels = third // 4
-    return FCNHead(third, channels, num_classes, family) if channels else None
+    if channels == 0:
+        return None
+    auxiliary = FCNHead(third, channels, num_classes, family)
+    initialize_head(auxiliary, family.head_init)
+    return auxiliary

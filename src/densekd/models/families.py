@@ -68,6 +68,8 @@ class Family:
         aspp: how DeepLabV3 joins its branches. ``bottleneck``: the image's mean first, one 3x3
             convolution on the five branches. ``project``: the mean last, a 1x1 convolution before
             the 3x3 one.
+        aspp_width: narrowest and widest head of DeepLabV3, of which a quarter of the last map is
+            brought into this range; None for that quarter itself.
         upernet: whose UPerNet. ``mmseg``: strides 4 to 32, logits at stride 4. ``cirkd``: a
             backbone dilated to stride 8, pooled cells projected after upsampling, logits at
             stride 8.
@@ -79,6 +81,8 @@ class Family:
             convolutions alone are dilated, at once by the new dilation.
         style: which convolution of a bottleneck has its stride: the 3x3 (``pytorch``) or the 1x1
             before it (``caffe``).
+        head_init: how a head's weights begin, see :mod:`densekd.models.initialize`.
+        resnet_init: how a ResNet's weights begin.
     """
 
     convention: Convention
@@ -92,7 +96,10 @@ class Family:
     aspp: Literal["bottleneck", "project"]
     upernet: Literal["mmseg", "cirkd"]
     mobile_padding: Literal["torch", "tensorflow"]
+    head_init: Literal["openmmlab", "torch"]
+    resnet_init: Literal["openmmlab", "kaiming", "torch"]
     mobilevit: Literal["original", "cirkd"] = "original"
+    aspp_width: tuple[int, int] | None = None
     style: Literal["pytorch", "caffe"] = "pytorch"
 
 
@@ -109,6 +116,8 @@ _MMSEG = Family(
     aspp="bottleneck",
     upernet="mmseg",
     mobile_padding="torch",
+    head_init="openmmlab",
+    resnet_init="openmmlab",
 )
 # CIRKD's and HWD's ResNets, deep stem or plain ("vanilla").
 _CIRKD = Family(
@@ -123,6 +132,8 @@ _CIRKD = Family(
     aspp="project",
     upernet="cirkd",
     mobile_padding="tensorflow",
+    head_init="torch",
+    resnet_init="kaiming",
     mobilevit="cirkd",
 )
 # TorchDistiller's PSPNets.
@@ -138,12 +149,18 @@ _TORCHDISTILLER = Family(
     aspp="bottleneck",
     upernet="mmseg",
     mobile_padding="torch",
+    head_init="torch",
+    resnet_init="torch",
 )
 
 FAMILIES: dict[str, Family] = {
     "mmseg": _MMSEG,
     "mmseg_b": replace(_MMSEG, stem_width=None),
     "cirkd": _CIRKD,
+    # The same networks at the widths that were trained: HWD's (and CIRKD's first version's) and
+    # those of CIRKD's second version.
+    "hwd": replace(_CIRKD, aspp_width=(128, 256)),
+    "cirkdv2": replace(_CIRKD, aspp_width=(512, 512)),
     "cirkd_vanilla": replace(_CIRKD, stem_width=None),
     # Its second MobileNetV2, of the project SSSeg, is dilated as OpenMMLab's.
     "cirkd_ssseg": replace(_CIRKD, dilation="first_conv"),

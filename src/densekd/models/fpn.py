@@ -7,12 +7,13 @@ from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.models.heads import FPNHead
 from densekd.models.segmentor import Segmentor
+from densekd.ops.ranges import PositiveInt
 
 
 def fpn(
     num_classes: int,
     backbone: str = "resnet18",
-    channels: int = 128,
+    channels: PositiveInt = 128,
     dropout: float = 0.0,
     family: str = "mmseg",
     freeze: Sequence[Role] = (),

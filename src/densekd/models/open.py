@@ -27,7 +27,7 @@ from densekd.models.classes import classes_in, classes_of
 from densekd.models.described import classes_in_checkpoint, count_classes, options_for
 from densekd.models.locate import Place, locate
 from densekd.models.named import Named, build_named
-from densekd.models.package import PackageConfig, config_of, parse_config, read_config, require_packable
+from densekd.models.package import PackageConfig, config_beside, config_of, parse_config, read_config, require_packable
 from densekd.models.sources import SOURCES, names_weights
 
 Weights = Literal["all", "body", "none"]
@@ -192,6 +192,8 @@ def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     if asked.model is not None:
         return _open_as(checkpoint, asked)
     described = checkpoint.package
+    if described is None:
+        described = config_beside(Path(checkpoint.name))
     if described is not None:
         return _open_ours(checkpoint, described, checkpoint.name, asked)
     found = recognize(checkpoint.state)

@@ -97,6 +97,20 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
+def config_beside(weights: Path) -> Mapping[str, Any] | None:
+    """Read the ``config.json`` beside the weights of a package; None beside any other file."""
+    path = weights.with_name("config.json")
+    if weights.name != "model.safetensors" or not path.is_file():
+        return None
+    # The same names are usual with other libraries.
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    ours = isinstance(content, dict) and {"model", "options", "classes"} <= content.keys()
+    return content if ours else None
+
+
 def parse_config(content: Any, where: str) -> PackageConfig:
     """Check what a file says of its model; unknown entries are left out.
 

@@ -124,6 +124,10 @@ _CIRKD_FILES = (
         _DRIVE.format("1V8-E4wm2VMsfnNiczSIDoSM7JJBMARkP"),
     ),
     _by_hand(
+        "cirkd", "resnet50-imagenet.pth", "ResNet-50 with a deep stem, ImageNet",
+        "https://github.com/winycg/CIRKD",
+    ),
+    _by_hand(
         "cirkd", "mobilenetv2-imagenet.pth", "MobileNetV2, ImageNet",
         _DRIVE.format("12EDZjDSCuIpxPv-dkk1vrxA7ka0b0Yjv"),
     ),
@@ -246,6 +250,7 @@ _MMDET = (
     _mmdet(
         "faster_rcnn", "faster_rcnn_r101_fpn_2x_coco_bbox_mAP-0.398_20200504_210455-1d2dac9c", "Faster R-CNN-R101, COCO"
     ),
+    _mmdet("faster_rcnn", "faster_rcnn_r101_fpn_1x_coco_20200130-f513f705", "Faster R-CNN-R101, COCO"),
     _mmdet("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco_20200130-047c8118", "Faster R-CNN-R50, COCO"),
     _mmdet("faster_rcnn", "faster_rcnn_x101_64x4d_fpn_1x_coco_20200204-833ee192", "Faster R-CNN-X101, COCO"),
 )

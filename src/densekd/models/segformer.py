@@ -10,8 +10,15 @@ from densekd.errors import RecipeError, suggest
 from densekd.models.blocks import JoinedConv2d, conv_norm_act, norm_act
 from densekd.models.families import CAFFE, IMAGENET, Convention
 from densekd.models.freeze import Role
+from densekd.models.initialize import (
+    initialize_cirkd_decoder,
+    initialize_head,
+    initialize_mmseg_mit,
+    kaiming_fan_out,
+)
 from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
+from densekd.ops.ranges import PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ def segformer(
     num_classes: int,
     backbone: str = "mit_b0",
     family: str = "nvlabs",
-    channels: int | None = None,
+    channels: PositiveInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a SegFormer.
@@ -137,4 +144,17 @@ def segformer(
     widths, _ = MITS[backbone]
     head = SegformerHead(widths, channels, num_classes, spec)
     body = MixTransformer(backbone, spec.norm_eps)
+    _initialize(body, head, family)
     return Segmentor(spec.convention, body, head, None, spec.align_corners, freeze)
+
+
+def _initialize(body: MixTransformer, head: SegformerHead, family: str) -> None:
+    """Initialize what does not begin as torch's layers and NVlabs' encoder do."""
+    if family == "cirkd":
+        initialize_cirkd_decoder(head)
+    elif family == "mmseg":
+        initialize_mmseg_mit(body)
+        initialize_head(head, "openmmlab")
+    else:
+        # NVlabs' one ConvModule; projections and classifier are plain layers.
+        head.bottleneck.apply(kaiming_fan_out)

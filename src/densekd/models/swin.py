@@ -16,6 +16,8 @@ from timm.layers.drop import DropPath
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
+from densekd.models.initialize import truncated_linear
+
 
 @dataclass(frozen=True)
 class SwinSize:
@@ -222,6 +224,7 @@ class Swin(nn.Module):
             self.stages.append(stage)
         self.merges = nn.ModuleList(PatchMerging(dim) for dim in self.channels[:-1])
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in self.channels)
+        truncated_linear(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the four normalized maps, finest first."""

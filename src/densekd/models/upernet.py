@@ -6,16 +6,18 @@ from densekd.models.backbones import Backbone, make_backbone
 from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.models.heads import FCNHead, UPerHead
+from densekd.models.initialize import initialize_head
 from densekd.models.segmentor import Segmentor
 from densekd.models.swin import SWINS, Swin
+from densekd.ops.ranges import NonNegativeInt, PositiveInt
 
 
 def upernet(
     num_classes: int,
     backbone: str = "swin_tiny",
     family: str = "mmseg",
-    channels: int | tuple[int, int] = 512,
-    auxiliary_channels: int | None = None,
+    channels: PositiveInt | tuple[PositiveInt, PositiveInt] = 512,
+    auxiliary_channels: NonNegativeInt | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a UPerNet with an auxiliary FCN head on the third stage.
@@ -50,5 +52,9 @@ def upernet(
     if auxiliary_channels is not None:
         width = auxiliary_channels
     head = UPerHead(body.channels, channels, num_classes, spec)
-    auxiliary = FCNHead(body.channels[2], width, num_classes, spec) if width else None
+    initialize_head(head, spec.head_init)
+    auxiliary = None
+    if width:
+        auxiliary = FCNHead(body.channels[2], width, num_classes, spec)
+        initialize_head(auxiliary, spec.head_init)
     return Segmentor(spec.convention, body.module, head, auxiliary, spec.align_corners, freeze)

@@ -1,8 +1,29 @@
-"""Recipe files by name: a path, a run folder, or the name of a recipe that comes with densekd."""
+"""Recipes by name: a path, a run folder, a recipe that comes with densekd, or a preset."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from densekd.errors import RecipeError, suggest
+from densekd.presets import PRESETS
+from densekd.recipe.reading import load_recipe, parse_recipe
+from densekd.recipe.sections import Recipe
+
+
+def named_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by whatever names it, and apply overrides.
+
+    Args:
+        name: a YAML file, a run folder, the name of a shipped recipe, or of a preset.
+        overrides: ``key.path=value``, in their order.
+
+    Raises:
+        RecipeError: no such recipe, or a wrong one.
+    """
+    preset = PRESETS.get(str(name))
+    # A file or folder of this name comes first.
+    if preset is not None and not Path(name).exists():
+        return parse_recipe(preset.content, str(name), overrides)
+    return load_recipe(find_recipe(name), overrides)
 
 
 def find_recipe(name: str | Path) -> Path:
@@ -33,5 +54,9 @@ def shipped_recipe(name: str) -> Path:
     folder = in_wheel if in_wheel.is_dir() else in_checkout
     known = {str(file.relative_to(folder).with_suffix("")): file for file in folder.rglob("*.yaml")}
     if name not in known:
-        raise RecipeError(f"'{name}' is no recipe file, no run folder and no shipped recipe. {suggest(name, known)}")
+        names = [*known, *PRESETS]
+        raise RecipeError(
+            f"'{name}' is no recipe file, no run folder, no shipped recipe and no preset; 'densekd recipes' lists "
+            f"them. {suggest(name, names)}"
+        )
     return known[name]

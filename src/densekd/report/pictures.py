@@ -93,10 +93,10 @@ def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
         return Picture(kind, None, (0, 0), "unreadable file")
     if kind in photographs:
         image = _shrink(image, Image.Resampling.LANCZOS)
-        return Picture(kind, _jpeg(image), image.size, "")
+        return Picture(kind, jpeg_address(image), image.size, "")
     # Between two labels there is no third, so their pictures are neither interpolated nor blurred.
     image = _shrink(image, Image.Resampling.NEAREST)
-    return Picture(kind, _png(image), image.size, "")
+    return Picture(kind, png_address(image), image.size, "")
 
 
 def _shrink(image: Image.Image, resampling: Image.Resampling) -> Image.Image:
@@ -108,14 +108,16 @@ def _shrink(image: Image.Image, resampling: Image.Resampling) -> Image.Image:
     return image.resize((max(1, round(width * factor)), max(1, round(height * factor))), resampling)
 
 
-def _jpeg(image: Image.Image) -> str:
+def jpeg_address(image: Image.Image) -> str:
+    """Return a photograph as a data address, compressed with losses."""
     # Progressive: a page with many pictures shows all of them early.
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85, optimize=True, progressive=True)
     return _address("image/jpeg", buffer)
 
 
-def _png(image: Image.Image) -> str:
+def png_address(image: Image.Image) -> str:
+    """Return a picture as a data address that keeps every pixel."""
     buffer = io.BytesIO()
     indexed = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     # An index per pixel is a third of the size, but only right if no color was merged with another.

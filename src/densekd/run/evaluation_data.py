@@ -19,8 +19,8 @@ from densekd.data.maps import Resize
 from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened
-from densekd.recipe import Recipe, load_recipe
-from densekd.recipe.shipped import find_recipe
+from densekd.recipe import Recipe
+from densekd.recipe.shipped import named_recipe as find_named
 from densekd.tasks.protocol import Task
 
 # Where the images of a split are that has no labels: a benchmark's test images.
@@ -66,7 +66,7 @@ def named_recipe(name: Path | None) -> Recipe | None:
     if name is None or (name.is_dir() and not (name / "recipe.yaml").is_file()):
         return None
     try:
-        return load_recipe(find_recipe(name))
+        return find_named(name)
     except RecipeError as error:
         # A path with a mistake in it is no mistake in a recipe's name.
         if len(name.parts) > 1 and not name.suffix and not name.exists():

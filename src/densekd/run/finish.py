@@ -66,7 +66,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     chosen = evenly_spaced(len(files), _PICTURES)
     task.sample_pictures(predictors, files, run.path / "predictions", chosen)
     report = write_report(run.path)
-    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
+    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, markup=False, soft_wrap=True)
     return results
 
 

@@ -19,11 +19,12 @@ from torch import nn
 
 from densekd.builders.build import Built, build
 from densekd.data.contract import subset
-from densekd.distill.sync_batchnorm import describe_batch_norms
+from densekd.distill.sync_batchnorm import describe_batch_norms, synchronize_batch_norms
 from densekd.distill.terms import Context, Term, paths
 from densekd.errors import RecipeError
 from densekd.kernels import using
 from densekd.recipe import Recipe
+from densekd.run.baseline import find_baseline
 from densekd.run.checks import SAMPLES, read_samples
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
@@ -53,6 +54,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     with tempfile.TemporaryDirectory() as folder:
         # Loggers and callbacks are built and not used: nobody wants records of a preflight.
         build_observers(recipe, RunFolder(Path(folder)))
+        find_baseline(recipe, RunFolder(Path(folder)))
     processes = count_devices(devices)
     recipe, cache_size = _without_cache(_share_of_one(recipe, processes))
     built = build(recipe)
@@ -65,7 +67,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
         _add_teacher_score(table, built)
     _add_terms(table, built)
     _add_processes(table, recipe, built, processes)
-    with _as_one_of(processes):
+    with _as_one_of(processes, built):
         losses, seconds = _try_steps(recipe, built)
     table.add_row("first losses", losses)
     steps = recipe.training.steps
@@ -89,17 +91,19 @@ def _share_of_one(recipe: Recipe, processes: int) -> Recipe:
 
 
 @contextmanager
-def _as_one_of(processes: int) -> Iterator[None]:
-    """Join a process group of one, which stands for several: batch norms exchange what they would.
+def _as_one_of(processes: int, built: Built) -> Iterator[None]:
+    """Join a process group of one that stands for several: batch norms exchange what they would.
 
     So a single image for each process is no error where batch norms are synchronized.
     """
-    if processes == 1:
+    if processes == 1 or built.distiller.sync_batchnorm == "off":
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
+        synchronize_batch_norms(built.distiller.student, built.distiller.terms)
         yield
     finally:
         dist.destroy_process_group()

@@ -50,7 +50,8 @@ def train(
     # The baseline is a training like any other, of the same student without its teacher.
     baseline = find_baseline(recipe, run)
     if baseline is not None and baseline.recipe is not None:
-        console.print(f"training the student alone ({run.baseline.path})", highlight=False, soft_wrap=True)
+        line = f"training the student alone ({run.baseline.path})"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
         again: Existing = "resume" if existing == "resume" else "refuse"
         train(baseline.recipe, run.baseline, launch, again, console)
     # From the recipe to live objects.

@@ -59,6 +59,16 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+def test_windows_step_by_two_thirds_of_each_side() -> None:
+    window = SegmentationEvaluation(crop=(512, 1025)).inference.window
+    assert window is not None
+    # Rounded up: 341.3 and 683.3.
+    assert window.stride == (342, 684)
+    window = SegmentationEvaluation(crop=(512, 1025), stride=(100, 200)).inference.window
+    assert window is not None
+    assert window.stride == (100, 200)
+
+
 def test_a_constant_model_scores_as_computed_by_hand(files: SegmentationFiles) -> None:
     labels = np.stack([files.label(index) for index in range(3)])
     share = 100 * float((labels == 1).sum() / (labels != 255).sum())

@@ -17,12 +17,13 @@ from densekd.metric_names import MetricNames
 from densekd.models.package import PackageConfig
 from densekd.ops.ranges import NonNegative, PositiveInt, ProperFraction
 from densekd.tasks.common import device_of, random_crops, to_float, upsample
-from densekd.tasks.depth import check, evaluation, loss, prediction
+from densekd.tasks.depth import check, evaluation, loss, pixel_groups, prediction
 from densekd.tasks.depth.evaluation import DepthEvaluation, Quantity, checked_output
 from densekd.tasks.depth.metric import DepthMetric
 from densekd.tasks.depth.metric_names import metrics_in
 from densekd.tasks.depth.pictures import LEGEND
 from densekd.tasks.depth.prediction import DepthPredictor
+from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 
 
@@ -209,6 +210,13 @@ class Depth(nn.Module):
     def legend(self, files: DepthFiles) -> dict[str, Color]:
         """Return what the colors of the maps mean."""
         return dict(LEGEND)
+
+    def pixel_groups(self, files: DepthFiles, indices: Sequence[int], resize: Resize | None) -> PixelGroups:
+        """Group pixels by ranges of depth.
+
+        See :func:`densekd.tasks.depth.pixel_groups.depth_groups`.
+        """
+        return pixel_groups.depth_groups(files, indices, resize)
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> DepthPredictor:
         """Return what estimates the depths of pictures."""

@@ -25,11 +25,12 @@ from densekd.models.contract import as_detector, is_detector, num_classes
 from densekd.models.package import PackageConfig
 from densekd.ops.boxes import Boxes, Detections
 from densekd.tasks.common import after_crop, device_of, to_float
-from densekd.tasks.detection import check, evaluation, prediction
+from densekd.tasks.detection import check, evaluation, pixel_groups, prediction
 from densekd.tasks.detection.evaluation import DetectionEvaluation
 from densekd.tasks.detection.metric import BoxMetric
 from densekd.tasks.detection.metric_names import METRICS
 from densekd.tasks.detection.prediction import BoxPredictor
+from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 
 
@@ -182,6 +183,13 @@ class Detection(nn.Module):
     def legend(self, files: DetectionFiles) -> dict[str, Color]:
         """Return the colors of the classes."""
         return dict(zip(files.classes.names, files.classes.palette, strict=True))
+
+    def pixel_groups(self, files: DetectionFiles, indices: Sequence[int], resize: Resize | None) -> PixelGroups:
+        """Group pixels by the class of the smallest box over them.
+
+        See :func:`densekd.tasks.detection.pixel_groups.box_groups`.
+        """
+        return pixel_groups.box_groups(files, indices, resize)
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> BoxPredictor:
         """Return what finds boxes in pictures."""

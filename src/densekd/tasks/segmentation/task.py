@@ -19,8 +19,9 @@ from densekd.models.package import PackageConfig
 from densekd.ops.processes import mean_over_processes
 from densekd.ops.ranges import NonNegative
 from densekd.tasks.common import random_crops, to_float
+from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
-from densekd.tasks.segmentation import check, evaluation, prediction
+from densekd.tasks.segmentation import check, evaluation, pixel_groups, prediction
 from densekd.tasks.segmentation.class_weights import balanced_weights, class_frequency
 from densekd.tasks.segmentation.confusion import ConfusionMatrix
 from densekd.tasks.segmentation.evaluation import SegmentationEvaluation
@@ -230,6 +231,13 @@ class Segmentation(nn.Module):
     def legend(self, files: SegmentationFiles) -> dict[str, Color]:
         """Return the colors of the classes."""
         return dict(zip(files.classes.names, files.classes.palette, strict=True))
+
+    def pixel_groups(self, files: SegmentationFiles, indices: Sequence[int], resize: Resize | None) -> PixelGroups:
+        """Group pixels by class.
+
+        See :func:`densekd.tasks.segmentation.pixel_groups.class_groups`.
+        """
+        return pixel_groups.class_groups(files, indices, resize)
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> LabelPredictor:
         """Return what labels pictures."""

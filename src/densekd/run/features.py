@@ -1,0 +1,105 @@
+"""Feature pictures of a run folder: its models and its data are opened and handed to the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from densekd.builders.data import build_files
+from densekd.builders.models import build_teacher, map_classes
+from densekd.builders.task import packaged_task
+from densekd.data.classes import Classes
+from densekd.data.contract import Files
+from densekd.errors import UserError
+from densekd.models.open import Opened, open_model
+from densekd.recipe import Recipe, load_recipe
+from densekd.report.features import FeatureOptions, Shown, write_features
+from densekd.run.baseline import find_baseline
+from densekd.run.finish import evenly_spaced
+from densekd.run.folder import RunFolder
+from densekd.tasks.pixel_groups import GroupsPixels
+from densekd.tasks.protocol import Task
+
+
+def draw_features(run: Path, options: FeatureOptions, data: Path | None = None) -> tuple[Path, Sequence[str]]:
+    """Write ``features.html`` into a run folder.
+
+    Args:
+        run: a finished run. A teacher or baseline that is not there leaves its column empty, and
+            the page says why.
+        options: what is drawn.
+        data: a folder in the plain layout of the run's task, or a recipe; None: the run's
+            validation split.
+
+    Returns:
+        The page, and notes for people.
+
+    Raises:
+        UserError: no run folder, no student in it, data or a task that cannot be drawn.
+    """
+    folder = RunFolder(run)
+    if not folder.recipe.is_file():
+        raise UserError(f"{run}: feature pictures are drawn of a run folder, and there is no recipe.yaml.")
+    recipe = load_recipe(folder.recipe)
+    student = open_model(run)
+    task = packaged_task(student.config, recipe.evaluation)
+    if not isinstance(task, GroupsPixels):
+        raise UserError(
+            f"task {student.config.task}: has no pixel_groups(files, indices, resize), which says what pixels are "
+            "colored by; see densekd.tasks.pixel_groups."
+        )
+    files = _files(recipe, data, task, student)
+    indices = evenly_spaced(len(files), options.images)
+    pixels = task.pixel_groups(files, indices, student.config.resize)
+    models, missing = _models(recipe, folder, student, files.classes)
+    shown = Shown(models, missing, pixels, run.resolve().name)
+    page = run / "features.html"
+    return page, write_features(shown, options, page)
+
+
+def _files(recipe: Recipe, data: Path | None, task: Task, student: Opened) -> Files:
+    """Find the images that are drawn.
+
+    Raises:
+        UserError: nothing there, or data of another kind.
+    """
+    if data is not None and data.is_dir() and not (data / "recipe.yaml").is_file():
+        return task.folder(data, "val", student.config)
+    spec = recipe.data
+    if data is not None:
+        spec = load_recipe(data / "recipe.yaml" if data.is_dir() else data).data
+    files = build_files(spec, spec.val)
+    if not isinstance(files, task.files_type):
+        raise UserError(f"the run was made for {task.files_type.holds}, and the data has {files.holds}.")
+    return files
+
+
+def _models(
+    recipe: Recipe, folder: RunFolder, student: Opened, classes: Classes
+) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """Open the models of a run by role, and say of each other role why it is missing."""
+    models: dict[str, nn.Module] = {"student": student.model}
+    missing: dict[str, str] = {}
+    if recipe.teacher is None:
+        missing["teacher"] = "the recipe has no teacher"
+    else:
+        try:
+            teacher = build_teacher(recipe.teacher, len(classes.names))
+            models["teacher"], _ = map_classes(recipe.teacher, teacher, classes)
+        except UserError as error:
+            missing["teacher"] = str(error)
+    try:
+        baseline = find_baseline(recipe, folder)
+        if baseline is None:
+            missing["baseline"] = "not trained: the recipe has no baseline"
+        elif baseline.recipe is not None:
+            missing["baseline"] = f"not trained yet: {baseline.package} is not there"
+        else:
+            models["baseline"] = open_model(baseline.package).model
+    except UserError as error:
+        missing["baseline"] = str(error)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for model in models.values():
+        model.to(device)
+    return models, missing
