@@ -5,6 +5,7 @@ from typing import Any
 
 from densekd.convert_config.cnn_trainers import (
     PRE_LOGITS,
+    TASK,
     adversarial,
     augment_of,
     data_of,
@@ -18,8 +19,8 @@ from densekd.convert_config.flags import Flags, weighted
 from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
-from densekd.convert_config.taps import term
 from densekd.errors import UserError, suggest
+from densekd.presets.parts import term
 
 Content = dict[str, Any]
 
@@ -27,17 +28,18 @@ PROGRAMS = (
     "train_baseline.py", "train_kd.py", "train_cirkd.py", "train_cirkdv2.py", "train_baseline_segformer.py",
     "train_kd_segformer.py", "train_cirkd_segformer.py", "train_cirkdv2_segformer.py",
 )  # fmt: skip
-# Backbone -> name here, channels of its last map.
-_BACKBONES: Mapping[str, tuple[str, int]] = {
-    "resnet18": ("resnet18", 512), "resnet34": ("resnet34", 512), "resnet50": ("resnet50", 2048),
-    "resnet101": ("resnet101", 2048), "resnet152": ("resnet152", 2048), "mobilenetv2": ("mobilenetv2_100", 320),
-    "mobilenetv2_ssseg": ("mobilenetv2_100", 320), "mobilenetv3_small": ("mobilenetv3_small_100", 576),
-    "mobilenetv3_large": ("mobilenetv3_large_100", 960), "mobilevit_xx_small": ("mobilevit_xxs", 320),
-    "mobilevit_x_small": ("mobilevit_xs", 384), "mobilevit_small": ("mobilevit_s", 640),
+# Backbone -> name here.
+_BACKBONES: Mapping[str, str] = {
+    "resnet18": "resnet18", "resnet34": "resnet34", "resnet50": "resnet50",
+    "resnet101": "resnet101", "resnet152": "resnet152", "mobilenetv2": "mobilenetv2_100",
+    "mobilenetv2_ssseg": "mobilenetv2_100", "mobilenetv3_small": "mobilenetv3_small_100",
+    "mobilenetv3_large": "mobilenetv3_large_100", "mobilevit_xx_small": "mobilevit_xxs",
+    "mobilevit_x_small": "mobilevit_xs", "mobilevit_small": "mobilevit_s",
 }  # fmt: skip
 _MODELS: Mapping[str, str] = {
-    "deeplabv3": "deeplabv3", "deeplab_mobile": "deeplabv3", "deeplabv3_mobilenet_ssseg": "deeplabv3",
-    "psp": "pspnet", "psp_mobile": "pspnet", "upernet": "upernet", "upernet_lite": "upernet", "segformer": "segformer",
+    "deeplabv3": "deeplabv3", "deeplab_mobile": "deeplabv3_mobile", "deeplabv3_mobilenet_ssseg": "deeplabv3_mobile",
+    "psp": "pspnet", "psp_mobile": "psp_mobile", "upernet": "upernet", "upernet_lite": "upernet_lite",
+    "segformer": "segformer",
 }  # fmt: skip
 
 
@@ -83,6 +85,7 @@ def _version(command: Command, flags: Flags) -> int:
 def _rest(flags: Flags, transformer: bool, report: Report) -> Content:
     flags.ignore("aux-weight")
     content: Content = {
+        "task": dict(TASK),
         "optimizer": optimizer_of(flags, 0.02),
         "training": training_of(flags, 800, 800, report),
         "evaluation": {"absent": "zero"},
@@ -114,41 +117,35 @@ def _student(flags: Flags, names: tuple[str, str], version: int, baseline: bool,
 
 
 def _options(model: str, backbone: str, version: int, report: Report) -> Content:
-    """Return the options of a model of CIRKD."""
+    """Return the options of a model of CIRKD, whose family knows the widths of its heads."""
     if model == "segformer":
         return {"backbone": backbone.lower(), "family": "cirkd"}
-    plain, vanilla = backbone.removesuffix("_vanilla"), backbone.endswith("_vanilla")
-    name, deepest = _known(_BACKBONES, plain, report)
-    family = "cirkd_vanilla" if vanilla else "cirkd"
+    plain = backbone.removesuffix("_vanilla")
+    options: Content = {"backbone": _known(_BACKBONES, plain, report), "family": "cirkdv2" if version == 2 else "hwd"}
     if backbone == "mobilenetv2_ssseg":
-        family = "cirkd_ssseg"
-    options: Content = {"backbone": name, "family": family, "channels": _width(model, deepest, version)}
-    if not plain.startswith("resnet"):
-        options["auxiliary_channels"] = 0
+        options["family"] = "cirkd_ssseg"
+    narrow = model == "psp" and version == 2 and plain not in ("resnet18", "resnet34")
+    if plain != backbone:
+        options["family"] = "cirkd_vanilla"
+    if narrow or (plain != backbone and model in ("psp", "deeplabv3")):
+        options["channels"] = _features(model, backbone, version)
     return options
 
 
-def _width(model: str, deepest: int, version: int) -> int | list[int]:
-    """Return the width of a head: DeepLabV3 became wider in version 2, and PSPNet narrower."""
-    resnet, basic = deepest in (512, 2048), deepest == 512
-    if model.startswith("upernet"):
-        return [512, 128] if model == "upernet_lite" else 512
-    if model.startswith("psp"):
-        if not resnet:
-            return [deepest // 4, 128]
-        return 128 if basic else (512 if version == 1 else 256)
-    if not resnet:
-        return 128
-    return 512 if version == 2 else (128 if basic else 256)
-
-
 def _features(model: str, backbone: str, version: int) -> int:
-    """Return the channels before a model's classifier."""
+    """Return the channels before a model's classifier: DeepLabV3 became wider in version 2, PSPNet narrower."""
     if model == "segformer":
         return 256 if backbone.lower() in ("mit_b0", "mit_b1") else 768
-    deepest = _BACKBONES.get(backbone.removesuffix("_vanilla"), ("", 2048))[1]
-    width = _width(model, deepest, version)
-    return width if isinstance(width, int) else width[-1]
+    basic, bottleneck = backbone.startswith(("resnet18", "resnet34")), backbone.startswith("resnet")
+    if model == "upernet":
+        return 512
+    if model == "upernet_lite" or not bottleneck:
+        return 128
+    if model == "psp":
+        return 128 if basic else (512 if version == 1 else 256)
+    if version == 2:
+        return 512
+    return 128 if basic else 256
 
 
 def _teacher(flags: Flags, names: tuple[str, str], version: int, report: Report) -> Content:
@@ -192,7 +189,7 @@ def _compared(flags: Flags, widths: tuple[int, int], report: Report) -> list[Con
         ("lambda-at", "at", None),
     ):
         weight = flags.number(flag, 0)
-        where = {"adapter": adapter} if adapter else {}
+        where: Content = {"adapter": adapter} if adapter else {}
         if weight:
             terms.append(term(method, weighted(weight), **PRE_LOGITS, **where))
     return terms + _dsd(flags, report) + _cwd(flags, widths, report)
@@ -210,7 +207,7 @@ def _cwd(flags: Flags, widths: tuple[int, int], report: Report) -> list[Content]
                 f"--lambda-cwd-fea {features:g} is {weight:g} here: the original divides by the student's {student} "
                 f"channels, of which its convolution makes the teacher's {teacher}"
             )
-        adapter = {"adapter": "conv"} if student != teacher else {}
+        adapter: Content = {"adapter": "conv"} if student != teacher else {}
         terms.append(term("cwd", weighted(weight), {"temperature": 4}, **PRE_LOGITS, **adapter))
     if logits:
         terms.append(term("cwd", weighted(logits), {"temperature": 4}))
@@ -244,7 +241,7 @@ def _second_version(flags: Flags, images: int, transformer: bool) -> list[Conten
     """Return the terms of CIRKDv2, whose context block is there where FitNet's term is."""
     fitnet = flags.number("lambda-fitnet", 0)
     context = bool(fitnet) and not transformer
-    block = {"adapter": "graph-context"} if context else {}
+    block: Content = {"adapter": "graph-context"} if context else {}
     terms: list[Content] = []
     if fitnet:
         adapter = "graph-context-conv" if context else "conv"

@@ -5,21 +5,13 @@ from typing import Any
 
 from densekd.convert_config.flags import Flags, weighted
 from densekd.convert_config.report import Report
-from densekd.convert_config.taps import term
+from densekd.errors import UserError, suggest
+from densekd.presets.parts import DATA, term
 
 Content = dict[str, Any]
 
-PRE_LOGITS: Mapping[str, str] = {"student": "pre_logits", "teacher": "pre_logits"}
-_DATA: Mapping[str, Content] = {
-    "citys": {"dataset": "cityscapes", "root": "data/cityscapes"},
-    "voc": {"dataset": "voc", "root": "data/VOCdevkit/VOC2012", "train": "trainaug"},
-    "ade20k": {"dataset": "ade20k", "root": "data/ade/ADEChallengeData2016"},
-    "camvid": {"dataset": "camvid", "root": "data/camvid"},
-    "coco_stuff_164k": {"dataset": "cocostuff", "root": "data/coco_stuff164k"},
-    "coco_stuff_10k": {"dataset": "cocostuff10k", "root": "data/coco_stuff10k"},
-    "coco": {"dataset": "cocostuff", "root": "data/coco_stuff164k"},
-}
-DATASETS = tuple(_DATA)
+TASK: Mapping[str, Any] = {"auxiliary_weight": 0.4, "normalize": "valid"}
+PRE_LOGITS: Mapping[str, Any] = {"student": "pre_logits", "teacher": "pre_logits"}
 # Options about machines, folders and logs.
 _MEANINGLESS = (
     "gpu-id", "no-cuda", "local-rank", "save-dir", "save-dir-name", "log-dir", "log-iter", "save-epoch", "val-epoch",
@@ -34,8 +26,16 @@ def data_of(flags: Flags, batch: int, report: Report) -> Content:
         flags: of the command; ``--data`` may be a placeholder.
         batch: the trainer's default.
         report: says where the data is expected.
+
+    Raises:
+        UserError: unknown data.
     """
-    content = dict(_DATA[flags.text("dataset", "citys")])
+    name = flags.text("dataset", "citys")
+    # HWD says coco for the 164k images.
+    name = "coco_stuff_164k" if name == "coco" else name
+    if name not in DATA:
+        raise UserError(f"{report.source}: --dataset {name} is unknown. {suggest(name, DATA)}")
+    content = dict(DATA[name])
     root = flags.text("data", "")
     if root and "[" not in root:
         content["root"] = root.rstrip("/") or "/"

@@ -5,6 +5,7 @@ from typing import Any
 
 from densekd.convert_config.cnn_trainers import (
     PRE_LOGITS,
+    TASK,
     adversarial,
     augment_of,
     data_of,
@@ -18,8 +19,8 @@ from densekd.convert_config.flags import Flags, weighted
 from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
-from densekd.convert_config.taps import term
 from densekd.errors import UserError, suggest
+from densekd.presets.parts import term
 
 Content = dict[str, Any]
 
@@ -28,10 +29,8 @@ PROGRAMS = (
     "train_baseline.py",
 )  # fmt: skip
 _MODELS: Mapping[str, str] = {
-    "psp": "pspnet", "psp_mobile": "pspnet", "deeplabv3": "deeplabv3", "deeplabv3_mobile": "deeplabv3",
+    "psp": "pspnet", "psp_mobile": "psp_mobile", "deeplabv3": "deeplabv3", "deeplabv3_mobile": "deeplabv3_mobile",
 }  # fmt: skip
-# Width of the head: on basic blocks, on bottlenecks.
-_WIDTHS = {"pspnet": (128, 512), "deeplabv3": (128, 256)}
 # Their second data set is COCO-Stuff, whose teacher has its 182 ids.
 _CLASSES = {"coco": "cocostuff-182", "coco_stuff_164k": "cocostuff-182", "coco_stuff_10k": "cocostuff-182"}
 
@@ -58,6 +57,7 @@ def convert_hwd(command: Command, report: Report) -> Content:
         images = max(1, content["data"]["batch_size"] // (command.devices or 1))
         content["distill"] = _terms(method, flags, images, report)
     content |= {
+        "task": dict(TASK),
         "optimizer": optimizer_of(flags, 0.01),
         "training": training_of(flags, 400, 200000, report),
         "evaluation": {"absent": "zero"},
@@ -70,7 +70,7 @@ def _student(flags: Flags, model: str, backbone: str, prefix: str, report: Repor
     if model not in _MODELS:
         raise UserError(f"{report.source}: '{model}' is no model of HWD. {suggest(model, _MODELS)}")
     name = _MODELS[model]
-    content: Content = {"model": name, "options": _options(name, backbone)}
+    content: Content = {"model": name, "options": _options(backbone)}
     base, whole = flags.text(f"{prefix}pretrained-base", "None"), flags.text(f"{prefix}pretrained", "None")
     if base != "None":
         content["pretrained"] = weights_of(base, "cirkd", report)
@@ -79,12 +79,15 @@ def _student(flags: Flags, model: str, backbone: str, prefix: str, report: Repor
     return content
 
 
-def _options(model: str, backbone: str) -> Content:
-    if backbone.startswith("mobile"):
-        width: Any = [80, 128] if model == "pspnet" else 128
-        return {"backbone": "mobilenetv2_100", "family": "cirkd", "channels": width, "auxiliary_channels": 0}
-    basic = backbone in ("resnet18", "resnet34")
-    return {"backbone": backbone, "family": "cirkd", "channels": _WIDTHS[model][0 if basic else 1]}
+def _options(backbone: str) -> Content:
+    return {"backbone": "mobilenetv2_100" if backbone.startswith("mobile") else backbone, "family": "hwd"}
+
+
+def _width(model: str, backbone: str) -> int:
+    """Return the channels before a model's classifier."""
+    if backbone in ("resnet18", "resnet34") or backbone.startswith("mobile"):
+        return 128
+    return 512 if model == "psp" else 256
 
 
 def _teacher(flags: Flags, report: Report) -> Content:
@@ -94,9 +97,8 @@ def _teacher(flags: Flags, report: Report) -> Content:
     if named == "None":
         named = f"[missing]/{model}_{backbone}_{data}_best_model.pth"
         report.assume("no weights of the teacher are named: those that CIRKD publishes for it")
-    options = _options(_MODELS.get(model, "deeplabv3"), backbone)
     content: Content = {
-        "options": {"channels": options["channels"]},
+        "options": {"channels": _width(model, backbone)},
         "checkpoint": weights_of(named, "cirkd", report),
     }
     if data in _CLASSES:

@@ -188,9 +188,9 @@ class Literals:
     def _operation(self, node: ast.BinOp) -> Any:
         left, right = self.evaluate(node.left), self.evaluate(node.right)
         kind = type(node.op)
-        for types in (str, list, tuple):
-            if kind is ast.Add and isinstance(left, types) and isinstance(right, types):
-                joined = left + right
+        for joinable in (str, list, tuple):
+            if kind is ast.Add and isinstance(left, joinable) and isinstance(right, joinable):
+                joined: Any = operator.add(left, right)
                 self._require_small(node, joined)
                 return joined
         numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))

@@ -221,7 +221,7 @@ def segmentation_task(job: Job, model: Settings) -> Content:
     auxiliary.get("avg_non_ignore")
     weight = auxiliary.get("loss_weight", default=0.4)
     loss.expect("loss_weight", value=1.0)
-    if weight != 0.4:
+    if model.peek("auxiliary_head"):
         content["auxiliary_weight"] = weight
     return content
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from densekd.convert_config.job import Job
 from densekd.convert_config.settings import Settings
-from densekd.convert_config.taps import tap_of, term
+from densekd.convert_config.taps import tap_of
+from densekd.presets.parts import term
 
 Content = dict[str, Any]
 

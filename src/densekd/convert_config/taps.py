@@ -1,4 +1,4 @@
-"""Taps and terms: module names of OpenMMLab's models as the recipe's short names, levels in braces."""
+"""Taps: module names of OpenMMLab's models as the recipe's short names, levels in braces."""
 
 import re
 from collections.abc import Sequence
@@ -56,24 +56,6 @@ def every_level(module: str) -> str | None:
     if module not in _SHARED:
         return None
     return f"{_SHARED[module]}.{{{','.join(str(level) for level in range(LEVELS))}}}"
-
-
-def term(method: str, weight: Any, options: Content | None = None, **where: Any) -> Content:
-    """Write one entry of ``distill``; logits, which are the default, are not written.
-
-    Args:
-        method: name in ``LOSSES``.
-        weight: a number, or a schedule.
-        options: of the loss.
-        where: taps, adapter, ``resize_to``.
-    """
-    content: Content = {"method": method, "weight": weight}
-    if options:
-        content["options"] = options
-    for key, value in where.items():
-        if (key, value) not in (("student", "logits"), ("teacher", "logits")):
-            content[key] = value
-    return content
 
 
 def join_levels(terms: Sequence[Content]) -> list[Content]:

@@ -6,8 +6,8 @@ from densekd.convert_config.flags import Flags, weighted
 from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
-from densekd.convert_config.taps import term
 from densekd.errors import UserError
+from densekd.presets.parts import term
 
 Content = dict[str, Any]
 
@@ -39,6 +39,7 @@ def convert_torchdistiller(command: Command, report: Report) -> Content:
         "teacher": _teacher(flags, report),
         "distill": _terms(flags, report),
     }
+    content["task"] = {"auxiliary_weight": 0.4, "normalize": "valid"}
     steps = int(flags.number("num-steps", 40000))
     content["optimizer"] = {
         "method": "sgd",
