@@ -68,6 +68,47 @@ optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_de
 """
 
 
+def mmrazor_connected(
+    student: str, teacher: str, weights: str, loss: str, connectors: list[str], arguments: str
+) -> str:
+    """Return a configuration of MMRazor 1.x with a connector before the loss of each level.
+
+    Args:
+        student: base of the student's model, and the schedule.
+        teacher: its configuration.
+        weights: the teacher's.
+        loss: of each level, as text.
+        connectors: of each level, as text.
+        arguments: names of the loss's arguments, student before teacher.
+    """
+    first, second = arguments.split()
+    levels = range(len(connectors))
+    recorders = ", ".join(f"f{k}=dict(type='ModuleOutputs', source='neck.fpn_convs.{k}.conv')" for k in levels)
+    mappings = ", ".join(
+        f"loss_{k}=dict({first}=dict(from_student=True, recorder='f{k}', connector='c{k}'), "
+        f"{second}=dict(from_student=False, recorder='f{k}'))"
+        for k in levels
+    )
+    return f"""
+_base_ = ['mmdet::_base_/datasets/coco_detection.py', 'mmdet::_base_/schedules/{student.partition(" ")[2]}.py',
+          'mmdet::{student.partition(" ")[0]}']
+weights = '{weights}'
+student = _base_.model
+student.neck = dict(init_cfg=dict(type='Pretrained', prefix='neck.', checkpoint=weights))
+student.bbox_head = dict(init_cfg=dict(type='Pretrained', prefix='bbox_head.', checkpoint=weights))
+model = dict(
+    _scope_='mmrazor', _delete_=True, type='FpnTeacherDistill', architecture=student,
+    teacher=dict(cfg_path='mmdet::{teacher}', pretrained=False), teacher_ckpt=weights,
+    distiller=dict(
+        type='ConfigurableDistiller', student_recorders=dict({recorders}), teacher_recorders=dict({recorders}),
+        connectors=dict({", ".join(f"c{k}={connectors[k]}" for k in levels)}),
+        distill_losses=dict({", ".join(f"loss_{k}={loss}" for k in levels)}),
+        loss_forward_mappings=dict({mappings})))
+optimizer_config = dict(_delete_=True, grad_clip=dict(max_norm=35, norm_type=2))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.0001))
+"""
+
+
 _GFL = """dict(
     type='mmdet.GFL',{init}
     backbone=dict(type='ResNet', depth={depth}, num_stages=4, out_indices=(0, 1, 2, 3), frozen_stages=1,

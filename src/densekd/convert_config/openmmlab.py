@@ -31,9 +31,14 @@ _MODERN = re.compile(
     r"|^train_cfg\s*=\s*dict\(\s*(type|by_epoch|max_)|mm\w+::",
     re.MULTILINE,
 )
-_OLD = re.compile(r"\b(lr_config|samples_per_gpu|checkpoint_config|optimizer_config|distill_cfg|SDModule|runner)\b")
+_OLD = re.compile(
+    r"\b(lr_config|samples_per_gpu|checkpoint_config|optimizer_config|distill_cfg|SDModule|runner)\b|^data\s*=",
+    re.MULTILINE,
+)
+_MODERN_KEYS = {"optim_wrapper", "param_scheduler", "train_dataloader", "default_hooks", "val_evaluator"}
+_OLD_KEYS = {"data", "lr_config", "runner", "checkpoint_config", "total_iters", "total_epochs"}
 _MODERN_DEVICES = re.compile(r"_(\d+)xb\d+")
-_OLD_DEVICES = re.compile(r"_(\d{1,2})x\d{1,2}_\d+k")
+_OLD_DEVICES = re.compile(r"_(\d{1,2})x(\d{1,2})_\d+k")
 _DISTILLERS = ("SingleTeacherDistill", "FpnTeacherDistill")
 
 
@@ -74,8 +79,7 @@ def convert_openmmlab(
     Raises:
         UserError: what cannot be read, or has no counterpart.
     """
-    modern = _is_modern(path)
-    config = read_config(path, lambda reference: known_base(reference, modern))
+    config, modern = _read(path)
     for note in config.notes:
         report.assume(note)
     apply_options(config.content, options)
@@ -87,6 +91,20 @@ def convert_openmmlab(
     _load_from(job, content)
     report_unread(job, config)
     return content
+
+
+def _read(path: Path) -> tuple[Config, bool]:
+    """Read a configuration; also return whether its keys are mmengine's.
+
+    Bases that are not on the disk come in the generation of the text, and again in that of the bases
+    which are.
+    """
+    modern = _is_modern(path)
+    config = read_config(path, lambda reference: known_base(reference, modern))
+    is_modern, is_old = bool(config.own & _MODERN_KEYS), bool(config.own & _OLD_KEYS)
+    if is_modern in (is_old, modern):
+        return config, modern
+    return read_config(path, lambda reference: known_base(reference, is_modern)), is_modern
 
 
 def _is_modern(path: Path) -> bool:
@@ -103,13 +121,22 @@ def _devices(path: Path, config: Config) -> int:
     """Return the devices that names of files say, else those of the projects' pages."""
     named = [path.stem, *_named_configurations(config.content)]
     for name in named:
-        found = _MODERN_DEVICES.search(name) or _OLD_DEVICES.search(name)
-        if found:
-            return int(found[1])
+        modern, old = _MODERN_DEVICES.search(name), _OLD_DEVICES.search(name)
+        if modern:
+            return int(modern[1])
+        if old:
+            return _old_devices(int(old[1]), int(old[2]), config.content)
     model = config.content.get("model")
     segdistill = isinstance(model, dict) and model.get("type") == "SDModule"
-    detection = "Coco" in repr(config.content)[:1_000_000]
+    detection = "CocoDataset" in repr(config.content)[:1_000_000]
     return 8 if segdistill or detection else 4
+
+
+def _old_devices(first: int, second: int, content: Content) -> int:
+    """Return which part of ``8x1`` are devices: names were devices x images, and sometimes the reverse."""
+    data = content.get("data")
+    images = data.get("samples_per_gpu") if isinstance(data, dict) else None
+    return second if images == first and images != second else first
 
 
 def _named_configurations(content: Content) -> list[str]:
