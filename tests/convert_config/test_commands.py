@@ -100,6 +100,8 @@ def test_wrong_commands_are_one_message(tmp_path: Path) -> None:
         converted(tmp_path, cirkd("train_kd.py", "--lambda-kd 1", "--student-backbone vgg"))
     with pytest.raises(UserError, match="--lr fast is no number"):
         converted(tmp_path, cirkd("train_kd.py", "--lambda-kd 1", "--lr fast"))
+    with pytest.raises(UserError, match="--lr nan is no number"):
+        converted(tmp_path, cirkd("train_kd.py", "--lambda-kd 1", "--lr nan"))
     with pytest.raises(UserError, match=r"--dataset mapillary is unknown"):
         converted(tmp_path, hwd("train_hwd.py", "--dataset mapillary"))
     with pytest.raises(UserError, match=r"no command of CIRKD.*scripts found: fit.py"):

@@ -130,6 +130,11 @@ LEFT = {
     "model = dict(decode_head=dict(sampler=dict(type='OHEMPixelSampler')))": "model.decode_head.sampler",
     "model = dict(decode_head=dict(loss_decode=dict(type='DiceLoss')))": "loss_decode = {'type': 'DiceLoss'}",
     "model = dict(decode_head=dict(num_classes=7))": "decode_head.num_classes = 7: the recipe's 'cityscapes' has 19",
+    "model = dict(decode_head=dict(norm_cfg=dict(type='GN', num_groups=32)))": "model.decode_head.norm_cfg = ",
+    "model = dict(auxiliary_head=dict(in_index=1))": "model.auxiliary_head.in_index = 1",
+    "model = dict(auxiliary_head=dict(num_convs=2))": "model.auxiliary_head.num_convs = 2",
+    "model = dict(type='CascadeEncoderDecoder')": "model.type = 'CascadeEncoderDecoder'",
+    "model = dict(test_cfg=dict(mode='tiles'))": "model.test_cfg = {'mode': 'tiles'}",
     "my_option = dict(a=1)": "my_option = {'a': 1}",
     "param_scheduler = [dict(type='CosineAnnealingLR', T_max=10, by_epoch=False)]": "the schedule CosineAnnealingLR",
     "train_dataloader = dict(dataset=dict(type='MyDataset', data_root='d'))": "the dataset MyDataset",
@@ -140,6 +145,27 @@ LEFT = {
 def test_what_has_no_place_is_listed(text: str, tmp_path: Path) -> None:
     left = converted(tmp_path, MODERN + text + "\n").report.left
     assert any(LEFT[text] in line for line in left), left
+
+
+def test_parts_of_transformers_that_differ_are_listed(tmp_path: Path) -> None:
+    text = segdistill("swin", "CDLoss").replace("num_heads=[3, 6, 12, 24]", "num_heads=[4, 8, 16, 32]")
+    left = converted(tmp_path, text.replace("window_size=7", "window_size=9")).report.left
+    assert left == ["model.cfg_s.backbone.num_heads = [4, 8, 16, 32]", "model.cfg_s.backbone.window_size = 9"]
+
+
+def test_decay_of_epochs_is_said(tmp_path: Path) -> None:
+    text = segdistill("b0", "CDLoss").replace("by_epoch=False", "by_epoch=True")
+    assert any("instead of every epoch" in note for note in converted(tmp_path, text).report.assumed)
+
+
+def test_values_of_other_types_are_one_message(tmp_path: Path) -> None:
+    for text in (
+        "model = dict(backbone=dict(depth=[1]))",
+        "train_dataloader = dict(batch_size='many')",
+        "param_scheduler = 3",
+    ):
+        with pytest.raises(UserError, match=r"config\.py: a setting has another form"):
+            converted(tmp_path, MODERN + text + "\n")
 
 
 def test_bases_on_the_disk_say_the_generation(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from densekd.builders.terms import plan_terms
 from densekd.convert_config.cirkd import PROGRAMS as CIRKD_PROGRAMS
 from densekd.convert_config.cirkd import convert_cirkd
 from densekd.convert_config.hwd import PROGRAMS as HWD_PROGRAMS
@@ -16,7 +17,9 @@ from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command, read_script, read_words
 from densekd.convert_config.torchdistiller import SCRIPT, convert_torchdistiller
 from densekd.errors import RecipeError, UserError
+from densekd.models import find_model
 from densekd.recipe import parse_recipe
+from densekd.registry import check_options
 
 Content = dict[str, Any]
 
@@ -28,6 +31,8 @@ _READERS: dict[str, Callable[[Command, Report], Content]] = {
 }
 _CONFIGURATIONS = (".py", ".yaml", ".yml", ".json")
 _LAUNCHERS = ("train.py", "dist_train.sh", "slurm_train.sh")
+# What values of unforeseen types raise where they are read.
+_ODD_VALUES = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError)
 _WIDTH = 120
 _SHORT = 90
 
@@ -97,7 +102,7 @@ def convert_file(
         )
     if path.suffix in _CONFIGURATIONS:
         report = Report(path.name)
-        return _checked(convert_openmmlab(path, report, gpus, images), report)
+        return _checked(lambda: convert_openmmlab(path, report, gpus, images), report)
     if path.suffix not in (".sh", ".bash", ".txt", ""):
         raise UserError(f"{path}: a configuration (.py, .yaml, .json) or a shell script (.sh) can be converted.")
     return _convert_commands(read_script(path), path.name, gpus, images, system, pick)
@@ -147,7 +152,7 @@ def _convert_commands(
     assert reader is not None
     if gpus is not None:
         command = Command(command.program, command.words, (f"--nproc_per_node={gpus}",), command.line)
-    return _checked(reader(command, report), report)
+    return _checked(lambda: reader(command, report), report)
 
 
 def _reader_of(command: Command, system: str | None) -> Callable[[Command, Report], Content] | None:
@@ -188,26 +193,40 @@ def _convert_launch(command: Command, report: Report, gpus: int | None, images: 
             ends = [position for position, word in enumerate(rest) if word.startswith("--")]
             options += rest[: ends[0] if ends else len(rest)]
     report = Report(f"{report.source} {words[0]}", report.assumed, report.left)
-    content = convert_openmmlab(Path(words[0]), report, gpus or devices, images, options)
+    devices = gpus or devices
+    converted = _checked(lambda: convert_openmmlab(Path(words[0]), report, devices, images, options), report)
     if "--amp" in words:
-        content["training"]["precision"] = "bf16"
-    return _checked(content, report)
+        converted.content["training"]["precision"] = "bf16"
+    return converted
 
 
-def _checked(content: Content, report: Report) -> Converted:
-    """Check that the result is a recipe.
+def _checked(read: Callable[[], Content], report: Report) -> Converted:
+    """Read the original, and check that the result is a recipe whose names and options exist.
 
     Raises:
-        RecipeError: it is none, which the original's values or this program are to blame for.
+        UserError: values of other types than the project's own files have.
+        RecipeError: the result is no recipe, for which the original's values are to blame.
     """
-    content = _plain(content)
     try:
-        parse_recipe(content, report.source)
-    except RecipeError as error:
-        raise RecipeError(
-            f"{error}\nThe values above come from {report.source}; what they mean is no recipe."
+        content = _plain(read())
+    except _ODD_VALUES as error:
+        raise UserError(
+            f"{report.source}: a setting has another form than in the project's own files "
+            f"({type(error).__name__}: {error}); --debug shows which."
         ) from error
+    try:
+        recipe = parse_recipe(content, report.source)
+        plan_terms(recipe)
+        _check_student(content["student"])
+    except RecipeError as error:
+        raise RecipeError(f"{error}\nThe values come from {report.source}, and as they are make no recipe.") from error
     return Converted(content, report)
+
+
+def _check_student(student: Content) -> None:
+    """Check the options of the student's model; ``input`` is every model's."""
+    options = {key: value for key, value in student["options"].items() if key != "input"}
+    check_options(find_model(student["model"]), options, {"num_classes": 1}, "student.options")
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Options of a command as argparse reads them, each remembered when it is read."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,8 @@ class Flags:
             value = float(text)
         except ValueError as error:
             raise UserError(f"{self._where}: --{name} {text} is no number.") from error
+        if not math.isfinite(value):
+            raise UserError(f"{self._where}: --{name} {text} is no number.")
         return int(value) if value == int(value) else value
 
     def numbers(self, name: str, default: Sequence[int]) -> list[int]:

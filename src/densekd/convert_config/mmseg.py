@@ -25,7 +25,7 @@ _BACKBONE_AS_OURS: Mapping[str, Any] = {
     "norm_eval": False, "style": "pytorch", "contract_dilation": True, "in_channels": 3, "mlp_ratio": 4,
     "qkv_bias": True, "qk_scale": None, "drop_rate": 0, "attn_drop_rate": 0, "ape": False, "patch_norm": True,
     "use_checkpoint": False, "with_cp": False, "patch_size": 4, "pretrain_img_size": 224, "use_abs_pos_embed": False,
-    "widen_factor": 1.0, "groups": 1, "num_heads": None, "patch_sizes": (7, 3, 3, 3), "sr_ratios": (8, 4, 2, 1),
+    "widen_factor": 1.0, "groups": 1, "patch_sizes": (7, 3, 3, 3), "sr_ratios": (8, 4, 2, 1),
     "act_cfg": {"type": "GELU"},
 }  # fmt: skip
 _HEAD_AS_OURS: Mapping[str, Any] = {
@@ -41,11 +41,12 @@ _WIDTHS: Mapping[str, tuple[int, int]] = {
     "upernet": (512, 512),
 }
 _MIT_LAYERS = [[2, 2, 2, 2], [2, 2, 2, 2], [3, 4, 6, 3], [3, 4, 18, 3], [3, 8, 27, 3], [3, 6, 40, 3]]
+# Width and blocks of a Swin transformer -> its name and its heads.
 _SWINS = {
-    (96, (2, 2, 6, 2)): "swin_tiny",
-    (96, (2, 2, 18, 2)): "swin_small",
-    (128, (2, 2, 18, 2)): "swin_base",
-    (192, (2, 2, 18, 2)): "swin_large",
+    (96, (2, 2, 6, 2)): ("swin_tiny", (3, 6, 12, 24)),
+    (96, (2, 2, 18, 2)): ("swin_small", (3, 6, 12, 24)),
+    (128, (2, 2, 18, 2)): ("swin_base", (4, 8, 16, 32)),
+    (192, (2, 2, 18, 2)): ("swin_large", (6, 12, 24, 48)),
 }
 
 
@@ -55,7 +56,8 @@ def segmentation_model(job: Job, model: Settings) -> Content:
     Raises:
         UserError: an architecture that densekd does not have.
     """
-    model.ignore("type", "_scope_", "train_cfg")
+    model.ignore("_scope_", "train_cfg")
+    model.expect_type("EncoderDecoder")
     head = model.at("decode_head")
     kind = _scopeless(head.get("type"))
     if kind not in _HEADS:
@@ -88,10 +90,8 @@ def _scopeless(kind: Any) -> str:
 def _backbone(job: Job, backbone: Settings, head: str) -> tuple[str, str, str]:
     """Return a backbone's name, the family, and the project of its weights."""
     kind = _scopeless(backbone.get("type"))
-    backbone.ignore("norm_cfg", "init_cfg", "pretrained")
-    heads = backbone.peek("num_heads")
-    if heads is not None:
-        backbone.get("num_heads")
+    backbone.ignore("init_cfg", "pretrained")
+    _batch_norm(backbone)
     _read_as_ours(backbone, _BACKBONE_AS_OURS)
     if kind in ("ResNetV1c", "ResNet"):
         depth = int(backbone.get("depth", default=50))
@@ -126,17 +126,26 @@ def _mit(job: Job, backbone: Settings) -> str:
 def _swin(job: Job, backbone: Settings) -> str:
     width = int(backbone.get("embed_dims", default=backbone.get("embed_dim", default=96)))
     depths = tuple(backbone.get("depths", default=(2, 2, 6, 2)))
-    window = int(backbone.get("window_size", default=7))
     backbone.expect("drop_path_rate", value=0.3)
-    name = _SWINS.get((width, depths))
-    if name is None:
+    if (width, depths) not in _SWINS:
         raise UserError(f"{job.report.source}: a Swin transformer {width} wide with {depths} blocks has no name here.")
-    return f"{name}_window12" if window == 12 else name
+    name, heads = _SWINS[(width, depths)]
+    backbone.expect("num_heads", value=heads)
+    if backbone.peek("window_size") == 12 and name in ("swin_base", "swin_large"):
+        backbone.get("window_size")
+        return f"{name}_window12"
+    backbone.expect("window_size", value=7)
+    return name
 
 
 def _width(head: Settings, name: str, backbone: str, family: str) -> int | None:
     """Return the width of a head where it is not the one that the model has anyway."""
-    head.ignore("in_channels", "in_index", "num_classes", "norm_cfg", "c1_channels", "num_convs")
+    head.ignore("in_channels", "num_classes")
+    _batch_norm(head)
+    basic = backbone in ("resnet18", "resnet34")
+    head.expect("in_index", value=[0, 1, 2, 3] if name in ("segformer", "upernet") else 3)
+    head.expect("num_convs", value=2)
+    head.expect("c1_channels", value=12 if basic else 48)
     if name == "segformer":
         usual = 256 if family == "mmseg" or backbone in ("mit_b0", "mit_b1") else 768
         width = head.get("decoder_params", "embed_dim")
@@ -146,12 +155,20 @@ def _width(head: Settings, name: str, backbone: str, family: str) -> int | None:
             # The head of 128 channels beside it is never used.
             head.ignore("channels")
     else:
-        basic = backbone in ("resnet18", "resnet34")
         usual = _WIDTHS[name][0 if basic else 1]
         width = head.get("channels")
     if width is None or width == usual:
         return None
     return int(width)
+
+
+def _batch_norm(part: Settings) -> None:
+    """Mark a batch norm as read, synchronized or not; any other norm stays to be reported."""
+    for kind in ("BN", "SyncBN"):
+        part.expect("norm_cfg", value={"type": kind})
+        part.expect("norm_cfg", value={"type": kind, "requires_grad": True})
+    # Transformers have layer norms.
+    part.expect("norm_cfg", value={"type": "LN", "requires_grad": True})
 
 
 def _auxiliary(model: Settings, name: str, backbone: str) -> Content:
@@ -162,8 +179,10 @@ def _auxiliary(model: Settings, name: str, backbone: str) -> Content:
         model.get("auxiliary_head")
         return {"auxiliary_channels": 0}
     head = model.at("auxiliary_head")
-    head.expect("type", value="FCNHead")
-    head.ignore("in_channels", "in_index", "num_classes", "norm_cfg")
+    head.expect_type("FCNHead")
+    head.ignore("in_channels", "num_classes")
+    _batch_norm(head)
+    head.expect("in_index", value=2)
     head.expect("num_convs", value=1)
     _read_as_ours(head, _HEAD_AS_OURS)
     width = head.get("channels", default=256)
@@ -234,9 +253,11 @@ def _cross_entropy(loss: Settings) -> None:
 def segmentation_evaluation(model: Settings) -> Content:
     """Return the section ``evaluation`` of a segmentor's ``test_cfg``."""
     config = model.at("test_cfg")
-    if config.get("mode", default="whole") != "slide":
+    if config.peek("mode") != "slide":
+        config.expect("mode", value="whole")
         config.ignore("crop_size", "stride")
         return {}
+    config.ignore("mode")
     content: Content = {"crop": list(config.get("crop_size", default=(512, 512)))}
     stride = config.get("stride")
     return content | ({"stride": list(stride)} if stride else {})

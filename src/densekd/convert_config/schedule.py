@@ -156,6 +156,7 @@ def _rates(job: Job, clock: _Clock, content: Content) -> None:
     if policy == "poly":
         content["power"] = config.get("power", default=1.0)
         _floor(content, config.get("min_lr", default=0.0))
+        _each_step(job, by_epoch)
     elif policy == "step":
         falls = config.get("step", default=[])
         falls = falls if isinstance(falls, (list, tuple)) else [falls]
@@ -182,6 +183,7 @@ def _modern_rates(job: Job, clock: _Clock, content: Content) -> None:
         if kind == "PolyLR":
             content["power"] = entry.get("power", default=1.0)
             _floor(content, entry.get("eta_min", default=0.0))
+            _each_step(job, by_epoch)
             _ranged(job, entry, kind)
         elif kind == "MultiStepLR":
             falls = entry.get("milestones", default=[])
@@ -195,6 +197,11 @@ def _modern_rates(job: Job, clock: _Clock, content: Content) -> None:
             _other_schedule(job, kind, content)
     if not entries:
         _other_schedule(job, "none", content)
+
+
+def _each_step(job: Job, by_epoch: bool) -> None:
+    if by_epoch:
+        job.report.assume("the polynomial decay goes on at every step instead of every epoch")
 
 
 def _ranged(job: Job, entry: Settings, kind: str) -> None:

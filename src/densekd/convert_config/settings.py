@@ -49,6 +49,11 @@ class Settings:
         if found is None or plain(found) == plain(value):
             self._read.add((*self.path, *keys))
 
+    def expect_type(self, name: str) -> None:
+        """Mark ``type`` as read where it is a name, with or without its package."""
+        if str(self.peek("type")).rpartition(".")[2] == name:
+            self.get("type")
+
     def ignore(self, *names: str) -> None:
         """Mark entries as read that mean nothing for the recipe."""
         for name in names:
