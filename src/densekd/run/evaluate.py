@@ -59,7 +59,7 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     of_data = named_recipe(asked.data)
     task = packaged_task(config, evaluation_of(path, changes, named, of_data))
     source = _source(path, asked, named or of_data, opened)
-    _require_fit(task, opened.classes, source.files)
+    require_fit(task, opened.classes, source.files)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A package knows its size of images; of a file of another project the recipe does.
     resize = config.resize if opened.origin is None else source.resize
@@ -122,7 +122,7 @@ def _recipe_of(model: Path) -> Path | None:
     return None
 
 
-def _require_fit(task: Task, classes: Classes, files: Files) -> None:
+def require_fit(task: Task, classes: Classes, files: Files) -> None:
     """Refuse data of another kind or of other classes.
 
     Numbers of classes, from a file that has no names, fit any names.
