@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from densekd.builders.teacher_classes import BY_NUMBER, TeacherUse, match_names, speaks_of
 from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
@@ -27,6 +28,7 @@ from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
+_NOTHING = TeacherUse()
 
 
 @dataclass(frozen=True)
@@ -35,28 +37,37 @@ class Models:
 
     Args:
         student: in training mode.
-        teacher: predicts the data's classes where the recipe maps them; None where the student is trained alone.
+        teacher: predicts the data's classes where the recipe or their names map them; None where the student is
+            trained alone.
         notes: what people should know of the two before the training.
+        scorable: False where the teacher's names are of other classes than the data's.
     """
 
     student: Opened
     teacher: nn.Module | None
     notes: tuple[str, ...]
+    scorable: bool = True
 
 
-def build_models(recipe: Recipe, classes: Classes) -> Models:
-    """Build the student, and the teacher if there is one.
+def build_models(recipe: Recipe, student: Opened, classes: Classes, use: TeacherUse) -> Models:
+    """Build the teacher beside a student, if there is one.
+
+    Args:
+        recipe: its teacher, and what the student inherits.
+        student: as it was built.
+        classes: of the data, in the student's order.
+        use: what is read of the teacher.
 
     Raises:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
     """
-    student = build_model(recipe.student, len(classes.names), "student")
     if recipe.teacher is None:
         return Models(student, None, student.notes)
     teacher = build_teacher(recipe.teacher, len(classes.names))
     inherit(student.model, teacher.model, recipe.student.inherit)
-    model, notes = map_classes(recipe.teacher, teacher, classes)
-    return Models(student, model, student.notes + teacher.notes + notes)
+    model, notes = map_classes(recipe.teacher, teacher, classes, use)
+    scorable = recipe.teacher.classes is not None or model is not teacher.model or speaks_of(teacher, classes)
+    return Models(student, model, student.notes + teacher.notes + notes, scorable)
 
 
 def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"]) -> Opened:
@@ -161,18 +172,22 @@ def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> Non
             raise RecipeError(str(error)) from error
 
 
-def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> tuple[nn.Module, tuple[str, ...]]:
-    """Bring a teacher's logits to the data's classes, where ``teacher.classes`` says how.
+def map_classes(
+    spec: TeacherSpec, teacher: Opened, classes: Classes, use: TeacherUse = _NOTHING
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Bring a teacher's logits to the data's classes: as ``teacher.classes`` says, or by their names.
 
     Returns:
-        The teacher as it teaches, and a note where a class map was found without being named.
+        The teacher as it teaches, and a note where a class map or an order was found without being named.
 
     Raises:
         RecipeError: a class of the data that is not mapped or unknown, one that the teacher does
             not have, or a class map for other models or data.
     """
     if spec.classes is None:
-        return _map_known_classes(teacher, classes)
+        return _map_known_classes(teacher, classes, use)
+    if spec.classes == BY_NUMBER:
+        return teacher.model, ()
     if isinstance(spec.classes, str):
         return RemapClasses(teacher.model, _groups_of_map(spec.classes, teacher, classes)), ()
     if set(spec.classes) != set(classes.names):
@@ -193,12 +208,12 @@ def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> tuple[n
     return RemapClasses(teacher.model, groups), ()
 
 
-def _map_known_classes(teacher: Opened, classes: Classes) -> tuple[nn.Module, tuple[str, ...]]:
+def _map_known_classes(teacher: Opened, classes: Classes, use: TeacherUse) -> tuple[nn.Module, tuple[str, ...]]:
     """Find the class map of a teacher that counts more classes than a benchmark scores."""
     count = len(teacher.classes.names)
     found = class_map_for(count, classes.names)
     if found is None:
-        return teacher.model, ()
+        return match_names(teacher, classes, use)
     entry = CLASS_MAPS[found]
     note = (
         f"teacher.classes: {found} was chosen, since the teacher has {count} logits: of these the {entry.classes} "
