@@ -52,6 +52,11 @@ class Built:
     notes: tuple[str, ...] = ()
 
     @property
+    def learns_from_labels(self) -> bool:
+        """Whether the student learns from labels as well, and not from its teacher alone."""
+        return not isinstance(self.distiller.task, NoTask)
+
+    @property
     def cache(self) -> Cache | None:
         """The teacher cache, if the recipe wants one."""
         return None if self.teacher is None else self.teacher.cache

@@ -133,7 +133,8 @@ def _fitting(task: Task, opened: Opened, files: Files) -> Files:
     if not isinstance(files, task.files_type):
         raise UserError(f"the model was made for {task.files_type.holds}, and the data has {files.holds}.")
     classes, own = opened.classes, files.classes
-    if are_unnamed(classes) and len(classes.names) == len(own.names):
+    numbered = are_unnamed(classes) and len(classes.names) == len(own.names)
+    if numbered or own.names == classes.names:
         return files
     try:
         files, note = follow(files, classes, opened.config.categories, "the data", "the model")
