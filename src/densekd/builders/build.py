@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from densekd.builders.data import build_files, build_validation, build_views
-from densekd.builders.models import build_model, build_models, package_config
-from densekd.builders.student_classes import in_order_of_student
+from densekd.builders.models import build_models, package_config
+from densekd.builders.student_classes import in_order_of_training
 from densekd.builders.task import build_task, task_name
 from densekd.builders.teacher import Teacher, prepare_teacher
 from densekd.builders.teacher_cache import Cache
@@ -94,14 +94,14 @@ def _build(recipe: Recipe) -> Built:
     name = task_name(recipe, training)
     # The models: the student first, so that a teacher changes nothing in how it begins.
     torch.manual_seed(recipe.training.seed)
-    student = build_model(recipe.student, len(training.classes.names), "student")
-    ordered = in_order_of_student(recipe.student, student, training)
-    if ordered is not training:
-        training, validation = ordered, build_validation(recipe.data, ordered)
+    use = use_of_teacher(plans.values(), recipe.student.inherit)
+    models = build_models(recipe, training, use)
+    # A student that begins with a checkpoint keeps the order of its classes, and the data follows.
+    if models.files is not training:
+        training, validation = models.files, in_order_of_training(validation, models.files)
         scored_as = build_task(recipe, training)
     task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
     samples = scored_as.training_set(training, views)
-    models = build_models(recipe, student, training.classes, use_of_teacher(recipe, plans.values()))
     package = package_config(recipe, models.student, training, scored_as, name)
     # What is compared between the two models; shapes are measured on the whole teacher.
     terms, teacher = {}, None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from densekd.builders.student_classes import in_order_of_student
 from densekd.builders.teacher_classes import BY_NUMBER, TeacherUse, match_names, speaks_of
 from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.classes import Classes
@@ -39,35 +40,40 @@ class Models:
         student: in training mode.
         teacher: predicts the data's classes where the recipe or their names map them; None where the student is
             trained alone.
+        files: of the training split, in the order of the student's classes.
         notes: what people should know of the two before the training.
         scorable: False where the teacher's names are of other classes than the data's.
     """
 
     student: Opened
     teacher: nn.Module | None
+    files: Files
     notes: tuple[str, ...]
     scorable: bool = True
 
 
-def build_models(recipe: Recipe, student: Opened, classes: Classes, use: TeacherUse) -> Models:
-    """Build the teacher beside a student, if there is one.
+def build_models(recipe: Recipe, files: Files, use: TeacherUse) -> Models:
+    """Build the student, and the teacher if there is one.
 
     Args:
-        recipe: its teacher, and what the student inherits.
-        student: as it was built.
-        classes: of the data, in the student's order.
+        recipe: both models.
+        files: of the training split, for its classes.
         use: what is read of the teacher.
 
     Raises:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
+        RecipeError: a checkpoint of other classes than the data's.
     """
+    student = build_model(recipe.student, len(files.classes.names), "student")
+    files = in_order_of_student(recipe.student.classes, student, files)
+    classes = files.classes
     if recipe.teacher is None:
-        return Models(student, None, student.notes)
+        return Models(student, None, files, student.notes)
     teacher = build_teacher(recipe.teacher, len(classes.names))
     inherit(student.model, teacher.model, recipe.student.inherit)
     model, notes = map_classes(recipe.teacher, teacher, classes, use)
     scorable = recipe.teacher.classes is not None or model is not teacher.model or speaks_of(teacher, classes)
-    return Models(student, model, student.notes + teacher.notes + notes, scorable)
+    return Models(student, model, files, student.notes + teacher.notes + notes, scorable)
 
 
 def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"]) -> Opened:

@@ -6,14 +6,13 @@ from densekd.data.contract import Files
 from densekd.errors import RecipeError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened
-from densekd.recipe import StudentSpec
 
 
-def in_order_of_student(spec: StudentSpec, student: Opened, files: Files) -> Files:
+def in_order_of_student(match: str, student: Opened, files: Files) -> Files:
     """Count the data's classes as the checkpoint counts them that a student begins with.
 
     Args:
-        spec: the recipe's student.
+        match: ``by-name`` or ``by-number``, the recipe's ``student.classes``.
         student: as it was built, with the classes that its checkpoint names.
         files: of the training split, with as many classes.
 
@@ -23,7 +22,7 @@ def in_order_of_student(spec: StudentSpec, student: Opened, files: Files) -> Fil
     Raises:
         RecipeError: other classes; both lists are shown.
     """
-    if spec.classes == BY_NUMBER or are_unnamed(student.classes):
+    if match == BY_NUMBER or are_unnamed(student.classes):
         return files
     who, whom = "data.train", "student.checkpoint"
     try:
@@ -36,3 +35,9 @@ def in_order_of_student(spec: StudentSpec, student: Opened, files: Files) -> Fil
         ) from error
     files, note = follow(files, classes, (), who, whom)
     return with_notes(files, note)
+
+
+def in_order_of_training(validation: Files, training: Files) -> Files:
+    """Count the classes of a validation split anew, as those of its training split are counted by now."""
+    files, _ = follow(validation, training.classes, training.categories, "data.val", "data.train")
+    return files

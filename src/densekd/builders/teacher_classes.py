@@ -14,7 +14,6 @@ from densekd.models import contract
 from densekd.models.classes import are_unnamed
 from densekd.models.mapped import RemapClasses
 from densekd.models.open import Opened
-from densekd.recipe import Recipe
 
 # What ``classes:`` of a model says where numbers count, whatever the names are.
 BY_NUMBER = "by-number"
@@ -39,11 +38,16 @@ class TeacherUse:
     classes: bool = False
 
 
-def use_of_teacher(recipe: Recipe, plans: Iterable[TermPlan | Term]) -> TeacherUse:
-    """List what a recipe's terms read of the teacher, before either model is built."""
+def use_of_teacher(plans: Iterable[TermPlan | Term], inherited: Iterable[str]) -> TeacherUse:
+    """List what a recipe's terms read of the teacher, before either model is built.
+
+    Args:
+        plans: of the terms.
+        inherited: parts of the teacher that the student begins with.
+    """
     taps: list[str] = []
     # A head that is inherited or gone through ends in the teacher's classes.
-    whole = any(path.split(".")[0] == "head" for path in recipe.student.inherit)
+    whole = any(path.split(".")[0] == "head" for path in inherited)
     for plan in plans:
         taps += paths(plan.taps.teacher)
         whole = whole or bool(plan.through)

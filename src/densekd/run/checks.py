@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from densekd.builders.build import Built
+from densekd.data.class_order import notes_of
 from densekd.data.contract import Files, subset
 from densekd.data.facts import Facts
 from densekd.errors import RecipeError, UserError
@@ -51,7 +52,7 @@ def check_before_training(built: Built, data: DataSpec) -> tuple[str, ...]:
         learns = key == "train" and built.learns_from_labels and "nothing-to-learn" not in data.allow
         for finding in found:
             if learns and finding.level == "nothing":
-                notes = "".join(f" {note}" for note in built.notes if note.startswith("boxes"))
+                notes = "".join(f" {note}" for note in notes_of(files))
                 raise UserError(
                     f"{where}: {finding.what}{notes} To train all the same, say 'data.allow: [nothing-to-learn]'."
                 )

@@ -102,7 +102,7 @@ def load_matched(
         allowed,
         f"The {what} checkpoint {checkpoint.name} does not fit {type(model).__name__}",
         "Check the model's options (backbone, family, channels, number of classes).",
-        f"{what} checkpoint {checkpoint.name}",
+        checkpoint.name,
     )
 
 
