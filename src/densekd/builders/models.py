@@ -19,6 +19,7 @@ from densekd.models import MODELS, contract, find_model
 from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
 from densekd.models.described import classes_in_checkpoint, options_for
+from densekd.models.locate import locate
 from densekd.models.mapped import RemapClasses
 from densekd.models.named import build_named
 from densekd.models.open import Opened, Weights, open_model, read_weights
@@ -97,6 +98,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     options: Mapping[str, Any] = spec.options
     notes: tuple[str, ...] = ()
     if spec.checkpoint not in (None, UNTRAINED):
+        require_there(spec.checkpoint, where)
         checkpoint = read_weights(spec.checkpoint)
         options, notes = options_for(checkpoint, spec.model, spec.options)
     supplied = {"num_classes": num_classes, "weights": _weights_of_name(spec, where)}
@@ -134,7 +136,21 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:
         return build_model(spec, num_classes, "teacher")
     if spec.checkpoint is None or spec.checkpoint == UNTRAINED:
         raise RecipeError("teacher.model is missing.")
+    require_there(spec.checkpoint, "teacher")
     return open_model(spec.checkpoint, options=spec.options, allow=spec.allow)
+
+
+def require_there(source: str, where: Literal["student", "teacher"]) -> None:
+    """Name the recipe's key where nothing is at a checkpoint's place.
+
+    Raises:
+        UserError: nothing there.
+    """
+    try:
+        locate(source)
+    except UserError as error:
+        remedy = f"Train or fetch the {where} first, or correct the path."
+        raise UserError(f"{where}.checkpoint: {error} {remedy}") from error
 
 
 def _weights_of_name(spec: ModelSpec, where: Literal["student", "teacher"]) -> Weights:

@@ -1,13 +1,16 @@
 """Checks before the first step: samples of the data are read and judged, the teacher is scored."""
 
+import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from densekd.builders.build import Built
-from densekd.data.class_order import notes_of
+from densekd.data.class_order import describe_difference, notes_of
 from densekd.data.contract import Files, subset
 from densekd.data.facts import Facts
 from densekd.errors import RecipeError, UserError
@@ -130,3 +133,27 @@ def learnt_nothing(built: Built, scores: Any) -> str | None:
         name = built.package.classes[predicted[0]]
         return f"the student has learnt nothing: it predicts '{name}' everywhere."
     return None
+
+
+def require_same_classes(checkpoint: Path, built: Built) -> None:
+    """Refuse to go on with a training whose data counts other classes by now.
+
+    Args:
+        checkpoint: the run's last.
+        built: what is trained.
+
+    Raises:
+        UserError: other names, or another order; both lists are shown.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        names = content["densekd"]["package"]["classes"]
+    except (OSError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError):
+        # A damaged file is reported where it is read, and an older one does not name its classes.
+        return
+    if list(names) != list(built.package.classes):
+        difference = describe_difference(built.package.classes, names, "the data", "the checkpoint")
+        raise UserError(
+            f"{checkpoint}: cannot be resumed: {difference} Bring back the names and their order, or train "
+            "anew with student.checkpoint, which matches classes by name."
+        )
