@@ -60,7 +60,7 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     of_data = named_recipe(asked.data)
     task = packaged_task(config, evaluation_of(path, changes, named, of_data))
     source = _source(path, asked, named or of_data, opened)
-    files = _fitting(task, opened, source.files)
+    files = fitting(task, opened, source.files)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A package knows its size of images; of a file of another project the recipe does.
     resize = config.resize if opened.origin is None else source.resize
@@ -125,7 +125,7 @@ def _recipe_of(model: Path) -> Path | None:
     return None
 
 
-def _fitting(task: Task, opened: Opened, files: Files) -> Files:
+def fitting(task: Task, opened: Opened, files: Files) -> Files:
     """Return the data in the model's classes, compared by name; refuse data of another kind or of other classes.
 
     Numbers of classes, from a file that has no names, fit any names.
