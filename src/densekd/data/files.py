@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 
 from densekd.data.classes import Classes
+from densekd.data.numbering import Numbering, RenumberedLabel
 from densekd.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -47,6 +48,7 @@ class SegmentationFiles:
         items: sorted by stem.
         label_map: value in the file -> label, for values that differ.
         labels: ``absent`` where every label is void, because there are images alone.
+        notes: what people should know of the files, a sentence each.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -58,6 +60,7 @@ class SegmentationFiles:
     items: tuple[Item, ...]
     label_map: Mapping[int, int] = field(default_factory=dict)
     labels: Literal["present", "absent"] = "present"
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -123,7 +126,24 @@ class SegmentationFiles:
             if other.label_map != self.label_map:
                 raise UserError("the splits write their labels differently and cannot be joined.")
             items += other.items
-        return replace(self, items=tuple(items))
+        return replace(self, items=tuple(items), notes=all_notes(self, others))
+
+    def renumber(self, numbering: Numbering) -> "SegmentationFiles":
+        """Return these images with labels of other numbers, see :mod:`densekd.data.class_order`."""
+        table = numbering.table(self.classes.ignore_index).tobytes()
+        items = []
+        for item in self.items:
+            alone = replace(self, items=(item,))
+            items.append(item._replace(label=RenumberedLabel(alone, table, str(item.label))))
+        return replace(self, classes=numbering.classes, items=tuple(items), label_map={})
+
+
+def all_notes(first: Any, others: Iterable[Any]) -> tuple[str, ...]:
+    """Return the notes of joined files, each once."""
+    notes = list(first.notes)
+    for other in others:
+        notes += other.notes
+    return tuple(dict.fromkeys(notes))
 
 
 def read_image(source: Source) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Boxes in YOLO's text files, as Ultralytics reads them: a line for each box, in shares of the image."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def yolo(root: Path, split: str) -> DetectionFiles:
     # YOLO gives its images no numbers; results files count them from 1 in the order of the paths.
     for number, image in enumerate(sorted(images), 1):
         items.append(_item(image, number, len(names)))
-    return DetectionFiles(distinct_classes(names, path), tuple(items), tuple(range(len(names))))
+    numbers = tuple(range(len(names)))
+    return DetectionFiles(distinct_classes(names, path), tuple(items), numbers, _beside(sorted(images)))
 
 
 def _description(root: Path) -> Path:
@@ -133,6 +134,22 @@ def _item(image: Path, number: int, classes: int) -> DetectionItem:
         top, bottom = (y - h / 2) * height, (y + h / 2) * height
         boxes.append(Annotation((left, top, right, bottom), int(label), False, w * width * h * height))
     return DetectionItem(image.stem, image, number, (height, width), stacked(boxes))
+
+
+def _beside(images: Sequence[Path]) -> tuple[str, ...]:
+    """Remark on text files that lie beside their images and are not read."""
+    unread = []
+    for image in images:
+        beside, label = image.with_suffix(".txt"), _label_path(image)
+        if beside != label and beside.is_file() and not label.is_file():
+            unread.append((beside, label))
+    if not unread:
+        return ()
+    beside, label = unread[0]
+    return (
+        f"boxes: {len(unread)} of {len(images)} images have a .txt beside them that is not read, the first: {beside}; "
+        f"their boxes are looked for in {label.parent}. Move the files there.",
+    )
 
 
 def _label_path(image: Path) -> Path:
