@@ -130,7 +130,9 @@ def test_zero_in_labels_from_one_is_refused_where_it_is_not_void(tmp_path: Path)
         return Image.fromarray(shifted)
 
     files = folder(make(tmp_path, write), "train")
-    with pytest.raises(UserError, match="label value 3 at row .*Name its class in classes.json, or write data.options"):
+    with pytest.raises(
+        UserError, match=r"label value 3 at row .*Name its class in classes.json, or write data.options"
+    ):
         files.label(0)
     ignoring = folder(tmp_path, "train", ignore=(0,))
     assert ignoring.label(0)[0, 0] == 255
@@ -202,7 +204,7 @@ def test_colors_that_mean_nothing(tmp_path: Path, write: Write, more: dict[str, 
 
 
 def test_jpeg_labels_are_refused_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="labels cannot be JPEG. JPEG changes pixel values"):
+    with pytest.raises(UserError, match=r"labels cannot be JPEG. JPEG changes pixel values"):
         folder(make(tmp_path, numbers, ending=".jpg"), "train")
 
 
