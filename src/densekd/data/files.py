@@ -1,5 +1,6 @@
 """Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
+import codecs
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -298,7 +299,26 @@ def first_file(candidates: Iterable[Path]) -> Path | None:
 
 def read_lines(path: Path) -> list[str]:
     """Read a list of names or annotations: the lines of a text file without the blank ones."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in read_text(path).splitlines() if line.strip()]
+
+
+def read_text(path: Path) -> str:
+    """Read a text file: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        UserError: the file cannot be read, or is in another encoding.
+    """
+    try:
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16")
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as text in UTF-8 ({error}). Save it in this encoding.") from error
+    # In UTF-16 without a mark, every second byte of plain text is zero.
+    if "\0" in text:
+        raise UserError(f"{path}: not text in UTF-8, perhaps UTF-16. Save it in UTF-8.")
+    return text
 
 
 def image_size(path: Path) -> tuple[int, int]:
