@@ -124,7 +124,7 @@ def test_a_missing_extra_is_found_before_the_training(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("miou", "confusion", "said"),
     [
-        (12.34, [[1, 1], [1, 1]], "mIoU 12.3 %, and a guess has 20 %"),
+        (12.34, [[1, 1], [1, 1]], "and a guess has 20.0"),
         (48.0, [[9, 0], [1, 0]], "it predicts 'class0' everywhere"),
         (48.0, [[9, 0], [1, 1]], None),
         # Where one class alone is there, it may be all that is predicted.
