@@ -39,6 +39,8 @@ def coco(root: Path, split: str) -> DetectionFiles:
     """
     path, folder = _places(root, split)
     content = _read(path)
+    if path.name == _ROBOFLOW:
+        _without_group(content)
     # Categories, sorted by their ids, become the classes 0..C-1.
     names = _by_id(path, content, "categories", lambda record: str(record["name"]))
     categories = tuple(sorted(names))
@@ -60,7 +62,7 @@ def coco(root: Path, split: str) -> DetectionFiles:
         stem = Path(name).with_suffix("").as_posix()
         items.append(DetectionItem(stem, folder / name, number, size, stacked(boxes[number])))
     classes = distinct_classes([names[category] for category in categories], path)
-    return DetectionFiles(classes, tuple(items), categories)
+    return DetectionFiles(classes, tuple(items), categories, _texts(content))
 
 
 def _places(root: Path, split: str) -> tuple[Path, Path]:
@@ -73,10 +75,36 @@ def _places(root: Path, split: str) -> tuple[Path, Path]:
     path = first_file(candidates)
     if path is None:
         looked_for = " and ".join(map(str, candidates))
-        raise UserError(f"COCO split '{split}' not found; looked for {looked_for}. {_OTHER_PLACES}.")
+        there = ", ".join(_splits(root)) or "none"
+        raise UserError(
+            f"COCO split '{split}' not found; there is {there}. It was looked for in {looked_for}. {_OTHER_PLACES}."
+        )
     if path.name == _ROBOFLOW:
         return path, path.parent
     return path, first_folder((root / split, root / "images" / split), f"COCO images of '{split}'")
+
+
+def _splits(root: Path) -> list[str]:
+    """Return the names of the splits that are there."""
+    found = {path.parent.name for path in root.glob(f"*/{_ROBOFLOW}")}
+    for folder in (root, root / "annotations"):
+        found.update(path.stem.removeprefix("instances_") for path in folder.glob("instances_*.json"))
+    return sorted(found)
+
+
+def _without_group(content: dict[str, Any]) -> None:
+    """Remove Roboflow's group of all classes, which is a category that no box has."""
+    categories = content.get("categories")
+    if not isinstance(categories, list) or not all(isinstance(one, dict) for one in categories):
+        return
+    annotations = content.get("annotations") or []
+    used = [one.get("category_id") for one in annotations if isinstance(one, dict)]
+    for group in categories:
+        others = [one for one in categories if one is not group]
+        over_all = bool(others) and all(one.get("supercategory") == group.get("name") for one in others)
+        if over_all and group.get("supercategory") == "none" and group.get("id") not in used:
+            content["categories"] = others
+            return
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -148,7 +176,25 @@ def _annotation(
     if record.get("area") is not None:
         area = float(record["area"])
     corners = (x, y, x + width, y + height)
-    return int(image), Annotation(corners, labels[category], bool(record.get("iscrowd", 0)), area)
+    return int(image), Annotation(corners, labels[category], _crowd(record), area)
+
+
+def _crowd(record: Mapping[str, Any]) -> bool:
+    """Read whether an annotation is a crowd; any text would be true."""
+    value = record.get("iscrowd", 0)
+    if isinstance(value, str) and value.strip() in ("0", "1"):
+        return value.strip() == "1"
+    if value not in (0, 1, None):
+        raise ValueError(f"iscrowd must be 0 or 1, not {value!r}")
+    return bool(value)
+
+
+def _texts(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Remark on annotations whose ``iscrowd`` is text."""
+    count = sum(isinstance(record.get("iscrowd"), str) for record in content["annotations"])
+    if not count:
+        return ()
+    return (f'boxes: iscrowd is text ("0") in {count} annotations of COCO\'s JSON; it was read as a number.',)
 
 
 def _whole(value: Any) -> int:

@@ -15,7 +15,7 @@ from densekd.models.open import Opened, open_model
 from densekd.recipe import Recipe, load_recipe
 from densekd.report.features import FeatureOptions, Shown, write_features
 from densekd.run.baseline import find_baseline
-from densekd.run.evaluate import require_fit
+from densekd.run.evaluate import fitting
 from densekd.run.evaluation_data import from_folder, from_recipe, named_recipe
 from densekd.run.finish import evenly_spaced
 from densekd.run.folder import RunFolder
@@ -70,8 +70,7 @@ def _files(recipe: Recipe, data: Path | None, task: Task, student: Opened) -> Fi
     else:
         assert data is not None
         source = from_folder(data, None, student)
-    require_fit(task, student.classes, source.files)
-    return source.files
+    return fitting(task, student, source.files)
 
 
 def _models(
