@@ -44,7 +44,9 @@ KINDS = {
         "lskd",
         {
             "src/densekd/losses/__init__.py": (
-                after("from densekd.losses.ld import LD", "from densekd.losses.lskd import LSKD"),
+                after(
+                    "from densekd.losses.ld import LD, LDClasses, LDFeatures", "from densekd.losses.lskd import LSKD"
+                ),
                 after('    "ld": LD,', '    "lskd": LSKD,'),
             )
         },

@@ -193,3 +193,27 @@ def test_splits_are_joined(tmp_path: Path) -> None:
     make_coco(tmp_path / "instances_b.json", tmp_path / "b", content)
     with pytest.raises(UserError, match=r"different classes \(car, person; car, dog\)"):
         a.join([coco(tmp_path, "b")])
+
+
+@pytest.mark.parametrize("name", ["things", "car"])
+def test_the_group_category_of_roboflow_is_no_class(tmp_path: Path, name: str) -> None:
+    content = coco_content()
+    for category in content["categories"]:
+        category["supercategory"] = name
+    content["categories"].insert(0, {"id": 0, "name": name, "supercategory": "none"})
+    make_coco(tmp_path / "valid/_annotations.coco.json", tmp_path / "valid", content)
+    files = coco(tmp_path, "valid")
+    assert files.classes.names == ("car", "person")
+    assert files.categories == (3, 7)
+    with pytest.raises(UserError, match="COCO split 'val' not found; there is valid"):
+        coco(tmp_path, "val")
+
+
+def test_a_group_that_boxes_have_is_a_class(tmp_path: Path) -> None:
+    content = coco_content()
+    for category in content["categories"]:
+        category["supercategory"] = "things"
+    content["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
+    content["annotations"][0]["category_id"] = 0
+    make_coco(tmp_path / "valid/_annotations.coco.json", tmp_path / "valid", content)
+    assert coco(tmp_path, "valid").classes.names == ("things", "car", "person")

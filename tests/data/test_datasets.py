@@ -35,7 +35,10 @@ def test_benchmarks_say_how_many_classes_they_have(name: str, classes: int) -> N
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_dataset_is_called_with_root_and_split(name: str) -> None:
-    assert list(inspect.signature(DATASETS[name]).parameters) == ["root", "split"]
+    root, split, *options = inspect.signature(DATASETS[name]).parameters.values()
+    assert [root.name, split.name] == ["root", "split"]
+    # A recipe without options is complete.
+    assert all(option.default is not option.empty for option in options)
 
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"demo-depth"}))  # which makes its data where there is none

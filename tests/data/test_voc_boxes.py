@@ -118,3 +118,17 @@ def test_a_malformed_object_is_named(tmp_path: Path, content: str) -> None:
     (home / "Annotations/000001.xml").write_text(f"<annotation><object>{content}</object></annotation>")
     with pytest.raises(UserError, match=r"000001\.xml: object 1 \('(dog)?'\) needs a 'name' and a 'bndbox'"):
         voc_boxes(tmp_path, "test")
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("my image 1", ".png"), ("my image 0", ".JPG"), ("a", ".JPEG")])
+def test_names_with_spaces_and_suffixes_in_capitals(tmp_path: Path, name: str, suffix: str) -> None:
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (tmp_path / folder).mkdir(parents=True)
+    write(picture(0), tmp_path / "JPEGImages" / f"{name}{suffix}")
+    (tmp_path / "Annotations" / f"{name}.xml").write_text(voc_xml([("dog", (1, 1, 20, 10), 0)]))
+    (tmp_path / "ImageSets/Main/train.txt").write_text(f"{name}\n")
+    (tmp_path / "ImageSets/Main/dog_train.txt").write_text(f"{name}  1\n")
+    for split in ("train", "dog_train"):
+        (item,) = voc_boxes(tmp_path, split).items
+        assert (item.stem, item.image) == (name, tmp_path / "JPEGImages" / f"{name}{suffix}")
+        assert item.truth.boxes.tolist() == [[0, 0, 20, 10]]

@@ -80,7 +80,8 @@ def test_boxes_are_where_labels_stands_for_the_last_images(tmp_path: Path, image
         ("0 64 32 10 10", "the box must be in shares of the image's width and height, between 0 and 1"),
         ("0 0.5 0.5 nan 0.1", "the box must be in shares"),
         ("0 0.5 0.5 0.1", "expected a class and the box's center x, center y, width and height"),
-        ("0 0.1 0.1 0.2 0.1 0.2 0.2", "expected a class and the box's"),
+        ("0 0.1 0.1 0.2 0.1 0.2", "expected a class and the box's"),
+        ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.3", "expected a class and the box's"),
         ("cell 0.5 0.5 0.1 0.1", "could not convert string to float: 'cell'"),
     ],
 )
@@ -152,3 +153,38 @@ def test_a_box_may_be_one_percent_outside(tmp_path: Path, line: str, accepted: b
         return
     with pytest.raises(UserError, match="between 0 and 1"):
         yolo(tmp_path, "train")
+
+
+def test_polygons_become_boxes_around_them(tmp_path: Path) -> None:
+    make_yolo(tmp_path)
+    (tmp_path / "labels/train/b.txt").write_text("1 0.25 0.25 0.5 0.25 0.25 0.75\n0 0.5 0.5 0.25 0.5\n")
+    truth = yolo(tmp_path, "train").items[1].truth
+    # Images are 128 x 64: a triangle of 32 x 32 pixels, then a box.
+    assert truth.boxes.tolist() == [[32, 16, 64, 48], [48, 16, 80, 48]]
+    assert truth.area.tolist() == [32 * 32 / 2, 32 * 32]
+    assert truth.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_text_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    make_yolo(tmp_path)
+    for path in (tmp_path / "data.yaml", *(tmp_path / "labels").rglob("*.txt")):
+        path.write_text(path.read_text(), encoding=encoding)
+    files = yolo(tmp_path, "train")
+    assert files.classes.names == ("cell", "dust")
+    assert files.items[0].truth.boxes.tolist() == [[48, 16, 80, 48], [12, 12, 20, 20]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "latin-1"])
+def test_text_of_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    make_yolo(tmp_path)
+    path = tmp_path / "labels/train/a.txt"
+    path.write_bytes("0 0.5 0.5 1 1 \xe9".encode(encoding))
+    with pytest.raises(UserError, match=r"a\.txt: not .*UTF-8"):
+        yolo(tmp_path, "train")
+
+
+def test_names_of_quoted_numbers(tmp_path: Path) -> None:
+    make_yolo(tmp_path)
+    (tmp_path / "data.yaml").write_text("train: images/train\nnames: {'1': dust, '0': cell}\n")
+    assert yolo(tmp_path, "train").classes.names == ("cell", "dust")

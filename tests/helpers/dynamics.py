@@ -190,20 +190,30 @@ def take_steps(built: Built, start: int = 1) -> dict[str, Any]:
         rates.append([group["lr"] for group in optimizer.param_groups])
         optimizer.step()
         schedule.step()
-    groups: list[list[float]] = []
-    for group in optimizer.param_groups:
-        groups.append([group["weight_decay"], sum(parameter.numel() for parameter in group["params"])])
-    parameters: dict[str, list[float]] = {}
-    for name, parameter in learning(distiller):
-        gradient = 0.0 if parameter.grad is None else parameter.grad.norm().item()
-        parameters[name] = [parameter.detach().norm().item(), gradient]
     return {
         "losses": losses,
         "lr": rates,
-        "groups": groups,
+        "groups": _groups(optimizer),
         "schedule": _schedule(distiller.terms, schedule, settings.steps),
-        "parameters": parameters,
+        "parameters": _norms(distiller),
     }
+
+
+def _groups(optimizer: torch.optim.Optimizer) -> list[list[float]]:
+    """Return weight decay and number of parameters of each group."""
+    groups: list[list[float]] = []
+    for group in optimizer.param_groups:
+        groups.append([group["weight_decay"], sum(parameter.numel() for parameter in group["params"])])
+    return groups
+
+
+def _norms(distiller: nn.Module) -> dict[str, list[float]]:
+    """Return the norm of each parameter and of its last gradient."""
+    norms: dict[str, list[float]] = {}
+    for name, parameter in learning(distiller):
+        gradient = 0.0 if parameter.grad is None else parameter.grad.norm().item()
+        norms[name] = [parameter.detach().norm().item(), gradient]
+    return norms
 
 
 def _advance(schedule: LambdaLR, start: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from densekd.data import DATASETS
 from densekd.data.class_order import follow, with_notes
@@ -12,6 +13,7 @@ from densekd.data.maps import cache_budget
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec, Recipe
 from densekd.registry import check_options, resolve
+from densekd.signature import read_options
 from densekd.tasks.protocol import Augmentation
 
 
@@ -27,7 +29,7 @@ def build_files(spec: DataSpec, split: str) -> Files:
     parts: list[Files] = []
     for part in split.split("+"):
         # What is left of the signature, root and split given, are the dataset's options.
-        options = check_options(partial(find, root, part), spec.options, {}, "data.options")
+        options = check_options(partial(find, root, part), _options(spec, find), {}, "data.options")
         found = find(root, part, **options)
         if not isinstance(found, Files):
             raise RecipeError(
@@ -76,6 +78,15 @@ def build_validation(spec: DataSpec, training: Files) -> Files:
     who, whom = f"data.val ({spec.val})", f"data.train ({spec.train})"
     files, note = follow(files, training.classes, training.categories, who, whom)
     return with_notes(files, note)
+
+
+def _options(spec: DataSpec, find: Callable[..., Files]) -> dict[str, Any]:
+    """Return a dataset's options, with how its images are divided where the recipe says it."""
+    if spec.split is None:
+        return spec.options
+    if "holdout" not in read_options(find):
+        raise RecipeError(f"data.split: {spec.dataset} has splits of its own; remove data.split from the recipe.")
+    return {**spec.options, "holdout": spec.split.model_dump()}
 
 
 def _dataset(name: str) -> Callable[..., Files]:

@@ -39,6 +39,8 @@ def coco(root: Path, split: str) -> DetectionFiles:
     """
     path, folder = _places(root, split)
     content = _read(path)
+    if path.name == _ROBOFLOW:
+        _without_group(content)
     # Categories, sorted by their ids, become the classes 0..C-1.
     names = _by_id(path, content, "categories", lambda record: str(record["name"]))
     categories = tuple(sorted(names))
@@ -73,10 +75,36 @@ def _places(root: Path, split: str) -> tuple[Path, Path]:
     path = first_file(candidates)
     if path is None:
         looked_for = " and ".join(map(str, candidates))
-        raise UserError(f"COCO split '{split}' not found; looked for {looked_for}. {_OTHER_PLACES}.")
+        there = ", ".join(_splits(root)) or "none"
+        raise UserError(
+            f"COCO split '{split}' not found; there is {there}. It was looked for in {looked_for}. {_OTHER_PLACES}."
+        )
     if path.name == _ROBOFLOW:
         return path, path.parent
     return path, first_folder((root / split, root / "images" / split), f"COCO images of '{split}'")
+
+
+def _splits(root: Path) -> list[str]:
+    """Return the names of the splits that are there."""
+    found = {path.parent.name for path in root.glob(f"*/{_ROBOFLOW}")}
+    for folder in (root, root / "annotations"):
+        found.update(path.stem.removeprefix("instances_") for path in folder.glob("instances_*.json"))
+    return sorted(found)
+
+
+def _without_group(content: dict[str, Any]) -> None:
+    """Remove Roboflow's group of all classes, which is a category that no box has."""
+    categories = content.get("categories")
+    if not isinstance(categories, list) or not all(isinstance(one, dict) for one in categories):
+        return
+    annotations = content.get("annotations") or []
+    used = [one.get("category_id") for one in annotations if isinstance(one, dict)]
+    for group in categories:
+        others = [one for one in categories if one is not group]
+        over_all = bool(others) and all(one.get("supercategory") == group.get("name") for one in others)
+        if over_all and group.get("supercategory") == "none" and group.get("id") not in used:
+            content["categories"] = others
+            return
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
+import codecs
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -12,6 +13,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 
 from densekd.data.classes import Classes
+from densekd.data.label_coding import LabelCoding
 from densekd.data.numbering import Numbering, RenumberedLabel
 from densekd.errors import UserError
 
@@ -49,6 +51,7 @@ class SegmentationFiles:
         label_map: value in the file -> label, for values that differ.
         labels: ``absent`` where every label is void, because there are images alone.
         notes: what people should know of the files, a sentence each.
+        coding: what the pixels of the label files say; None: class numbers in one channel of 8 bits.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -61,6 +64,8 @@ class SegmentationFiles:
     label_map: Mapping[int, int] = field(default_factory=dict)
     labels: Literal["present", "absent"] = "present"
     notes: tuple[str, ...] = ()
+
+    coding: LabelCoding | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -81,16 +86,18 @@ class SegmentationFiles:
             UserError: a damaged file, several channels, or a value that is no class.
         """
         path = self.items[index].label
-        values, histogram = _read_label(path)
+        if self.coding is None:
+            values, histogram = _read_label(path)
+        else:
+            values = self.coding.read(_content(path), str(path))
+            histogram = np.bincount(values.ravel(), minlength=256).tolist()
         # The histogram is cheap; the pixels are searched only for the place of a wrong value.
-        known = {*range(len(self.classes.names)), self.classes.ignore_index, *self.label_map}
+        known = self._known()
         for value in np.flatnonzero(histogram):
             if int(value) not in known:
                 y, x = np.argwhere(values == value)[0]
-                count = len(self.classes.names)
                 raise UserError(
-                    f"{path}: label value {value} at row {y}, column {x}; the {count} classes are "
-                    f"0..{count - 1} and ignored pixels are {self.classes.ignore_index}."
+                    f"{path}: label value {value} at row {y}, column {x}; {self._known_in_words(int(value))}"
                 )
         if self.label_map:
             # A table of all 256 values maps what the file has to class numbers.
@@ -98,6 +105,26 @@ class SegmentationFiles:
             table[list(self.label_map)] = list(self.label_map.values())
             values = table[values]
         return values
+
+    def _known(self) -> Collection[int]:
+        """Return the values that label files may hold."""
+        if self.coding is not None:
+            return self.coding.known
+        return {*range(len(self.classes.names)), self.classes.ignore_index, *self.label_map}
+
+    def _known_in_words(self, value: int) -> str:
+        """Say what values label files may hold, and what to do about another."""
+        count = len(self.classes.names)
+        if self.coding is None or self.coding.known == {*range(count), self.classes.ignore_index}:
+            known = f"the {count} classes are 0..{count - 1} and ignored pixels are {self.classes.ignore_index}."
+        else:
+            known = f"known are {', '.join(map(str, sorted(self.coding.known)))}."
+        if self.coding is None:
+            return known
+        return (
+            f"{known} Name its class in classes.json, or write data.options: {{ignore: [{value}]}} if it means "
+            f"nothing, {{map: {{{value}: CLASS}}}} if it is another's."
+        )
 
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode image and label.
@@ -123,7 +150,7 @@ class SegmentationFiles:
         """
         items = list(self.items)
         for other in others:
-            if other.label_map != self.label_map:
+            if (other.label_map, other.coding) != (self.label_map, self.coding):
                 raise UserError("the splits write their labels differently and cannot be joined.")
             items += other.items
         return replace(self, items=tuple(items), notes=all_notes(self, others))
@@ -135,7 +162,7 @@ class SegmentationFiles:
         for item in self.items:
             alone = replace(self, items=(item,))
             items.append(item._replace(label=RenumberedLabel(alone, table, str(item.label))))
-        return replace(self, classes=numbering.classes, items=tuple(items), label_map={})
+        return replace(self, classes=numbering.classes, items=tuple(items), label_map={}, coding=None)
 
 
 def all_notes(first: Any, others: Iterable[Any]) -> tuple[str, ...]:
@@ -180,6 +207,13 @@ def _decode_quickly(content: bytes) -> np.ndarray | None:
         return None
     array: np.ndarray = pixels.permute(1, 2, 0).numpy()
     return array
+
+
+def _content(path: Source) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
 
 
 def _read_label(path: Source) -> tuple[np.ndarray, list[int]]:
@@ -286,7 +320,26 @@ def first_file(candidates: Iterable[Path]) -> Path | None:
 
 def read_lines(path: Path) -> list[str]:
     """Read a list of names or annotations: the lines of a text file without the blank ones."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in read_text(path).splitlines() if line.strip()]
+
+
+def read_text(path: Path) -> str:
+    """Read a text file: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        UserError: the file cannot be read, or is in another encoding.
+    """
+    try:
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16")
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as text in UTF-8 ({error}). Save it in this encoding.") from error
+    # In UTF-16 without a mark, every second byte of plain text is zero.
+    if "\0" in text:
+        raise UserError(f"{path}: not text in UTF-8, perhaps UTF-16. Save it in UTF-8.")
+    return text
 
 
 def image_size(path: Path) -> tuple[int, int]:

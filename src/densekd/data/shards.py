@@ -24,6 +24,7 @@ from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.data.files import Item, SegmentationFiles, Source, read_image
+from densekd.data.label_coding import LabelCoding
 from densekd.errors import UserError
 
 Images = Literal["as-is", "uncompressed"]
@@ -86,6 +87,26 @@ class Uncompressed(NamedTuple):
         return str(self.source)
 
 
+class Numbers(NamedTuple):
+    """A label file as a PNG of one channel with the same values."""
+
+    source: Source
+    coding: LabelCoding
+
+    def read_bytes(self) -> bytes:
+        """Decode the label and write its values as a PNG."""
+        return self.coding.encode(self.source.read_bytes(), str(self.source))
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the format."""
+        return ".png"
+
+    def __str__(self) -> str:
+        """Return the label's own name."""
+        return str(self.source)
+
+
 def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Images = "as-is") -> Iterator[int]:
     """Pack one split.
 
@@ -123,10 +144,13 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
                 image: Source = item.image
                 if images == "uncompressed":
                     image = Uncompressed(image)
+                label: Source = item.label
+                if files.coding is not None:
+                    label = Numbers(label, files.coding)
                 # One row of the index: stem, archive, and the byte ranges of image and label.
                 stem = f"{len(rows):09}"
                 image_place = _add(tar, f"{stem}.image", image)
-                label_place = _add(tar, f"{stem}.label", item.label)
+                label_place = _add(tar, f"{stem}.label", label)
                 rows.append([item.stem, archive, image_place, label_place])
                 yield len(rows)
         number += 1

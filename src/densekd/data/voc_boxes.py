@@ -43,12 +43,13 @@ def voc_boxes(root: Path, split: str) -> DetectionFiles:
     """
     folder, _, name = split.rpartition("/")
     home = _home(root, folder)
-    stems = _stems(home / "ImageSets" / "Main" / f"{name}.txt")
+    stems = _stems(home, home / "ImageSets" / "Main" / f"{name}.txt")
+    images = _images(home / "JPEGImages")
     classes = _classes(root, home)
     items = []
     # VOC gives its images no numbers; results files count them from 1.
     for number, stem in enumerate(stems, 1):
-        items.append(_item(home, stem, number, classes.names))
+        items.append(_item(home, images.get(stem), stem, number, classes.names))
     return DetectionFiles(classes, tuple(items), tuple(range(len(classes.names))))
 
 
@@ -69,16 +70,38 @@ def _home(root: Path, folder: str) -> Path:
     return first_folder((home / "Annotations" for home in homes), "Pascal VOC annotations").parent
 
 
-def _stems(path: Path) -> list[str]:
+def _stems(home: Path, path: Path) -> list[str]:
     """Read the names of a split's images from its list."""
     if not path.is_file():
         there = ", ".join(sorted(found.stem for found in path.parent.glob("*.txt"))) or "none"
         raise UserError(f"{path}: no such list of images; there is {there}.")
-    # Lists of one class have a second column: whether the class is in the image.
-    stems = sorted({line.split()[0] for line in read_lines(path)})
+    stems = sorted({_stem(home, line.strip()) for line in read_lines(path)})
     if not stems:
         raise UserError(f"{path}: the list is empty.")
     return stems
+
+
+def _stem(home: Path, line: str) -> str:
+    """Return the name that a line of a list begins with; names may have spaces."""
+    if (home / "Annotations" / f"{line}.xml").is_file():
+        return line
+    # Lists of one class have a second column: whether the class is in the image.
+    parts = line.rsplit(maxsplit=1)
+    return parts[0] if parts[1:] in (["1"], ["0"], ["-1"]) else line
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """List the images by stem; their suffixes may be in capitals."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        suffix = path.suffix.lower()
+        earlier = found.get(path.stem)
+        if suffix not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        # Of several, the usual format.
+        if earlier is None or IMAGE_SUFFIXES.index(suffix) < IMAGE_SUFFIXES.index(earlier.suffix.lower()):
+            found[path.stem] = path
+    return found
 
 
 def _classes(root: Path, home: Path) -> Classes:
@@ -97,11 +120,11 @@ def _classes(root: Path, home: Path) -> Classes:
     return distinct_classes(sorted(found), home / "Annotations")
 
 
-def _item(home: Path, stem: str, number: int, names: Sequence[str]) -> DetectionItem:
+def _item(home: Path, image: Path | None, stem: str, number: int, names: Sequence[str]) -> DetectionItem:
     """Read the boxes of one image."""
     path = home / "Annotations" / f"{stem}.xml"
-    images = [home / "JPEGImages" / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
-    image = first_file(images) or images[0]
+    if image is None:
+        image = home / "JPEGImages" / f"{stem}{IMAGE_SUFFIXES[0]}"
     for file in (path, image):
         if not file.is_file():
             raise UserError(f"{file}: missing, though a list of {home / 'ImageSets' / 'Main'} names it.")

@@ -10,8 +10,10 @@ import yaml
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.classes import distinct_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import IMAGE_SUFFIXES, find, image_size, read_lines
+from densekd.data.files import IMAGE_SUFFIXES, find, image_size, read_lines, read_text
 from densekd.errors import UserError
+
+Corners = tuple[float, float, float, float]
 
 # Corners of a box at the border may be a rounding error outside.
 _SLACK = 0.01
@@ -24,7 +26,8 @@ def yolo(root: Path, split: str) -> DetectionFiles:
     name, and for each split a folder of images, a ``.txt`` that lists images, or a list of these,
     relative to ``path`` or to the file. The boxes of ``.../images/x.jpg`` are in
     ``.../labels/x.txt`` (without a folder ``images``: beside it), one in a line: class, then center
-    x, center y, width and height between 0 and 1. An image without a file has no boxes.
+    x, center y, width and height between 0 and 1; or class and the points of a polygon, x and y of
+    each, around which the box is drawn. An image without a file has no boxes.
 
     Args:
         root: the folder that holds it, or the file itself.
@@ -75,8 +78,8 @@ def _description(root: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
         raise UserError(f"{path}: not readable as YAML ({error}).") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected 'names', 'train' and 'val'.")
@@ -86,6 +89,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _names(path: Path, names: Any) -> list[str]:
     """Return the class names from a list, or from a mapping of the numbers 0 to C - 1."""
     if isinstance(names, dict):
+        # Some tools write the numbers in quotes.
+        names = {_unquoted(key): name for key, name in names.items()}
         if set(names) != set(range(len(names))):
             raise UserError(
                 f"{path}: 'names' must name the classes 0 to {len(names) - 1}; it has {', '.join(map(str, names))}."
@@ -94,6 +99,10 @@ def _names(path: Path, names: Any) -> list[str]:
     if not isinstance(names, list) or not names:
         raise UserError(f"{path}: 'names' must list the classes, at least one.")
     return [str(name) for name in names]
+
+
+def _unquoted(key: Any) -> Any:
+    return int(key) if isinstance(key, str) and key.isdecimal() else key
 
 
 def _images(path: Path, home: Path, place: str) -> list[Path]:
@@ -120,19 +129,17 @@ def _item(image: Path, number: int, classes: int) -> DetectionItem:
     """Read the boxes of one image."""
     height, width = image_size(image)
     path = _label_path(image)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = read_text(path).splitlines() if path.is_file() else []
     boxes = []
     for position, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            label, x, y, w, h = _numbers(line.split(), classes)
+            label, *shape = _numbers(line.split(), classes)
         except ValueError as error:
             raise UserError(f"{path}, line {position}: {error}, not '{line}'.") from error
-        # From center and size in shares of the image to corners in pixels.
-        left, right = (x - w / 2) * width, (x + w / 2) * width
-        top, bottom = (y - h / 2) * height, (y + h / 2) * height
-        boxes.append(Annotation((left, top, right, bottom), int(label), False, w * width * h * height))
+        corners, area = _box(shape, width, height)
+        boxes.append(Annotation(corners, int(label), False, area))
     return DetectionItem(image.stem, image, number, (height, width), stacked(boxes))
 
 
@@ -152,6 +159,27 @@ def _beside(images: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
+def _box(shape: Sequence[float], width: int, height: int) -> tuple[Corners, float]:
+    """Return corners and area in pixels of a box, or of the box around a polygon.
+
+    Args:
+        shape: center, width and height, or three points and more, in shares of the image.
+        width: of the image.
+        height: of the image.
+    """
+    if len(shape) == 4:
+        x, y, w, h = shape
+        corners = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+        return corners, w * width * h * height
+    xs = [x * width for x in shape[::2]]
+    ys = [y * height for y in shape[1::2]]
+    # The area is the polygon's own, by the shoelace formula, as COCO's is that of the mask.
+    twice = 0.0
+    for k in range(len(xs)):
+        twice += xs[k - 1] * ys[k] - xs[k] * ys[k - 1]
+    return (min(xs), min(ys), max(xs), max(ys)), abs(twice) / 2
+
+
 def _label_path(image: Path) -> Path:
     """Find the text file of an image: ``labels`` takes the place of the last ``images`` in its path."""
     parts = list(image.parts)
@@ -163,10 +191,12 @@ def _label_path(image: Path) -> Path:
 
 
 def _numbers(words: Iterable[str], classes: int) -> list[float]:
-    """Parse one line: class, center x, center y, width, height."""
+    """Parse one line: class, then center x, center y, width, height, or the points of a polygon."""
     numbers = [float(word) for word in words]
-    if len(numbers) != 5:
-        raise ValueError("expected a class and the box's center x, center y, width and height")
+    if len(numbers) != 5 and (len(numbers) < 7 or len(numbers) % 2 == 0):
+        raise ValueError(
+            "expected a class and the box's center x, center y, width and height, or x and y of a polygon's points"
+        )
     if numbers[0] not in range(classes):
         raise ValueError(f"the class must be 0 to {classes - 1}")
     if not all(math.isfinite(value) and -_SLACK <= value <= 1 + _SLACK for value in numbers[1:]):

@@ -21,6 +21,18 @@ from densekd.recipe.models import StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
 
+class SplitSpec(Section):
+    """How images without splits are divided: drawn once, written as lists in ``splits`` beside the data."""
+
+    val: float = Field(0.2, ge=0, lt=1, description="share of the images to validate on")
+    test: float = Field(0.0, ge=0, lt=1, description="share of the images for a split 'test'")
+    seed: int = Field(0, description="seed of the draw")
+    groups: str | None = Field(
+        None,
+        description="folder, or a regular expression on an image's path: what matches alike stays together",
+    )
+
+
 class DataSpec(Section):
     """Where the data is and how it is loaded."""
 
@@ -34,6 +46,10 @@ class DataSpec(Section):
     )
     train: str = Field("train", description="split to learn from")
     val: str = Field("val", description="split to validate on")
+    split: SplitSpec | None = Field(
+        None,
+        description="how images that have no splits are divided (dataset folder)",
+    )
     resize: Size | None = Field(
         None,
         description="height and width that every image is first resized to, also at evaluation",

@@ -2,7 +2,7 @@
 
 import colorsys
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,16 @@ def read_classes(path: Path) -> Classes:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return _parse_classes(content)
+        return parse_classes(content)
     except FileNotFoundError as error:
         raise UserError(f'{path}: missing. Write {{"names": ["road", "car", ...]}} there.') from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
-        raise UserError(
-            f'{path}: expected {{"names": [...], "palette": [[r, g, b], ...], "ignore_index": 255}}; {error}.'
-        ) from error
+        raise malformed(path, error) from error
+
+
+def malformed(path: Path, error: Exception) -> UserError:
+    """Return the error for a ``classes.json`` that is not one; it shows what one looks like."""
+    return UserError(f'{path}: expected {{"names": [...], "palette": [[r, g, b], ...], "ignore_index": 255}}; {error}.')
 
 
 def published_classes(name: str) -> Classes:
@@ -49,7 +52,14 @@ def published_classes(name: str) -> Classes:
     return read_classes(Path(__file__).parent / f"{name}.json")
 
 
-def _parse_classes(content: dict[str, Any]) -> Classes:
+def parse_classes(content: Mapping[str, Any]) -> Classes:
+    """Return the classes that the content of a ``classes.json`` describes.
+
+    Raises:
+        KeyError: no names.
+        TypeError: a value of another type.
+        ValueError: names, colors or numbers that do not fit.
+    """
     if isinstance(content["names"], str):
         raise ValueError("names must be a list")
     # A label is one byte, and one of its values marks ignored pixels.

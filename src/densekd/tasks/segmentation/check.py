@@ -50,7 +50,7 @@ def findings(files: SegmentationFiles, facts: Sequence[Facts]) -> list[Finding]:
     # A sample may miss what is rare: more labels are read before the split is refused.
     if np.count_nonzero(of_class) < min(2, len(names)) and len(facts) < len(files):
         of_class, more = _pixels_of_more(files)
-        where = f"a sample of {more} of {len(files)} images"
+        where = f"a sample of {more} of {len(files)} images" if more < len(files) else f"all {more} images"
     labelled = int(of_class.sum())
     if labelled == 0:
         void_value = files.classes.ignore_index

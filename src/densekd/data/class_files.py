@@ -1,0 +1,125 @@
+"""Class descriptions beside label files: ``classes.json``, CVAT's labelmap.txt, Roboflow's _classes.csv."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from densekd.data.classes import Classes, distinct_classes, malformed, parse_classes, read_classes
+from densekd.data.files import read_lines
+from densekd.data.label_coding import Color
+from densekd.errors import UserError
+
+ROBOFLOW = "_classes.csv"
+CVAT = "labelmap.txt"
+
+
+@dataclass(frozen=True)
+class ClassFile:
+    """Classes as a file describes them, and what it says of the label files.
+
+    Args:
+        path: of the file.
+        classes: names and colors.
+        palette: True where the colors are the file's own.
+        ignored: True where the file says which value is void.
+        void: values and colors of the label files that mean nothing.
+        numbers: value in the label files -> name, where the file says it.
+    """
+
+    path: Path
+    classes: Classes
+    palette: bool = False
+    ignored: bool = False
+    void: tuple[int | Color, ...] = ()
+    numbers: Mapping[int, str] = field(default_factory=dict)
+
+
+def read_class_file(root: Path, folders: tuple[Path, ...]) -> ClassFile:
+    """Read ``classes.json``, or what an export has in its place.
+
+    Args:
+        root: of the data.
+        folders: of the labels, where Roboflow puts its file.
+
+    Raises:
+        UserError: no such file, or a malformed one.
+    """
+    path = root / "classes.json"
+    if path.is_file():
+        return _read_json(path)
+    if (root / CVAT).is_file():
+        return _read_labelmap(root / CVAT)
+    for folder in (root, *folders):
+        if (folder / ROBOFLOW).is_file():
+            return _read_csv(folder / ROBOFLOW)
+    # The message says what to write.
+    return ClassFile(path, read_classes(path))
+
+
+def _read_json(path: Path) -> ClassFile:
+    try:
+        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8-sig")))
+        void = _void(content.pop("void", []))
+        # Zero is what many tools write for pixels of no class.
+        if content.get("ignore_index") == 0:
+            void = (0, *void)
+            content.pop("ignore_index")
+        classes = parse_classes(content)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
+        raise malformed(path, error) from error
+    return ClassFile(path, classes, "palette" in content, "ignore_index" in content, void)
+
+
+def _void(value: Any) -> tuple[int | Color, ...]:
+    """Parse ``void``: a value, or a list of values and colors."""
+    listed = value if isinstance(value, list) else [value]
+    found: list[int | Color] = []
+    for one in listed:
+        if isinstance(one, list):
+            r, g, b = one
+            found.append((int(r), int(g), int(b)))
+        else:
+            found.append(int(one))
+    return tuple(found)
+
+
+def _read_labelmap(path: Path) -> ClassFile:
+    """Read lines ``name:r,g,b:parts:actions``."""
+    names: list[str] = []
+    palette: list[Color] = []
+    for line in read_lines(path):
+        if line.startswith("#"):
+            continue
+        # A name may have a colon; what follows it has exactly three.
+        parts = line.rsplit(":", 3)
+        try:
+            r, g, b = parts[1].split(",")
+            palette.append((int(r), int(g), int(b)))
+        except (IndexError, ValueError) as error:
+            raise UserError(f"{path}: expected lines 'name:r,g,b::', not '{line}'.") from error
+        names.append(parts[0].strip())
+    try:
+        classes = parse_classes({"names": names, "palette": palette})
+    except ValueError as error:
+        raise UserError(f"{path}: {error}.") from error
+    return ClassFile(path, classes, palette=True)
+
+
+def _read_csv(path: Path) -> ClassFile:
+    """Read a header, then lines ``pixel value, class``."""
+    numbers: dict[int, str] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for row in list(csv.reader(file))[1:]:
+            if not row:
+                continue
+            try:
+                numbers[int(row[0])] = row[1].strip()
+            except (IndexError, ValueError) as error:
+                raise UserError(f"{path}: expected lines 'pixel value, class', not '{','.join(row)}'.") from error
+    if not numbers:
+        raise UserError(f"{path}: no classes; expected a header and lines 'pixel value, class'.")
+    names = [name for _, name in sorted(numbers.items())]
+    return ClassFile(path, distinct_classes(names, path), numbers=dict(sorted(numbers.items())))

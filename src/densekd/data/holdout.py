@@ -1,0 +1,235 @@
+"""Split of images into training, validation and test by groups, seeded and written down as lists."""
+
+import io
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Ge, Lt
+from PIL import Image
+
+from densekd.atomic import write_text
+from densekd.data.files import Item, read_lines
+from densekd.errors import UserError
+
+LISTS = "splits"
+_FACTS = "split.json"
+# Of 16 x 16 comparisons of neighboring pixels; so many may differ in near-duplicates.
+_SIDE = 16
+_NEAR = 8
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Which share of the images is kept for validation and test.
+
+    Args:
+        val: share of the images to validate on.
+        test: share of the images for a split ``test``.
+        seed: of the draw.
+        groups: ``folder``, or a regular expression: images whose paths match alike (by the first
+            group in it, or the whole match) are a group, such as a drive, a patient or a tile, and
+            stay together; null: every image for itself.
+    """
+
+    val: Annotated[float, Ge(0), Lt(1)] = 0.2
+    test: Annotated[float, Ge(0), Lt(1)] = 0.0
+    seed: int = 0
+    groups: str | None = None
+
+
+def held_out(root: Path, split: str, items: Sequence[Item], holdout: Holdout | None) -> tuple[Item, ...]:
+    """Return the images of one split, as the lists in ``splits`` say; they are written once.
+
+    Near-duplicates, such as neighboring frames of a video, stay together.
+
+    Args:
+        root: of the data, where the lists are.
+        split: ``train``, ``val`` or ``test``, or the name of a list.
+        items: all images.
+        holdout: how to draw; None: lists are there.
+
+    Raises:
+        UserError: no such list, a list of other images or another draw, or nothing to draw from.
+    """
+    folder = root / LISTS
+    if holdout is not None:
+        _write_once(folder, items, holdout)
+    lists = {path.stem: read_lines(path) for path in sorted(folder.glob("*.txt"))}
+    if split not in lists:
+        raise UserError(f"{folder}: no list {split}.txt; there is {', '.join(lists) or 'none'}.")
+    by_stem = {item.stem: item for item in items}
+    missing = [stem for stem in lists[split] if stem not in by_stem]
+    if missing:
+        raise UserError(
+            f"{folder / split}.txt: {len(missing)} of its images are not there, the first: {missing[0]}. Restore "
+            "them, or remove their lines."
+        )
+    listed = {stem for stems in lists.values() for stem in stems}
+    new = [stem for stem in by_stem if stem not in listed]
+    if new:
+        raise UserError(
+            f"{folder}: {len(new)} images are in no list, the first: {new[0]}. Add them to {split}.txt or another, "
+            f"or remove {folder} to draw anew; then scores are no longer comparable."
+        )
+    return tuple(by_stem[stem] for stem in lists[split])
+
+
+def has_lists(root: Path) -> bool:
+    """Return True where images are divided by lists."""
+    return any((root / LISTS).glob("*.txt"))
+
+
+def draw(stems: Sequence[str], groups: Sequence[int], holdout: Holdout) -> dict[str, list[str]]:
+    """Divide images into ``train``, ``val`` and ``test``; a group goes into one of them.
+
+    Args:
+        stems: of the images.
+        groups: number of each image's group.
+        holdout: shares and seed.
+
+    Raises:
+        UserError: too few groups for these shares.
+    """
+    members: dict[int, list[str]] = defaultdict(list)
+    for stem, group in zip(stems, groups, strict=True):
+        members[group].append(stem)
+    order = np.random.default_rng(holdout.seed).permutation(len(members))
+    shuffled = [list(members.values())[k] for k in order]
+    drawn: dict[str, list[str]] = {}
+    for name, share in (("val", holdout.val), ("test", holdout.test)):
+        if share == 0:
+            continue
+        drawn[name] = _take(shuffled, round(share * len(stems)))
+    drawn["train"] = [stem for group in shuffled for stem in group]
+    empty = [name for name, chosen in drawn.items() if not chosen]
+    if empty:
+        raise UserError(
+            f"{len(stems)} images in {len(members)} groups are too few for a split '{empty[0]}': images of one group, "
+            "and images that look alike, stay together. Add images, or name the groups with data.split.groups."
+        )
+    return {name: sorted(chosen) for name, chosen in drawn.items()}
+
+
+def _take(groups: list[list[str]], wanted: int) -> list[str]:
+    """Take groups off the front until about so many images are taken; one group at least stays."""
+    taken: list[str] = []
+    position = 0
+    while position < len(groups) and len(groups) > 1:
+        size = len(groups[position])
+        # A group that leads further away than it brings near is left for training.
+        if taken and abs(len(taken) + size - wanted) > abs(len(taken) - wanted):
+            position += 1
+            continue
+        if not taken and size > 2 * max(1, wanted) and position + 1 < len(groups):
+            position += 1
+            continue
+        taken += groups.pop(position)
+        if len(taken) >= wanted:
+            break
+    return taken
+
+
+def _write_once(folder: Path, items: Sequence[Item], holdout: Holdout) -> None:
+    """Write the lists, unless they are there and were drawn in the same way."""
+    facts: dict[str, Any] = asdict(holdout)
+    path = folder / _FACTS
+    if path.is_file():
+        written = json.loads(path.read_text(encoding="utf-8"))
+        if written != facts:
+            raise UserError(
+                f"{path}: the images were divided with {json.dumps(written)}, and the recipe says {json.dumps(facts)}. "
+                f"Write the former into data.split, or remove {folder} to draw anew."
+            )
+        return
+    if has_lists(folder.parent):
+        raise UserError(f"{folder}: there are lists already; remove data.split from the recipe to use them.")
+    lists = draw([item.stem for item in items], group_images(items, holdout.groups), holdout)
+    try:
+        folder.mkdir(exist_ok=True)
+        for name, stems in lists.items():
+            write_text(folder / f"{name}.txt", "\n".join(stems) + "\n")
+        write_text(path, json.dumps(facts) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the lists of the split cannot be written ({error}). Make {folder.parent} writable once, or "
+            "put train.txt and val.txt, a stem a line, there."
+        ) from error
+
+
+def group_images(items: Sequence[Item], groups: str | None) -> list[int]:
+    """Number the groups of images: those of one name, joined where images look alike.
+
+    Raises:
+        UserError: a regular expression that is none, or fits not every image.
+    """
+    parents = list(range(len(items)))
+
+    def root_of(k: int) -> int:
+        while parents[k] != k:
+            parents[k] = parents[parents[k]]
+            k = parents[k]
+        return k
+
+    def join(a: int, b: int) -> None:
+        first, second = sorted((root_of(a), root_of(b)))
+        parents[second] = first
+
+    firsts: dict[str, int] = {}
+    for k, name in enumerate(_names(items, groups)):
+        if name is not None:
+            join(firsts.setdefault(name, k), k)
+    _join_similar([_fingerprint(item) for item in items], join)
+    return [root_of(k) for k in range(len(items))]
+
+
+def _names(items: Sequence[Item], groups: str | None) -> list[str | None]:
+    """Return the name of each image's group."""
+    if groups is None:
+        return [None] * len(items)
+    if groups == "folder":
+        return [str(Path(item.stem).parent) for item in items]
+    try:
+        pattern = re.compile(groups)
+    except re.error as error:
+        raise UserError(f"data.split.groups: '{groups}' is no regular expression ({error}).") from error
+    names: list[str | None] = []
+    for item in items:
+        match = pattern.search(item.stem)
+        if match is None:
+            raise UserError(f"data.split.groups: '{groups}' does not match the image '{item.stem}'.")
+        names.append(match.group(1) if pattern.groups else match.group())
+    return names
+
+
+def _fingerprint(item: Item) -> np.ndarray:
+    """Hash how an image looks: which of neighboring pixels is brighter, at 16 x 17 pixels; 32 bytes."""
+    try:
+        with Image.open(io.BytesIO(item.image.read_bytes())) as picture:
+            # JPEG decodes at a fraction of its size.
+            picture.draft("L", (4 * _SIDE, 4 * _SIDE))
+            gray = picture.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{item.image}: the image cannot be read ({error}). Replace or remove it.") from error
+    values = np.asarray(gray, dtype=np.int16)
+    bits: np.ndarray = np.packbits(values[:, 1:] > values[:, :-1])
+    return bits
+
+
+def _join_similar(fingerprints: Sequence[np.ndarray], join: Callable[[int, int], None]) -> None:
+    """Join every two images whose fingerprints differ in few bits."""
+    table = np.array(fingerprints)
+    bits = np.array([int(value).bit_count() for value in range(256)], dtype=np.uint16)
+    # A blank picture resembles everything that is blank and says nothing.
+    telling = bits[table].sum(1) > 4 * _NEAR
+    for k in range(len(table)):
+        if not telling[k]:
+            continue
+        distance = bits[table[k + 1 :] ^ table[k]].sum(1)
+        for other in np.flatnonzero(distance <= _NEAR):
+            join(k, int(other) + k + 1)
