@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from original_configs import (
     CIRKDV2_OPTIONS,
+    FBKD,
     GFL101,
     HWD_OPTIONS,
     MMDET_DISTILLER,
@@ -79,6 +80,12 @@ ORIGINALS = {
             RETINA_X101, "dict(type='MGDLoss', alpha_mgd=0.00002)", [_MGD] * 5, "preds_S preds_T",
         ),
     ),
+    "faster_rcnn-r101-r50-fbkd": ("fbkd.py", FBKD),
+    "cirkd-mbv2-dsd": (
+        "mbv2.sh",
+        cirkd("train_kd.py", "--lambda-psd 1000.", "--lambda-csd 10.", "--student-model deeplab_mobile",
+              "--student-backbone mobilenetv2").replace("resnet18-imagenet", "mobilenetv2-imagenet"),
+    ),
     "segdistill-b0-group-50": ("g50.py", segdistill("b0", "CGDLoss", "{'group_size': 50}")),
     "segdistill-b0-w1-t4": ("w1t4.py", segdistill("b0", "CGDLoss", "dict(alpha=1, tau=4)")),
     "segdistill-psp-r50-at": ("pspat.py", segdistill("psp", "ATLoss")),
@@ -134,7 +141,7 @@ def comparable(recipe: Any) -> dict[str, Any]:
     _flatten(recipe.model_dump(mode="json"), "", flat)
     for key in ("name", "data.root"):
         del flat[key]
-    for key in ("teacher.checkpoint", "student.pretrained"):
+    for key in ("teacher.checkpoint", "student.pretrained", "student.checkpoint"):
         if isinstance(flat.get(key), str):
             flat[key] = Path(flat[key]).name
     # What is the default is the same whether it is written or not.

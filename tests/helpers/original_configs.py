@@ -109,6 +109,40 @@ optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_de
 """
 
 
+_FBKD = "dict(type='FBKD{}Connector', in_channels=256,{} mode='dot_product', sub_sample=True{})"
+_FBKD_SIZES = ((" reduction=4,", ", maxpool_stride=8"), (" reduction=4,", ", maxpool_stride=4"), ("", ""), ("", ""))
+_FBKD_LEVELS = range(len(_FBKD_SIZES))
+
+
+def _fbkd(text: str) -> str:
+    """Repeat a text for each level."""
+    return ", ".join(text.format(k=k) for k in _FBKD_LEVELS)
+
+
+_FBKD_CONNECTORS = ", ".join(
+    f"c{k}=" + _FBKD.format("Student", *_FBKD_SIZES[k]) + f", t{k}=" + _FBKD.format("Teacher", *_FBKD_SIZES[k])
+    for k in _FBKD_LEVELS
+)
+_FBKD_MAPPINGS = _fbkd(
+    "loss_{k}=dict(s_input=dict(from_student=True, recorder='n{k}', connector='c{k}'), "
+    "t_input=dict(from_student=False, recorder='n{k}', connector='t{k}'))"
+)
+_FBKD_RECORDERS = _fbkd("n{k}=dict(type='ModuleOutputs', source='neck.fpn_convs.{k}.conv')")
+FBKD = f"""
+_base_ = ['mmdet::_base_/datasets/coco_detection.py', 'mmdet::_base_/schedules/schedule_1x.py']
+model = dict(
+    _scope_='mmrazor', type='SingleTeacherDistill',
+    architecture=dict(cfg_path='mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', pretrained=True),
+    teacher=dict(cfg_path='mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py', pretrained=False),
+    teacher_ckpt='{_ZOO.format("mmdetection/v2.0", "faster_rcnn_r101_fpn_1x_coco_20200130-f513f705")}',
+    distiller=dict(
+        type='ConfigurableDistiller', student_recorders=dict({_FBKD_RECORDERS}),
+        teacher_recorders=dict({_FBKD_RECORDERS}), connectors=dict({_FBKD_CONNECTORS}),
+        distill_losses=dict({_fbkd("loss_{k}=dict(type='FBKDLoss')")}),
+        loss_forward_mappings=dict({_FBKD_MAPPINGS})))
+"""
+
+
 _GFL = """dict(
     type='mmdet.GFL',{init}
     backbone=dict(type='ResNet', depth={depth}, num_stages=4, out_indices=(0, 1, 2, 3), frozen_stages=1,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from densekd.convert_config.cnn_trainers import (
-    PRE_LOGITS,
+    FEATURES,
     TASK,
     adversarial,
     augment_of,
@@ -20,7 +20,7 @@ from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
 from densekd.errors import UserError, suggest
-from densekd.presets.parts import term
+from densekd.presets.parts import both, term
 
 Content = dict[str, Any]
 
@@ -191,7 +191,7 @@ def _compared(flags: Flags, widths: tuple[int, int], report: Report) -> list[Con
         weight = flags.number(flag, 0)
         where: Content = {"adapter": adapter} if adapter else {}
         if weight:
-            terms.append(term(method, weighted(weight), **PRE_LOGITS, **where))
+            terms.append(term(method, weighted(weight), **FEATURES, **where))
     return terms + _dsd(flags, report) + _cwd(flags, widths, report)
 
 
@@ -208,7 +208,7 @@ def _cwd(flags: Flags, widths: tuple[int, int], report: Report) -> list[Content]
                 f"channels, of which its convolution makes the teacher's {teacher}"
             )
         adapter: Content = {"adapter": "conv"} if student != teacher else {}
-        terms.append(term("cwd", weighted(weight), {"temperature": 4}, **PRE_LOGITS, **adapter))
+        terms.append(term("cwd", weighted(weight), {"temperature": 4}, **FEATURES, **adapter))
     if logits:
         terms.append(term("cwd", weighted(logits), {"temperature": 4}))
     return terms
@@ -223,18 +223,22 @@ def _dsd(flags: Flags, report: Report) -> list[Content]:
         report.assume("DSD with one of --lambda-psd and --lambda-csd 0 is not computed in the original, nor here")
         return []
     backbone = flags.text("student-backbone", "resnet18")
-    compared = ["aux", "pre_logits", "logits"] if backbone.startswith("resnet") else ["pre_logits", "logits"]
+    levels = ["aux", "head.dropout", "logits"]
+    if not backbone.startswith(("resnet", "mobile")):
+        levels = levels[1:]
+    compared = both(levels)
     if backbone.startswith("mobile"):
-        report.assume("without an auxiliary head DSD compares two maps; the original takes the logits twice")
+        # Without auxiliary logits its list has the logits twice, beside the teacher's auxiliary ones.
+        compared["student"] = ["logits", *levels[1:]]
     options = {"category_weight": weighted(classes / pixels)}
-    return [term("dsd", weighted(pixels), options, student=compared, teacher=compared)]
+    return [term("dsd", weighted(pixels), options, **compared)]
 
 
 def _memory(flags: Flags, **where: Any) -> list[Content]:
     options = memory_options(flags)
     if not options["pixel_weight"] and not options["region_weight"]:
         return []
-    return [term("cirkd_memory", 1, options, **PRE_LOGITS, **where)]
+    return [term("cirkd_memory", 1, options, **FEATURES, **where)]
 
 
 def _second_version(flags: Flags, images: int, transformer: bool) -> list[Content]:
@@ -245,7 +249,7 @@ def _second_version(flags: Flags, images: int, transformer: bool) -> list[Conten
     terms: list[Content] = []
     if fitnet:
         adapter = "graph-context-conv" if context else "conv"
-        terms.append(term("fitnet", weighted(fitnet), **PRE_LOGITS, adapter=adapter))
+        terms.append(term("fitnet", weighted(fitnet), **FEATURES, adapter=adapter))
     terms += minibatch(flags, images, **block) + _memory(flags, **block)
     options: Content = {
         "batch_weight": weighted(flags.number("lambda-minibatch-channel", 1)),
@@ -258,5 +262,5 @@ def _second_version(flags: Flags, images: int, transformer: bool) -> list[Conten
             options[flag.replace("-", "_")] = value
     if any(options[key] for key in ("batch_weight", "memory_weight", "mse_weight")):
         options["images_per_group"] = images
-        terms.append(term("cirkd_channel", 1, options, **PRE_LOGITS, **block))
+        terms.append(term("cirkd_channel", 1, options, **FEATURES, **block))
     return terms

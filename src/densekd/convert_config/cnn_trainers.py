@@ -6,12 +6,13 @@ from typing import Any
 from densekd.convert_config.flags import Flags, weighted
 from densekd.convert_config.report import Report
 from densekd.errors import UserError, suggest
-from densekd.presets.parts import DATA, term
+from densekd.presets.parts import DATA, both, term
 
 Content = dict[str, Any]
 
 TASK: Mapping[str, Any] = {"auxiliary_weight": 0.4, "normalize": "valid"}
-PRE_LOGITS: Mapping[str, Any] = {"student": "pre_logits", "teacher": "pre_logits"}
+# What the trainers call features comes from behind the dropout of the head.
+FEATURES: Mapping[str, Any] = both("head.dropout")
 # Options about machines, folders and logs.
 _MEANINGLESS = (
     "gpu-id", "no-cuda", "local-rank", "save-dir", "save-dir-name", "log-dir", "log-iter", "save-epoch", "val-epoch",
@@ -157,4 +158,4 @@ def minibatch(flags: Flags, images: int, **where: Any) -> list[Content]:
     options: Content = {"images_per_group": images}
     if temperature != 0.1:
         options["temperature"] = temperature
-    return [term("cirkd_minibatch", weighted(weight), options, **PRE_LOGITS, **where)] if weight else []
+    return [term("cirkd_minibatch", weighted(weight), options, **FEATURES, **where)] if weight else []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from densekd.convert_config.cnn_trainers import (
-    PRE_LOGITS,
+    FEATURES,
     TASK,
     adversarial,
     augment_of,
@@ -115,13 +115,13 @@ def _terms(method: str, flags: Flags, images: int, report: Report) -> list[Conte
         return [term("dist", 1, {"normalize": "none"})]
     if method == "mgd":
         weight, masked = flags.number("alpha-mgd", 0.00002), flags.number("lambda-mgd", 0.75)
-        return [term("mgd", weight, {"masked": masked}, **PRE_LOGITS)]
+        return [term("mgd", weight, {"masked": masked}, **FEATURES)]
     if method == "cirkd":
-        memory = term("cirkd_memory", 1, memory_options(flags), **PRE_LOGITS)
+        memory = term("cirkd_memory", 1, memory_options(flags), **FEATURES)
         return [*pixel(flags, 1), *minibatch(flags, images), memory]
     flag, name, default = {"skd": ("lambda-pa", "pairwise", 10), "ifvd": ("lambda-ifv", "ifvd", 20)}[method]
     weight = flags.number(flag, default)
-    compared = [term(name, weighted(weight), **PRE_LOGITS)] if weight else []
+    compared = [term(name, weighted(weight), **FEATURES)] if weight else []
     return [*pixel(flags, 1), *adversarial(flags, (0.001, 0.1), False, report), *compared]
 
 
@@ -146,7 +146,7 @@ def _cwd(flags: Flags) -> list[Content]:
     logits, features = flags.number("lambda-logit", 3), flags.number("lambda-feat", 0)
     terms: list[Content] = []
     if features:
-        terms.append(term("cwd", weighted(features), options, **PRE_LOGITS, adapter="conv-bn-relu"))
+        terms.append(term("cwd", weighted(features), options, **FEATURES, adapter="conv-bn-relu"))
     if logits:
         terms.append(term("cwd", weighted(logits), options))
     return terms

@@ -15,6 +15,7 @@ from densekd.convert_config.mmrazor import checkpoint_of, modern_terms, old_term
 from densekd.convert_config.mmseg import segmentation_evaluation, segmentation_model, segmentation_task
 from densekd.convert_config.mmseg_data import segmentation_data
 from densekd.convert_config.options import apply_options
+from densekd.convert_config.published import zoo_weights
 from densekd.convert_config.python_config import Config, read_config
 from densekd.convert_config.report import Report
 from densekd.convert_config.schedule import read_schedule
@@ -51,13 +52,14 @@ class Pair:
         teacher: the teacher's model, or None.
         checkpoint: the teacher's weights, or None.
         system: whose files the teacher's weights are.
-        reader: of the terms, given the student's and the teacher's stride.
+        start: weights that the student as a whole begins with, or None.
     """
 
     student: Settings
     teacher: Settings | None = None
     checkpoint: str | None = None
     system: str = "mmseg"
+    start: str | None = None
 
 
 def convert_openmmlab(
@@ -88,7 +90,7 @@ def convert_openmmlab(
     pair = _pair(job, path)
     content = _detection(job, pair) if _is_detector(pair.student) else _segmentation(job, pair)
     content["name"] = path.stem
-    _load_from(job, content)
+    _load_from(job, content, pair.start)
     report_unread(job, config)
     return content
 
@@ -170,9 +172,10 @@ def _pair(job: Job, path: Path) -> Pair:
         teacher = algorithm.at("distiller", "teacher")
         return Pair(algorithm.at("architecture", "model"), teacher, checkpoint_of(teacher), _system(teacher))
     if kind in _DISTILLERS:
-        student, teacher = _architecture(job, path, model, "architecture"), _architecture(job, path, model, "teacher")
-        checkpoint = model.get("teacher_ckpt") or checkpoint_of(model.at("teacher"))
-        return Pair(student, teacher, checkpoint, _system(student))
+        student, start = _architecture(job, path, model, "architecture")
+        teacher, zoo = _architecture(job, path, model, "teacher")
+        checkpoint = model.get("teacher_ckpt") or checkpoint_of(model.at("teacher")) or zoo
+        return Pair(student, teacher, checkpoint, _system(student), start)
     if kind == "SDModule":
         system = "nvlabs" if str(model.peek("cfg_t", "backbone", "type")).startswith("mit_b") else "mmseg"
         return Pair(model.at("cfg_s"), model.at("cfg_t"), model.get("t_pretrain"), system)
@@ -188,13 +191,16 @@ def _system(model: Settings) -> str:
     return "mmdet" if _is_detector(model) else "mmseg"
 
 
-def _architecture(job: Job, path: Path, model: Settings, role: str) -> Settings:
-    """Return a model that is written out, or named by ``cfg_path``."""
+def _architecture(job: Job, path: Path, model: Settings, role: str) -> tuple[Settings, str | None]:
+    """Return a model that is written out or named by ``cfg_path``, and its weights with ``pretrained=True``."""
     part = model.at(role)
     named = part.get("cfg_path")
-    if part.get("pretrained"):
-        job.report.leave(f"{role}.pretrained = True: weights of the whole {role} from the project's zoo")
-    return _model_file(job, path, named) if isinstance(named, str) else part
+    if not isinstance(named, str):
+        return part, None
+    zoo = zoo_weights(named) if part.get("pretrained") else None
+    if part.get("pretrained") and zoo is None:
+        job.report.leave(f"{role}.pretrained = True: the zoo's weights of '{named}', which have no known address here")
+    return _model_file(job, path, named), zoo
 
 
 def _model_file(job: Job, path: Path, named: Any) -> Settings:
@@ -290,9 +296,9 @@ def _teaching(job: Job, pair: Pair, dataset: str, steps: int) -> Content:
     return {"teacher": teacher_section(job, pair.teacher, pair.checkpoint, pair.system), "distill": terms}
 
 
-def _load_from(job: Job, content: Content) -> None:
+def _load_from(job: Job, content: Content, start: str | None) -> None:
     """Read the weights that a training begins with as a whole."""
-    named = job.config.get("load_from") or job.config.get("model", "s_pretrain")
+    named = job.config.get("load_from") or job.config.get("model", "s_pretrain") or start
     if isinstance(named, str):
         content["student"]["checkpoint"] = named
         content["student"].pop("pretrained", None)

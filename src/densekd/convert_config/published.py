@@ -66,3 +66,16 @@ def _encoder(named: str, system: str) -> str | None:
         if file.system == system and dated:
             return place
     return None
+
+
+def zoo_weights(configuration: str) -> str | None:
+    """Return the published file of a configuration of a zoo, or None.
+
+    Args:
+        configuration: ``mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py``; files have underscores.
+    """
+    stem = PurePosixPath(configuration).stem.replace("-", "_")
+    for place, file in PUBLISHED_FILES.items():
+        if re.match(rf"{re.escape(stem)}_(bbox_mAP.*_)?\d{{8}}", file.name.replace("-d8", "_d8")):
+            return place
+    return None

@@ -7,7 +7,7 @@ from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
 from densekd.errors import UserError
-from densekd.presets.parts import term
+from densekd.presets.parts import both, term
 
 Content = dict[str, Any]
 
@@ -151,7 +151,8 @@ def _cwd(flags: Flags, report: Report) -> Content:
     if not flags.truth("cwd-feat", False):
         return term("cwd", weight, options)
     report.assume("the adapter of features learns with the student's decaying rate; the original's rate stays")
-    taps = {"student": "pre_logits", "teacher": "pre_logits"}
+    # preds[2] comes from behind the dropout of the head.
+    taps = both("head.dropout")
     return term("cwd", weight, options, **taps, adapter="conv-bn-relu")
 
 
