@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeVar, cast, runtime_checkable
 
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
@@ -73,9 +73,11 @@ def follow(files: F, classes: Classes, categories: tuple[int, ...], who: str, wh
         return files, None
     numbers = positions(own.names, classes.names)
     same = numbers == tuple(range(len(classes.names)))
-    if numbers is None or not isinstance(files, Renumbered):
+    # Files of an outsider's task may not know how to count anew.
+    counted: object = files
+    if numbers is None or not isinstance(counted, Renumbered):
         raise RecipeError(describe_difference(own.names, classes.names, who, whom))
-    followed: F = files.renumber(Numbering(classes, numbers, categories))
+    followed = cast(F, counted.renumber(Numbering(classes, numbers, categories)))
     # Names in the same order are the same classes, however they are spelled.
     if same:
         return followed, None
