@@ -92,7 +92,7 @@ def test_untapped_auxiliary_head_of_a_teacher_is_removed(distilled: dict[str, An
 
 def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> None:
     teacher = pspnet(3, auxiliary_channels=0)
-    config = PackageConfig("pspnet", {"auxiliary_channels": 0}, ["a", "b", "c"], [[0, 0, 0]] * 3)
+    config = PackageConfig("pspnet", {"auxiliary_channels": 0}, ["class0", "class1", "class2"], [[0, 0, 0]] * 3)
     save_package(teacher, config, tmp_path / "teacher")
     recipe["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
     recipe["distill"] = [{"method": "cwd", "weight": 1, "resize_to": "teacher"}]

@@ -58,9 +58,9 @@ def test_labels_in_another_order_are_counted_anew(tmp_path: Path) -> None:
 
 def test_a_wrong_value_is_still_found_in_its_file(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "data", {"train": 1})
-    Image.fromarray(np.full((32, 48), 3, np.uint8)).save(root / "labels/train/000.png")
+    Image.fromarray(np.full((32, 48), 77, np.uint8)).save(root / "labels/train/000.png")
     files, _ = follow(folder(root, "train"), named("class2", "class0", "class1", "class3"), (), "val", "train")
-    with pytest.raises(Exception, match=r"labels/train/000\.png: label value 3"):
+    with pytest.raises(Exception, match=r"labels/train/000\.png: label value 77"):
         files.label(0)
 
 

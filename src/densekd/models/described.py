@@ -1,6 +1,7 @@
 """Description of a model in its checkpoint: classes, and options that keys and shapes do not show."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from densekd.data.classes import Classes
@@ -10,7 +11,7 @@ from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import recognize
 from densekd.models.checkpoints.widths import require_width
 from densekd.models.classes import classes_in
-from densekd.models.package import parse_config
+from densekd.models.package import config_beside, parse_config
 
 
 def options_for(
@@ -39,11 +40,21 @@ def options_for(
 
 def classes_in_checkpoint(checkpoint: Checkpoint, count: int) -> Classes:
     """Return the classes that a checkpoint names; unnamed ones where it does not name ``count``."""
-    if checkpoint.package is not None:
-        classes = parse_config(checkpoint.package, checkpoint.name).labels
+    described = checkpoint.package
+    if described is None:
+        described = _described_beside(Path(checkpoint.name))
+    if described is not None:
+        classes = parse_config(described, checkpoint.name).labels
         if len(classes.names) == count:
             return classes
     return classes_in(checkpoint.meta, count)
+
+
+def _described_beside(path: Path) -> Mapping[str, Any] | None:
+    """Read the ``config.json`` of a package or run folder whose weights were read; None where there is none."""
+    places = (path, path / "model.safetensors", path / "student" / "model.safetensors")
+    file = next((place for place in places if place.is_file()), None)
+    return None if file is None else config_beside(file)
 
 
 def count_classes(checkpoint: Checkpoint) -> int:
