@@ -17,7 +17,7 @@ FLOORS = {
     5: ["tasks", "teacher_cache"],
     6: ["distill"],
     7: ["builders"],
-    8: ["report"],
+    8: ["convert_config", "report"],
     9: ["run"],
     10: ["api", "cli"],
     11: ["__main__"],

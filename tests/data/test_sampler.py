@@ -39,6 +39,15 @@ def test_processes_share_out_one_stream(world: int) -> None:
         )
 
 
+def test_an_epoch_of_one_seed_is_none_of_the_next() -> None:
+    orders = []
+    for seed in (5, 6):
+        draws = stream(StepSampler(20, 20, 3, seed, Shard()))
+        images = [random_sample.image for random_sample in draws]
+        orders += [tuple(images[start : start + 20]) for start in (0, 20, 40)]
+    assert len(set(orders)) == 6
+
+
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="a batch of 6 does not divide among 4 processes"):
         StepSampler(images=5, batch_size=6, batches=1, seed=0, shard=Shard(0, 4))

@@ -66,6 +66,8 @@ def test_void_does_not_count_as_a_class() -> None:
     assert crop._accepts(label)  # 4 and 4 of 8 labelled pixels
     label[3, 1:] = 0
     assert not crop._accepts(label)  # 7 of 8
+    label[3] = torch.tensor([0, 0, 1, 1])
+    assert not crop._accepts(label)  # 6 of 8 is the share, not less
 
 
 def test_image_and_label_are_cut_in_the_same_place() -> None:

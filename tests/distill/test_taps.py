@@ -225,3 +225,9 @@ def test_inference_mode_has_no_versions_and_still_reads(net: Net) -> None:
     with torch.inference_mode():
         read = Taps(net, ["stem"])(IMAGES)[1]
     torch.testing.assert_close(read["stem"], net.stem(IMAGES), rtol=0, atol=0)
+
+
+def test_extract_waits_for_the_call_that_is_asked_for(net: Net) -> None:
+    taps = Taps(net, ["head@1", "stem"])
+    _, whole = taps(IMAGES)
+    torch.testing.assert_close(taps.extract(IMAGES), whole)

@@ -9,11 +9,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+Spread = Literal["same", "fan_in"]
 GOLDEN = Path(os.environ.get("DENSEKD_GOLDEN", Path(__file__).parents[1] / "golden"))
 # Before the published name where several projects publish files of one name.
 PROJECTS = ("cirkd1_", "cirkd2_", "hwd_")
@@ -52,21 +53,26 @@ def published_name(name: str) -> str:
     return name
 
 
-def fabricate(layout: Mapping[str, Any], path: Path) -> Path:
-    """Write a file with this layout."""
+def fabricate(layout: Mapping[str, Any], path: Path, spread: Spread = "same") -> Path:
+    """Write a file with this layout; see :func:`filled`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(filled(layout), path)
+    torch.save(filled(layout, spread), path)
     return path
 
 
-def filled(layout: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill a layout with values: variances and norms' weights are positive."""
+def filled(layout: Mapping[str, Any], spread: Spread = "same") -> dict[str, Any]:
+    """Fill a layout with values: variances and norms' weights are positive.
+
+    Args:
+        layout: see :func:`read_layout`.
+        spread: of weights, the ``same`` for all, or by ``fan_in``, so that deep networks stay finite.
+    """
     content: dict[str, Any] = {}
     for key, leaf in layout.items():
         if isinstance(leaf, Mapping):
-            content[key] = filled(leaf)
+            content[key] = filled(leaf, spread)
         elif isinstance(leaf, list):
-            content[key] = _tensor(key, leaf)
+            content[key] = _tensor(key, leaf, spread)
         else:
             content[key] = _PLAIN[leaf]
     return content
@@ -90,7 +96,7 @@ def layout_of(state: Mapping[str, Tensor]) -> dict[str, list[Any]]:
     return layout
 
 
-def _tensor(key: str, leaf: list[Any]) -> Tensor:
+def _tensor(key: str, leaf: list[Any], spread: Spread) -> Tensor:
     """Fill one entry: ``[2, 3]`` is float32, ``[2, 3, "int64"]`` is not."""
     shape = [size for size in leaf if isinstance(size, int)]
     kinds = [kind for kind in leaf if isinstance(kind, str)]
@@ -98,6 +104,8 @@ def _tensor(key: str, leaf: list[Any]) -> Tensor:
         return torch.zeros(shape, dtype=getattr(torch, kinds[0]))
     positive = len(shape) == 1 and key.endswith(("running_var", "weight"))
     numbers = _POSITIVE if positive else _NUMBERS
+    if spread == "fan_in" and len(shape) > 1:
+        numbers = numbers[: prod(shape)] * (5 / prod(shape[1:]) ** 0.5)
     if prod(shape) <= len(numbers):
         return numbers[: prod(shape)].view(shape)
     row = shape[1:]

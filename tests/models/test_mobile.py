@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from densekd.models import MODELS
 from densekd.models.blocks import last_channels
@@ -56,3 +57,22 @@ def test_width_of_deeplabv3(backbone: str, family: str, width: int) -> None:
     assert model.head.classifier.in_channels == width
     assert last_channels(model.head.classifier) == 19
     assert explicit.head.classifier.in_channels == 24
+
+
+@pytest.mark.parametrize("family", ["cirkd", "hwd", "cirkdv2"])
+def test_these_models_drop_elements(family: str) -> None:
+    """As ``nn.Dropout(0.1)`` in ``models/*.py`` of CIRKD and HWD; OpenMMLab and TorchDistiller drop channels."""
+    with torch.device("meta"):
+        models = {name: MODELS[name](19, family=family) for name in ("deeplabv3", "pspnet", "psp_mobile")}
+        lite = MODELS["upernet_lite"](19, family=family)
+        others = MODELS["pspnet"](19, family="mmseg"), MODELS["pspnet"](19, family="torchdistiller")
+    for model in models.values():
+        assert type(model.head.dropout) is nn.Dropout
+        assert model.head.dropout.p == 0.1
+    assert type(models["pspnet"].auxiliary.dropout) is nn.Dropout
+    # CIRKD's UPerNet has a dropout in its auxiliary head alone.
+    assert type(lite.head.dropout) is nn.Identity
+    assert type(lite.auxiliary.dropout) is nn.Dropout
+    for model in others:
+        assert type(model.head.dropout) is nn.Dropout2d
+        assert type(model.auxiliary.dropout) is nn.Dropout2d

@@ -1,13 +1,18 @@
 """Recipes against the numbers of the original experiments, which are typed from their sources."""
 
 import copy
+import inspect
 from typing import Any
 
 import pytest
 
+from densekd.losses import LOSSES
+from densekd.losses.adversarial.adversarial import ADAM
 from densekd.presets import PRESETS
 from densekd.presets.originals import ABSENT, FACTS, find_value, numbers_of
 from densekd.presets.preset import Preset
+from densekd.recipe import Recipe
+from densekd.tasks.segmentation.task import Segmentation
 
 EVERY = sorted(PRESETS)
 
@@ -19,9 +24,36 @@ def differences(preset: Preset, content: dict[str, Any]) -> list[str]:
         if not fact.holds_for(preset):
             continue
         value = find_value(content, fact.key)
+        if value is ABSENT and fact.ours is not ABSENT:
+            value = default_value(content, fact.key)
         if value is not fact.ours and (ABSENT in (value, fact.ours) or value != fact.ours):
             found.append(f"{fact.key}: {value}, original {fact.parameter} {fact.original}: {fact.ours}")
     return found
+
+
+def default_value(content: dict[str, Any], key: str) -> Any:
+    """Return what a recipe means where it does not say it: the default of a section or of a constructor."""
+    parts = key.split(".")
+    if parts[0] == "distill":
+        return default_of_term(content, parts)
+    section: Any = Recipe.model_fields[parts[0]].annotation
+    if parts[0] == "task":
+        default = inspect.signature(Segmentation).parameters[parts[1]].default
+    else:
+        default = section.model_fields[parts[1]].get_default()
+    return list(default) if isinstance(default, tuple) else default
+
+
+def default_of_term(content: dict[str, Any], parts: list[str]) -> Any:
+    """Return the default of a loss's option; absent where there is no such term."""
+    if find_value(content, ".".join([*parts[:2], "weight"])) is ABSENT or parts[2] != "options":
+        return ABSENT
+    if parts[3] == "optimization":
+        default = ADAM.get(parts[4], find_value(content, f"optimizer.{parts[4]}"))
+    else:
+        method = parts[1].partition("#")[0].replace("ld_", "ld.")
+        default = inspect.signature(LOSSES[method].__init__).parameters[parts[3]].default
+    return list(default) if isinstance(default, tuple) else default
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from densekd.metric_names import MetricName, MetricNames
-from densekd.run.callbacks import Checkpoints, FiniteGuard
+from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.tasks import Detection, Segmentation
 
 ERROR = MetricNames((MetricName("error", "error", "m", better="lower"),), ("error",))
@@ -41,3 +41,33 @@ def test_best_by_the_headline(tmp_path: Path, metrics: MetricNames, other: str, 
     assert (tmp_path / "best.ckpt").read_text() == best
     assert (tmp_path / "last.ckpt").read_text() == "4"
     assert checkpoints.best_score == (41 if best == "2" else -29)
+
+
+def test_every_step_of_every_process_has_a_seed_of_its_own() -> None:
+    def drawn(seed: int, batch: int, rank: int, world: int) -> float:
+        trainer: Any = SimpleNamespace(world_size=world, global_rank=rank)
+        StepSeeds(seed).on_train_batch_start(trainer, nn.Identity(), None, batch)  # type: ignore[arg-type]
+        return torch.rand(()).item()
+
+    draws = [drawn(0, batch, rank, 2) for batch in range(3) for rank in range(2)]
+    assert len(set(draws)) == 6
+    # Nothing of it depends on what was drawn before.
+    assert drawn(0, 2, 1, 2) == draws[5]
+    assert drawn(1, 2, 1, 2) != draws[5]
+
+
+def test_a_resumed_training_knows_its_best(tmp_path: Path) -> None:
+    metrics, module = Segmentation.metrics, Trained(Segmentation.metrics)
+    before = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
+    before.best_score = 41.0
+    resumed = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
+    resumed.load_state_dict(before.state_dict())
+    trainer: Any = SimpleNamespace(
+        callback_metrics={f"val/{metrics.headline.key}": torch.tensor(40.0)},
+        lightning_module=module,
+        world_size=1,
+        save_checkpoint=lambda path: path.write_text("40"),
+    )
+    resumed.on_validation_end(trainer, module)  # type: ignore[arg-type]
+    assert not (tmp_path / "best.ckpt").exists()
+    assert (tmp_path / "last.ckpt").read_text() == "40"

@@ -1,5 +1,6 @@
 """Numbers of views, and samples beside the features that were cached for them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,15 @@ def test_an_image_that_changed_is_refused(views: AugmentedViews, monkeypatch: py
         samples[Draw(4, 8)]
 
 
-def test_a_description_of_files_is_of_names_and_sizes(data_root: Path) -> None:
+def test_a_description_of_files_is_of_names_and_sizes(data_root: Path, tmp_path: Path) -> None:
     train, val = folder(data_root, "train"), folder(data_root, "val")
     assert describe_files(train) == describe_files(folder(data_root, "train"))
     assert describe_files(train) != describe_files(val)
     assert len(describe_files(train)) == 16
+    # Labels decide which crops are accepted, so another label makes another cache.
+    first, *others = train.items
+    assert isinstance(first.label, Path)
+    longer = tmp_path / "longer.png"
+    longer.write_bytes(first.label.read_bytes() + b"0")
+    changed = replace(train, items=(first._replace(label=longer), *others))
+    assert describe_files(changed) != describe_files(train)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from densekd.builders.data import build_files, build_views
+from densekd.builders.data import build_files, build_validation, build_views
 from densekd.builders.models import build_models, package_config
+from densekd.builders.student_classes import in_order_of_training
 from densekd.builders.task import build_task, task_name
 from densekd.builders.teacher import Teacher, prepare_teacher
 from densekd.builders.teacher_cache import Cache
+from densekd.builders.teacher_classes import use_of_teacher
 from densekd.builders.terms import plan_terms
+from densekd.data.class_order import notes_of
 from densekd.data.contract import Files, TrainingData
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
@@ -49,6 +52,11 @@ class Built:
     notes: tuple[str, ...] = ()
 
     @property
+    def learns_from_labels(self) -> bool:
+        """Whether the student learns from labels as well, and not from its teacher alone."""
+        return not isinstance(self.distiller.task, NoTask)
+
+    @property
     def cache(self) -> Cache | None:
         """The teacher cache, if the recipe wants one."""
         return None if self.teacher is None else self.teacher.cache
@@ -79,16 +87,21 @@ def _build(recipe: Recipe) -> Built:
     # A misspelled option is found before data is searched and models are read.
     plans = plan_terms(recipe)
     training = build_files(recipe.data, recipe.data.train)
-    validation = build_files(recipe.data, recipe.data.val)
+    validation = build_validation(recipe.data, training)
     views = build_views(recipe)
     # The task that the student is scored by; without labels it has no loss of its own.
     scored_as = build_task(recipe, training)
     name = task_name(recipe, training)
-    task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
-    samples = scored_as.training_set(training, views)
     # The models: the student first, so that a teacher changes nothing in how it begins.
     torch.manual_seed(recipe.training.seed)
-    models = build_models(recipe, training.classes)
+    use = use_of_teacher(plans.values(), recipe.student.inherit)
+    models = build_models(recipe, training, use)
+    # A student that begins with a checkpoint keeps the order of its classes, and the data follows.
+    if models.files is not training:
+        training, validation = models.files, in_order_of_training(validation, models.files)
+        scored_as = build_task(recipe, training)
+    task = scored_as if recipe.task.has_own_loss else NoTask(scored_as)
+    samples = scored_as.training_set(training, views)
     package = package_config(recipe, models.student, training, scored_as, name)
     # What is compared between the two models; shapes are measured on the whole teacher.
     terms, teacher = {}, None
@@ -121,5 +134,6 @@ def _build(recipe: Recipe) -> Built:
     if models.teacher is not None:
         with at_rest(models.teacher):
             fits = scored_as.fits(models.teacher, torch.rand(1, 3, *recipe.probe_size))
-        scored = models.teacher if fits else None
-    return Built(distiller, samples, validation, package, scored_as, teacher, scored, models.notes)
+        scored = models.teacher if fits and models.scorable else None
+    notes = tuple(dict.fromkeys((*notes_of(training), *notes_of(validation), *models.notes)))
+    return Built(distiller, samples, validation, package, scored_as, teacher, scored, notes)

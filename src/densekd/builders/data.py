@@ -1,11 +1,12 @@
 """Datasets of a recipe, and the random views of its training images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from densekd.data import DATASETS
+from densekd.data.class_order import follow, with_notes
 from densekd.data.contract import Files
 from densekd.data.huggingface import huggingface
 from densekd.data.maps import cache_budget
@@ -35,11 +36,9 @@ def build_files(spec: DataSpec, split: str) -> Files:
                 f"data.dataset: {spec.dataset} returned {type(found).__name__}, no files with labels or boxes."
             )
         parts.append(found)
-    first, *others = parts
-    if not others:
-        return first
     try:
-        return first.join(others)
+        first, *others = _in_one_order(parts, split)
+        return first.join(others) if others else first
     except UserError as error:
         raise RecipeError(f"data: '{split}': {error}") from error
 
@@ -51,6 +50,43 @@ def _options(spec: DataSpec, find: Callable[..., Files]) -> dict[str, Any]:
     if "holdout" not in read_options(find):
         raise RecipeError(f"data.split: {spec.dataset} has splits of its own; remove data.split from the recipe.")
     return {**spec.options, "holdout": spec.split.model_dump()}
+
+
+def _in_one_order(parts: Sequence[Files], split: str) -> list[Files]:
+    """Bring splits that are joined to the classes of the one that has most of them.
+
+    Raises:
+        RecipeError: a split with a class that this one does not have.
+    """
+    # Of parts with as many classes the first counts.
+    names = split.split("+")
+    most = max(range(len(parts)), key=lambda k: (len(parts[k].classes.names), -k))
+    leading = parts[most]
+    found: list[Files] = []
+    for name, part in zip(names, parts, strict=True):
+        part, note = follow(part, leading.classes, leading.categories, f"'{name}'", f"'{names[most]}'")
+        found.append(with_notes(part, note))
+    return found
+
+
+def build_validation(spec: DataSpec, training: Files) -> Files:
+    """Find the files of the validation split, their classes counted as those of the training are.
+
+    Args:
+        spec: a recipe's data.
+        training: the files of its training split.
+
+    Raises:
+        UserError: see :func:`build_files`.
+        RecipeError: a class that the training split does not have; both lists are shown.
+    """
+    files = build_files(spec, spec.val)
+    # Data of another kind has no classes to compare; the task says so.
+    if type(files) is not type(training):
+        return files
+    who, whom = f"data.val ({spec.val})", f"data.train ({spec.train})"
+    files, note = follow(files, training.classes, training.categories, who, whom)
+    return with_notes(files, note)
 
 
 def _dataset(name: str) -> Callable[..., Files]:

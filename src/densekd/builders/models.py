@@ -8,6 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from densekd.builders.student_classes import in_order_of_student
+from densekd.builders.teacher_classes import BY_NUMBER, TeacherUse, match_names, speaks_of
 from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
@@ -17,6 +19,7 @@ from densekd.models import MODELS, contract, find_model
 from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
 from densekd.models.described import classes_in_checkpoint, options_for
+from densekd.models.locate import locate
 from densekd.models.mapped import RemapClasses
 from densekd.models.named import build_named
 from densekd.models.open import Opened, Weights, open_model, read_weights
@@ -27,6 +30,7 @@ from densekd.recipe import ModelSpec, Recipe, TeacherSpec
 from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
+_NOTHING = TeacherUse()
 
 
 @dataclass(frozen=True)
@@ -35,28 +39,42 @@ class Models:
 
     Args:
         student: in training mode.
-        teacher: predicts the data's classes where the recipe maps them; None where the student is trained alone.
+        teacher: predicts the data's classes where the recipe or their names map them; None where the student is
+            trained alone.
+        files: of the training split, in the order of the student's classes.
         notes: what people should know of the two before the training.
+        scorable: False where the teacher's names are of other classes than the data's.
     """
 
     student: Opened
     teacher: nn.Module | None
+    files: Files
     notes: tuple[str, ...]
+    scorable: bool = True
 
 
-def build_models(recipe: Recipe, classes: Classes) -> Models:
+def build_models(recipe: Recipe, files: Files, use: TeacherUse) -> Models:
     """Build the student, and the teacher if there is one.
+
+    Args:
+        recipe: both models.
+        files: of the training split, for its classes.
+        use: what is read of the teacher.
 
     Raises:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
+        RecipeError: a checkpoint of other classes than the data's.
     """
-    student = build_model(recipe.student, len(classes.names), "student")
+    student = build_model(recipe.student, len(files.classes.names), "student")
+    files = in_order_of_student(recipe.student.classes, student, files)
+    classes = files.classes
     if recipe.teacher is None:
-        return Models(student, None, student.notes)
+        return Models(student, None, files, student.notes)
     teacher = build_teacher(recipe.teacher, len(classes.names))
     inherit(student.model, teacher.model, recipe.student.inherit)
-    model, notes = map_classes(recipe.teacher, teacher, classes)
-    return Models(student, model, student.notes + teacher.notes + notes)
+    model, notes = map_classes(recipe.teacher, teacher, classes, use)
+    scorable = recipe.teacher.classes is not None or model is not teacher.model or speaks_of(teacher, classes)
+    return Models(student, model, files, student.notes + teacher.notes + notes, scorable)
 
 
 def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"]) -> Opened:
@@ -80,6 +98,7 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     options: Mapping[str, Any] = spec.options
     notes: tuple[str, ...] = ()
     if spec.checkpoint not in (None, UNTRAINED):
+        require_there(spec.checkpoint, where)
         checkpoint = read_weights(spec.checkpoint)
         options, notes = options_for(checkpoint, spec.model, spec.options)
     supplied = {"num_classes": num_classes, "weights": _weights_of_name(spec, where)}
@@ -117,7 +136,21 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:
         return build_model(spec, num_classes, "teacher")
     if spec.checkpoint is None or spec.checkpoint == UNTRAINED:
         raise RecipeError("teacher.model is missing.")
+    require_there(spec.checkpoint, "teacher")
     return open_model(spec.checkpoint, options=spec.options, allow=spec.allow)
+
+
+def require_there(source: str, where: Literal["student", "teacher"]) -> None:
+    """Name the recipe's key where nothing is at a checkpoint's place.
+
+    Raises:
+        UserError: nothing there.
+    """
+    try:
+        locate(source)
+    except UserError as error:
+        remedy = f"Train or fetch the {where} first, or correct the path."
+        raise UserError(f"{where}.checkpoint: {error} {remedy}") from error
 
 
 def _weights_of_name(spec: ModelSpec, where: Literal["student", "teacher"]) -> Weights:
@@ -161,18 +194,22 @@ def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> Non
             raise RecipeError(str(error)) from error
 
 
-def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> tuple[nn.Module, tuple[str, ...]]:
-    """Bring a teacher's logits to the data's classes, where ``teacher.classes`` says how.
+def map_classes(
+    spec: TeacherSpec, teacher: Opened, classes: Classes, use: TeacherUse = _NOTHING
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Bring a teacher's logits to the data's classes: as ``teacher.classes`` says, or by their names.
 
     Returns:
-        The teacher as it teaches, and a note where a class map was found without being named.
+        The teacher as it teaches, and a note where a class map or an order was found without being named.
 
     Raises:
         RecipeError: a class of the data that is not mapped or unknown, one that the teacher does
             not have, or a class map for other models or data.
     """
     if spec.classes is None:
-        return _map_known_classes(teacher, classes)
+        return _map_known_classes(teacher, classes, use)
+    if spec.classes == BY_NUMBER:
+        return teacher.model, ()
     if isinstance(spec.classes, str):
         return RemapClasses(teacher.model, _groups_of_map(spec.classes, teacher, classes)), ()
     if set(spec.classes) != set(classes.names):
@@ -193,12 +230,12 @@ def map_classes(spec: TeacherSpec, teacher: Opened, classes: Classes) -> tuple[n
     return RemapClasses(teacher.model, groups), ()
 
 
-def _map_known_classes(teacher: Opened, classes: Classes) -> tuple[nn.Module, tuple[str, ...]]:
+def _map_known_classes(teacher: Opened, classes: Classes, use: TeacherUse) -> tuple[nn.Module, tuple[str, ...]]:
     """Find the class map of a teacher that counts more classes than a benchmark scores."""
     count = len(teacher.classes.names)
     found = class_map_for(count, classes.names)
     if found is None:
-        return teacher.model, ()
+        return match_names(teacher, classes, use)
     entry = CLASS_MAPS[found]
     note = (
         f"teacher.classes: {found} was chosen, since the teacher has {count} logits: of these the {entry.classes} "

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from densekd.data.contract import TrainingData
 from densekd.data.maps import TrainingSet
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError
-from densekd.recipe import Recipe, TeacherCacheSpec
+from densekd.models.mapped import RemapClasses
+from densekd.recipe import Recipe, TeacherCacheSpec, TeacherSpec
 from densekd.teacher_cache import (
     AugmentedViews,
     CachedTeacher,
@@ -81,7 +82,7 @@ def build_cache(
         "teacher": {
             "digest": digest,
             "precision": teacher.precision,
-            "classes": str(recipe.teacher.classes),
+            "classes": _class_facts(recipe.teacher, teacher.model),
         },
         "taps": shapes,
         **_facts_of_views(recipe, spec, samples),
@@ -90,6 +91,16 @@ def build_cache(
     example = example_of(writer.pack(teacher_features))
     store = Store(Path(spec.folder).expanduser(), Layout(facts, len(views), example))
     return Cache(store, writer, teacher, CachedTeacher(channels))
+
+
+def _class_facts(spec: TeacherSpec, model: nn.Module) -> str:
+    """Describe how a teacher's classes became the data's, also where they were matched by name."""
+    if spec.classes is None and isinstance(model, RemapClasses):
+        numbers = [group[0] for group in model.merge.groups]
+        # A mere order; class maps that take some of many classes are told apart by the taps' shapes.
+        if sorted(numbers) == list(range(len(numbers))):
+            return f"by name {numbers}"
+    return str(spec.classes)
 
 
 def _facts_of_views(

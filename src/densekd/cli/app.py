@@ -11,6 +11,7 @@ from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.fetch import fetch
+from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
@@ -24,6 +25,7 @@ COMMANDS = (
     predict,
     inspect,
     convert,
+    convert_config,
     fetch,
     check,
     cache,

@@ -50,6 +50,7 @@ def evaluate(
     opened = open_model(model)
     print_notes(opened.notes)
     scores = evaluate_opened(opened, model, Asked(data, recipe, split), overrides or [])
+    print_notes(scores.get("notes", ()))
     console.print(score_table(scores))
     write_json(json, scores)
 

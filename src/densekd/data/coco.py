@@ -62,7 +62,7 @@ def coco(root: Path, split: str) -> DetectionFiles:
         stem = Path(name).with_suffix("").as_posix()
         items.append(DetectionItem(stem, folder / name, number, size, stacked(boxes[number])))
     classes = distinct_classes([names[category] for category in categories], path)
-    return DetectionFiles(classes, tuple(items), categories)
+    return DetectionFiles(classes, tuple(items), categories, _texts(content))
 
 
 def _places(root: Path, split: str) -> tuple[Path, Path]:
@@ -176,7 +176,25 @@ def _annotation(
     if record.get("area") is not None:
         area = float(record["area"])
     corners = (x, y, x + width, y + height)
-    return int(image), Annotation(corners, labels[category], bool(record.get("iscrowd", 0)), area)
+    return int(image), Annotation(corners, labels[category], _crowd(record), area)
+
+
+def _crowd(record: Mapping[str, Any]) -> bool:
+    """Read whether an annotation is a crowd; any text would be true."""
+    value = record.get("iscrowd", 0)
+    if isinstance(value, str) and value.strip() in ("0", "1"):
+        return value.strip() == "1"
+    if value not in (0, 1, None):
+        raise ValueError(f"iscrowd must be 0 or 1, not {value!r}")
+    return bool(value)
+
+
+def _texts(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Remark on annotations whose ``iscrowd`` is text."""
+    count = sum(isinstance(record.get("iscrowd"), str) for record in content["annotations"])
+    if not count:
+        return ()
+    return (f'boxes: iscrowd is text ("0") in {count} annotations of COCO\'s JSON; it was read as a number.',)
 
 
 def _whole(value: Any) -> int:

@@ -16,8 +16,9 @@ from torchvision.transforms.v2 import functional
 from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
 from densekd.data.classes import Classes
-from densekd.data.files import Source, read_image
+from densekd.data.files import Source, all_notes, read_image
 from densekd.data.maps import mix
+from densekd.data.numbering import Numbering
 from densekd.data.sampler import Draw
 from densekd.data.transforms import MEAN_COLOR, Limits, limited_size
 from densekd.errors import UserError
@@ -44,6 +45,7 @@ class DetectionFiles:
         classes: names and colors.
         items: in the order of their numbers.
         categories: the number of each class in results files (COCO's category id).
+        notes: what people should know of the files, a sentence each.
     """
 
     task: ClassVar[str] = "detection"
@@ -54,6 +56,7 @@ class DetectionFiles:
     classes: Classes
     items: tuple[DetectionItem, ...]
     categories: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -95,7 +98,22 @@ class DetectionFiles:
         # Scores know an image by its number alone.
         if len({item.number for item in items}) < len(items):
             items = [item._replace(number=k) for k, item in enumerate(items, 1)]
-        return replace(self, items=tuple(sorted(items, key=lambda item: item.number)))
+        items.sort(key=lambda item: item.number)
+        return replace(self, items=tuple(items), notes=all_notes(self, others))
+
+    def renumber(self, numbering: Numbering) -> "DetectionFiles":
+        """Return these images with labels of other numbers, see :mod:`densekd.data.class_order`."""
+        numbers = np.array(numbering.numbers, np.int64)
+        items = []
+        for item in self.items:
+            truth = item.truth._replace(labels=numbers[item.truth.labels])
+            items.append(item._replace(truth=truth))
+        # The other side's numbers in results; where it says none, the files' own in the new order.
+        categories = numbering.categories
+        if not categories:
+            own = dict(zip(numbering.numbers, self.categories, strict=True))
+            categories = tuple(own.get(c, c) for c in range(len(numbering.classes.names)))
+        return replace(self, classes=numbering.classes, items=tuple(items), categories=categories)
 
 
 class DetectionSample(NamedTuple):

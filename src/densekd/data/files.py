@@ -5,7 +5,7 @@ import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torchvision.io import ImageReadMode, decode_image
 
 from densekd.data.classes import Classes
 from densekd.data.label_coding import LabelCoding
+from densekd.data.numbering import Numbering, RenumberedLabel
 from densekd.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -50,6 +51,7 @@ class SegmentationFiles:
         label_map: value in the file -> label, for values that differ.
         labels: ``absent`` where every label is void, because there are images alone.
         coding: what the pixels of the label files say; None: class numbers in one channel of 8 bits.
+        notes: what people should know of the files, a sentence each.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -62,6 +64,7 @@ class SegmentationFiles:
     label_map: Mapping[int, int] = field(default_factory=dict)
     labels: Literal["present", "absent"] = "present"
     coding: LabelCoding | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -149,7 +152,24 @@ class SegmentationFiles:
             if (other.label_map, other.coding) != (self.label_map, self.coding):
                 raise UserError("the splits write their labels differently and cannot be joined.")
             items += other.items
-        return replace(self, items=tuple(items))
+        return replace(self, items=tuple(items), notes=all_notes(self, others))
+
+    def renumber(self, numbering: Numbering) -> "SegmentationFiles":
+        """Return these images with labels of other numbers, see :mod:`densekd.data.class_order`."""
+        table = numbering.table(self.classes.ignore_index).tobytes()
+        items = []
+        for item in self.items:
+            alone = replace(self, items=(item,))
+            items.append(item._replace(label=RenumberedLabel(alone, table, str(item.label))))
+        return replace(self, classes=numbering.classes, items=tuple(items), label_map={}, coding=None)
+
+
+def all_notes(first: Any, others: Iterable[Any]) -> tuple[str, ...]:
+    """Return the notes of joined files, each once."""
+    notes = list(first.notes)
+    for other in others:
+        notes += other.notes
+    return tuple(dict.fromkeys(notes))
 
 
 def read_image(source: Source) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from densekd.data.classes import published_classes
+from densekd.data.classes import Classes, published_classes, read_classes
 from densekd.data.files import Item, SegmentationFiles, first_file, first_folder, read_lines
 from densekd.errors import UserError
 
@@ -16,7 +16,8 @@ def voc(root: Path, split: str) -> SegmentationFiles:
     the lists ``ImageSets/Segmentation/<split>.txt`` (or ``<split>.txt``, ``list/<split>.txt``), in
     the root or in ``VOCdevkit/VOC2012``, ``VOC2012`` or ``VOCAug`` below it. ``trainaug`` without a
     list of its own is ``train`` and ``aug`` together. An augmented label is read where there is
-    one, for the training splits.
+    one, for the training splits. Data of other classes in this layout has a ``classes.json`` (see
+    :func:`densekd.data.folder.folder`) in the root or beside ``JPEGImages``.
 
     Args:
         root: the folder that holds them.
@@ -34,7 +35,13 @@ def voc(root: Path, split: str) -> SegmentationFiles:
     items = []
     for stem in sorted(_stems(home, split)):
         items.append(_item(home, folders, stem))
-    return SegmentationFiles(published_classes("voc"), tuple(items))
+    return SegmentationFiles(_classes(root, home), tuple(items))
+
+
+def _classes(root: Path, home: Path) -> Classes:
+    """Return the classes of a ``classes.json``, or VOC's 21."""
+    own = first_file((root / "classes.json", home / "classes.json"))
+    return published_classes("voc") if own is None else read_classes(own)
 
 
 def _item(home: Path, folders: list[Path], stem: str) -> Item:

@@ -106,8 +106,9 @@ def _images(folder: Path) -> dict[str, Path]:
 
 def _classes(root: Path, home: Path) -> Classes:
     """Return the classes of ``classes.json``, VOC's 20, or those that the objects have."""
-    if (root / "classes.json").is_file():
-        return read_classes(root / "classes.json")
+    own = first_file((root / "classes.json", home / "classes.json"))
+    if own is not None:
+        return read_classes(own)
     # The first of the 21 of segmentation is the background, which is no object.
     published = published_classes("voc")
     twenty = Classes(published.names[1:], published.palette[1:])

@@ -57,7 +57,8 @@ def yolo(root: Path, split: str) -> DetectionFiles:
     # YOLO gives its images no numbers; results files count them from 1 in the order of the paths.
     for number, image in enumerate(sorted(images), 1):
         items.append(_item(image, number, len(names)))
-    return DetectionFiles(distinct_classes(names, path), tuple(items), tuple(range(len(names))))
+    numbers = tuple(range(len(names)))
+    return DetectionFiles(distinct_classes(names, path), tuple(items), numbers, _beside(sorted(images)))
 
 
 def _description(root: Path) -> Path:
@@ -161,6 +162,22 @@ def _box(shape: Sequence[float], width: int, height: int) -> tuple[Corners, floa
     for k in range(len(xs)):
         twice += xs[k - 1] * ys[k] - xs[k] * ys[k - 1]
     return (min(xs), min(ys), max(xs), max(ys)), abs(twice) / 2
+
+
+def _beside(images: Sequence[Path]) -> tuple[str, ...]:
+    """Remark on text files that lie beside their images and are not read."""
+    unread = []
+    for image in images:
+        beside, label = image.with_suffix(".txt"), _label_path(image)
+        if beside != label and beside.is_file() and not label.is_file():
+            unread.append((beside, label))
+    if not unread:
+        return ()
+    beside, label = unread[0]
+    return (
+        f"boxes: {len(unread)} of {len(images)} images have a .txt beside them that is not read, the first: {beside}; "
+        f"their boxes are looked for in {label.parent}. Move the files there.",
+    )
 
 
 def _label_path(image: Path) -> Path:

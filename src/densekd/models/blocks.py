@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densekd.kernels.joined_convolution import joined_convolution
-from densekd.models.families import Convention
+from densekd.models.families import Convention, Family
 from densekd.ops.interpolation import resize
 
 
@@ -121,6 +121,13 @@ def separable(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
     )
     first = nn.Sequential(depthwise, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
     return nn.Sequential(first, conv_norm_act(inputs, outputs, 1))
+
+
+def head_dropout(family: Family) -> nn.Module:
+    """Return the dropout before a classifier: of a tenth of the channels, or of the elements."""
+    if family.dropout == "elements":
+        return nn.Dropout(0.1)
+    return nn.Dropout2d(0.1)
 
 
 class PyramidPooling(nn.Module):

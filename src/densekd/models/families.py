@@ -68,6 +68,8 @@ class Family:
         aspp: how DeepLabV3 joins its branches. ``bottleneck``: the image's mean first, one 3x3
             convolution on the five branches. ``project``: the mean last, a 1x1 convolution before
             the 3x3 one.
+        dropout: what the heads drop before their classifiers, a tenth of all ``channels`` or of all
+            ``elements``.
         aspp_width: narrowest and widest head of DeepLabV3, of which a quarter of the last map is
             brought into this range; None for that quarter itself.
         upernet: whose UPerNet. ``mmseg``: strides 4 to 32, logits at stride 4. ``cirkd``: a
@@ -101,6 +103,7 @@ class Family:
     mobilevit: Literal["original", "cirkd"] = "original"
     aspp_width: tuple[int, int] | None = None
     style: Literal["pytorch", "caffe"] = "pytorch"
+    dropout: Literal["channels", "elements"] = "channels"
 
 
 # OpenMMLab's ResNetV1c ("mmseg") and ResNet ("mmseg_b").
@@ -135,6 +138,7 @@ _CIRKD = Family(
     head_init="torch",
     resnet_init="kaiming",
     mobilevit="cirkd",
+    dropout="elements",
 )
 # TorchDistiller's PSPNets.
 _TORCHDISTILLER = Family(

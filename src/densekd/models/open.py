@@ -257,7 +257,7 @@ def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -
     built = build_named(found.model, options, {"num_classes": count}, checkpoint.name)
     recognized = f"{checkpoint.name} was recognized as {found.model} of {found.format}"
     problem = f"{recognized}, but does not fit it"
-    matched = load_in_full(built.model, found.state, asked.allow, problem)
+    matched = load_in_full(built.model, found.state, asked.allow, problem, name=checkpoint.name)
     built.model.eval()
     classes = classes_in(checkpoint.meta, count)
     opened = _opened(built, found.model, classes, (*built.notes, *notes))

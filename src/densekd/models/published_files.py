@@ -221,6 +221,7 @@ _MMSEG = (
     _mmseg("pspnet", "pspnet_r50-d8_512x1024_80k_cityscapes_20200606_112131-2376f12b", "PSPNet-R50, Cityscapes"),
     _mmseg("pspnet", "pspnet_r18-d8_512x1024_80k_cityscapes_20201225_021458-09ffa746", "PSPNet-R18, Cityscapes"),
     _mmseg("pspnet", "pspnet_r18b-d8_512x1024_80k_cityscapes_20201226_063116-26928a60", "PSPNet-R18b, Cityscapes"),
+    _mmseg("pspnet", "pspnet_r101b-d8_512x1024_80k_cityscapes_20201226_170012-3a4d38ab", "PSPNet-R101b, Cityscapes"),
     _mmseg("pspnet", "pspnet_r101-d8_512x512_80k_ade20k_20200614_031423-b6e782f0", "PSPNet-R101, ADE20K"),
     _mmseg("pspnet", "pspnet_r101-d8_512x512_160k_ade20k_20200615_100650-967c316f", "PSPNet-R101, ADE20K"),
     _mmseg("pspnet", "pspnet_r101-d8_512x512_40k_voc12aug_20200613_161222-bc933b18", "PSPNet-R101, Pascal VOC"),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from densekd.presets.parts import DATA, Content, both, term
 from densekd.presets.preset import Preset
 
-_TAPS = both("pre_logits")
+# What the original calls features comes from behind the dropout of the head.
+_TAPS = both("head.dropout")
 _PIXEL = term("pixel", 1)
 # The discriminator's rate stays, and its weight is 0.1, 100 times that of the student's part.
 _ADVERSARIAL = term(
@@ -74,6 +75,30 @@ _SETS_V2: Mapping[str, Mapping[str, float]] = {
     "mobilevit": {"citys": 10},
     "psp-mobilevit": {"citys": 1},
     "segformer-b0": {"citys": 1},
+}
+# The scripts' names of students and data.
+_SCRIPTS_1: Mapping[str, str] = {
+    "r18": "deeplabv3_res18",
+    "psp-r18": "pspnet_res18",
+    "mbv2": "deeplabv3_mbv2",
+    "segformer-b0": "segformer_mit_b0",
+}
+_SCRIPTS_2: Mapping[str, str] = {
+    "r18": "deeplabv3_resnet18",
+    "upernet-r18": "upernet_resnet18",
+    "mbv3s": "deeplabv3_mobilenetv3_small",
+    "mbv3l": "deeplabv3_mobilenetv3_large",
+    "psp-mbv3s": "pspnet_mobilenetv3_small",
+    "psp-mbv3l": "pspnet_mobilenetv3_large",
+    "mobilevit": "deeplabv3_mobilevit_xxs",
+    "psp-mobilevit": "pspnet_mobilevit_xxs",
+    "segformer-b0": "segformer_b0",
+}
+_FOLDERS_2: Mapping[str, str] = {
+    "citys": "cityscapes",
+    "ade20k": "ade20k",
+    "voc": "pascal_voc",
+    "coco_stuff_164k": "coco_stuff_164k",
 }
 # Scores of the READMEs: mIoU on the validation split in version 1; in version 2 on Cityscapes'
 # test split, and on the others' validation splits.
@@ -157,12 +182,21 @@ def _version_1(short: str, student: Student, data: str, method: str) -> Preset:
     if method != "baseline":
         content["teacher"] = teacher_of("cirkd", data, transformer, 256)
         content["distill"] = _terms(method, data, student)
-    script = "train_baseline.py" if method == "baseline" else "train_kd.py"
-    if method == "cirkd":
-        script = "train_cirkd.py"
-    if transformer:
-        script = script.replace(".py", "_segformer.py")
-    return _preset(name, "cirkd", student, data, method, f"{script}, {data}", content)
+    if method == "baseline" and data == "ade20k":
+        # Its script says no size, and the trainer's is that of Cityscapes.
+        content["augment"] |= {"crop": _CROPS["citys"]}
+    return _preset(name, "cirkd", student, data, method, _script_1(short, data, method), content)
+
+
+def _script_1(short: str, data: str, method: str) -> str:
+    """Return the script of an experiment of version 1; a few have none of their own."""
+    if method in ("baseline", "cirkd"):
+        return f"train_scripts/train_{method}/{data}/{_SCRIPTS_1[short]}.sh"
+    if short == "psp-r18" or method == "kd" or (short == "segformer-b0" and method in ("at", "fitnet")):
+        trainer = "train_kd_segformer.py" if short == "segformer-b0" else "train_kd.py"
+        return f"{trainer} with the weights of train_{method}.sh; no script of its own"
+    folder = "scripts" if method == "fitnet" else "train_scripts"
+    return f"{folder}/train_kd/train_{method}.sh"
 
 
 def _terms(method: str, data: str, student: Student) -> list[Content]:
@@ -180,10 +214,12 @@ def _terms(method: str, data: str, student: Student) -> list[Content]:
     if method == "fitnet":
         return [_PIXEL, term("fitnet", 10, **taps, adapter="conv")]
     if method == "dsd":
-        compared = ["pre_logits", "logits"] if transformer else ["aux", "pre_logits", "logits"]
+        compared = ["head.dropout", "logits"] if transformer else ["aux", "head.dropout", "logits"]
+        levels = both(compared)
         if student.options["backbone"].startswith("mobilenet"):
-            compared = ["pre_logits", "logits"]
-        return [term("dsd", 1000, {"category_weight": 0.01}, **both(compared))]
+            # Without auxiliary logits its list has the logits twice, beside the teacher's auxiliary ones.
+            levels["student"] = ["logits", *compared[1:]]
+        return [term("dsd", 1000, {"category_weight": 0.01}, **levels)]
     if method == "cwd":
         # The original divides by the student's channels, of which the adapter makes the teacher's.
         widths = (768, 256) if transformer else (256, student.channels)
@@ -229,10 +265,8 @@ def _version_2(short: str, student: Student, data: str, method: str) -> Preset:
         # Eight processes, or four for VOC, share the batch.
         group = content["data"]["batch_size"] // (4 if data == "voc" else 8)
         content["distill"] = _terms_2(_SETS_V2[short][data], group, transformer)
-    script = "train_baseline.py" if method == "baseline" else "train_cirkdv2.py"
-    if transformer:
-        script = script.replace(".py", "_segformer.py")
-    return _preset(name, "cirkdv2", student, data, method, f"{script}, {data}", content)
+    source = f"scripts/train_{method}/{_FOLDERS_2[data]}/{_SCRIPTS_2[short]}.sh"
+    return _preset(name, "cirkdv2", student, data, method, source, content)
 
 
 def _terms_2(fitnet: float, group: int, transformer: bool) -> list[Content]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from densekd.presets.parts import DATA, Content, both, term
 from densekd.presets.preset import Preset
 
-_TAPS = both("pre_logits")
+# What the original calls features comes from behind the dropout of the head.
+_TAPS = both("head.dropout")
 _PIXEL = term("pixel", 1)
 # The discriminator's rate decays with the student's; its weight is 0.1.
 _ADVERSARIAL = term("adversarial", 0.001, {"objective": "hinge", "discriminator_weight": 100})
@@ -50,9 +51,9 @@ _METHODS: Mapping[str, list[Content]] = {
     ],
 }
 _DIFFERS = "random factors are drawn evenly from the range, not from steps of 0.1"
-_HWD_DIFFERS = (
+_DIV_PIXEL = (
     "the repository's page says DivPixel None since 2023-04-09; the experiment's earlier N stands "
-    "here, options.pixel_division: none is the other; " + _DIFFERS
+    "here, options.pixel_division: none is the other"
 )
 
 
@@ -106,9 +107,27 @@ def _preset(short: str, data: str, method: str) -> Preset:
         data=data,
         source=f"train_{method}.py --dataset {data}",
         published="",
-        differs=_HWD_DIFFERS if method == "hwd" else _DIFFERS,
+        differs="; ".join(_differs(short, data, method)),
         content=content,
     )
+
+
+def _differs(short: str, data: str, method: str) -> Iterator[str]:
+    """Return what one recipe does otherwise, or what its original has to be known for."""
+    if method == "hwd":
+        yield _DIV_PIXEL
+    # Their modules turn 128 channels into 256.
+    if method in ("cwd", "mgd", "cirkd") and STUDENTS[short][-1] != 128:
+        yield f"train_{method}.py is written for features of 128 channels and stops with others"
+    if data == "camvid":
+        yield "the original has no CamVid; its settings of other data"
+    if data == "coco_stuff_10k":
+        yield "the original has the 164k images alone, and so has the teacher"
+    if data == "coco_stuff_164k" and method == "hwd":
+        yield "train_hwd.py offers no coco, the other trainers do"
+    if "resnet50" in STUDENTS[short][1]:
+        yield "its pretrained ResNet-50 is not published"
+    yield _DIFFERS
 
 
 def _teacher(data: str) -> Content:

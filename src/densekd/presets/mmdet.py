@@ -55,6 +55,8 @@ class Experiment:
     batch: int = 16
 
 
+# The published detector that FBKD goes on with.
+_FASTER_R50 = "faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth"
 _INHERIT = {"inherit": ["neck", "head"]}
 _LD = [
     term("ld", 0.5, **_HEADS),
@@ -105,6 +107,8 @@ EXPERIMENTS = (
         _FBKD,
         published="39.3 AP",
         lr=0.02,
+        student={"pretrained": None, "checkpoint": f"checkpoints/mmdet/{_FASTER_R50}"},
+        differs="its student begins as the trained detector: architecture is written with pretrained=True",
     ),
     Experiment(
         "faster_rcnn-r101-r50-pkd",
@@ -201,16 +205,17 @@ def _preset(experiment: Experiment) -> Preset:
     epoch = math.ceil(COCO_IMAGES / experiment.batch)
     # The rate falls after two thirds of the epochs, and again one or two before the end.
     falls = (8, 11) if experiment.epochs == 12 else (16, 22)
+    student: Content = {
+        "model": model,
+        "options": {"backbone": "resnet50", "freeze": ["stem", "stage1"]},
+        "pretrained": "resnet50.tv_in1k",
+        **experiment.student,
+    }
     content: Content = {
         "name": experiment.name,
         "data": {**COCO, "batch_size": experiment.batch, "workers": 8},
         "augment": {"flip": 0.5},
-        "student": {
-            "model": model,
-            "options": {"backbone": "resnet50", "freeze": ["stem", "stage1"]},
-            "pretrained": "resnet50.tv_in1k",
-            **experiment.student,
-        },
+        "student": {key: value for key, value in student.items() if value is not None},
         "teacher": {"checkpoint": f"checkpoints/mmdet/{file}"},
         "distill": experiment.terms,
         "task": {"kind": "detection"},

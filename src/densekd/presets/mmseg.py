@@ -7,7 +7,9 @@ from densekd.presets.parts import DATA, Content, term
 from densekd.presets.preset import Preset
 
 _CITYSCAPES = "pspnet_r101-d8_512x1024_80k_cityscapes_20200606_112211-e1e1100f.pth"
-_ADE20K = "pspnet_r101-d8_512x512_80k_ade20k_20200614_031423-b6e782f0.pth"
+# mmsegmentation-distiller's own.
+_CITYSCAPES_B = "pspnet_r101b-d8_512x1024_80k_cityscapes_20201226_170012-3a4d38ab.pth"
+_ADE20K = "pspnet_r101-d8_512x512_160k_ade20k_20200615_100650-967c316f.pth"
 _DIFFERS = (
     "the teacher's dropout is off; images are scaled from their own size, or from a shorter side "
     "of 512, where mmsegmentation scales once"
@@ -109,6 +111,9 @@ def presets() -> Iterator[Preset]:
 
 def _preset(experiment: Experiment) -> Preset:
     city = experiment.data == "citys"
+    file = _CITYSCAPES if city else _ADE20K
+    if experiment.name == "mmsegdistiller-r18-cwd":
+        file = _CITYSCAPES_B
     data: Content = dict(DATA[experiment.data])
     if not city:
         data["short_side"] = 512
@@ -128,7 +133,7 @@ def _preset(experiment: Experiment) -> Preset:
             "options": {"backbone": "resnet18", "family": "mmseg"},
             "pretrained": "checkpoints/mmseg/resnet18_v1c-b5776b93.pth",
         },
-        "teacher": {"checkpoint": f"checkpoints/mmseg/{_CITYSCAPES if city else _ADE20K}"},
+        "teacher": {"checkpoint": f"checkpoints/mmseg/{file}"},
         "distill": [term("cwd", experiment.weight, {"temperature": 1})],
         "task": {"auxiliary_weight": 0.4, "normalize": "all"},
         "optimizer": {
@@ -147,7 +152,10 @@ def _preset(experiment: Experiment) -> Preset:
     }
     differs = _DIFFERS
     if experiment.name == "mmsegdistiller-r18-cwd":
-        differs += "; the original names the weights of an R101b and so loses the teacher's stem"
+        differs += (
+            "; the original builds a teacher with a deep stem around the weights of one with a single convolution, "
+            "whose trained stem it does not read; here the teacher is the file's"
+        )
     return Preset(
         name=experiment.name,
         system=experiment.system,

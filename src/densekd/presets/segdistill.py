@@ -22,6 +22,7 @@ _DIFFERS = (
     "the teacher stays in evaluation mode, where the original's batch norms drift; images are "
     "brought to a shorter side of 512 and then scaled, where mmsegmentation scales once"
 )
+_OF_METHOD = {"example": "the original's teacher is random, its weights being in a comment; here they are B3's; "}
 _OWN_TEACHER = "the original's file loads SegFormer-B3's weights whatever the teacher; "
 
 
@@ -115,6 +116,10 @@ def _preset(
     pair = student if teacher == "b3" else f"{teacher}-{student}"
     name = f"segdistill-{pair}-{method}"
     swin = student == "swin-t"
+    small = _student(student)
+    if method == "example":
+        # The example's student begins with random weights.
+        del small["pretrained"]
     content: Content = {
         "name": name,
         "data": {**DATA["ade20k"], "short_side": 512, "batch_size": 16, "workers": 8},
@@ -126,7 +131,7 @@ def _preset(
             "padding": "last",
             "max_class_share": 0.75,
         },
-        "student": _student(student),
+        "student": small,
     }
     if terms:
         size = "512x512.ade.160k"
@@ -158,6 +163,6 @@ def _preset(
         data="ade20k",
         source=f"distillation_configs/{source}",
         published=f"{published} mIoU" if published else "",
-        differs=_DIFFERS if teacher == "b3" else _OWN_TEACHER + _DIFFERS,
+        differs=_OF_METHOD.get(method, "") + (_DIFFERS if teacher == "b3" else _OWN_TEACHER + _DIFFERS),
         content=content,
     )

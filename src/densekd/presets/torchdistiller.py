@@ -15,7 +15,8 @@ _ADVERSARIAL = term(
     0.001,
     {"objective": "wgan-gp", "discriminator_weight": 100, "penalty_weight": 10},
 )
-_FEATURES = term("cwd", 35, {"temperature": 8}, **both("pre_logits"), adapter="conv-bn-relu")
+# preds[2] comes from behind the dropout of the head.
+_FEATURES = term("cwd", 35, {"temperature": 8}, **both("head.dropout"), adapter="conv-bn-relu")
 _METHODS: dict[str, tuple[list[Content], str, str]] = {
     "cwd": ([_CWD], "exp_cwd.sh channel kl 3 4 False False False", "74.6 to 75.0 mIoU"),
     "cwd-gan-pixel": (

@@ -1,7 +1,7 @@
 """A recipe: the whole truth about one training, as frozen data. YAML in, YAML out, no inheritance."""
 
 from densekd.recipe.base import ComponentSpec
-from densekd.recipe.models import ModelSpec, TeacherCacheSpec, TeacherSpec
+from densekd.recipe.models import ModelSpec, StudentSpec, TeacherCacheSpec, TeacherSpec
 from densekd.recipe.reading import change_evaluation, dump_recipe, load_recipe, parse_recipe
 from densekd.recipe.sections import DataSpec, EvaluationSpec, Recipe, TrainingSpec
 from densekd.recipe.terms import TermSpec
@@ -12,6 +12,7 @@ __all__ = [
     "EvaluationSpec",
     "ModelSpec",
     "Recipe",
+    "StudentSpec",
     "TeacherCacheSpec",
     "TeacherSpec",
     "TermSpec",

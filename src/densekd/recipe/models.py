@@ -37,6 +37,10 @@ class StudentSpec(ModelSpec):
         (),
         description="parts of the teacher's name and shape whose weights it begins with: neck, head, ...",
     )
+    classes: Literal["by-name", "by-number"] = Field(
+        "by-name",
+        description="how the classes of its checkpoint are matched with the data's, where the checkpoint names them",
+    )
 
 
 class TeacherCacheSpec(Section):
@@ -60,7 +64,8 @@ class TeacherSpec(ModelSpec):
         description="where it tells other classes apart: for each class of the data those of the "
         "teacher that it consists of, by number, or by name where its package knows names; or the name "
         "of a class map, which is found by itself where the data is the benchmark's: cocostuff-182, "
-        "cityscapes-34, ade20k-151",
+        "cityscapes-34, ade20k-151; or by-number, where they are the same under other names. Without it, "
+        "classes are matched by name",
     )
     precision: Annotated[Literal["training", "32", "bf16"], Bits] = Field(
         "training", description="training: the student's"

@@ -72,6 +72,11 @@ class DataSpec(Section):
         "auto",
         description="GB of decoded images kept in memory",
     )
+    allow: tuple[Literal["val-is-train", "nothing-to-learn"], ...] = Field(
+        (),
+        description="what would stop a training and is meant: val-is-train, a student is scored on the images that "
+        "it learns from; nothing-to-learn, labels without anything to learn",
+    )
 
     @field_validator("cache", mode="before")
     @classmethod

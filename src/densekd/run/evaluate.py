@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from densekd.builders.task import packaged_task
-from densekd.data.classes import Classes
+from densekd.data.class_order import follow, notes_of, with_notes
 from densekd.data.contract import Files
-from densekd.errors import UserError
+from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
@@ -48,7 +48,8 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
         changes: ``key=value`` of the recipe's evaluation part.
 
     Returns:
-        ``model``, ``split``, ``task``, ``metrics`` (what the scores are called), and the scores.
+        ``model``, ``split``, ``task``, ``metrics`` (what the scores are called), the scores, and ``notes``, if
+        there is something that people should know of the data.
 
     Raises:
         UserError: nothing to evaluate on, another kind of data, or other classes than the model's.
@@ -59,12 +60,14 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     of_data = named_recipe(asked.data)
     task = packaged_task(config, evaluation_of(path, changes, named, of_data))
     source = _source(path, asked, named or of_data, opened)
-    _require_fit(task, opened.classes, source.files)
+    files = fitting(task, opened, source.files)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A package knows its size of images; of a file of another project the recipe does.
     resize = config.resize if opened.origin is None else source.resize
-    scores = task.scores(opened.model.to(device), source.files, resize)
-    return {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
+    scores = task.scores(opened.model.to(device), files, resize)
+    found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
+    notes = notes_of(files)
+    return found | {"notes": list(notes)} if notes else found
 
 
 def _source(path: Path, asked: Asked, recipe: Recipe | None, opened: Opened) -> EvaluationSource:
@@ -122,17 +125,19 @@ def _recipe_of(model: Path) -> Path | None:
     return None
 
 
-def _require_fit(task: Task, classes: Classes, files: Files) -> None:
-    """Refuse data of another kind or of other classes.
+def fitting(task: Task, opened: Opened, files: Files) -> Files:
+    """Return the data in the model's classes, compared by name; refuse data of another kind or of other classes.
 
     Numbers of classes, from a file that has no names, fit any names.
     """
     if not isinstance(files, task.files_type):
         raise UserError(f"the model was made for {task.files_type.holds}, and the data has {files.holds}.")
-    names = files.classes.names
-    numbered = are_unnamed(classes) and len(classes.names) == len(names)
-    if classes.names != names and not numbered:
-        raise UserError(
-            f"the model's {len(classes.names)} classes ({', '.join(classes.names)}) are not the data's {len(names)} "
-            f"({', '.join(names)})."
-        )
+    classes, own = opened.classes, files.classes
+    numbered = are_unnamed(classes) and len(classes.names) == len(own.names)
+    if numbered or own.names == classes.names:
+        return files
+    try:
+        files, note = follow(files, classes, opened.config.categories, "the data", "the model")
+    except RecipeError as error:
+        raise UserError(str(error)) from error
+    return with_notes(files, note)

@@ -11,6 +11,7 @@ from densekd.builders.data import build_files
 from densekd.builders.task import find_task
 from densekd.data import DATASETS
 from densekd.data.camvid import CLASSES as CAMVID
+from densekd.data.class_order import positions
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.data.files import IMAGE_SUFFIXES, find
@@ -211,4 +212,5 @@ def _fits(name: str, root: Path, split: str | None, classes: Classes) -> bool:
     except UserError:
         return False
     names = files.classes.names
-    return names == classes.names or (are_unnamed(classes) and len(names) == len(classes.names))
+    numbered = are_unnamed(classes) and len(names) == len(classes.names)
+    return numbered or positions(names, classes.names) is not None

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from densekd.builders.data import build_files
 from densekd.builders.models import build_teacher, map_classes
 from densekd.builders.task import packaged_task
 from densekd.data.classes import Classes
@@ -16,6 +15,8 @@ from densekd.models.open import Opened, open_model
 from densekd.recipe import Recipe, load_recipe
 from densekd.report.features import FeatureOptions, Shown, write_features
 from densekd.run.baseline import find_baseline
+from densekd.run.evaluate import fitting
+from densekd.run.evaluation_data import from_folder, from_recipe, named_recipe
 from densekd.run.finish import evenly_spaced
 from densekd.run.folder import RunFolder
 from densekd.tasks.pixel_groups import GroupsPixels
@@ -29,8 +30,7 @@ def draw_features(run: Path, options: FeatureOptions, data: Path | None = None) 
         run: a finished run. A teacher or baseline that is not there leaves its column empty, and
             the page says why.
         options: what is drawn.
-        data: a folder in the plain layout of the run's task, or a recipe; None: the run's
-            validation split.
+        data: a data folder in any known layout, or a recipe; None: the run's validation split.
 
     Returns:
         The page, and notes for people.
@@ -62,17 +62,15 @@ def _files(recipe: Recipe, data: Path | None, task: Task, student: Opened) -> Fi
     """Find the images that are drawn.
 
     Raises:
-        UserError: nothing there, or data of another kind.
+        UserError: nothing there, or data of another kind or of other classes.
     """
-    if data is not None and data.is_dir() and not (data / "recipe.yaml").is_file():
-        return task.folder(data, "val", student.config)
-    spec = recipe.data
-    if data is not None:
-        spec = load_recipe(data / "recipe.yaml" if data.is_dir() else data).data
-    files = build_files(spec, spec.val)
-    if not isinstance(files, task.files_type):
-        raise UserError(f"the run was made for {task.files_type.holds}, and the data has {files.holds}.")
-    return files
+    named = recipe if data is None else named_recipe(data)
+    if named is not None:
+        source = from_recipe(named, None, None)
+    else:
+        assert data is not None
+        source = from_folder(data, None, student)
+    return fitting(task, student, source.files)
 
 
 def _models(

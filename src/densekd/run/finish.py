@@ -16,6 +16,7 @@ from densekd.models.open import open_model
 from densekd.models.package import save_package
 from densekd.recipe import Recipe
 from densekd.report import write_report
+from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
 from densekd.tasks.protocol import Figure, Scores
 
@@ -53,6 +54,9 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         console.print(
             "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
         )
+    nothing = learnt_nothing(built, scores["student"])
+    if nothing is not None:
+        console.print(f"warning: {nothing}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     # How often student and teacher agree needs no labels.
     if built.teacher is not None and built.scored_teacher is not None:
         scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
@@ -60,6 +64,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
         scores["teacher"]["parameters"] = built.teacher.parameters
     # The numbers, then drawings of them, then pictures of a few images, then the page of all.
     results = _results(built, recipe.data.val, scores)
+    if nothing is not None:
+        results["warnings"] = [nothing]
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}

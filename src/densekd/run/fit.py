@@ -15,6 +15,7 @@ from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe, TrainingSpec
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
+from densekd.run.checks import require_same_classes
 from densekd.run.folder import RunFolder, is_first_process, record
 from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
@@ -99,6 +100,8 @@ def fit(
         describe_processes(built, trainer.world_size, run, console)
     # An interrupted training goes on; a finished one has no step left.
     resume = run.last if run.last.is_file() else None
+    if resume is not None:
+        require_same_classes(resume, built)
     trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
     return trainer
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import nn
 
@@ -25,7 +26,7 @@ from densekd.errors import RecipeError
 from densekd.kernels import using
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
-from densekd.run.checks import SAMPLES, read_samples
+from densekd.run.checks import SAMPLES, check_before_training
 from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
 from densekd.run.launch import Launch, count_devices
@@ -58,8 +59,10 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     processes = count_devices(devices)
     recipe, cache_size = _without_cache(_share_of_one(recipe, processes))
     built = build(recipe)
-    read_samples(built)
+    odd = check_before_training(built, recipe.data)
     _add_data(table, recipe, built)
+    for remark in odd:
+        table.add_row("[yellow]warning[/]", escape(remark))
     _add_models(table, built)
     if cache_size:
         table.add_row("teacher cache", f"{cache_size}; the steps below run the teacher")
@@ -135,7 +138,7 @@ def _add_models(table: Table, built: Built) -> None:
     """Add the size of both models, and what people should know of them."""
     table.add_row("student", _millions(built.distiller.student))
     for note in built.notes:
-        table.add_row("", note)
+        table.add_row("", escape(note))
     if built.distiller.teacher is not None:
         table.add_row("teacher", _millions(built.distiller.teacher))
 

@@ -9,7 +9,7 @@ from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
-from densekd.run.checks import read_samples, score_teacher
+from densekd.run.checks import check_before_training, score_teacher
 from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
@@ -47,19 +47,21 @@ def train(
         prepare_run(run, recipe, existing, overrides)
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = build_observers(recipe, run)
-    # The baseline is a training like any other, of the same student without its teacher.
     baseline = find_baseline(recipe, run)
+    # From the recipe to live objects.
+    built = build(recipe)
+    # What is wrong with data, models or teacher is found here, before the first step of any training.
+    odd = check_before_training(built, recipe.data)
+    for note in built.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    for remark in odd:
+        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    # The baseline is a training like any other, of the same student without its teacher.
     if baseline is not None and baseline.recipe is not None:
         line = f"training the student alone ({run.baseline.path})"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
         again: Existing = "resume" if existing == "resume" else "refuse"
         train(baseline.recipe, run.baseline, launch, again, console)
-    # From the recipe to live objects.
-    built = build(recipe)
-    # What is wrong with data, models or teacher is found here, before the first step.
-    read_samples(built)
-    for note in built.notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
     with using(recipe.kernels):
         score_teacher(built, console)
         if built.cache is not None:

@@ -49,6 +49,21 @@ def test_released_numbers(weights: tuple[float, float, float], value: float, mon
     assert loss(STUDENT.float(), TEACHER.float()).item() == pytest.approx(value, rel=1e-5)
 
 
+def test_the_temperature_of_the_memory_by_hand() -> None:
+    """kd_T^2 KL of similarities to remembered channels, at the temperature T kd_T."""
+    weights = {"batch_weight": 0.0, "memory_weight": 1.0, "mse_weight": 0.0}
+    loss = make(contrast_temperature=0.2, contrast_kd_temperature=3.0, channel_contrast_size=20, **weights).eval()
+    student, teacher = maps()
+    value = loss(student, teacher)
+    projected = loss.project_head(F.avg_pool2d(student, 4, 4, ceil_mode=True))
+    s = F.normalize(projected.flatten(2), dim=2).flatten(0, 1)
+    t = F.normalize(F.avg_pool2d(teacher, 4, 4, ceil_mode=True).flatten(2), dim=2).flatten(0, 1)
+    bank = loss.channels.keys[0]
+    log_q, log_p = ((x @ bank.mT / 0.6).log_softmax(1) for x in (s, t))
+    expected = 9 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+    torch.testing.assert_close(value, expected)
+
+
 def test_the_queue_remembers_different_channels_of_the_batch() -> None:
     loss, (student, teacher) = make(), maps()
     before = loss.channels.keys.clone()

@@ -173,6 +173,10 @@ def test_a_segmentors_convention_is_read_too(tmp_path: Path) -> None:
     # Its family says it where the file does not.
     assert open_model(saved(state, tmp_path / "b.pth")).notes == ()
     assert open_model(saved(state, tmp_path / "c.pth", config=PYTORCH)).notes == ()
+    # The style is one of detectors' bottlenecks: a segmentation model keeps its family.
+    opened = open_model(saved(state, tmp_path / "d.pth", config=CAFFE_2X))
+    assert opened.config.options["family"] == "mmseg"
+    assert contract.convention(opened.model) == CAFFE_OPENMMLAB
 
 
 @pytest.mark.parametrize(

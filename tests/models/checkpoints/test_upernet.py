@@ -72,6 +72,27 @@ def test_swin(body: Rules, read: Any, index: str, backbone: str) -> None:
     assert_recognized(found, "upernet", options)
 
 
+def test_the_order_of_merging_is_each_projects_own() -> None:
+    """mmsegmentation's rows run channel by channel, (0, 0), (0, 1), (1, 0), (1, 1); the original's by neighbor."""
+    options = {"num_classes": 5, "backbone": "swin_tiny", "family": "mmseg", "channels": 16, "auxiliary_channels": 12}
+    # Number 10 c + n is neighbor n of channel c.
+    channels, neighbors = torch.arange(96.0)[:, None], torch.arange(4.0)
+    by_channel = (10 * channels + neighbors).flatten()
+    state = published("upernet", options, [*SWIN_MMSEG, *MMSEG_HEAD])
+    state["backbone.stages.0.downsample.norm.weight"] = by_channel
+    found = recognize_mmseg(state)
+    assert found is not None
+    ours = found.state["backbone.merges.0.norm.weight"].view(4, 96)
+    # The original takes rows 0, 1, 0, 1 and columns 0, 0, 1, 1: of mmsegmentation's neighbors 0, 2, 1, 3.
+    for row, neighbor in zip(ours, (0, 2, 1, 3), strict=True):
+        assert torch.equal(row, 10 * torch.arange(96.0) + neighbor)
+    state = published("upernet", options, [*SWIN_ORIGINAL, *MMSEG_HEAD])
+    state["backbone.layers.0.downsample.norm.weight"] = by_channel
+    found = recognize_swin(state)
+    assert found is not None
+    assert torch.equal(found.state["backbone.merges.0.norm.weight"], by_channel)
+
+
 def test_mmsegs_resnet() -> None:
     options = {
         "num_classes": 5,

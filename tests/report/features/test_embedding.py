@@ -78,8 +78,10 @@ def test_neighbor_agreement_by_hand() -> None:
     # Nearest of 0 is 1, of 1 is 1.9, of 1.9 is 1, of 10 is 10.5 and back.
     assert neighbor_agreement(features, torch.tensor([0, 0, 1, 2, 2])) == pytest.approx(3 / 5)
     features, groups = clusters(6, 120)
-    # More rows than are compared at a time.
+    # More rows than are compared at a time: points in pairs, whose partner belongs to the other group.
     assert neighbor_agreement(features, groups) == 1
+    pairs = torch.arange(600.0).repeat_interleave(2)[:, None] + torch.tensor([0.0, 0.1]).repeat(600)[:, None]
+    assert neighbor_agreement(pairs, torch.arange(1200) % 2) == 0
 
 
 def test_a_missing_scikit_learn_is_an_import_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
+import torch
 from torch import Tensor, nn
 
 from densekd.errors import UserError
@@ -101,6 +102,7 @@ def load_matched(
         allowed,
         f"The {what} checkpoint {checkpoint.name} does not fit {type(model).__name__}",
         "Check the model's options (backbone, family, channels, number of classes).",
+        checkpoint.name,
     )
 
 
@@ -110,6 +112,7 @@ def load_in_full(
     allowed: Sequence[str],
     problem: str,
     advice: str = "",
+    name: str = "the weights",
 ) -> Match:
     """Load a state dict when every key fits.
 
@@ -119,15 +122,48 @@ def load_in_full(
         allowed: patterns of keys that may be missing or left over.
         problem: beginning of the message when keys do not fit.
         advice: its end.
+        name: of the file, for the message about weights that are not finite.
 
     Raises:
-        UserError: some keys do not fit; nothing was loaded.
+        UserError: some keys do not fit, or a weight is not finite; nothing was loaded.
     """
     found = match(model, state, allowed)
     if not found.complete:
         raise UserError(f"{problem}; nothing was loaded.\n{found.describe()}\n{advice}".rstrip())
+    require_finite({key: state[key] for key in found.matched}, name)
     model.load_state_dict(state, strict=False)
     return found
+
+
+def require_finite(state: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights that are not finite: what a model predicts with them means nothing.
+
+    Args:
+        state: what is to be loaded.
+        name: of the file, for the message.
+
+    Raises:
+        UserError: NaN or infinity in a tensor; the first is named.
+    """
+    broken = [key for key, value in state.items() if not _is_finite(value)]
+    if not broken:
+        return
+    first = broken[0]
+    wrong = int((~state[first].isfinite()).sum())
+    others = f" and {len(broken) - 1} more tensors" if len(broken) > 1 else ""
+    raise UserError(
+        f"{name}: the weights are not finite (NaN or infinity): {wrong} of {state[first].numel()} values of "
+        f"{first}{others}. The training that wrote them diverged, or the file is damaged; take an earlier checkpoint."
+    )
+
+
+def _is_finite(value: Tensor) -> bool:
+    if not value.is_floating_point() or value.device.type == "meta":
+        return True
+    # A sum in double precision is finite where every value is, at less cost than asking each.
+    if bool(value.sum(dtype=torch.float64).isfinite()):
+        return True
+    return bool(value.isfinite().all())
 
 
 def _fits_one(key: str, patterns: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import JoinedConv2d, conv_norm_act, norm_act, separable, upsample
+from densekd.models.blocks import JoinedConv2d, conv_norm_act, head_dropout, norm_act, separable, upsample
 from densekd.models.families import Family
 
 RATES = (12, 24, 36)
@@ -86,7 +86,7 @@ class ASPPHead(nn.Module):
         else:
             # The bottleneck itself joins the branches.
             self.bottleneck = norm_act(self.aspp.join(channels, 3))
-        self.dropout = nn.Dropout2d(0.1)
+        self.dropout = head_dropout(family)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:

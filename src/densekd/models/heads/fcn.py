@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from densekd.models.blocks import conv_norm_act, norm_act
+from densekd.models.blocks import conv_norm_act, head_dropout, norm_act
 from densekd.models.families import Family
 
 
@@ -25,7 +25,7 @@ class FCNHead(nn.Module):
         # Batch norm makes a bias superfluous, but one family has it and its weights need it.
         conv = nn.Conv2d(inputs, channels, 3, padding=1, bias=family.auxiliary_bias)
         self.conv = norm_act(conv, family.negative_slope)
-        self.dropout = nn.Dropout2d(0.1)
+        self.dropout = head_dropout(family)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from densekd.models.blocks import JoinedConv2d, PyramidPooling, norm_act
+from densekd.models.blocks import JoinedConv2d, PyramidPooling, head_dropout, norm_act
 from densekd.models.families import Family
 
 
@@ -30,7 +30,7 @@ class PSPHead(nn.Module):
         like = -1 if self.pyramid_first else 0
         joined = JoinedConv2d(inputs + 4 * pooled, width, 3, like, family.align_corners)
         self.bottleneck = norm_act(joined, family.negative_slope)
-        self.dropout = nn.Dropout2d(0.1)
+        self.dropout = head_dropout(family)
         self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:

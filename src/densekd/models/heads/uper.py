@@ -14,7 +14,8 @@ class UPerHead(nn.Module):
         inputs: channels of the four maps.
         channels: width, or that of the pooled levels and that of all else.
         num_classes: C.
-        family: CIRKD's projects its pyramid levels after upsampling and halves the joined map.
+        family: CIRKD's projects its pyramid levels after upsampling, halves the joined map, and drops
+            nothing.
 
     Shape:
         four maps, the finest ``[B, inputs[0], H, W]`` -> ``[B, C, H, W]`` (CIRKD: half the height
@@ -38,7 +39,8 @@ class UPerHead(nn.Module):
         self.smooth = nn.ModuleList(conv_norm_act(width, width, 3) for _ in inputs[:-1])
         join = nn.Conv2d(len(inputs) * width, width, 3, stride=stride, padding=1, bias=False)
         self.bottleneck = norm_act(join)
-        self.dropout = nn.Dropout2d(0.1)
+        # CIRKD's has none.
+        self.dropout: nn.Module = nn.Identity() if family.upernet == "cirkd" else nn.Dropout2d(0.1)
         self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ _VITS = ("DeepLabV3-MobileViT-XXS", "PSPNet-MobileViT-XXS")
 _SGD = tuple(name for name in _CNNS if name not in _VITS)
 _B0 = ("SegFormer-B0",)
 _TAUGHT = ("kd", "skd", "ifvd", "cwd", "dsd", "at", "fitnet", "cirkd", "cirkdv2")
+_WITH_PIXEL = tuple(method for method in _TAUGHT if method != "dsd")
 _ADVERSARIAL = ("skd", "ifvd", "cwd")
 _SETS = {
     "citys": "cityscapes", "voc": "voc", "ade20k": "ade20k", "camvid": "camvid",
@@ -42,10 +43,13 @@ def _fact(parameter: str, original: str, key: str, ours: Any, why: str = "", **o
     return Fact(parameter, original, "scripts, train_*.py", key, ours, why, only)
 
 
+_DROPPED = "outputs[-1]: block[0:4], the dropout included"
+
+
 def _taps(loss: str, *methods: str) -> tuple[Fact, Fact]:
     return (
-        _fact("feature", "preds[-1]", f"distill.{loss}.student", "pre_logits", method=methods),
-        _fact("feature", "preds[-1]", f"distill.{loss}.teacher", "pre_logits", method=methods),
+        _fact("feature", _DROPPED, f"distill.{loss}.student", "head.dropout", method=methods),
+        _fact("feature", _DROPPED, f"distill.{loss}.teacher", "head.dropout", method=methods),
     )
 
 
@@ -84,7 +88,8 @@ _COMMON = (
     _fact("training list", "train_aug, 10582 images", "data.train", "trainaug", data=("voc",)),
     _fact("--crop-size", "512 1024", "augment.crop", [512, 1024], data=("citys",), student=_CNNS),
     _fact("--crop-size", "360 360", "augment.crop", [360, 360], data=("camvid",)),
-    _fact("--crop-size", "512 512", "augment.crop", [512, 512], data=("voc", "ade20k", "coco_stuff_164k")),
+    _fact("--crop-size", "512 512", "augment.crop", [512, 512], data=("voc", "coco_stuff_164k")),
+    _fact("--crop-size", "512 512", "augment.crop", [512, 512], data=("ade20k",), method=_TAUGHT),
     _fact("--crop-size", "1024 1024", "augment.crop", [1024, 1024], student=_B0),
     _fact("random scale", "0.5 + {0..15} / 10", "augment.scale", [0.5, 2.0], "drawn evenly from the range"),
     _fact("random mirror", "p 0.5", "augment.flip", 0.5),
@@ -104,9 +109,35 @@ _COMMON = (
     _fact("evaluation", "two halves of 1024 x 1024", "evaluation.stride", [1024, 1024], student=_B0),
     _fact("checkpoint", "best on the validation split", "training.export", "best"),
     _fact("mean IoU", "absent classes count 0", "evaluation.absent", "zero"),
-    _fact("--lambda-kd", "1", "distill.pixel.weight", 1, method=tuple(x for x in _TAUGHT if x != "dsd")),
+    _fact("--lambda-kd", "1", "distill.pixel.weight", 1, method=_WITH_PIXEL),
+    _fact("--kd-temperature", "1", "distill.pixel.options.temperature", 1.0, method=_WITH_PIXEL),
+    _fact("KLDivLoss", "mean of positions", "distill.pixel.options.reduction", "pixel", method=_WITH_PIXEL),
+    _fact("betas of AdamW", "torch's", "optimizer.betas", [0.9, 0.999], student=(*_B0, *_VITS)),
+    _fact("lowest rate", "0", "optimizer.floor", 0.0),
+    _fact("warm-up", "none", "optimizer.warmup", 0),
 )  # fmt: skip
+# What no script sets: the defaults of the trainers, and of the loss.
+_BANK: tuple[tuple[str, str, float], ...] = (
+    ("--region-memory-size", "region_memory_size", 2000),
+    ("--pixel-contrast-size", "pixel_contrast_size", 4096),
+    ("--region-contrast-size", "region_contrast_size", 1024),
+    ("--contrast-temperature", "contrast_temperature", 0.1),
+    ("--contrast-kd-temperature", "contrast_kd_temperature", 1.0),
+    ("pixel_update_freq", "pixel_update_freq", 16),
+)
 _MEMORY = (
+    *(
+        _fact(parameter, str(value), f"distill.cirkd_memory.options.{option}", value, method=("cirkd", "cirkdv2"))
+        for parameter, option, value in _BANK
+    ),
+    _fact(
+        "--pixel-memory-size", "20000", "distill.cirkd_memory.options.pixel_memory_size", 20000,
+        method=("cirkd", "cirkdv2"), student=_CNNS,
+    ),
+    _fact(
+        "--contrast-temperature", "0.1", "distill.cirkd_minibatch.options.temperature", 0.1,
+        method=("cirkd", "cirkdv2"),
+    ),
     _fact(
         "factor of both memories", "0.1", "distill.cirkd_memory.weight", 1,
         "the factors are options", method=("cirkd", "cirkdv2"),
@@ -135,6 +166,9 @@ CIRKD = (
     *_COMMON,
     *_MEMORY,
     *_by_data("cirkd"),
+    _fact(
+        "--crop-size", "not passed: 512 1024", "augment.crop", [512, 1024], data=("ade20k",), method=("baseline",),
+    ),
     _fact("widths of heads", "version 1", "student.options.family", "hwd", "HWD has them too", student=_CNNS),
     _fact("teacher", "DeepLabV3-R101, 256 wide", "teacher.options.channels", 256, method=_TAUGHT, student=_CNNS),
     _fact("--batch-size", "16", "data.batch_size", 16, student=_CNNS),
@@ -155,6 +189,23 @@ CIRKD = (
         "rate of the discriminator", "4e-4, constant", "distill.adversarial.options.optimization.power", 0,
         method=_ADVERSARIAL,
     ),
+    _fact(
+        "rate of the discriminator", "4e-4", "distill.adversarial.options.optimization.lr", 0.0004,
+        method=_ADVERSARIAL,
+    ),
+    _fact(
+        "betas of the discriminator", "0.9, 0.99", "distill.adversarial.options.optimization.betas", [0.9, 0.99],
+        method=_ADVERSARIAL,
+    ),
+    _fact(
+        "preprocess_GAN_mode", "1", "distill.adversarial.options.preprocess", "batch_norm", method=_ADVERSARIAL,
+    ),
+    _fact("attention", "mean of squares, normalized", "distill.at.options.attention", "energy", method=("at",)),
+    _fact("mean of IFVD", "all positions", "distill.ifvd.options.mean", "all", method=("ifvd",)),
+    _fact("norm_type", "channel", "distill.cwd.options.normalize", "channel", method=("cwd",)),
+    _fact("norm_type", "channel", "distill.cwd#2.options.normalize", "channel", method=("cwd",)),
+    _fact("divergence", "kl", "distill.cwd.options.divergence", "kl", method=("cwd",)),
+    _fact("divergence", "kl", "distill.cwd#2.options.divergence", "kl", method=("cwd",)),
     _fact("--lambda-skd", "10", "distill.pairwise.weight", 10, method=("skd",)),
     _fact("--lambda-ifv", "20", "distill.ifvd.weight", 20, method=("ifvd",)),
     _fact("--lambda-at", "10000", "distill.at.weight", 10000, method=("at",)),
@@ -167,17 +218,25 @@ CIRKD = (
     ),
     *(
         _fact(
-            "outputs", "all", f"distill.dsd.{side}", ["aux", "pre_logits", "logits"],
+            "outputs", "[-2], [-1], [0]", f"distill.dsd.{side}", ["aux", "head.dropout", "logits"],
             method=("dsd",), student=("DeepLabV3-R18", "PSPNet-R18"),
         )
         for side in ("student", "teacher")
     ),
     *(
         _fact(
-            "outputs", "logits twice on mobile students", f"distill.dsd.{side}", ["pre_logits", "logits"],
-            "once", method=("dsd",), student=("DeepLabV3-MBV2", "SegFormer-B0"),
+            "outputs", "[-1], [0]", f"distill.dsd.{side}", ["head.dropout", "logits"],
+            method=("dsd",), student=("SegFormer-B0",),
         )
         for side in ("student", "teacher")
+    ),
+    _fact(
+        "outputs", "[-2], [-1], [0] of [logits, feature]", "distill.dsd.student", ["logits", "head.dropout", "logits"],
+        method=("dsd",), student=("DeepLabV3-MBV2",),
+    ),
+    _fact(
+        "outputs", "[-2], [-1], [0]", "distill.dsd.teacher", ["aux", "head.dropout", "logits"],
+        method=("dsd",), student=("DeepLabV3-MBV2",),
     ),
     *_cwd(("DeepLabV3-R18", "PSPNet-R18", "DeepLabV3-MBV2"), "50", "256 / 128", 100, 3),
     *_cwd(_B0, "5", "768 / 256", 15, 0.3),
@@ -260,6 +319,7 @@ CIRKDV2 = (
     *_MEMORY,
     *_by_data("cirkdv2", "camvid"),
     *_fitnet(),
+    _fact("--crop-size", "512 512", "augment.crop", [512, 512], data=("ade20k",), method=_BASELINE),
     _fact("widths of heads", "version 2", "student.options.family", "cirkdv2", student=_CNNS),
     _fact("teacher", "DeepLabV3-R101, 512 wide", "teacher.options.channels", 512, method=_TAUGHT, student=_CNNS),
     _fact("--batch-size", "8", "data.batch_size", 8, data=("citys",), student=_CNNS),
@@ -280,6 +340,11 @@ CIRKDV2 = (
     _version_2("--lambda-minibatch-channel", "1", "cirkd_channel.options.batch_weight", 1),
     _version_2("--lambda-memory-channel", "0.1", "cirkd_channel.options.memory_weight", 0.1),
     _version_2("--lambda-channel-kd", "100", "cirkd_channel.options.mse_weight", 100),
+    _version_2("--channel-memory-size", "10000", "cirkd_channel.options.channel_memory_size", 10000),
+    _version_2("--channel-contrast-size", "2048", "cirkd_channel.options.channel_contrast_size", 2048),
+    _version_2("channel_update_freq", "256", "cirkd_channel.options.channel_update_freq", 256),
+    _version_2("--contrast-temperature", "0.1", "cirkd_channel.options.contrast_temperature", 0.1),
+    _version_2("--contrast-kd-temperature", "1", "cirkd_channel.options.contrast_kd_temperature", 1.0),
     *_groups("cirkd_minibatch"),
     *_groups("cirkd_channel"),
     *_taps("fitnet", "cirkdv2"),

@@ -16,6 +16,11 @@ def _fact(parameter: str, original: str, key: str, ours: Any, why: str = "", **o
     return Fact(parameter, original, "configuration", key, ours, why, {"student": _STUDENTS, **only})
 
 
+_FROM_IMAGENET = (
+    "gfl-r101-r50-cwd-head", "gfl-r101-r50-cwd-fpn", "retinanet-r101-r50-cwd", "faster_rcnn-r101-r50-cwd",
+    "faster_rcnn-r101-r50-pkd", "retinanet-x101-r50-pkd", "retinanet-x101-r50-mgd", "retinanet-x101-r50-cwd",
+    "retinanet-x101-r50-fgd", "gfl-r101-r50-ld", "gfl-r101-r50-ld-alone", "gfl-r101-r50-ld-authors",
+)  # fmt: skip
 _COMMON = (
     _fact("dataset", "COCO 2017", "data.dataset", "coco"),
     _fact("ann_file", "instances_train2017.json", "data.train", "train2017"),
@@ -25,7 +30,7 @@ _COMMON = (
     _fact("RandomFlip", "0.5", "augment.flip", 0.5),
     _fact("depth", "50", "student.options.backbone", "resnet50"),
     _fact("frozen_stages", "1", "student.options.freeze", ["stem", "stage1"]),
-    _fact("init_cfg", "torchvision://resnet50", "student.pretrained", "resnet50.tv_in1k"),
+    _fact("init_cfg", "torchvision://resnet50", "student.pretrained", "resnet50.tv_in1k", name=_FROM_IMAGENET),
     _fact("task", "detection", "task.kind", "detection"),
     _fact("optimizer", "SGD", "optimizer.method", "sgd"),
     _fact("momentum", "0.9", "optimizer.momentum", 0.9),
@@ -74,6 +79,20 @@ _FRCNN = ("faster_rcnn-r101-r50-cwd", "faster_rcnn-r101-r50-fbkd", "faster_rcnn-
 _X101_PAIRS = ("retinanet-x101-r50-pkd", "retinanet-x101-r50-mgd")
 _1X = (*_GFL, "retinanet-r101-r50-cwd", "faster_rcnn-r101-r50-cwd", "faster_rcnn-r101-r50-fbkd")
 _2X = ("faster_rcnn-r101-r50-pkd", *_X101_PAIRS)
+_OF_FGD = (
+    ("temp", "temperature", 0.5),
+    ("alpha_fgd", "foreground_weight", 0.001),
+    ("beta_fgd", "background_weight", 0.0005),
+    ("gamma_fgd", "attention_weight", 0.0005),
+    ("lambda_fgd", "relation_weight", 0.000005),
+)
+# What FBKDLoss weighs its four parts with, where the configuration says nothing.
+_OF_FBKD = (
+    ("mask_l2_weight", "mask_weight", 7e-5),
+    ("channel_weight", "channel_weight", 4e-3),
+    ("spatial_weight", "spatial_weight", 4e-3),
+    ("nonloacl_weight", "non_local_weight", 7e-5),
+)
 MMRAZOR_DETECTION = (
     *_COMMON,
     *_OF_16,
@@ -83,6 +102,11 @@ MMRAZOR_DETECTION = (
     _teacher("retinanet_r101_fpn_2x_coco_20200131-5560aee8.pth", ("retinanet-r101-r50-cwd",)),
     _teacher("faster_rcnn_r101_fpn_1x_coco_20200130-f513f705.pth", _FRCNN[1:2]),
     _teacher(_FRCNN_2X, (_FRCNN[0], _FRCNN[2])),
+    _fact(
+        "architecture", "faster-rcnn_r50_fpn_1x_coco, pretrained=True", "student.checkpoint",
+        "checkpoints/mmdet/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth", name=_FRCNN[1:2],
+    ),
+    _fact("architecture", "pretrained=True", "student.pretrained", ABSENT, name=_FRCNN[1:2]),
     _teacher(_X101, _X101_PAIRS),
     _fact("lr", "0.01", "optimizer.lr", 0.01, name=(*_GFL, "retinanet-r101-r50-cwd", *_X101_PAIRS)),
     _fact("lr", "0.02", "optimizer.lr", 0.02, name=_FRCNN),
@@ -97,6 +121,13 @@ MMRAZOR_DETECTION = (
     *_term("faster_rcnn-r101-r50-pkd", "pkd", 6, _FOUR, {}),
     *_term("retinanet-x101-r50-pkd", "pkd", 10, _FOUR, {}),
     *_term("retinanet-x101-r50-mgd", "mgd", 0.00002, _FIVE, {"masked": 0.65}),
+    *(
+        _fact(parameter, str(value), f"distill.{loss}.options.{option}", value, name=_FRCNN[1:2])
+        for parameter, option, value in _OF_FBKD
+        for loss in ("fbkd", "fbkd#2", "fbkd#3")
+    ),
+    _fact("mask_on_channel", "False", "distill.mgd.options.mask", "position", name=("retinanet-x101-r50-mgd",)),
+    _fact("resize_stu", "True", "distill.pkd.options.resize", "student", name=(_FRCNN[2], _X101_PAIRS[0])),
     _fact(
         "init_cfg of neck and bbox_head", "the teacher's", "student.inherit", ["neck", "head"],
         name=("retinanet-x101-r50-mgd",),
@@ -121,6 +152,7 @@ FGD = (
     _fact("grad_clip", "35", "training.clip", 35),
     _fact("neck and head", "the teacher's", "student.inherit", ["neck", "head"]),
     *_term("retinanet-x101-r50-fgd", "fgd", 1, _FIVE, {}),
+    *(_fact(parameter, str(value), f"distill.fgd.options.{option}", value) for parameter, option, value in _OF_FGD),
 )
 _ALONE = ("gfl-r101-r50-ld", "gfl-r101-r50-ld-alone")
 _AUTHORS = ("gfl-r101-r50-ld-authors",)
@@ -154,7 +186,9 @@ LD = (
         for loss in ("ld", "ld#2")
         for side in ("student", "teacher")
     ),
-    _fact("region", "main", "distill.ld.options", ABSENT),
+    _fact("region", "main", "distill.ld.options.region", "main"),
+    *(_fact("T", "10", f"distill.{loss}.options.temperature", 10.0) for loss in ("ld", "ld#2")),
+    *(_fact("divisor", "images", f"distill.{loss}.options.divisor", "images") for loss in ("ld", "ld#2")),
     _fact("region", "valuable", "distill.ld#2.options.region", "valuable"),
     _authors("lr", "0.0025", "optimizer.lr", 0.0025),
     _authors("samples", "2 on 2 GPUs", "data.batch_size", 4, "0.01 / 16 for each image"),

@@ -17,11 +17,14 @@ def _readme(parameter: str, original: str, key: str, ours: Any, why: str = "") -
     return Fact(parameter, original, "README, train_hwd.py", f"distill.hwd.{key}", ours, why, {"method": ("hwd",)})
 
 
+_DROPPED = "outputs[-1]: block[0:4], the dropout included"
+
+
 def _tap(loss: str, method: str) -> tuple[Fact, Fact]:
     only: dict[str, Any] = {"method": (method,)}
     return (
-        Fact("feature", "preds[-1]", f"train_{method}.py", f"distill.{loss}.student", "pre_logits", only=only),
-        Fact("feature", "preds[-1]", f"train_{method}.py", f"distill.{loss}.teacher", "pre_logits", only=only),
+        Fact("feature", _DROPPED, f"train_{method}.py", f"distill.{loss}.student", "head.dropout", only=only),
+        Fact("feature", _DROPPED, f"train_{method}.py", f"distill.{loss}.teacher", "head.dropout", only=only),
     )
 
 
@@ -71,6 +74,15 @@ def _by_data() -> tuple[Fact, ...]:
     return tuple(facts)
 
 
+_BANK: tuple[tuple[str, str, float], ...] = (
+    ("--pixel-memory-size", "pixel_memory_size", 20000),
+    ("--region-memory-size", "region_memory_size", 2000),
+    ("--pixel-contrast-size", "pixel_contrast_size", 4096),
+    ("--region-contrast-size", "region_contrast_size", 1024),
+    ("--contrast-temperature", "contrast_temperature", 0.1),
+    ("--contrast-kd-temperature", "contrast_kd_temperature", 1.0),
+    ("pixel_update_freq", "pixel_update_freq", 16),
+)
 HWD = (
     *_by_data(),
     *_by_student(),
@@ -107,6 +119,35 @@ HWD = (
     _fact("--lambda-logit", "3", "distill.cwd.weight", 3, method=("cwd",)),
     _fact("--temperature", "4", "distill.cwd.options.temperature", 4, method=("cwd",)),
     _fact("--lambda-kd", "1", "distill.pixel.weight", 1, method=_PIXEL),
+    _fact("temperature of KD", "1", "distill.pixel.options.temperature", 1.0, method=_PIXEL),
+    _fact("KLDivLoss", "mean of positions", "distill.pixel.options.reduction", "pixel", method=_PIXEL),
+    _fact("--lr-d", "4e-4", "distill.adversarial.options.optimization.lr", 0.0004, method=_ADVERSARIAL),
+    _fact(
+        "betas of the discriminator", "0.9, 0.99", "distill.adversarial.options.optimization.betas", [0.9, 0.99],
+        method=_ADVERSARIAL,
+    ),
+    _fact(
+        "power of the discriminator's rate", "0.9", "distill.adversarial.options.optimization.power", 0.9,
+        method=_ADVERSARIAL,
+    ),
+    _fact(
+        "--preprocess-GAN-mode", "1", "distill.adversarial.options.preprocess", "batch_norm", method=_ADVERSARIAL,
+    ),
+    _fact("lowest rate", "0", "optimizer.floor", 0.0),
+    _fact("warm-up", "none", "optimizer.warmup", 0),
+    _fact("norm of CWD", "positions", "distill.cwd.options.normalize", "channel", method=("cwd",)),
+    _fact("mean of IFVD", "all positions", "distill.ifvd.options.mean", "all", method=("ifvd",)),
+    _fact("beta of DIST", "1", "distill.dist.options.beta", 1.0, method=("dist",)),
+    _fact("gamma of DIST", "1", "distill.dist.options.gamma", 1.0, method=("dist",)),
+    _fact("rows of DIST", "pixels of the batch", "distill.dist.options.rows", "positions", method=("dist",)),
+    _fact("mask of MGD", "positions", "distill.mgd.options.mask", "position", method=("mgd",)),
+    _fact(
+        "--contrast-temperature", "0.1", "distill.cirkd_minibatch.options.temperature", 0.1, method=("cirkd",),
+    ),
+    *(
+        _fact(parameter, str(value), f"distill.cirkd_memory.options.{option}", value, method=("cirkd",))
+        for parameter, option, value in _BANK
+    ),
     _fact("--lambda-adv", "0.001", "distill.adversarial.weight", 0.001, method=_ADVERSARIAL),
     _fact("adversarial loss", "hinge", "distill.adversarial.options.objective", "hinge", method=_ADVERSARIAL),
     _fact(

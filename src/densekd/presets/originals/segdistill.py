@@ -13,6 +13,7 @@ _WEIGHED = tuple(f"w{weight}-t{t}" for weight, t in _GRID)
 _CGD = ("cgd", "cgd-sw", *_SWEPT, *_WEIGHED)
 _PIXEL_ALONE = ("pd", "example")
 _OF_CGD = ("cd", *_CGD, *_PIXEL_ALONE)
+_FROM_IMAGENET = ("baseline", "pd", "at", "ifvd", "cd", *_CGD)
 _WITH_PIXEL = ("at", "ifvd")
 
 
@@ -26,7 +27,8 @@ def _sizes() -> tuple[Fact, ...]:
         only: dict[str, Any] = {"student": (f"SegFormer-B{size}",)}
         file = f"checkpoints/nvlabs/mit_b{size}.pth"
         facts.append(_fact("backbone", f"mit_b{size}", "student.options.backbone", f"mit_b{size}", **only))
-        facts.append(_fact("pretrained", f"mit_b{size}.pth", "student.pretrained", file, **only))
+        trained = {**only, "method": _FROM_IMAGENET}
+        facts.append(_fact("pretrained", f"mit_b{size}.pth", "student.pretrained", file, **trained))
     for size in range(1, 5):
         file = f"checkpoints/nvlabs/segformer.b{size}.512x512.ade.160k.pth"
         why = "" if size == 3 else "the original loads B3's file whatever the teacher"
@@ -49,6 +51,7 @@ def _sweeps() -> tuple[Fact, ...]:
 
 SEGDISTILL = (
     *_sizes(),
+    _fact("pretrained", "none of the example", "student.pretrained", ABSENT, method=("example",)),
     *_sweeps(),
     _fact("dataset", "ADE20K", "data.dataset", "ade20k"),
     _fact(
@@ -115,6 +118,12 @@ SEGDISTILL = (
         method=("cgd-sw", *_WEIGHED),
     ),
     _fact("shuffle interval", "1000", "distill.cgd.options.shuffle_interval", 1000, method=_CGD),
+    _fact("shuffle interval", "none", "distill.cgd.options.shuffle_interval", 0, method=("cd", *_PIXEL_ALONE)),
+    _fact("loss_type", "channel", "distill.cgd.options.transform", "channel", method=("cd", *_CGD)),
+    _fact("tau of the pixel-wise part", "1", "distill.pixel.options.temperature", 1.0, method=_WITH_PIXEL),
+    _fact("mean of IFVD", "all positions", "distill.ifvd.options.mean", "all", method=("ifvd",)),
+    _fact("min_lr", "0.0", "optimizer.floor", 0.0),
+    _fact("checkpoint", "the last", "training.export", "last"),
     _fact("pixel-wise part", "1", "distill.pixel.weight", 1, method=_WITH_PIXEL),
     _fact("factor T^2", "none", "distill.pixel.options.scale", "none", method=_WITH_PIXEL),
     _fact(

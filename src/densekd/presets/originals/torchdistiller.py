@@ -38,12 +38,25 @@ TORCHDISTILLER = (
     _fact("--temperature", "4", "distill.cwd.options.temperature", 4, **_LOGITS),
     _fact("--lambda-cwd", "35 (logs)", "distill.cwd.weight", 35, **_FEATURES),
     _fact("--temperature", "8 (best of the logs 1 to 10)", "distill.cwd.options.temperature", 8, **_FEATURES),
-    _fact("--cwd-feat", "preds[2]", "distill.cwd.student", "pre_logits", **_FEATURES),
-    _fact("--cwd-feat", "preds[2]", "distill.cwd.teacher", "pre_logits", **_FEATURES),
+    _fact("--cwd-feat", "preds[2]: the dropout included", "distill.cwd.student", "head.dropout", **_FEATURES),
+    _fact("--cwd-feat", "preds[2]: the dropout included", "distill.cwd.teacher", "head.dropout", **_FEATURES),
     _fact(
         "adapter", "1x1, InPlace-ABN (leaky), ReLU", "distill.cwd.adapter", "conv-bn-relu",
         "ReLU after a leaky ReLU is a ReLU", **_FEATURES,
     ),
+    _fact("--norm-type", "channel", "distill.cwd.options.normalize", "channel"),
+    _fact("--divergence", "kl", "distill.cwd.options.divergence", "kl"),
+    _fact("temperature of KD", "1", "distill.pixel.options.temperature", 1.0, **_GAN),
+    _fact("--lr-d", "4e-4", "distill.adversarial.options.optimization.lr", 0.0004, **_GAN),
+    _fact(
+        "betas of the discriminator", "0.9, 0.99", "distill.adversarial.options.optimization.betas", [0.9, 0.99], **_GAN
+    ),
+    _fact(
+        "power of the discriminator's rate", "0.9", "distill.adversarial.options.optimization.power", 0.9, **_GAN
+    ),
+    _fact("--preprocess-GAN-mode", "1", "distill.adversarial.options.preprocess", "batch_norm", **_GAN),
+    _fact("lowest rate", "0", "optimizer.floor", 0.0),
+    _fact("warm-up", "none", "optimizer.warmup", 0),
     _fact("--lambda-kd", "10", "distill.pixel.weight", 10, **_GAN),
     _fact("KLDivLoss", "mean of elements", "distill.pixel.options.reduction", "element", **_GAN),
     _fact("temperature of KD", "1, no factor", "distill.pixel.options.scale", "none", **_GAN),

@@ -1,6 +1,6 @@
 """Page of feature pictures: scatter plots and channel maps of teacher, student alone and distilled student."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,10 @@ from densekd.report.features.collect import (
     usual_tap,
 )
 from densekd.report.features.embedding import INSTALL, neighbor_agreement, pca, tsne
+from densekd.report.features.scatter import SIDE, Scatter, css_color, scatter_plot
 from densekd.report.page import ROLES
 from densekd.report.pictures import jpeg_address, png_address
 from densekd.tasks.pixel_groups import PixelGroups
-
-# Of a scatter plot, in its own units.
-SIDE, _MARGIN = 320, 8
 
 
 @dataclass(frozen=True)
@@ -49,23 +47,6 @@ class Shown:
     missing: Mapping[str, str]
     pixels: PixelGroups
     name: str
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """The points of one group: an SVG path of dots."""
-
-    name: str
-    color: str
-    path: str
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """One scatter plot; ``note`` stands in for the points where there are none."""
-
-    clouds: tuple[Cloud, ...]
-    note: str
 
 
 @dataclass(frozen=True)
@@ -152,7 +133,7 @@ def _column(role: str, collected: Mapping[str, Collected], shown: Shown, seed: i
         return Column(role, "", {}, None, shown.missing.get(role, "not there"))
     points, share = pca(found.features)
     first, second = (100 * share).tolist()
-    flat = _scatter(points, found.groups, shown.pixels)
+    flat = scatter_plot(points, found.groups, shown.pixels)
     scatters = {f"PCA ({first:.0f} % and {second:.0f} % of the variance)": flat}
     scatters["t-SNE"] = _tsne_scatter(found, shown.pixels, seed)
     agreement = None
@@ -169,31 +150,7 @@ def _tsne_scatter(found: Collected, pixels: PixelGroups, seed: int) -> Scatter:
         return Scatter((), INSTALL)
     if points is None:
         return Scatter((), "t-SNE needs at least four labelled pixels")
-    return _scatter(points, found.groups, pixels)
-
-
-def _scatter(points: Tensor, groups: Tensor, pixels: PixelGroups) -> Scatter:
-    """Place points ``[N, 2]`` in the drawing, group by group, the largest group below."""
-    low, high = points.amin(0), points.amax(0)
-    # One scale for both axes: distances are what is looked at.
-    span = float((high - low).amax().clamp(min=1e-12))
-    middle = (low + high) / 2
-    places = (points - middle) / span * (SIDE - 2 * _MARGIN) + SIDE / 2
-    counts = torch.bincount(groups, minlength=len(pixels.names))
-    clouds: list[Cloud] = []
-    for group in counts.argsort(descending=True, stable=True).tolist():
-        if not counts[group]:
-            continue
-        # A line of no length with round ends is a dot.
-        dots = [f"M{x:.1f} {SIDE - y:.1f}h0" for x, y in places[groups == group].tolist()]
-        clouds.append(Cloud(pixels.names[group], css_color(pixels.colors[group]), "".join(dots)))
-    return Scatter(tuple(clouds), "")
-
-
-def css_color(color: Sequence[int]) -> str:
-    """Write an RGB color for a style sheet."""
-    red, green, blue = color
-    return f"rgb({red},{green},{blue})"
+    return scatter_plot(points, found.groups, pixels)
 
 
 def _legend(pixels: PixelGroups, collected: Mapping[str, Collected]) -> list[tuple[str, str, int]]:

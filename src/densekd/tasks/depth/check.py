@@ -1,9 +1,12 @@
 """What a data check reads of an image and its depth map."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from densekd.data.depth import DepthFiles
 from densekd.data.facts import Facts, image_facts
+from densekd.tasks.findings import Finding, seen_in
 
 # Ends of the ranges that measured pixels are counted in, in the unit of the data.
 _ENDS = (1, 10, 100)
@@ -35,3 +38,16 @@ def look(files: DepthFiles) -> Facts:
     height, width = image.shape[:2]
     counts = (np.array([measured.size, depth.size - measured.size]), ranges)
     return image_facts((item.image, item.label), (height, width), counts, warnings)
+
+
+def findings(files: DepthFiles, facts: Sequence[Facts]) -> list[Finding]:
+    """Judge the maps of a split by a sample: whether any depth was measured.
+
+    Args:
+        files: the whole split.
+        facts: of a sample of its images.
+    """
+    measured = sum(int(fact.counts[0][0]) for fact in facts)
+    if files.labels == "absent" or measured:
+        return []
+    return [Finding("nothing", f"in {seen_in(files, facts)} no depth was measured, so that nothing is learnt.")]

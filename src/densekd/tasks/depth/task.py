@@ -23,6 +23,7 @@ from densekd.tasks.depth.metric import DepthMetric
 from densekd.tasks.depth.metric_names import metrics_in
 from densekd.tasks.depth.pictures import LEGEND
 from densekd.tasks.depth.prediction import DepthPredictor
+from densekd.tasks.findings import Finding
 from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 
@@ -89,6 +90,11 @@ class Depth(nn.Module):
         See :func:`densekd.tasks.depth.check.look`.
         """
         return check.look(files)
+
+    @staticmethod
+    def findings(files: DepthFiles, facts: Sequence[Facts]) -> list[Finding]:
+        """Judge a split by a sample; see :func:`densekd.tasks.depth.check.findings`."""
+        return check.findings(files, facts)
 
     @staticmethod
     def folder(root: Path, split: str, package: PackageConfig) -> DepthFiles:

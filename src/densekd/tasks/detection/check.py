@@ -1,10 +1,13 @@
 """What a data check reads of an image and its boxes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from densekd.data.annotations import Annotations, clipped, learnable
 from densekd.data.detection import DetectionFiles
 from densekd.data.facts import Facts, image_facts
+from densekd.tasks.findings import Finding, absent_classes
 
 # COCO's small, medium and large boxes: areas below 32^2, below 96^2, and the rest.
 _AREAS = (32**2, 96**2)
@@ -49,6 +52,34 @@ def look(files: DetectionFiles) -> Facts:
     ]
     errors = _listed(item.truth, names, outside, "outside the image, correct or remove them")
     return image_facts((item.image,), item.size, counts, warnings)._replace(error="; ".join(errors) or None)
+
+
+def findings(files: DetectionFiles, facts: Sequence[Facts]) -> list[Finding]:
+    """Judge the boxes of a split, all of which are known: none that is learnt, classes that never occur.
+
+    Args:
+        files: the whole split.
+        facts: of a sample of its images; not needed.
+    """
+    where = f"all {len(files)} images"
+    if not any(learnable(item.truth, item.size).any() for item in files.items):
+        return [Finding("nothing", f"in {where} no box is learnt. {_why_none(files)}")]
+    labels = np.concatenate([item.truth.labels[~item.truth.crowd] for item in files.items])
+    counts = np.bincount(labels, minlength=len(files.classes.names))
+    return absent_classes(files.classes.names, counts.tolist(), where)
+
+
+def _why_none(files: DetectionFiles) -> str:
+    """Say what the boxes are that nothing is learnt of."""
+    boxes = sum(len(item.truth.boxes) for item in files.items)
+    if not boxes:
+        return "No image has a box: is this the right file of annotations, and are they where they are looked for?"
+    crowds = sum(int(item.truth.crowd.sum()) for item in files.items)
+    empty = sum(int((item.truth.area <= 0).sum()) for item in files.items)
+    return (
+        f"Of {boxes} boxes {crowds} are crowds (iscrowd, difficult), {empty} have no area, and the others are less "
+        "than a pixel wide or high or outside their image."
+    )
 
 
 def _listed(truth: Annotations, names: tuple[str, ...], which: np.ndarray, what: str) -> list[str]:

@@ -35,10 +35,15 @@ class BoxMetric(nn.Module):
 
     Args:
         num_classes: C; labels are 0..C-1.
+
+    Raises:
+        UserError: faster-coco-eval is not installed.
     """
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
+        # What is missing is said before anything is trained, not when there are scores to compute.
+        optional_import("faster_coco_eval", "coco")
         self.num_classes = num_classes
         self.images: dict[int, tuple[_Truth, _Found]] = {}
 

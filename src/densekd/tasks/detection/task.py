@@ -30,6 +30,7 @@ from densekd.tasks.detection.evaluation import DetectionEvaluation
 from densekd.tasks.detection.metric import BoxMetric
 from densekd.tasks.detection.metric_names import METRICS
 from densekd.tasks.detection.prediction import BoxPredictor
+from densekd.tasks.findings import Finding
 from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 
@@ -76,6 +77,11 @@ class Detection(nn.Module):
         See :func:`densekd.tasks.detection.check.look`.
         """
         return check.look(files)
+
+    @staticmethod
+    def findings(files: DetectionFiles, facts: Sequence[Facts]) -> list[Finding]:
+        """Judge a split; see :func:`densekd.tasks.detection.check.findings`."""
+        return check.findings(files, facts)
 
     @property
     def chance(self) -> float:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from densekd.data.class_order import describe_difference, positions
 from densekd.data.classes import Classes, published_classes
 from densekd.data.files import IMAGE_SUFFIXES, find
 from densekd.errors import UserError, suggest
+from densekd.models.classes import are_unnamed
 from densekd.tasks.segmentation.pictures import color_picture
 
 BENCHMARKS = ("ade20k", "cityscapes", "voc")
@@ -30,6 +32,10 @@ def require_benchmark(benchmark: str, classes: Classes) -> Classes:
     if len(classes.names) != len(wanted.names):
         counts = f"{len(classes.names)} classes, {benchmark} {len(wanted.names)}"
         raise UserError(f"The model has {counts}.")
+    # The server knows numbers alone, so the order must be its own.
+    if not are_unnamed(classes) and positions(classes.names, wanted.names) != tuple(range(len(wanted.names))):
+        difference = describe_difference(classes.names, wanted.names, "the model", benchmark)
+        raise UserError(f"{difference} The server counts classes in its own order.")
     return wanted
 
 

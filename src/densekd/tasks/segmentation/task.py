@@ -19,6 +19,7 @@ from densekd.models.package import PackageConfig
 from densekd.ops.processes import mean_over_processes
 from densekd.ops.ranges import NonNegative
 from densekd.tasks.common import random_crops, to_float
+from densekd.tasks.findings import Finding
 from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 from densekd.tasks.segmentation import check, evaluation, pixel_groups, prediction
@@ -105,6 +106,11 @@ class Segmentation(nn.Module):
         See :func:`densekd.tasks.segmentation.check.look`.
         """
         return check.look(files)
+
+    @staticmethod
+    def findings(files: SegmentationFiles, facts: Sequence[Facts]) -> list[Finding]:
+        """Judge a split by a sample; see :func:`densekd.tasks.segmentation.check.findings`."""
+        return check.findings(files, facts)
 
     @property
     def chance(self) -> float:
