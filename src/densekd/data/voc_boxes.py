@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.classes import Classes, distinct_classes, published_classes, read_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import IMAGE_SUFFIXES, first_folder, image_size, read_lines
+from densekd.data.files import IMAGE_SUFFIXES, first_file, first_folder, image_size, read_lines
 from densekd.errors import UserError
 
 
