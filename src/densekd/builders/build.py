@@ -7,6 +7,7 @@ from torch import nn
 
 from densekd.builders.data import build_files, build_validation, build_views
 from densekd.builders.models import build_models, package_config
+from densekd.builders.probe import probe_batch
 from densekd.builders.student_classes import in_order_of_training
 from densekd.builders.task import build_task, task_name
 from densekd.builders.teacher import Teacher, prepare_teacher
@@ -18,7 +19,7 @@ from densekd.data.contract import Files, TrainingData
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.probe import at_rest
-from densekd.distill.wiring import ProbeBatch, wire_terms
+from densekd.distill.wiring import wire_terms
 from densekd.kernels import using
 from densekd.models.package import PackageConfig
 from densekd.recipe import Recipe
@@ -106,28 +107,13 @@ def _build(recipe: Recipe) -> Built:
     # What is compared between the two models; shapes are measured on the whole teacher.
     terms, teacher = {}, None
     if models.teacher is not None:
-        classes = training.classes
-        probe = ProbeBatch(
-            images=torch.rand(1, 3, *recipe.probe_size),
-            target=scored_as.probe_target(recipe.probe_size, training.labels),
-            facts={"num_classes": len(classes.names), "ignore_index": classes.ignore_index},
-            sizes="many" if recipe.augment.crop is None else "one",
-            labels=training.labels,
-            teacher_precision=recipe.teacher_precision,
-        )
+        probe = probe_batch(recipe, training, scored_as)
         terms = wire_terms(plans, models.student.model, models.teacher, probe)
         teacher = prepare_teacher(recipe, models.teacher, terms, samples)
     features = None if teacher is None else teacher.features
     config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
-    distiller = Distiller(
-        models.student.model,
-        features,
-        task,
-        terms,
-        config,
-        recipe.kernels,
-        recipe.training.sync_batchnorm,
-    )
+    synced = recipe.training.sync_batchnorm
+    distiller = Distiller(models.student.model, features, task, terms, config, recipe.kernels, synced)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = None

@@ -231,6 +231,11 @@ def _terms(method: str, data: str, student: Student) -> list[Content]:
             term("cwd", weight, {"temperature": 4}, **taps, adapter="conv"),
             term("cwd", logits, {"temperature": 4}),
         ]
+    return _relations(data, transformer)
+
+
+def _relations(data: str, transformer: bool) -> list[Content]:
+    """Return the terms of CIRKD itself, version 1."""
     # Two images of a process are compared with each other, one of SegFormer's.
     group = 1 if transformer else 2
     memory = {"pixel_weight": 0.1, "region_weight": 0.1}
@@ -240,8 +245,8 @@ def _terms(method: str, data: str, student: Student) -> list[Content]:
         memory["pixel_memory_size"] = 2000
     return [
         _PIXEL,
-        term("cirkd_minibatch", 1, {"images_per_group": group}, **taps),
-        term("cirkd_memory", 1, memory, **taps),
+        term("cirkd_minibatch", 1, {"images_per_group": group}, **_TAPS),
+        term("cirkd_memory", 1, memory, **_TAPS),
     ]
 
 

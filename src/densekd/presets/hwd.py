@@ -67,12 +67,7 @@ def presets() -> Iterator[Preset]:
 
 def _preset(short: str, data: str, method: str) -> Preset:
     model, backbone, file, _ = STUDENTS[short]
-    parts = ["hwd", short]
-    if data != "citys":
-        parts.append(data)
-    if method != "hwd":
-        parts.append(method)
-    name = "-".join(parts)
+    name = _name(short, data, method)
     content: Content = {
         "name": name,
         "data": {**DATA[data], "batch_size": 8, "workers": 8},
@@ -110,6 +105,16 @@ def _preset(short: str, data: str, method: str) -> Preset:
         differs="; ".join(_differs(short, data, method)),
         content=content,
     )
+
+
+def _name(short: str, data: str, method: str) -> str:
+    """Name a preset; Cityscapes and HWD itself go without saying."""
+    parts = ["hwd", short]
+    if data != "citys":
+        parts.append(data)
+    if method != "hwd":
+        parts.append(method)
+    return "-".join(parts)
 
 
 def _differs(short: str, data: str, method: str) -> Iterator[str]:

@@ -203,8 +203,6 @@ def _preset(experiment: Experiment) -> Preset:
     model = experiment.teacher.partition("-")[0]
     teacher, file = _TEACHERS[experiment.teacher]
     epoch = math.ceil(COCO_IMAGES / experiment.batch)
-    # The rate falls after two thirds of the epochs, and again one or two before the end.
-    falls = (8, 11) if experiment.epochs == 12 else (16, 22)
     student: Content = {
         "model": model,
         "options": {"backbone": "resnet50", "freeze": ["stem", "stage1"]},
@@ -219,15 +217,7 @@ def _preset(experiment: Experiment) -> Preset:
         "teacher": {"checkpoint": f"checkpoints/mmdet/{file}"},
         "distill": experiment.terms,
         "task": {"kind": "detection"},
-        "optimizer": {
-            "method": "sgd",
-            "lr": experiment.lr,
-            "momentum": 0.9,
-            "weight_decay": 0.0001,
-            "milestones": [epoch * count for count in falls],
-            "warmup": 500,
-            "warmup_ratio": 0.001,
-        },
+        "optimizer": _optimizer(experiment, epoch),
         "training": {
             "steps": epoch * experiment.epochs,
             "clip": experiment.clip,
@@ -247,3 +237,18 @@ def _preset(experiment: Experiment) -> Preset:
         differs=experiment.differs,
         content=content,
     )
+
+
+def _optimizer(experiment: Experiment, epoch: int) -> Content:
+    """Return SGD with the steps of a schedule; an epoch is so many steps."""
+    # The rate falls after two thirds of the epochs, and again one or two before the end.
+    falls = (8, 11) if experiment.epochs == 12 else (16, 22)
+    return {
+        "method": "sgd",
+        "lr": experiment.lr,
+        "momentum": 0.9,
+        "weight_decay": 0.0001,
+        "milestones": [epoch * count for count in falls],
+        "warmup": 500,
+        "warmup_ratio": 0.001,
+    }

@@ -10,6 +10,8 @@ _CITYSCAPES = "pspnet_r101-d8_512x1024_80k_cityscapes_20200606_112211-e1e1100f.p
 # mmsegmentation-distiller's own.
 _CITYSCAPES_B = "pspnet_r101b-d8_512x1024_80k_cityscapes_20201226_170012-3a4d38ab.pth"
 _ADE20K = "pspnet_r101-d8_512x512_160k_ade20k_20200615_100650-967c316f.pth"
+_TEACHERS = {"citys": _CITYSCAPES, "ade20k": _ADE20K}
+_CROPS = {"citys": [512, 1024], "ade20k": [512, 512]}
 _DIFFERS = (
     "the teacher's dropout is off; images are scaled from their own size, or from a shorter side "
     "of 512, where mmsegmentation scales once"
@@ -109,19 +111,19 @@ def presets() -> Iterator[Preset]:
         yield _preset(experiment)
 
 
-def _preset(experiment: Experiment) -> Preset:
-    city = experiment.data == "citys"
-    file = _CITYSCAPES if city else _ADE20K
+def _content(experiment: Experiment) -> Content:
+    """Return the recipe as plain data."""
+    file = _TEACHERS[experiment.data]
     if experiment.name == "mmsegdistiller-r18-cwd":
         file = _CITYSCAPES_B
     data: Content = dict(DATA[experiment.data])
-    if not city:
+    if experiment.data == "ade20k":
         data["short_side"] = 512
-    content: Content = {
+    return {
         "name": experiment.name,
         "data": {**data, "batch_size": experiment.batch, "workers": 8},
         "augment": {
-            "crop": [512, 1024] if city else [512, 512],
+            "crop": _CROPS[experiment.data],
             "scale": [0.5, 2.0],
             "flip": 0.5,
             "photometric": "mmseg",
@@ -146,10 +148,13 @@ def _preset(experiment: Experiment) -> Preset:
         },
         "training": {
             "steps": experiment.steps,
-            "validate_every": 8000 if experiment.steps == 80000 else 4000,
+            "validate_every": experiment.steps // 10,
             "checkpoint_every": 1000,
         },
     }
+
+
+def _preset(experiment: Experiment) -> Preset:
     differs = _DIFFERS
     if experiment.name == "mmsegdistiller-r18-cwd":
         differs += (
@@ -166,5 +171,5 @@ def _preset(experiment: Experiment) -> Preset:
         source=experiment.source,
         published=experiment.published,
         differs=differs,
-        content=content,
+        content=_content(experiment),
     )

@@ -17,6 +17,14 @@ _PUBLISHED: Mapping[str, tuple[str, ...]] = {
     "psp-r50": ("40.94", "43.17", "42.14", "41.7", "42.68", "43.61", ""),
 }
 _TITLES = {"swin-t": "UPerNet-Swin-T", "psp-r50": "PSPNet-R50"}
+_AUGMENT: Content = {
+    "crop": [512, 512],
+    "scale": [0.5, 2.0],
+    "flip": 0.5,
+    "photometric": "mmseg",
+    "padding": "last",
+    "max_class_share": 0.75,
+}
 _NO_DECAY = ["named:norm", "pos_block"]
 _DIFFERS = (
     "the teacher stays in evaluation mode, where the original's batch norms drift; images are "
@@ -24,6 +32,10 @@ _DIFFERS = (
 )
 _OF_METHOD = {"example": "the original's teacher is random, its weights being in a comment; here they are B3's; "}
 _OWN_TEACHER = "the original's file loads SegFormer-B3's weights whatever the teacher; "
+
+
+_TEACHER = "checkpoints/nvlabs/segformer.{}.512x512.ade.160k.pth"
+_OF_TEACHER = {"b3": ""}
 
 
 def presets() -> Iterator[Preset]:
@@ -115,7 +127,6 @@ def _preset(
 ) -> Preset:
     pair = student if teacher == "b3" else f"{teacher}-{student}"
     name = f"segdistill-{pair}-{method}"
-    swin = student == "swin-t"
     small = _student(student)
     if method == "example":
         # The example's student begins with random weights.
@@ -123,34 +134,15 @@ def _preset(
     content: Content = {
         "name": name,
         "data": {**DATA["ade20k"], "short_side": 512, "batch_size": 16, "workers": 8},
-        "augment": {
-            "crop": [512, 512],
-            "scale": [0.5, 2.0],
-            "flip": 0.5,
-            "photometric": "mmseg",
-            "padding": "last",
-            "max_class_share": 0.75,
-        },
+        "augment": dict(_AUGMENT),
         "student": small,
     }
     if terms:
-        size = "512x512.ade.160k"
-        content["teacher"] = {"checkpoint": f"checkpoints/nvlabs/segformer.{teacher}.{size}.pth"}
+        content["teacher"] = {"checkpoint": _TEACHER.format(teacher)}
         content["distill"] = terms
     content |= {
         "task": {"normalize": "all"},
-        "optimizer": {
-            "method": "adamw",
-            "lr": 0.00006,
-            "betas": [0.9, 0.999],
-            "weight_decay": 0.01,
-            "no_decay": ["absolute_pos_embed", "relative_position_bias_table", "named:norm"] if swin else _NO_DECAY,
-            # Swin's configurations do not raise the rate of the head.
-            "head_lr": 1 if swin else 10,
-            "power": 1.0,
-            "warmup": 1500,
-            "warmup_ratio": 0.000001,
-        },
+        "optimizer": _optimizer(student == "swin-t"),
         "training": {"steps": 160000, "validate_every": 2000, "checkpoint_every": 4000},
         "evaluation": {"divisor": 32},
     }
@@ -163,6 +155,23 @@ def _preset(
         data="ade20k",
         source=f"distillation_configs/{source}",
         published=f"{published} mIoU" if published else "",
-        differs=_OF_METHOD.get(method, "") + (_DIFFERS if teacher == "b3" else _OWN_TEACHER + _DIFFERS),
+        differs=_OF_METHOD.get(method, "") + _OF_TEACHER.get(teacher, _OWN_TEACHER) + _DIFFERS,
         content=content,
     )
+
+
+def _optimizer(swin: bool) -> Content:
+    """Return AdamW with the exceptions of the student's configurations."""
+    positions = ["absolute_pos_embed", "relative_position_bias_table", "named:norm"]
+    return {
+        "method": "adamw",
+        "lr": 0.00006,
+        "betas": [0.9, 0.999],
+        "weight_decay": 0.01,
+        "no_decay": positions if swin else _NO_DECAY,
+        # Swin's configurations do not raise the rate of the head.
+        "head_lr": 1 if swin else 10,
+        "power": 1.0,
+        "warmup": 1500,
+        "warmup_ratio": 0.000001,
+    }
