@@ -42,6 +42,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "hwd": {"shift": 1.0},
     "cirkd_memory": {"pixel_memory_size": 1000, "region_memory_size": 200},
     "ld": {"strides": (8,)},
+    "ld.classes": {"strides": (8, 16, 32)},
+    "ld.features": {"strides": (8, 16, 32)},
 }
 LEVELS = 3  # taps of a method that compares levels
 DISTANCES = 4 * 17  # channels of a head that predicts 17 distances for each of 4 sides

@@ -243,7 +243,7 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
         ("model", "pspnett", r"Unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
         ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
         ("options", {"backbone": 1}, r"^student\.options\.backbone: a string, got 1\.$"),
-        ("options", {"channels": 12.5}, r"^student\.options\.channels: an integer, got 12\.5\.$"),
+        ("options", {"channels": 12.5}, r"^student\.options\.channels: an integer greater than 0, got 12\.5\.$"),
         ("options", {"num_classes": 4}, r"student\.options: 'num_classes' is measured"),
         ("checkpoint", "no.pth", r"no\.pth: no such file or folder"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),

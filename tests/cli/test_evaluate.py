@@ -43,7 +43,11 @@ def test_evaluate_refuses_other_classes(run: Any, trained: Path, data_root: Path
     (tmp_path / "other" / "classes.json").write_text('{"names": ["x", "y", "z"]}')
     status, printed = run("evaluate", trained, "--data", tmp_path / "other")
     assert status == 1
-    assert "classes (class0, class1, class2) are not the data's 3 (x, y, z)" in printed.replace("\n", " ")
+    said = printed.replace("\n", " ")
+    assert (
+        "the classes of the data are not those of the model. the data: x, y, z. the model: class0, class1, class2"
+        in said
+    )
 
 
 def test_evaluate_what_is_no_model(run: Any, tmp_path: Path, data_root: Path) -> None:

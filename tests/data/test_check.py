@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from densekd.cli.app import app
 from densekd.data.files import read_image
+from densekd.data.folder import folder
+from densekd.errors import UserError
 from densekd.recipe import parse_recipe
 from densekd.run.data_check import check_data, data_table
 
@@ -43,10 +45,6 @@ def truncate(root: Path) -> None:
     Image.fromarray(np.zeros((320, 480), np.uint8)).save(root / "labels/train/001.png")
     data = path.with_suffix(".jpg").read_bytes()
     path.with_suffix(".jpg").write_bytes(data[: len(data) // 2])
-
-
-def sixteen_bits(root: Path) -> None:
-    Image.fromarray(np.zeros((32, 48), np.uint16)).save(root / "labels/train/001.png")
 
 
 def wrong_size(root: Path) -> None:
@@ -87,7 +85,6 @@ def case_of_the_stem(root: Path) -> None:
     ("breaks", "message"),
     [
         (truncate, "001.jpg: the image cannot be read (image file is truncated"),
-        (sixteen_bits, "001.png: a label must be one channel of 8-bit class numbers, but this picture's mode is I;16"),
         (wrong_size, "images/train/001.png is 48 x 32 pixels, but its label"),
         (stray_value, "labels/train/001.png: label value 77 at row 5, column 7; the 3 classes are 0..2"),
         (missing_label, "1 of 3 files have no label in"),
@@ -182,6 +179,16 @@ def test_the_command_writes_json_and_succeeds(root: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(app, ["data", "check", recipe, "--json", str(out), "--workers", "1"])
     assert result.exit_code == 0, result.output
     assert json.loads(out.read_text())["fails"] is False
+
+
+def test_class_numbers_may_have_sixteen_bits(root: Path) -> None:
+    file = root / "labels/train/001.png"
+    Image.fromarray(np.full((32, 48), 2, np.uint16)).save(file)
+    assert np.array_equal(folder(root, "train").label(1), np.full((32, 48), 2))
+    # An instance map, whose numbers are no classes.
+    Image.fromarray(np.full((32, 48), 300, np.uint16)).save(file)
+    with pytest.raises(UserError, match="label values from 300 to 300; class numbers are 0 to 255"):
+        folder(root, "train").label(1)
 
 
 def test_sixteen_bit_images_are_scaled_not_clipped(root: Path) -> None:

@@ -38,6 +38,9 @@ class Pooled(nn.Module):
         for module in self.net.modules():
             if isinstance(module, nn.Dropout2d):
                 module.p = 0.0
+            # Torch's own initial weights, which are small: batch norms over two values amplify rounding.
+            if isinstance(module, nn.Conv2d):
+                module.reset_parameters()
         self.taps = {name: f"net.{path}" for name, path in self.net.taps.items()}
 
     def forward(self, images: Tensor) -> Tensor:

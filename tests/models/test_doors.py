@@ -237,7 +237,15 @@ def test_what_is_not_there_is_said_alike_at_every_door(
     recipe["distill"] = [{"method": "cwd", "weight": 1}]
     with pytest.raises(UserError) as error:
         build(parse_recipe(recipe, "test"))
-    said.append(str(error.value))
+    # In a recipe the message also names the key and a remedy.
+    told = str(error.value)
+    assert told.startswith("teacher.checkpoint: ")
+    assert told.endswith(" Train or fetch the teacher first, or correct the path.")
+    said.append(
+        told.removeprefix("teacher.checkpoint: ").removesuffix(
+            " Train or fetch the teacher first, or correct the path."
+        )
+    )
     assert message in said[0]
     assert said == [said[0]] * 4
 

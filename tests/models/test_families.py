@@ -30,6 +30,8 @@ def test_each_name_finds_its_family() -> None:
 
 
 def test_unknown_family() -> None:
-    message = r"Unknown family 'mmsegg'. Did you mean 'mmseg'\? Known: cirkd, cirkd_ssseg, cirkd_vanilla, mmdet"
+    message = (
+        r"Unknown family 'mmsegg'. Did you mean 'mmseg'\? Known: cirkd, cirkd_ssseg, cirkd_vanilla, cirkdv2, hwd, mmdet"
+    )
     with pytest.raises(RecipeError, match=message):
         find_family("mmsegg")

@@ -103,7 +103,11 @@ def test_what_is_no_module() -> None:
         build_named(f"{__name__}:no_model", {}, {}, "teacher")
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+# CIRKD's and HWD's small models have the widths that they are known by.
+FIXED = {"deeplabv3_mobile", "psp_mobile", "upernet_lite"}
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - FIXED))
 def test_widths_are_positive(name: str) -> None:
     with pytest.raises(RecipeError, match=r"options.channels: .*greater than 0.*, got 0"):
         build_named(name, {"channels": 0}, {"num_classes": 2, "weights": "none"}, "options")

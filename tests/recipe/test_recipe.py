@@ -55,10 +55,11 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "data.rot",
             "root",
-            "batch_size, cache, dataset, long_side, options, resize, root, short_side, train, val, workers",
+            "allow, batch_size, cache, dataset, long_side, options, resize, root, short_side, split, train, val, "
+            "workers",
         ),
         ("augment.corp", "crop", "crop, flip, max_class_share, padding, photometric, scale, short_side"),
-        ("student.modle", "model", "allow, checkpoint, inherit, model, options, pretrained"),
+        ("student.modle", "model", "allow, checkpoint, classes, inherit, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize_to, student, teacher, through, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
         ("optimizer.beta", "betas", "betas, floor, head_lr, lr, method, milestones, momentum, no_decay, power, "),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from densekd.data.class_files import ClassFile
 from densekd.data.files import Source
-from densekd.data.label_coding import Color, LabelCoding, Survey, listed_colors, survey
+from densekd.data.label_coding import Color, LabelCoding, Survey, listed_colors, open_label, survey
 from densekd.data.relabel import Meaning
 from densekd.errors import RecipeError, UserError
 
@@ -47,7 +47,7 @@ def detect_coding(
 
     def look(count: int) -> Survey:
         step = max(1, len(labels) // count)
-        return survey((one.read_bytes(), str(one)) for one in labels[::step][:count])
+        return survey(_readable(labels[::step][:count]))
 
     found = look(_SAMPLE)
     if coding == "colors" or (coding == "auto" and _are_colors(described, found, explained, void_colors)):
@@ -142,3 +142,25 @@ def _from_one(described: ClassFile, look: Surveyor, found: Survey, void: set[int
 @lru_cache(maxsize=256)
 def _say(message: str) -> None:
     _LOG.warning(message)
+
+
+def _readable(labels: Sequence[Source]) -> list[tuple[bytes, str]]:
+    """Read label files, but for damaged ones: whoever reads those later is told of each.
+
+    Raises:
+        UserError: none of them can be read; says why for the first.
+    """
+    contents: list[tuple[bytes, str]] = []
+    first: UserError | None = None
+    for label in labels:
+        try:
+            content = label.read_bytes()
+            open_label(content, str(label))
+        except (OSError, UserError) as error:
+            if first is None:
+                first = error if isinstance(error, UserError) else UserError(f"{label}: cannot be read ({error}).")
+            continue
+        contents.append((content, str(label)))
+    if first is not None and not contents:
+        raise first
+    return contents
