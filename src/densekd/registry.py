@@ -19,7 +19,12 @@ from densekd.signature import (
 )
 
 
-def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Callable[..., Any]:
+def resolve(
+    name: str,
+    table: Mapping[str, Callable[..., Any]],
+    kind: str,
+    where: str = "",
+) -> Callable[..., Any]:
     """Find what a name means: a key of a table, or ``package.module:Name``.
 
     A module that is not installed may lie in the current folder.
@@ -28,6 +33,7 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
         name: as written in a recipe.
         table: the known names of this kind.
         kind: what the name stands for ("loss", "model", ...), for the message.
+        where: key of the recipe that has the name, for the message: ``distill.0``.
 
     Raises:
         RecipeError: unknown name, or a module or attribute that cannot be imported.
@@ -35,17 +41,22 @@ def resolve(name: str, table: Mapping[str, Callable[..., Any]], kind: str) -> Ca
     if ":" not in name:
         if name not in table:
             known = suggest(name, table)
-            raise RecipeError(f"Unknown {kind} '{name}'. {known} Your own: package.module:Name.")
+            raise RecipeError(_at(where, f"Unknown {kind} '{name}'. {known} Your own: package.module:Name."))
         return table[name]
     module_name, _, attribute = name.partition(":")
     try:
         found = getattr(import_own(module_name), attribute)
     except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-        raise RecipeError(f"The {kind} '{name}' cannot be imported: {error}.") from error
+        raise RecipeError(_at(where, f"The {kind} '{name}' cannot be imported: {error}.")) from error
     if not callable(found):
         is_a = type(found).__name__
-        raise RecipeError(f"The {kind} '{name}' is a {is_a}, not a class or function.")
+        raise RecipeError(_at(where, f"The {kind} '{name}' is a {is_a}, not a class or function."))
     return found  # type: ignore[no-any-return]
+
+
+def _at(where: str, sentence: str) -> str:
+    """Put the place in a recipe before a sentence, where there is one."""
+    return f"{where}: {sentence[0].lower()}{sentence[1:]}" if where else sentence
 
 
 def construct(

@@ -100,3 +100,14 @@ def test_what_has_no_pixels_or_no_numbers_is_refused() -> None:
         as_array(np.full((2, 2, 3), np.nan))
     with pytest.raises(UserError, match="float in"):
         as_array(Image.fromarray(PIXELS[..., 0].astype(np.int32)))
+
+
+def test_memory_of_others_is_not_written() -> None:
+    pixels = np.full((2, 2, 3), 7, np.uint8)
+    pixels.flags.writeable = False
+    read = as_array(pixels)
+    assert read.flags.writeable
+    assert np.array_equal(read, pixels)
+    # What may be written is not copied.
+    own = np.zeros((2, 2, 3), np.uint8)
+    assert as_array(own) is own

@@ -108,7 +108,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "cdw"}, r"Unknown loss 'cdw'\. Did you mean 'cwd'\?.*Your own: package\.module:Name"),
+        ({"method": "cdw"}, r"distill\.0: unknown loss 'cdw'\. Did you mean 'cwd'\?.*Your own: package\.module:Name"),
         (
             {"options": {"temprature": 2}},
             r"distill\.0\.options: unknown option 'temprature'\. Did you mean 'temperature'\?",
@@ -240,7 +240,7 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("model", "pspnett", r"Unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
+        ("model", "pspnett", r"student\.model: unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
         ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
         ("options", {"backbone": 1}, r"^student\.options\.backbone: a string, got 1\.$"),
         ("options", {"channels": 12.5}, r"^student\.options\.channels: an integer greater than 0, got 12\.5\.$"),

@@ -29,8 +29,8 @@ OF_LABELS: dict[str, dict[str, Any]] = {name: {} for name in LOSSES if needs_lab
 }
 # These compare maps that have one size, within a list of levels or with remembered ones.
 OF_ONE_SIZE = {"dsd", "dsd.psd", "cirkd_channel"}
-# These take the five levels of a detector as one list.
-OF_FIVE_LEVELS = {"ld", "ld.classes", "ld.features"}
+# These take all levels of a detector at once.
+OF_ALL_LEVELS = {"ld", "ld.classes", "ld.features"}
 OPTIONS: dict[str, dict[str, Any]] = {
     "cirkd_channel": {"channel_memory_size": 64},
     "adversarial": {"objective": "hinge"},
@@ -69,12 +69,21 @@ def stepped(content: dict[str, Any]) -> tuple[Distiller, dict[str, Tensor]]:
     return distiller, values
 
 
-@pytest.mark.parametrize("method", sorted(set(LOSSES) - set(OF_LABELS) - OF_ONE_SIZE - OF_FIVE_LEVELS))
+@pytest.mark.parametrize("method", sorted(set(LOSSES) - set(OF_LABELS) - OF_ONE_SIZE - OF_ALL_LEVELS))
 def test_a_method_learns_on_every_level(distilled: dict[str, Any], method: str) -> None:
     """The last level of these images is a single position."""
     distilled["distill"] = [{"method": method, "weight": 1, "options": OPTIONS.get(method, {}), **NECK}]
     distiller, values = stepped(distilled)
     assert len(values) == 5
+    assert sum(values.values()).item() > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in distiller.student.neck.parameters())
+
+
+@pytest.mark.parametrize(("method", "taps"), [("ld.classes", "cls.{0,1,2,3,4}"), ("ld.features", "neck.{0,1,2,3,4}")])
+def test_a_method_learns_on_all_levels_at_once(distilled: dict[str, Any], method: str, taps: str) -> None:
+    distilled["distill"] = [{"method": method, "weight": 1, "student": [taps], "teacher": [taps]}]
+    distiller, values = stepped(distilled)
+    assert len(values) == 1
     assert sum(values.values()).item() > 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in distiller.student.neck.parameters())
 

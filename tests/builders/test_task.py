@@ -52,7 +52,7 @@ def test_balanced_weights_are_counted_on_the_training_images(recipe: dict[str, A
         ("task", {"class_weights": [1, 1]}, "task: class_weights: 2 values for 3 classes"),
         ("task", {"auxiliary_weight": -1}, "task.auxiliary_weight: a number of at least 0, got -1."),
         ("task", {"num_classes": 3}, "task: 'num_classes' is measured from the models and data; remove it"),
-        ("task", {"kind": "segmentatoin"}, "Unknown task 'segmentatoin'. Did you mean 'segmentation'?"),
+        ("task", {"kind": "segmentatoin"}, "task.kind: unknown task 'segmentatoin'. Did you mean 'segmentation'?"),
         ("task", {"kind": "densekd.losses.cwd:CWD"}, "task.kind: 'densekd.losses.cwd:CWD' is no task"),
         ("evaluation", {"corp": [8, 8]}, "evaluation: unknown option 'corp'. Did you mean 'crop'?"),
         ("evaluation", {"stride": [8, 8]}, "evaluation: stride needs a crop that is at least as large"),

@@ -100,10 +100,13 @@ def test_one_mask_in_every_coding(tmp_path: Path, write: Write, more: dict[str, 
         lambda label: Image.fromarray(label.astype(bool)),
     ],
 )
-def test_two_classes_of_black_and_white(tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture) -> None:
-    check(folder(make(tmp_path, write, classes=2), "val"), classes=2)
+def test_two_classes_of_black_and_white(tmp_path: Path, write: Write) -> None:
+    files = folder(make(tmp_path, write, classes=2), "val")
+    check(files, classes=2)
     if write(np.ones((1, 1), np.uint8)).mode != "1":
-        assert "labels hold 0 and 255, read as 'road' and 'car'" in caplog.text
+        assert files.notes == (f"{tmp_path / 'classes.json'}: labels hold 0 and 255, read as 'road' and 'car'.",)
+        # What is asked for is not said.
+        assert folder(tmp_path, "val", coding="binary").notes == ()
 
 
 def test_void_of_two_classes_stays_void(tmp_path: Path) -> None:
@@ -116,11 +119,11 @@ def test_void_of_two_classes_stays_void(tmp_path: Path) -> None:
     assert set(label.ravel().tolist()) == {0, 1, 255}
 
 
-def test_the_documented_layout_is_read_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_documented_layout_is_read_as_it_is(tmp_path: Path) -> None:
     files = folder(make(tmp_path, numbers), "train")
     assert files.label_map == {}
     assert files.classes.ignore_index == 255
-    assert caplog.text == ""
+    assert files.notes == ()
 
 
 def test_zero_in_labels_from_one_is_refused_where_it_is_not_void(tmp_path: Path) -> None:

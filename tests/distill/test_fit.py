@@ -157,7 +157,7 @@ class Bad(nn.Module):
 @pytest.mark.parametrize(
     ("losses", "message"),
     [
-        ({"cwdd": 1.0}, r"Unknown loss 'cwdd'\. Did you mean 'cwd'\?"),
+        ({"cwdd": 1.0}, r"losses\['cwdd'\]: unknown loss 'cwdd'\. Did you mean 'cwd'\?"),
         ({"cwd": {"options": {}}}, r"losses\['cwd'\]: a weight, a Term, or a mapping with 'weight'"),
         (
             {"cwd": {"weight": 1.0, "adaptor": "conv"}},

@@ -76,11 +76,11 @@ def test_a_callbacks_state_is_resumed(recipe: dict[str, Any], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("logging", ["tensorbord"], r"Unknown logger 'tensorbord'\. Did you mean 'tensorboard'\?"),
+        ("logging", ["tensorbord"], r"logging\.0: unknown logger 'tensorbord'\. Did you mean 'tensorboard'\?"),
         ("logging", [{"name": "csv", "options": {"flsh": 1}}], r"logging\.0\.options: unknown option 'flsh'"),
         ("logging", ["fractions:Fraction"], r"logging\.0: fractions:Fraction built a Fraction, not a Lightning Logger"),
         ("callbacks", ["builtins:list"], r"callbacks\.0: builtins:list built a list, no Lightning Callback"),
-        ("callbacks", ["early"], "Unknown callback 'early'"),
+        ("callbacks", ["early"], r"callbacks\.0: unknown callback 'early'"),
     ],
 )
 def test_what_is_neither_is_refused_before_anything_is_built(

@@ -79,7 +79,8 @@ def _as_uint8(array: np.ndarray) -> np.ndarray:
     if array.size == 0:
         raise UserError(f"An image has pixels; this one is {list(array.shape)}.")
     if array.dtype == np.uint8:
-        return array
+        # torch warns of memory that it may not write, such as a PIL image's.
+        return np.require(array, requirements="W")
     # What is no number is in no range.
     fits = np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1
     if not fits:

@@ -93,7 +93,7 @@ def _dataset(name: str) -> Callable[..., Files]:
     """Find the function that a recipe's ``data.dataset`` names."""
     if name.startswith("hf:"):
         return partial(huggingface, name.removeprefix("hf:"))
-    return resolve(name, DATASETS, "dataset")
+    return resolve(name, DATASETS, "dataset", "data.dataset")
 
 
 def build_views(recipe: Recipe) -> Augmentation:

@@ -91,8 +91,9 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
     if spec.model is None:
         raise RecipeError(f"{where}.model is missing.")
     # Whatever is trained must be exported; a teacher may be any function's.
+    builder = find_model(spec.model, f"{where}.model")
     if where == "student":
-        require_packable(spec.model, find_model(spec.model), where)
+        require_packable(spec.model, builder, where)
     # The file is read first: it may say what its keys do not show, how images were normalized.
     checkpoint = None
     options: Mapping[str, Any] = spec.options

@@ -9,13 +9,13 @@ from densekd.tasks import TASKS
 from densekd.tasks.protocol import Task
 
 
-def find_task(name: str) -> type[Task]:
+def find_task(name: str, where: str = "") -> type[Task]:
     """Find the class of a task: a name of ``TASKS`` or ``package.module:Name``.
 
     Raises:
         RecipeError: an unknown name, or something that is no task.
     """
-    found = resolve(name, TASKS, "task")
+    found = resolve(name, TASKS, "task", where)
     if not isinstance(found, type) or not hasattr(found, "files_type"):
         wanted = "see densekd.tasks.protocol for what a task has"
         raise RecipeError(f"task.kind: '{name}' is no task; {wanted}.")
@@ -37,7 +37,7 @@ def data_task(recipe: Recipe, files: Files) -> type[Task]:
         RecipeError: an unknown task, or one that does not read such files.
     """
     name = task_name(recipe, files)
-    factory = find_task(name)
+    factory = find_task(name, "task.kind")
     if not isinstance(files, factory.files_type):
         raise RecipeError(
             f"task.kind is {name}, which reads {factory.files_type.holds}, but data.dataset: {recipe.data.dataset} "

@@ -70,7 +70,7 @@ def predict(
     """Write label PNGs and overlays, boxes and results, or the files of a submission."""
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
-    from densekd.run.evaluation_data import Asked, asked_images, named_recipe
+    from densekd.run.evaluation_data import Asked, asked_images, asked_recipe
 
     changes = list(overrides or [])
     # Without images the first override stands in their place.
@@ -80,7 +80,7 @@ def predict(
     out = out or _place_of(model) / "predictions"
     opened = open_model(model)
     print_notes(opened.notes)
-    predictor = predictor_of(opened, model, changes, named_recipe(recipe))
+    predictor = predictor_of(opened, model, changes, asked_recipe(recipe))
     with asked_images(Asked(images, recipe, split), opened) as folder:
         if submission is not None:
             count = predictor.write_submission(folder, out, submission)

@@ -20,9 +20,7 @@ from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
 from densekd.errors import UserError, suggest
-from densekd.presets.parts import both, term
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content, both, term
 
 PROGRAMS = (
     "train_baseline.py", "train_kd.py", "train_cirkd.py", "train_cirkdv2.py", "train_baseline_segformer.py",

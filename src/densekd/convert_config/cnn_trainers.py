@@ -6,9 +6,7 @@ from typing import Any
 from densekd.convert_config.flags import Flags, weighted
 from densekd.convert_config.report import Report
 from densekd.errors import UserError, suggest
-from densekd.presets.parts import DATA, both, term
-
-Content = dict[str, Any]
+from densekd.presets.parts import DATA, Content, both, term
 
 TASK: Mapping[str, Any] = {"auxiliary_weight": 0.4, "normalize": "valid"}
 # What the trainers call features comes from behind the dropout of the head.

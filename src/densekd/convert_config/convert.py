@@ -18,10 +18,9 @@ from densekd.convert_config.shell import Command, read_script, read_words
 from densekd.convert_config.torchdistiller import SCRIPT, convert_torchdistiller
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
+from densekd.presets.parts import Content
 from densekd.recipe import parse_recipe
 from densekd.registry import check_options
-
-Content = dict[str, Any]
 
 SYSTEMS = ("cirkd", "hwd", "torchdistiller")
 _READERS: dict[str, Callable[[Command, Report], Content]] = {

@@ -6,8 +6,7 @@ from densekd.convert_config.job import Job
 from densekd.convert_config.razor_losses import loss_term
 from densekd.convert_config.settings import Settings
 from densekd.convert_config.taps import join_levels, tap_of
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 
 def distiller_terms(job: Job, distiller: Settings) -> list[Content]:

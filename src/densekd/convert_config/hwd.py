@@ -1,7 +1,6 @@
 """HWD: commands of its trainers as recipes."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from densekd.convert_config.cnn_trainers import (
     FEATURES,
@@ -20,9 +19,7 @@ from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
 from densekd.errors import UserError, suggest
-from densekd.presets.parts import term
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content, term
 
 PROGRAMS = (
     "train_hwd.py", "train_cwd.py", "train_skd.py", "train_ifvd.py", "train_dist.py", "train_mgd.py", "train_cirkd.py",

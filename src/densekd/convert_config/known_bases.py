@@ -5,9 +5,8 @@ given in the generation of the configuration that asks for it.
 """
 
 import re
-from typing import Any
 
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 _SEGMENTATION_DATA: dict[str, Content] = {
     "cityscapes": {"type": "CityscapesDataset", "root": "data/cityscapes/", "scale": (2048, 1024), "crop": (512, 1024)},

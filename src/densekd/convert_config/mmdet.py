@@ -9,8 +9,7 @@ from densekd.convert_config.mmseg_data import _SILENT
 from densekd.convert_config.published import backbone_weights
 from densekd.convert_config.settings import Settings
 from densekd.errors import UserError
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 DETECTORS: Mapping[str, str] = {"RetinaNet": "retinanet", "GFL": "gfl", "FasterRCNN": "faster_rcnn"}
 # What the three detectors do anyway; another value is reported.

@@ -1,14 +1,12 @@
 """MMRazor: who teaches whom, and the distillation losses of its two generations."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from densekd.convert_config.job import Job
 from densekd.convert_config.razor_losses import CONNECTORS, loss_term
 from densekd.convert_config.settings import Settings
 from densekd.convert_config.taps import every_level, join_levels, tap_of
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 _WEIGHTED = ("ConfigurableDistiller", "SingleTeacherDistiller")
 _STUDENT_ARGUMENTS = ("preds_S", "s_feature", "s_input", "s_feats")

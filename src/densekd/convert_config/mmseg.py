@@ -7,8 +7,7 @@ from densekd.convert_config.job import Job
 from densekd.convert_config.published import backbone_weights
 from densekd.convert_config.settings import Settings
 from densekd.errors import UserError
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 _HEADS: Mapping[str, str] = {
     "PSPHead": "pspnet",

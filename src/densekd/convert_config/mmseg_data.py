@@ -6,8 +6,7 @@ from typing import Any
 from densekd.convert_config.job import Job
 from densekd.convert_config.mmseg import input_option
 from densekd.convert_config.settings import Settings
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 # What densekd does with every image anyway.
 _SILENT = (

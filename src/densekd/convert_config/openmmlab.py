@@ -23,8 +23,7 @@ from densekd.convert_config.segdistill import segdistill_terms
 from densekd.convert_config.settings import Settings
 from densekd.convert_config.teacher import stop_distillation, teacher_section
 from densekd.errors import UserError
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 # Top-level keys of mmengine; train_cfg of mmcv's time is another thing than a loop.
 _MODERN = re.compile(

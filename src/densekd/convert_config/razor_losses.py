@@ -1,12 +1,11 @@
 """MMRazor: each of its losses as a term of a recipe, with the connector before it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from densekd.convert_config.job import Job
 from densekd.convert_config.settings import Settings
+from densekd.presets.parts import Content
 
-Content = dict[str, Any]
 Parts = tuple[float, Content]
 
 CONNECTORS = ("MGDConnector", "MGDConncetor", "FBKDStudentConnector", "FBKDTeacherConnector", "ConvModuleConnector")

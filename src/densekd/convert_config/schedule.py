@@ -1,13 +1,12 @@
 """Optimizer, learning rate schedule and intervals of OpenMMLab's configurations, in both generations."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from densekd.convert_config.job import Job, checkpoint_interval
 from densekd.convert_config.settings import Settings
 from densekd.errors import UserError
+from densekd.presets.parts import Content
 
-Content = dict[str, Any]
 _FALL = 0.1
 
 

@@ -6,9 +6,7 @@ from typing import Any
 from densekd.convert_config.job import Job
 from densekd.convert_config.settings import Settings
 from densekd.convert_config.taps import tap_of
-from densekd.presets.parts import term
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content, term
 
 # "WS": a warm-up of 2000 steps, and a decay from 110000 to 120000.
 _SCHEDULE: Mapping[str, Any] = {"warmup": 2000, "decay": [110000, 120000]}

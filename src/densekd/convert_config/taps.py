@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 _LOGITS = ("decode_head.conv_seg", "decode_head.linear_pred", "decode_head.cls_seg")
 _BEFORE_LOGITS = (

@@ -8,8 +8,7 @@ from densekd.convert_config.mmseg import segmentation_model
 from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.settings import Settings
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content
 
 _WITHOUT_WEIGHTS = "checkpoints/teacher.pth"
 

@@ -1,15 +1,11 @@
 """TorchDistiller (SemSeg-distill): ``exp_cwd.sh`` and ``train.py`` as recipes."""
 
-from typing import Any
-
 from densekd.convert_config.flags import Flags, weighted
 from densekd.convert_config.published import weights_of
 from densekd.convert_config.report import Report
 from densekd.convert_config.shell import Command
 from densekd.errors import UserError
-from densekd.presets.parts import both, term
-
-Content = dict[str, Any]
+from densekd.presets.parts import Content, both, term
 
 SCRIPT = "exp_cwd.sh"
 _SYSTEM = "torchdistiller"

@@ -105,15 +105,15 @@ def look_at_all(look: Look, files: Files, workers: int) -> Iterator[Facts]:
         yield from pool.map(guarded, alone, chunksize=16)
 
 
-def summarize(splits: Sequence[SplitFacts], missing: Sequence[Problem] = ()) -> DataReport:
+def summarize(splits: Sequence[SplitFacts], of_splits: Sequence[Problem] = ()) -> DataReport:
     """Put facts together: counts per split, classes never seen, images that occur twice.
 
     Args:
         splits: what was read.
-        missing: problems of splits that could not even be listed.
+        of_splits: problems of whole splits, such as one that could not be listed.
     """
     reports: list[SplitReport] = []
-    problems = list(missing)
+    problems = list(of_splits)
     places: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for one in splits:
         for item, fact in zip(one.files.items, one.facts, strict=True):

@@ -1,17 +1,15 @@
 """Detection of how label files are written: numbers from 0 or 1, 0/255, or colors of the palette."""
 
-import logging
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from PIL import Image
 
 from densekd.data.class_files import ClassFile
 from densekd.data.files import Source
 from densekd.data.label_coding import Color, LabelCoding, Survey, listed_colors, open_label, survey
 from densekd.data.relabel import Meaning
 from densekd.errors import RecipeError, UserError
-
-_LOG = logging.getLogger("densekd")
 
 Coding = Literal["auto", "numbers", "from-one", "binary", "colors"]
 Ignore = tuple[int | str | Color, ...]
@@ -23,12 +21,24 @@ _LARGE_SAMPLE = 400
 Surveyor = Callable[[int], Survey]
 
 
+class Detected(NamedTuple):
+    """How label files are read.
+
+    Args:
+        coding: of their pixels.
+        numbers: value in the files -> name of its class.
+        note: what people should know of it, a sentence; empty for numbers from 0.
+    """
+
+    coding: LabelCoding
+    numbers: dict[int, str]
+    note: str = ""
+
+
 def detect_coding(
     described: ClassFile, labels: Sequence[Source], coding: Coding, ignore: Ignore, meaning: Meaning
-) -> tuple[LabelCoding, dict[int, str]]:
-    """Return how the label files are read, and which of their values means which class.
-
-    What ``auto`` finds that is not plain numbers from 0 is said, once.
+) -> Detected:
+    """Find out how the label files are read, and which of their values means which class.
 
     Args:
         described: the classes, and what their file says of the labels.
@@ -51,25 +61,23 @@ def detect_coding(
 
     found = look(_SAMPLE)
     if coding == "colors" or (coding == "auto" and _are_colors(described, found, explained, void_colors)):
-        if coding == "auto":
-            _say(f"{described.path}: labels are read by the colors of its palette.")
-        return _by_color(described, void_colors)
+        read, numbers = _by_color(described, void_colors)
+        return Detected(read, numbers, f"{described.path}: labels are read by the colors of its palette.")
     if described.numbers:
-        return LabelCoding(), dict(described.numbers)
+        return Detected(LabelCoding(), dict(described.numbers))
     names = described.classes.names
     if coding == "binary" or (coding == "auto" and _is_binary(described, look, found, explained)):
         if len(names) != 2:
             raise RecipeError(f"data.options.coding: binary is for two classes; {described.path} has {len(names)}.")
-        if coding == "auto":
-            _say(f"{described.path}: labels hold 0 and 255, read as '{names[0]}' and '{names[1]}'.")
-        return LabelCoding(), {0: names[0], 255: names[1]}
+        note = f"{described.path}: labels hold 0 and 255, read as '{names[0]}' and '{names[1]}'."
+        return Detected(LabelCoding(), {0: names[0], 255: names[1]}, note)
     if coding == "from-one" or (coding == "auto" and _from_one(described, look, found, void, explained)):
-        if coding == "auto":
-            _say(f"{described.path}: labels are numbered from 1, so 1 is '{names[0]}'.")
-        return LabelCoding(), dict(enumerate(names, 1))
+        note = f"{described.path}: labels are numbered from 1, so 1 is '{names[0]}'."
+        return Detected(LabelCoding(), dict(enumerate(names, 1)), note)
+    note = ""
     if coding == "auto" and 0 in void and names:
-        _say(f"{described.path}: labels are numbered from 0, so '{names[0]}' is what is ignored as 0.")
-    return LabelCoding(), dict(enumerate(names))
+        note = f"{described.path}: labels are numbered from 0, so '{names[0]}' is what is ignored as 0."
+    return Detected(LabelCoding(), dict(enumerate(names)), note)
 
 
 def _are_colors(described: ClassFile, found: Survey, explained: set[int], void: set[Color]) -> bool:
@@ -139,28 +147,22 @@ def _from_one(described: ClassFile, look: Surveyor, found: Survey, void: set[int
     return 0 in void and count in look(_LARGE_SAMPLE).numbers
 
 
-@lru_cache(maxsize=256)
-def _say(message: str) -> None:
-    _LOG.warning(message)
-
-
-def _readable(labels: Sequence[Source]) -> list[tuple[bytes, str]]:
-    """Read label files, but for damaged ones: whoever reads those later is told of each.
+def _readable(labels: Sequence[Source]) -> list[tuple[Image.Image, str]]:
+    """Decode label files, but for damaged ones: whoever reads those later is told of each.
 
     Raises:
         UserError: none of them can be read; says why for the first.
     """
-    contents: list[tuple[bytes, str]] = []
+    pictures: list[tuple[Image.Image, str]] = []
     first: UserError | None = None
     for label in labels:
         try:
-            content = label.read_bytes()
-            open_label(content, str(label))
+            picture = open_label(label.read_bytes(), str(label))
         except (OSError, UserError) as error:
             if first is None:
                 first = error if isinstance(error, UserError) else UserError(f"{label}: cannot be read ({error}).")
             continue
-        contents.append((content, str(label)))
-    if first is not None and not contents:
+        pictures.append((picture, str(label)))
+    if first is not None and not pictures:
         raise first
-    return contents
+    return pictures

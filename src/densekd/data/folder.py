@@ -62,14 +62,18 @@ def folder(
     described = read_class_file(root, (place.labels, *_other_labels(root, names)))
     everything = (*described.void, *ignore)
     sources = _all_labels(root, names, place, items)
-    read, numbers = detect_coding(described, sources, coding, everything, map or {})
+    detected = detect_coding(described, sources, coding, everything, map or {})
     values = tuple(one for one in everything if not isinstance(one, tuple))
-    classes, label_map = relabel(described.classes, numbers, values, map or {})
-    read = replace(read, known=frozenset(label_map))
+    classes, label_map = relabel(described.classes, detected.numbers, values, map or {})
+    read = replace(detected.coding, known=frozenset(label_map))
     # Where files hold the labels themselves, nothing is looked up.
     if all(value == label for value, label in label_map.items()):
         label_map = {}
-    return SegmentationFiles(classes, items, label_map, coding=read)
+    # What the recipe says itself is not said again.
+    notes: tuple[str, ...] = ()
+    if coding == "auto" and detected.note:
+        notes = (detected.note,)
+    return SegmentationFiles(classes, items, label_map, notes=notes, coding=read)
 
 
 def _find(root: Path, split: str, names: FolderNames, holdout: Holdout | None) -> tuple[Place, tuple[Item, ...]]:

@@ -107,22 +107,21 @@ class Survey(NamedTuple):
     channels: bool
 
 
-def survey(contents: Iterable[tuple[bytes, str]]) -> Survey:
+def survey(pictures: Iterable[tuple[Image.Image, str]]) -> Survey:
     """Collect the values and colors of some label files.
 
     Args:
-        contents: of the files, and their names.
+        pictures: decoded, and the names of their files.
 
     Raises:
-        UserError: a damaged or lossy file, or one with so many colors that it is no label.
+        UserError: one with so many colors, or such numbers, that it is no label.
     """
     numbers: set[int] = set()
     colors: set[Color] = set()
     indexed: set[tuple[int, Color]] = set()
     colorful = False
     channels = False
-    for content, name in contents:
-        picture = open_label(content, name)
+    for picture, name in pictures:
         if picture.mode in _ONE_CHANNEL:
             found = [int(value) for value in np.unique(_numbers(picture, name))]
             numbers.update(found)

@@ -95,8 +95,8 @@ def photometric_distortion() -> v2.Transform:
     """Photometric distortion of uint8 images from torchvision's parts.
 
     The steps of mmsegmentation in its ranges, but on torchvision's colors: brightness +-32 levels;
-    contrast 0.5 to 1.5 around the mean grey, before or after the next two; saturation 0.5 to 1.5 by
-    a blend with the grey image; hue +-18 degrees. Each with probability one half.
+    contrast 0.5 to 1.5 around the mean gray, before or after the next two; saturation 0.5 to 1.5 by
+    a blend with the gray image; hue +-18 degrees. Each with probability one half.
     """
 
     def sometimes(transform: v2.Transform) -> v2.Transform:

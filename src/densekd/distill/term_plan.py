@@ -55,12 +55,12 @@ class TermPlan:
     @property
     def loss_class(self) -> Callable[..., nn.Module]:
         """The loss that the method names."""
-        return resolve(self.method, LOSSES, "loss")
+        return resolve(self.method, LOSSES, "loss", self.where)
 
     @property
     def adapter_class(self) -> Callable[..., nn.Module]:
         """The class or function that the adapter names."""
-        return resolve(self.adapter, ADAPTERS, "adapter")
+        return resolve(self.adapter, ADAPTERS, "adapter", self.where)
 
 
 def check_plan(plan: TermPlan) -> None:

@@ -39,12 +39,13 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def find_model(name: str) -> Callable[..., nn.Module]:
+def find_model(name: str, where: str = "") -> Callable[..., nn.Module]:
     """Find the builder that a recipe's ``model:`` names.
 
     Args:
         name: a key of ``MODELS``; ``source:name`` with a key of ``SOURCES``; or
             ``package.module:Name``.
+        where: key of the recipe that has the name, for the message.
 
     Raises:
         RecipeError: none of these.
@@ -54,7 +55,7 @@ def find_model(name: str) -> Callable[..., nn.Module]:
     if rest and source in SOURCES:
         return partial(SOURCES[source], rest)
     try:
-        return resolve(name, MODELS, "model")
+        return resolve(name, MODELS, "model", where)
     except RecipeError as error:
         others = ", ".join(f"{source}:NAME" for source in SOURCES)
         raise RecipeError(f"{error} Other libraries' models: {others}.") from error

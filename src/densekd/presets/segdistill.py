@@ -17,6 +17,10 @@ _PUBLISHED: Mapping[str, tuple[str, ...]] = {
     "psp-r50": ("40.94", "43.17", "42.14", "41.7", "42.68", "43.61", ""),
 }
 _TITLES = {"swin-t": "UPerNet-Swin-T", "psp-r50": "PSPNet-R50"}
+_LENGTH: Content = {
+    "training": {"steps": 160000, "validate_every": 2000, "checkpoint_every": 4000},
+    "evaluation": {"divisor": 32},
+}
 _AUGMENT: Content = {
     "crop": [512, 512],
     "scale": [0.5, 2.0],
@@ -143,8 +147,7 @@ def _preset(
     content |= {
         "task": {"normalize": "all"},
         "optimizer": _optimizer(student == "swin-t"),
-        "training": {"steps": 160000, "validate_every": 2000, "checkpoint_every": 4000},
-        "evaluation": {"divisor": 32},
+        **_LENGTH,
     }
     return Preset(
         name=name,

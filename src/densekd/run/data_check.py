@@ -9,6 +9,7 @@ from rich.table import Table
 from densekd.builders.data import build_files
 from densekd.builders.task import data_task
 from densekd.data.check import DataReport, Problem, SplitFacts, look_at_all, summarize
+from densekd.data.class_order import notes_of
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe
 
@@ -28,7 +29,8 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
         RecipeError: an unknown dataset.
     """
     splits: list[SplitFacts] = []
-    missing: list[Problem] = []
+    # What is true of a whole split, and no file's fault.
+    of_splits: list[Problem] = []
     # A recipe may train and validate on one split; it is read once.
     for split in dict.fromkeys((recipe.data.train, recipe.data.val)):
         try:
@@ -37,13 +39,15 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
             raise
         except UserError as error:
             # A split that is not there is one problem of the data among others.
-            missing.append(Problem("error", split, recipe.data.root, str(error)))
+            of_splits.append(Problem("error", split, recipe.data.root, str(error)))
             continue
+        for note in notes_of(files):
+            of_splits.append(Problem("warning", split, "", note))
         task = data_task(recipe, files)
         facts = look_at_all(task.look, files, workers)
         shown = track(facts, f"reading {split}", total=len(files), transient=True)
         splits.append(SplitFacts(split, files, task.counted(files), list(shown)))
-    return summarize(splits, missing)
+    return summarize(splits, of_splits)
 
 
 def data_table(report: DataReport) -> Table:

@@ -13,7 +13,7 @@ from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
-from densekd.run.evaluation_data import Asked, EvaluationSource, from_folder, from_recipe, named_recipe
+from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
 from densekd.tasks.protocol import Predictor, Scores, Task
 
 
@@ -55,9 +55,9 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
         UserError: nothing to evaluate on, another kind of data, or other classes than the model's.
     """
     config = opened.config
-    named = named_recipe(asked.recipe)
+    named = asked_recipe(asked.recipe)
     # What is given as data may be a recipe itself.
-    of_data = named_recipe(asked.data)
+    of_data = asked_recipe(asked.data)
     task = packaged_task(config, evaluation_of(path, changes, named, of_data))
     source = _source(path, asked, named or of_data, opened)
     files = fitting(task, opened, source.files)
@@ -73,7 +73,7 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
 def _source(path: Path, asked: Asked, recipe: Recipe | None, opened: Opened) -> EvaluationSource:
     """Find what a model is scored on: a recipe's data, a folder's, or those of its run."""
     # Beside a recipe, a folder is where its data is.
-    folder = asked.data if named_recipe(asked.data) is None else None
+    folder = asked.data if asked_recipe(asked.data) is None else None
     if recipe is not None:
         return from_recipe(recipe, folder, asked.split)
     if folder is not None:

@@ -21,7 +21,7 @@ from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened
 from densekd.recipe import Recipe
-from densekd.recipe.shipped import named_recipe as find_named
+from densekd.recipe.shipped import named_recipe
 from densekd.tasks.protocol import Task
 
 # Where the images of a split are that has no labels: a benchmark's test images.
@@ -58,7 +58,7 @@ class EvaluationSource:
     resize: Resize | None = None
 
 
-def named_recipe(name: Path | None) -> Recipe | None:
+def asked_recipe(name: Path | None) -> Recipe | None:
     """Read a recipe by file, run folder or shipped name; None for none, and for a folder of data.
 
     Raises:
@@ -67,7 +67,7 @@ def named_recipe(name: Path | None) -> Recipe | None:
     if name is None or (name.is_dir() and not (name / "recipe.yaml").is_file()):
         return None
     try:
-        return find_named(name)
+        return named_recipe(name)
     except RecipeError as error:
         # A path with a mistake in it is no mistake in a recipe's name.
         if len(name.parts) > 1 and not name.suffix and not name.exists():
@@ -150,7 +150,7 @@ def asked_images(asked: Asked, opened: Opened) -> Iterator[Path]:
         return
     if path is not None and path.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(f"{path}: no such image.")
-    recipe = named_recipe(path if asked.recipe is None else asked.recipe)
+    recipe = asked_recipe(path if asked.recipe is None else asked.recipe)
     if recipe is None:
         raise UserError("say what to predict: an image, a folder of images, a data folder, or --recipe NAME.")
     with images_of(from_recipe(recipe, None, asked.split).files) as folder:

@@ -16,7 +16,7 @@ from densekd.recipe import Recipe, load_recipe
 from densekd.report.features import FeatureOptions, Shown, write_features
 from densekd.run.baseline import find_baseline
 from densekd.run.evaluate import fitting
-from densekd.run.evaluation_data import from_folder, from_recipe, named_recipe
+from densekd.run.evaluation_data import asked_recipe, from_folder, from_recipe
 from densekd.run.finish import evenly_spaced
 from densekd.run.folder import RunFolder
 from densekd.tasks.pixel_groups import GroupsPixels
@@ -64,7 +64,7 @@ def _files(recipe: Recipe, data: Path | None, task: Task, student: Opened) -> Fi
     Raises:
         UserError: nothing there, or data of another kind or of other classes.
     """
-    named = recipe if data is None else named_recipe(data)
+    named = recipe if data is None else asked_recipe(data)
     if named is not None:
         source = from_recipe(named, None, None)
     else:
