@@ -116,7 +116,7 @@ def without(kind: str, position: int, key: str) -> Callable[[dict[str, Any]], No
         (change("images", 1, file_name="no.png"), "1 of 3 images of"),
         (without("annotations", 0, "bbox"), "annotations[0] with id 1 has no 'bbox'; add it"),
         (without("images", 0, "id"), "images[0] has no 'id'; add it"),
-        (lambda content: content.update(categories=[]), "'categories' is empty, so there is nothing to detect"),
+        (lambda content: content.update(categories=[]), "'categories' is empty, so there is nothing to learn"),
         (lambda content: content.update(images=[], annotations=[]), "'images' is empty, so there is nothing to"),
         (lambda content: content.pop("categories"), "'categories' must be a list"),
         (lambda content: content["images"].append(7), "images[3]: 7 must be an object"),

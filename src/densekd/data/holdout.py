@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Lt
 from PIL import Image
 
 from densekd.atomic import write_text
-from densekd.data.files import Item, read_lines
+from densekd.data.files import Source, read_lines
 from densekd.errors import UserError
 
 LISTS = "splits"
@@ -22,6 +22,19 @@ _FACTS = "split.json"
 # Of 16 x 16 comparisons of neighboring pixels; so many may differ in near-duplicates.
 _SIDE = 16
 _NEAR = 8
+
+
+class HeldOut(Protocol):
+    """An image that goes into one of the splits."""
+
+    @property
+    def stem(self) -> str: ...  # noqa: D102
+
+    @property
+    def image(self) -> Source: ...  # noqa: D102
+
+
+H = TypeVar("H", bound=HeldOut)
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Holdout:
     groups: str | None = None
 
 
-def held_out(root: Path, split: str, items: Sequence[Item], holdout: Holdout | None) -> tuple[Item, ...]:
+def held_out(root: Path, split: str, items: Sequence[H], holdout: Holdout | None) -> tuple[H, ...]:
     """Return the images of one split, as the lists in ``splits`` say; they are written once.
 
     Near-duplicates, such as neighboring frames of a video, stay together.
@@ -135,7 +148,7 @@ def _take(groups: list[list[str]], wanted: int) -> list[str]:
     return taken
 
 
-def _write_once(folder: Path, items: Sequence[Item], holdout: Holdout) -> None:
+def _write_once(folder: Path, items: Sequence[HeldOut], holdout: Holdout) -> None:
     """Write the lists, unless they are there and were drawn in the same way."""
     facts: dict[str, Any] = asdict(holdout)
     path = folder / _FACTS
@@ -162,7 +175,7 @@ def _write_once(folder: Path, items: Sequence[Item], holdout: Holdout) -> None:
         ) from error
 
 
-def group_images(items: Sequence[Item], groups: str | None) -> list[int]:
+def group_images(items: Sequence[HeldOut], groups: str | None) -> list[int]:
     """Number the groups of images: those of one name, joined where images look alike.
 
     Raises:
@@ -188,7 +201,7 @@ def group_images(items: Sequence[Item], groups: str | None) -> list[int]:
     return [root_of(k) for k in range(len(items))]
 
 
-def _names(items: Sequence[Item], groups: str | None) -> list[str | None]:
+def _names(items: Sequence[HeldOut], groups: str | None) -> list[str | None]:
     """Return the name of each image's group."""
     if groups is None:
         return [None] * len(items)
@@ -207,7 +220,7 @@ def _names(items: Sequence[Item], groups: str | None) -> list[str | None]:
     return names
 
 
-def _fingerprint(item: Item) -> np.ndarray:
+def _fingerprint(item: HeldOut) -> np.ndarray:
     """Hash how an image looks: which of neighboring pixels is brighter, at 16 x 17 pixels; 32 bytes."""
     try:
         with Image.open(io.BytesIO(item.image.read_bytes())) as picture:
