@@ -166,7 +166,7 @@ def test_good_data_is_measured(root: Path) -> None:
     values = {"class0": 0, "class1": 1, "class2": 2, "void": 255}
     expected = {name: int((labels == value).sum()) for name, value in values.items()}
     assert content["splits"]["train"]["pixels"] == expected
-    assert [p["what"] for p in content["problems"]] == ["1 classes never occur: class2"]
+    assert [p["what"] for p in content["problems"]] == ["in all 2 images 1 of 3 classes never occur: class2."]
     console = Console(width=200, record=True)
     console.print(data_table(report))
     assert "3: 3 of 32 x 48" in console.export_text()

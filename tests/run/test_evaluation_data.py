@@ -81,7 +81,8 @@ def test_evaluate_says_what_was_looked_for(tmp_path: Path) -> None:
     assert "no known layout of data; looked for" in printed
     assert "cityscapes: leftImg8bit + gtFine" in printed
     # Layouts of boxes cannot be meant.
-    assert "instances_" not in printed
+    assert "voc-boxes" not in printed
+    assert " coco:" not in printed
     status, printed = run("evaluate", model, "--data", tmp_path / "no" / "such")
     assert status != 0
     assert "such: no such data folder. " in printed

@@ -106,7 +106,7 @@ def look_at_all(look: Look, files: Files, workers: int) -> Iterator[Facts]:
 
 
 def summarize(splits: Sequence[SplitFacts], of_splits: Sequence[Problem] = ()) -> DataReport:
-    """Put facts together: counts per split, classes never seen, images that occur twice.
+    """Put facts together: counts per split, images that occur twice.
 
     Args:
         splits: what was read.
@@ -120,9 +120,7 @@ def summarize(splits: Sequence[SplitFacts], of_splits: Sequence[Problem] = ()) -
             problems += _problems(one.split, str(item.image), fact)
             if fact.digest:
                 places[fact.digest].append((one.split, str(item.image)))
-        report = _split_report(one)
-        reports.append(report)
-        problems += _absent(report, one.files.classes.names)
+        reports.append(_split_report(one))
     # One image in two splits makes scores meaningless; twice in one split, it counts double.
     for found in places.values():
         if len(found) > 1:
@@ -163,17 +161,6 @@ def _split_report(one: SplitFacts) -> SplitReport:
     for (kind, names), total in zip(one.counted.items(), totals, strict=True):
         counts[kind] = dict(zip(names, total.tolist(), strict=True))
     return SplitReport(one.split, len(one.files), dict(sizes.most_common()), counts)
-
-
-def _absent(report: SplitReport, classes: Sequence[str]) -> list[Problem]:
-    """Remark on classes that are counted and never occur, where anything could be read."""
-    # The classes are the first kind that is counted.
-    occur = next(iter(report.counts.values()), {})
-    absent = [name for name in classes if occur.get(name) == 0]
-    if not absent or not report.sizes:
-        return []
-    what = f"{len(absent)} classes never occur: {', '.join(absent)}"
-    return [Problem("warning", report.split, "", what)]
 
 
 def _twice(places: Sequence[tuple[str, str]]) -> Problem:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from densekd.data.files import first_file, first_folder
-from densekd.data.holdout import Holdout, has_lists
+from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.errors import RecipeError, UserError
 
 T = TypeVar("T")
@@ -82,7 +82,8 @@ def read_coco(root: Path, split: str, holdout: Holdout | None) -> CocoFile:
 
 def _only_file(root: Path, split: str, holdout: Holdout | None) -> Path | None:
     """Return the only file of annotations where its images are divided; None where splits have their own."""
-    if holdout is None and (not has_lists(root) or _official(root, split) is not None):
+    divided = has_lists(root) or split == ALL
+    if holdout is None and (not divided or _official(root, split) is not None):
         return None
     patterns = ("annotations/instances_*.json", "instances_*.json", f"*/{_ROBOFLOW}", _ROBOFLOW, _LABEL_STUDIO)
     found = [path for pattern in patterns for path in sorted(root.glob(pattern))]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from densekd.data.class_files import read_class_file
 from densekd.data.detect_coding import Coding, Ignore, detect_coding
+from densekd.data.exports.recognize import with_advice
 from densekd.data.files import Item, SegmentationFiles, Source
 from densekd.data.folder_layout import FolderNames, Place, find_pool, find_split, list_splits, pair
-from densekd.data.holdout import Holdout, has_lists, held_out
+from densekd.data.holdout import ALL, Holdout, has_lists, held_out
 from densekd.data.relabel import Meaning, relabel
 from densekd.errors import RecipeError, UserError
 
@@ -38,7 +39,7 @@ def folder(
 
     Args:
         root: the folder that holds them.
-        split: the name of a sub-folder, or of a list.
+        split: the name of a sub-folder, or of a list; ``all``: images that nothing divides.
         images: name of the folder of images; null: images, or another usual name.
         labels: name of the folder of labels; null: labels, masks, or another usual name.
         suffix: what a label's name has after the image's, such as ``_mask``; null: what all have.
@@ -58,8 +59,14 @@ def folder(
     if not root.is_dir():
         raise UserError(f"{root}: no such data folder.")
     names = FolderNames(images, labels, suffix)
-    place, items = _find(root, split, names, holdout)
-    described = read_class_file(root, (place.labels, *_other_labels(root, names)))
+    try:
+        place, items = _find(root, split, names, holdout)
+        described = read_class_file(root, (place.labels, *_other_labels(root, names)))
+    except RecipeError:
+        raise
+    except UserError as error:
+        # What is no folder of labels may be an export that another dataset reads.
+        raise with_advice(error, root) from error
     everything = (*described.void, *ignore)
     sources = _all_labels(root, names, place, items)
     detected = detect_coding(described, sources, coding, everything, map or {})
@@ -88,6 +95,9 @@ def _find(root: Path, split: str, names: FolderNames, holdout: Holdout | None) -
                 "remove data.split from the recipe."
             )
     place = find_split(root, split, names)
+    if place is None and split == ALL:
+        # Nothing divides the images, so that all of them are meant.
+        place = find_pool(root, names)
     if place is None:
         raise _no_split(root, split, names)
     return place, pair(place, names.suffix)

@@ -18,6 +18,8 @@ from densekd.data.files import Source, read_lines
 from densekd.errors import UserError
 
 LISTS = "splits"
+# Split of all images, where they are not divided.
+ALL = "all"
 _FACTS = "split.json"
 # Of 16 x 16 comparisons of neighboring pixels; so many may differ in near-duplicates.
 _SIDE = 16
@@ -63,7 +65,7 @@ def held_out(root: Path, split: str, items: Sequence[H], holdout: Holdout | None
 
     Args:
         root: of the data, where the lists are.
-        split: ``train``, ``val`` or ``test``, or the name of a list.
+        split: ``train``, ``val`` or ``test``, the name of a list, or ``all``.
         items: all images.
         holdout: how to draw; None: lists are there.
 
@@ -74,6 +76,8 @@ def held_out(root: Path, split: str, items: Sequence[H], holdout: Holdout | None
     if holdout is not None:
         _write_once(folder, items, holdout)
     lists = {path.stem: read_lines(path) for path in sorted(folder.glob("*.txt"))}
+    if split == ALL and ALL not in lists:
+        return tuple(items)
     if split not in lists:
         raise UserError(f"{folder}: no list {split}.txt; there is {', '.join(lists) or 'none'}.")
     by_stem = {item.stem: item for item in items}

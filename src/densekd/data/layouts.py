@@ -7,6 +7,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from densekd.data.exports.recognize import export_of
 from densekd.errors import UserError
 
 _ADE = ("", "ADEChallengeData2016/", "ade/ADEChallengeData2016/")
@@ -41,20 +42,46 @@ LAYOUTS: dict[str, tuple[Alternative, ...]] = {
     ),
     "cocostuff10k": (("images/test2014", "annotations/test2014"),),
     "depth": (("depth.json", "images"),),
-    "folder": (("classes.json", "images", "labels"),),
+    "folder": (
+        ("classes.json", "images", "labels"),
+        ("classes.json", "images", "masks"),
+        ("classes.json", "*/images", "*/labels"),
+        ("classes.json", "*/images", "*/masks"),
+        ("classes.json", "*_mask.*"),
+        ("classes.json", "*/*_mask.*"),
+        ("labelmap.txt", "SegmentationClass"),
+        ("_classes.csv",),
+        ("*/_classes.csv",),
+    ),
     "shards": (("*.json", "*.tar"),),
     "voc": (*_below(_VOC, "JPEGImages", "SegmentationClass"), *_below(_VOC, "JPEGImages", "SegmentationClassAug")),
     "voc-boxes": _below(_VOC_BOXES, "JPEGImages", "Annotations", "ImageSets/Main"),
     "yolo": (("data.yaml",), ("*.yaml", "images", "labels")),
 }
+# Exports of annotation tools, whose masks and boxes are drawn from shapes; where there are label files,
+# these are meant.
+EXPORTS: dict[str, tuple[Alternative, ...]] = {
+    "coco-masks": LAYOUTS["coco"],
+    "labelme": (("**/*.json",),),
+    "labelme-boxes": (("**/*.json",),),
+    "labelstudio": (("*.json",),),
+    "labelstudio-boxes": (("*.json",),),
+    "supervisely": (("meta.json", "*/ann"), ("*/meta.json", "*/*/ann")),
+    "supervisely-boxes": (("meta.json", "*/ann"), ("*/meta.json", "*/*/ann")),
+    "yolo-masks": LAYOUTS["yolo"],
+}
 # Splits to validate on, in the order in which they are looked for; others have ``val``.
+_COCO = ("val", "val2017", "val2014", "valid")
 _SPLITS = {
-    "coco": ("val", "val2017", "val2014", "valid"),
+    "coco": _COCO,
+    "coco-masks": _COCO,
     "voc-boxes": ("val", "test"),
 }
 # Where the lists and annotations of a split are.
+_COCO_PLACES = ("annotations/instances_{}.json", "instances_{}.json", "{}/_annotations.coco.json")
 _PLACES = {
-    "coco": ("annotations/instances_{}.json", "instances_{}.json", "{}/_annotations.coco.json"),
+    "coco": _COCO_PLACES,
+    "coco-masks": _COCO_PLACES,
     "voc-boxes": tuple(f"{home}ImageSets/Main/{{}}.txt" for home in _VOC_BOXES),
 }
 
@@ -64,11 +91,19 @@ def recognize_layouts(root: Path, among: Iterable[str]) -> list[str]:
 
     Args:
         root: the folder.
-        among: names of ``LAYOUTS`` that may be meant.
+        among: names of ``LAYOUTS`` and ``EXPORTS`` that may be meant.
     """
-    found = []
-    for name in among:
-        if any(_has(root, alternative) for alternative in LAYOUTS[name]):
+    names = list(among)
+    found = [name for name in names if name in LAYOUTS and _has_any(root, LAYOUTS[name])]
+    if found:
+        return found
+    exports = [name for name in names if name in EXPORTS and _has_any(root, EXPORTS[name])]
+    if not exports:
+        return []
+    # Any tool may write JSON: what is in it tells.
+    tool = export_of(root)
+    for name in exports:
+        if name in ("coco-masks", "yolo-masks") or name.removesuffix("-boxes") == tool:
             found.append(name)
     return found
 
@@ -90,9 +125,14 @@ def unrecognized(root: Path, found: Sequence[str], among: Sequence[str]) -> User
     lines = [f"{root}: no known layout of data; looked for"]
     for name in among:
         # The first alternatives show the layout; the rest are the same elsewhere.
-        shown = " or ".join(" + ".join(alternative) for alternative in LAYOUTS[name][:2])
+        alternatives = LAYOUTS.get(name) or EXPORTS[name]
+        shown = " or ".join(" + ".join(alternative) for alternative in alternatives[:2])
         lines.append(f"  {name}: {shown}")
     return UserError("\n".join([*lines, name_it]))
+
+
+def _has_any(root: Path, alternatives: Iterable[Alternative]) -> bool:
+    return any(_has(root, alternative) for alternative in alternatives)
 
 
 def _has(root: Path, alternative: Alternative) -> bool:

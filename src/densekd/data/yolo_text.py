@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from densekd.data.files import IMAGE_SUFFIXES, find, read_lines, read_text
-from densekd.data.holdout import Holdout, has_lists
+from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.errors import RecipeError, UserError
 
 # Corners of a box at the border may be a rounding error outside.
@@ -71,7 +71,7 @@ def read_yolo(root: Path, split: str, holdout: Holdout | None) -> YoloSplit:
         raise RecipeError(
             f"data.split: {path} has splits already, {', '.join(known)}; remove data.split from the recipe."
         )
-    pooled = holdout is not None or (has_lists(path.parent) and len(known) <= 1)
+    pooled = holdout is not None or (len(known) <= 1 and (has_lists(path.parent) or split == ALL))
     key = known[0] if pooled and known else split
     if content.get(key) is None:
         raise UserError(

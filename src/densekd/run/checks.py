@@ -1,6 +1,7 @@
 """Checks before the first step: samples of the data are read and judged, the teacher is scored."""
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,9 @@ def check_before_training(built: Built, data: DataSpec) -> tuple[str, ...]:
             missing that scores need.
         RecipeError: the validation split is the training split.
     """
-    if data.val == data.train and "val-is-train" not in data.allow:
-        raise RecipeError(
-            f"data.val: '{data.val}' is data.train too, so that the student would be scored on the images that it "
-            "learns from. Name another split, or say 'data.allow: [val-is-train]' where that is meant."
-        )
+    same = validation_on_training(data)
+    if same is not None:
+        raise RecipeError(f"data.val: {same}")
     # What counts scores may need a library that is not there.
     built.task.metric()
     odd: list[str] = []
@@ -49,12 +48,12 @@ def check_before_training(built: Built, data: DataSpec) -> tuple[str, ...]:
         where = f"data.{key} ({split})"
         facts = _look(built, files)
         odd += [f"{where}: {line}" for line in _odd_files(subset(files, SAMPLES), facts)]
-        found = _findings(built, files, facts)
+        found = judge(built.task, files, facts)
         odd += [f"{where}: {finding.what}" for finding in found]
         # A validation split without anything to find is odd; a training split stops.
-        learns = key == "train" and built.learns_from_labels and "nothing-to-learn" not in data.allow
+        learns = key == "train" and built.learns_from_labels
         for finding in found:
-            if learns and finding.level == "nothing":
+            if learns and stops(finding, data):
                 notes = "".join(f" {note}" for note in notes_of(files))
                 raise UserError(
                     f"{where}: {finding.what}{notes} To train all the same, say 'data.allow: [nothing-to-learn]'."
@@ -85,9 +84,30 @@ def _odd_files(sample: Files, facts: list[Facts]) -> list[str]:
     return lines
 
 
-def _findings(built: Built, files: Files, facts: list[Facts]) -> list[Finding]:
-    task: object = built.task
+def validation_on_training(data: DataSpec) -> str | None:
+    """Say that a student would be scored on the images that it learns from, unless that is allowed."""
+    if data.val != data.train or "val-is-train" in data.allow:
+        return None
+    return (
+        f"'{data.val}' is data.train too, so that the student would be scored on the images that it learns from. "
+        "Name another split, or say 'data.allow: [val-is-train]' where that is meant."
+    )
+
+
+def judge(task: object, files: Files, facts: Sequence[Facts]) -> list[Finding]:
+    """Judge a split by what was read of it: what cannot be learnt, and what is odd.
+
+    Args:
+        task: that reads the files; one that judges nothing finds nothing.
+        files: the whole split, or what can be read of it.
+        facts: of a sample of its images, or of all.
+    """
     return task.findings(files, facts) if isinstance(task, FindsProblems) else []
+
+
+def stops(finding: Finding, data: DataSpec) -> bool:
+    """Return True where a finding on the training split stops a training that learns from labels."""
+    return finding.level == "nothing" and "nothing-to-learn" not in data.allow
 
 
 def score_teacher(built: Built, console: Console) -> None:

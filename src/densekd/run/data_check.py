@@ -1,6 +1,8 @@
 """Data check: every image and label is read, sizes and classes counted, problems listed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 from rich.markup import escape
 from rich.progress import track
@@ -12,6 +14,7 @@ from densekd.data.check import DataReport, Problem, SplitFacts, look_at_all, sum
 from densekd.data.class_order import notes_of
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe
+from densekd.run.checks import judge, stops, validation_on_training
 
 # What a table shows; a JSON file has all of it.
 _PROBLEMS = 30
@@ -31,6 +34,9 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
     splits: list[SplitFacts] = []
     # What is true of a whole split, and no file's fault.
     of_splits: list[Problem] = []
+    same = validation_on_training(recipe.data)
+    if same is not None:
+        of_splits.append(Problem("error", recipe.data.val, "", same))
     # A recipe may train and validate on one split; it is read once.
     for split in dict.fromkeys((recipe.data.train, recipe.data.val)):
         try:
@@ -46,8 +52,27 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
         task = data_task(recipe, files)
         facts = look_at_all(task.look, files, workers)
         shown = track(facts, f"reading {split}", total=len(files), transient=True)
-        splits.append(SplitFacts(split, files, task.counted(files), list(shown)))
+        read = SplitFacts(split, files, task.counted(files), list(shown))
+        splits.append(read)
+        of_splits += _findings(recipe, task, read)
     return summarize(splits, of_splits)
+
+
+def _findings(recipe: Recipe, task: object, read: SplitFacts) -> list[Problem]:
+    """Judge a split as the checks before a training do, by all images that can be read."""
+    files: Any = read.files
+    readable = [k for k, fact in enumerate(read.facts) if fact.counts]
+    if not readable:
+        return []
+    part = replace(files, items=tuple(files.items[k] for k in readable))
+    found: list[Problem] = []
+    learns = read.split == recipe.data.train and recipe.task.kind != "none"
+    for finding in judge(task, part, [read.facts[k] for k in readable]):
+        level: Literal["error", "warning"] = "warning"
+        if learns and stops(finding, recipe.data):
+            level = "error"
+        found.append(Problem(level, read.split, "", finding.what))
+    return found
 
 
 def data_table(report: DataReport) -> Table:

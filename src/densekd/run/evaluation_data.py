@@ -15,7 +15,8 @@ from densekd.data.class_order import positions
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.data.files import IMAGE_SUFFIXES, find
-from densekd.data.layouts import LAYOUTS, recognize_layouts, unrecognized, validation_split
+from densekd.data.holdout import ALL
+from densekd.data.layouts import EXPORTS, LAYOUTS, recognize_layouts, unrecognized, validation_split
 from densekd.data.maps import Resize
 from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
@@ -106,7 +107,8 @@ def from_folder(root: Path, split: str | None, opened: Opened) -> EvaluationSour
     # Images and labels without classes: what they mean is what the model means.
     bare = (root / "images").is_dir() and (root / "labels").is_dir()
     if bare and not found:
-        split = split or "val"
+        if split is None:
+            split = "val" if (root / "images" / "val").is_dir() else ALL
         # CamVid in our layout looks the same, and has a label of its own for what is ignored.
         if opened.classes.names == CAMVID.names:
             return EvaluationSource(DATASETS["camvid"](root, split), split)
@@ -116,14 +118,29 @@ def from_folder(root: Path, split: str | None, opened: Opened) -> EvaluationSour
     if len(found) != 1:
         raise unrecognized(root, found, among)
     name = found[0]
-    split = split or validation_split(name, root)
-    return EvaluationSource(DATASETS[name](root, split), split)
+    if split is not None:
+        return EvaluationSource(DATASETS[name](root, split), split)
+    return _validated_on(name, root)
+
+
+def _validated_on(name: str, root: Path) -> EvaluationSource:
+    """Find the images that a dataset is validated on; all, where they have no splits."""
+    split = validation_split(name, root)
+    try:
+        return EvaluationSource(DATASETS[name](root, split), split)
+    except UserError as error:
+        if "holdout" not in inspect.signature(DATASETS[name]).parameters:
+            raise
+        try:
+            return EvaluationSource(DATASETS[name](root, ALL), ALL)
+        except UserError:
+            raise error from error.__cause__
 
 
 def datasets_of(task: type[Task]) -> list[str]:
     """List the datasets with a known layout that hold what a task learns from."""
     names = []
-    for name in LAYOUTS:
+    for name in (*LAYOUTS, *EXPORTS):
         returned = inspect.signature(DATASETS[name]).return_annotation
         if returned is task.files_type:
             names.append(name)

@@ -61,7 +61,12 @@ def with_advice(error: UserError, root: Path) -> UserError:
 
 
 def _is_coco(root: Path) -> bool:
-    patterns = ("annotations/instances_*.json", "instances_*.json", "_annotations.coco.json", "*/_annotations.coco.json")
+    patterns = (
+        "annotations/instances_*.json",
+        "instances_*.json",
+        "_annotations.coco.json",
+        "*/_annotations.coco.json",
+    )
     if any(any(root.glob(pattern)) for pattern in patterns):
         return True
     return any(isinstance(one, dict) and {"images", "categories"} <= set(one) for one in _contents(root))

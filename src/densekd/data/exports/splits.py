@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from densekd.data.exports.shapes import Annotated
-from densekd.data.holdout import Holdout, has_lists, held_out
+from densekd.data.holdout import ALL, Holdout, has_lists, held_out
 from densekd.errors import RecipeError, UserError
 
 USUAL = ("train", "val", "valid", "validation", "test")
 _OTHER_NAMES = {"val": ("valid", "validation"), "valid": ("val",), "validation": ("val",)}
 
 
-def choose(
-    root: Path, split: str, images: Sequence[Annotated], holdout: Holdout | None
-) -> tuple[Annotated, ...]:
+def choose(root: Path, split: str, images: Sequence[Annotated], holdout: Holdout | None) -> tuple[Annotated, ...]:
     """Return the images of a split.
 
     Images divided by the tool, or by folders of the split's name, are in that split; else the lists
@@ -38,6 +36,8 @@ def choose(
     if holdout is not None or has_lists(root):
         _require_stems(root, images)
         return held_out(root, split, images, holdout)
+    if split == ALL and not there:
+        return tuple(images)
     for name in (split, *_OTHER_NAMES.get(split, ())):
         found = tuple(one for one in images if is_in(one, name))
         if found:

@@ -14,6 +14,7 @@ from torch import nn
 from densekd.data.classes import Classes
 from densekd.data.files import SegmentationFiles, pair_by_stem, read_image
 from densekd.data.folder import folder
+from densekd.data.holdout import ALL
 from densekd.data.maps import Resize, to_model_input
 from densekd.models.package import PackageConfig
 from densekd.tasks.common import device_of, images_at, sample_path, save_picture
@@ -105,7 +106,9 @@ def labelled_folder(root: Path, split: str, package: PackageConfig) -> Segmentat
     """
     if (root / "classes.json").is_file():
         return folder(root, split)
-    pairs = pair_by_stem(root / "images" / split, root / "labels" / split)
+    # Images that nothing divides lie in the folders themselves.
+    part = "" if split == ALL else split
+    pairs = pair_by_stem(root / "images" / part, root / "labels" / part)
     return SegmentationFiles(package.labels, pairs)
 
 
