@@ -43,6 +43,8 @@ from densekd.data.holdout import Holdout
 from densekd.errors import RecipeError, UserError
 
 ALL = "all"
+ANN = "project/ds0/ann/0.png.json"
+INSTANCES = "annotations/instances_default.json"
 
 
 def masks(name: str, root: Path, split: str = ALL, **options: Any) -> SegmentationFiles:
@@ -344,21 +346,23 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
         ("labelme", make_labelme, "0.json", lambda c: c["shapes"][1].update(shape_type="spline"),
          r"shapes\[1\]: shape_type 'spline' is unknown; known are polygon"),
         ("labelme", make_labelme, "0.json", lambda c: c.update(shapes=[]) or c.pop("shapes"), None),
-        ("supervisely", make_supervisely, "project/ds0/ann/0.png.json", lambda c: c["objects"][0].update(classTitle="cart"),
+        ("supervisely", make_supervisely, ANN, lambda c: c["objects"][0].update(classTitle="cart"),
          r"objects\[0\]: the class 'cart' is not in meta\.json\. Did you mean 'car'\?"),
-        ("supervisely", make_supervisely, "project/ds0/ann/0.png.json", lambda c: c["objects"][0].update(geometryType="cuboid"),
+        ("supervisely", make_supervisely, ANN, lambda c: c["objects"][0].update(geometryType="cuboid"),
          r"objects\[0\]: geometryType 'cuboid' is unknown"),
-        ("supervisely", make_supervisely, "project/meta.json", lambda c: c.pop("classes"), "expected 'classes' with 'title'"),
+        ("supervisely", make_supervisely, "project/meta.json", lambda c: c.pop("classes"),
+         "expected 'classes' with 'title'"),
         ("labelstudio", make_label_studio, "project-1-at-2026.json", lambda c: c[1].update(data={}),
          r"task 2: 'data' names no image"),
         ("labelstudio", make_label_studio, "project-1-at-2026.json", lambda c: [one.pop("annotations") for one in c],
          "JSON-MIN"),
-        ("coco-masks", make_cvat_coco, "annotations/instances_default.json",
+        ("coco-masks", make_cvat_coco, INSTANCES,
          lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "has 7 numbers"),
-        ("coco-masks", make_cvat_coco, "annotations/instances_default.json",
+        ("coco-masks", make_cvat_coco, INSTANCES,
          lambda c: c["annotations"][0].update(category_id=9), "category_id 9 is the id of no category"),
-        ("coco-masks", make_cvat_coco, "annotations/instances_default.json",
-         lambda c: c["annotations"][0].update(segmentation={"size": [3, 4], "counts": [5]}), "do not fill 4 x 3 pixels"),
+        ("coco-masks", make_cvat_coco, INSTANCES,
+         lambda c: c["annotations"][0].update(segmentation={"size": [3, 4], "counts": [5]}),
+         "do not fill 4 x 3 pixels"),
     ],
 )  # fmt: skip
 def test_what_is_malformed_is_said_with_its_place(
