@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from annotation_exports import coco_content, make_cvat_coco, make_labelme, write
 from PIL import Image
 from rich.console import Console
 from tiny_data import make_folder, tiny_recipe
@@ -196,3 +197,76 @@ def test_sixteen_bit_images_are_scaled_not_clipped(root: Path) -> None:
     image = read_image(root / "images/train/000.png")
     assert image[..., 0].ravel().tolist() == [(value * 40) >> 8 for value in range(32 * 48)]
     assert np.array_equal(image[..., 0], image[..., 2])
+
+
+def warnings(report: Any) -> list[str]:
+    return [problem.what for problem in report.problems if problem.level == "warning"]
+
+
+def test_validation_on_the_training_split_is_an_error(root: Path) -> None:
+    content = tiny_recipe(root)
+    content["data"]["val"] = "train"
+    report = check_data(parse_recipe(content, "test"), 0)
+    assert report.fails
+    assert "'train' is data.train too" in report.problems[0].what
+    content["data"]["allow"] = ["val-is-train"]
+    assert not check_data(parse_recipe(content, "test"), 0).fails
+
+
+def fill(root: Path, split: str, value: int) -> None:
+    for path in (root / "labels" / split).glob("*.png"):
+        Image.fromarray(np.full((32, 48), value, np.uint8)).save(path)
+
+
+def test_nothing_to_learn_is_an_error_of_the_training_split_alone(root: Path) -> None:
+    fill(root, "val", 255)
+    report = checked(root)
+    assert not report.fails
+    assert "in all 2 images every label is void (255), so that nothing is learnt." in warnings(report)
+    fill(root, "train", 0)
+    assert "train: in all 3 images every labelled pixel is of the class 'class0'" in errors(root)[0]
+    content = tiny_recipe(root)
+    content["data"]["allow"] = ["nothing-to-learn"]
+    assert not check_data(parse_recipe(content, "test"), 0).fails
+
+
+def test_a_class_that_hides_the_others_is_said(root: Path) -> None:
+    for path in (root / "labels" / "train").glob("*.png"):
+        label = np.zeros((32, 48), np.uint8)
+        label[0, :2] = 1, 2
+        Image.fromarray(label).save(path)
+    assert "99.87 % of the labelled pixels are of the class 'class0'" in "".join(warnings(checked(root)))
+
+
+def test_what_cannot_be_read_does_not_hide_what_can(root: Path) -> None:
+    stray_value(root)
+    for k in (0, 2):
+        Image.fromarray(np.zeros((32, 48), np.uint8)).save(root / f"labels/train/{k:03}.png")
+    single, stray = errors(root)
+    assert "label value 77" in stray
+    assert "in all 2 images every labelled pixel is of the class 'class0'" in single
+
+
+def test_iscrowd_as_text_and_boxes_outside_are_said(tmp_path: Path) -> None:
+    content = coco_content()
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = "0"
+    content["annotations"][1]["bbox"] = [100, 10, 20, 20]
+    write(make_cvat_coco(tmp_path) / "annotations" / "instances_default.json", content)
+    recipe = tiny_recipe(tmp_path)
+    recipe["task"] = {"kind": "detection"}
+    recipe["data"].update(dataset="coco", train="default", val="default", allow=["val-is-train"])
+    report = check_data(parse_recipe(recipe, "test"), 0)
+    assert 'boxes: iscrowd is text ("0") in 4 annotations' in "".join(warnings(report))
+    outside = [problem.what for problem in report.problems if problem.level == "error"]
+    assert "tree (100, 10, 120, 30)" in "".join(outside)
+
+
+def test_masks_drawn_from_polygons_are_measured(tmp_path: Path) -> None:
+    make_labelme(tmp_path, 8)
+    recipe = tiny_recipe(tmp_path)
+    recipe["data"].update(dataset="labelme", split={"val": 0.25})
+    report = check_data(parse_recipe(recipe, "test"), 0)
+    assert not report.fails
+    assert report.splits[0].counts["pixels"]["car"] == 6 * (10 * 14 - 4 * 4)
+    assert "are 'background'" in warnings(report)[0]

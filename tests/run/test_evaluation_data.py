@@ -7,6 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from annotation_exports import (
+    make_cvat_coco,
+    make_label_studio,
+    make_labelme,
+    make_roboflow_coco,
+    make_supervisely,
+    make_yolo_polygons,
+)
 from dataset_trees import blocks, make_ade20k, make_cityscapes, make_coco, make_cocostuff, make_voc, picture, write
 from PIL import Image
 from published_layouts import fabricate, read_layout
@@ -198,3 +206,63 @@ def test_predict_the_data_of_a_recipe(tmp_path: Path, monkeypatch: pytest.Monkey
     status, printed = run("predict", model, "missing.png")
     assert status != 0
     assert "missing.png: no such image" in printed
+
+
+SHAPES = Classes(("background", "car", "tree"), ((0, 0, 0), (1, 2, 3), (4, 5, 6)))
+
+
+@pytest.mark.parametrize(
+    ("make", "split", "images"),
+    [
+        (make_labelme, "all", 2),
+        (make_label_studio, "all", 2),
+        (make_supervisely, "all", 2),
+        (make_cvat_coco, "all", 2),
+        (make_roboflow_coco, "valid", 2),
+        (make_yolo_polygons, "val", 2),
+        (lambda root: make_supervisely(make_supervisely(root, dataset="train"), 1, dataset="val"), "val", 1),
+    ],
+)
+def test_evaluate_recognizes_exports(make: Any, split: str, images: int, tmp_path: Path) -> None:
+    data = make(tmp_path / "data")
+    found = scores(student(tmp_path / "student", SHAPES), tmp_path / "s.json", "--data", data)
+    assert (found["split"], found["images"]) == (split, images)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "classes"),
+    [
+        ("images/{}.png", "labels/{}.png", True),
+        ("images/{}.png", "masks/{}.png", True),
+        ("{}.png", "{}_mask.png", True),
+        ("images/{}.png", "labels/{}.png", False),
+        ("images/{}.JPG", "labels/{}.png", True),
+        ("images/{}.TIFF", "labels/{}.png", False),
+        ("images/{}.webp", "labels/{}.png", True),
+        ("images/{}.bmp", "labels/{}.PNG", True),
+    ],
+)
+def test_evaluate_reads_a_folder_without_splits(image: str, label: str, classes: bool, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for k in range(3):
+        write(picture(k), data / image.format(k))
+        write(blocks(k, (0, 1, 2)), data / label.format(k))
+    if classes:
+        (data / "classes.json").write_text(json.dumps({"names": SHAPES.names}))
+    model = student(tmp_path / "student", SHAPES)
+    found = scores(model, tmp_path / "s.json", "--data", data)
+    assert (found["split"], found["images"]) == ("all", 3)
+    # Images that lists divide are those of the list.
+    if classes:
+        (data / "splits").mkdir()
+        (data / "splits" / "val.txt").write_text("1\n")
+        (data / "splits" / "train.txt").write_text("0\n2\n")
+        assert scores(model, tmp_path / "s.json", "--data", data)["images"] == 1
+
+
+def test_evaluate_reads_boxes_of_exports(tmp_path: Path) -> None:
+    options = {"backbone": "resnet18_025", "channels": 16, "depth": 1}
+    classes = Classes(("car", "tree"), ((1, 2, 3), (4, 5, 6)))
+    save_package(MODELS["gfl"](2, **options), config_of("gfl", options, classes, "detection"), tmp_path / "student")
+    found = scores(tmp_path / "student", tmp_path / "s.json", "--data", make_labelme(tmp_path / "data"))
+    assert (found["split"], found["images"]) == ("all", 2)
