@@ -25,6 +25,7 @@ from PIL import Image
 from tiny_data import tiny_recipe
 
 from densekd.builders.data import build_files
+from densekd.data import DATASETS
 from densekd.data.files import SegmentationFiles
 from densekd.data.shards import write_shards
 from densekd.errors import UserError
@@ -256,3 +257,19 @@ def check_label(name: str, files: SegmentationFiles, index: int, k: int, order: 
     assert image.shape == (HEIGHT, WIDTH, 3)
     # JPEG keeps images of noise roughly.
     assert np.abs(image.astype(int) - picture(k)).mean() < 60
+
+
+def test_the_page_of_layouts_names_every_dataset_that_is_tried() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data-layouts.md").read_text(encoding="utf-8")
+    named_datasets = {"folder"}
+    for layout in LAYOUTS.values():
+        named_datasets.add(str(layout.data.get("dataset", "folder")))
+        if isinstance(layout.remedy, Mapping):
+            named_datasets.add(str(layout.remedy.get("dataset", "folder")))
+    named_datasets -= {"shards"}
+    assert named_datasets <= set(DATASETS)
+    for name in named_datasets:
+        assert f"`{name}`" in page or f"dataset: {name}" in page
+    # The keys of classes.json that are read.
+    for key in ("names", "palette", "ignore_index", "void", "submission"):
+        assert f"| `{key}` |" in page

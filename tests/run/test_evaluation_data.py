@@ -266,3 +266,12 @@ def test_evaluate_reads_boxes_of_exports(tmp_path: Path) -> None:
     save_package(MODELS["gfl"](2, **options), config_of("gfl", options, classes, "detection"), tmp_path / "student")
     found = scores(tmp_path / "student", tmp_path / "s.json", "--data", make_labelme(tmp_path / "data"))
     assert (found["split"], found["images"]) == ("all", 2)
+
+
+def test_predict_takes_all_images_of_an_export(tmp_path: Path) -> None:
+    data = make_labelme(tmp_path / "data")
+    write(picture(5), data / "not annotated yet.png")
+    model = student(tmp_path / "student", SHAPES)
+    status, printed = run("predict", model, data, "--out", tmp_path / "out")
+    assert status == 0, printed
+    assert printed.strip().startswith("3 images")

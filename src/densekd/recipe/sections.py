@@ -48,7 +48,7 @@ class DataSpec(Section):
     val: str = Field("val", description="split to validate on")
     split: SplitSpec | None = Field(
         None,
-        description="how images that have no splits are divided (dataset folder)",
+        description="how images that have no splits are divided (dataset folder, and exports of annotation tools)",
     )
     resize: Size | None = Field(
         None,

@@ -183,7 +183,12 @@ def split_images(root: Path, split: str | None, opened: Opened) -> Iterator[Path
         split: None for the one that its dataset is validated on.
         opened: the model.
     """
-    if root.is_file() or not recognize_layouts(root, datasets_of(find_task(opened.config.task))):
+    if root.is_file():
+        yield root
+        return
+    found = recognize_layouts(root, datasets_of(find_task(opened.config.task)))
+    # Exports leave out what is not annotated, which is what people predict.
+    if not found or (split is None and found[0] in EXPORTS):
         yield root
         return
     try:

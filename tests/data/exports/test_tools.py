@@ -408,6 +408,8 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
         (make_roboflow_coco, "COCO's JSON: write data.dataset: coco-masks"),
         (make_yolo_polygons, "YOLO's text files: write data.dataset: yolo-masks"),
         (lambda root: save_picture(0, root / "task-1-annotation-2-by-1-tag-car-0.png").parent, "export as JSON"),
+        (lambda root: save_picture(0, root / "SegmentationClass" / "0.png").parents[1], "export with 'Save images'"),
+        (lambda root: write(root / "Annotations" / "a.xml", 0).parents[1], "write data.dataset: voc-boxes"),
     ],
 )
 def test_the_folder_layout_names_the_dataset_that_reads_an_export(

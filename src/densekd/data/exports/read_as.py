@@ -13,7 +13,7 @@ from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.exports.rasterize import draw
 from densekd.data.exports.shapes import Export, Shape, area, extent
 from densekd.data.files import Item, SegmentationFiles
-from densekd.data.relabel import Meaning, relabel
+from densekd.data.relabel import relabel
 from densekd.errors import UserError
 
 Unlabelled = Literal["auto", "background", "void"]
@@ -94,7 +94,9 @@ def as_masks(
         label = DrawnLabel(one.shapes, one.size, pairs, fill, str(one.image))
         items.append(Item(one.stem, one.image, label))
     # What merges, renames and drops classes is what does so for label files.
-    leads: Meaning = {**meaning}
+    leads: dict[int | str, int | str | None] = {}
+    for name, target in meaning.items():
+        leads[name] = target
     classes, label_map = relabel(described, dict(enumerate(names)), ignore, leads)
     if all(value == label for value, label in label_map.items()):
         label_map = {}

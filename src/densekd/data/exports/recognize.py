@@ -49,6 +49,10 @@ def advice(root: Path) -> str | None:
             "It looks like Label Studio's export of brushes as PNG, which does not say the images' names: export as "
             "JSON, which has the brushes too, and write data.dataset: labelstudio."
         )
+    if (root / "SegmentationClass").is_dir() and not (root / "JPEGImages").is_dir():
+        return (
+            "It looks like CVAT's masks without their images: export with 'Save images', or put them into JPEGImages."
+        )
     if any(islice(root.glob("**/Annotations/*.xml"), 1)):
         return "It looks like Pascal VOC's boxes in XML: write data.dataset: voc-boxes."
     return None
