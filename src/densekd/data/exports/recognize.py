@@ -44,6 +44,11 @@ def advice(root: Path) -> str | None:
         return "It looks like COCO's JSON: write data.dataset: coco-masks for masks, coco for boxes."
     if (root / "data.yaml").is_file() or ((root / "classes.txt").is_file() and any(root.glob("labels/*.txt"))):
         return "It looks like YOLO's text files: write data.dataset: yolo-masks for masks, yolo for boxes."
+    return _advice_on_pictures(root)
+
+
+def _advice_on_pictures(root: Path) -> str | None:
+    """Say what is to be done with exports whose files alone do not do."""
     if any(_BRUSH_PNG.fullmatch(path.name) for path in root.glob("*.png")):
         return (
             "It looks like Label Studio's export of brushes as PNG, which does not say the images' names: export as "
