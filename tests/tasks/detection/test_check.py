@@ -8,10 +8,12 @@ import pytest
 from dataset_trees import coco_content, make_coco, picture, write
 from PIL import Image
 from rich.console import Console
+from tiny_data import tiny_recipe
 
 from densekd.data.check import DataReport, SplitFacts, look_at_all, summarize
 from densekd.data.coco import coco
-from densekd.run.data_check import data_table
+from densekd.recipe import parse_recipe
+from densekd.run.data_check import check_data, data_table
 from densekd.tasks.detection import Detection
 
 
@@ -24,6 +26,14 @@ def rechecked(root: Path, workers: int = 0) -> DataReport:
     files = coco(root, "train")
     facts = list(look_at_all(Detection.look, files, workers))
     return summarize([SplitFacts("train", files, Detection.counted(files), facts)])
+
+
+def whole_check(root: Path) -> DataReport:
+    """Check the split as the command does, with what is judged of it as a whole."""
+    recipe = tiny_recipe(root)
+    recipe["task"] = {"kind": "detection"}
+    recipe["data"].update(dataset="coco", val="train", allow=["val-is-train"])
+    return check_data(parse_recipe(recipe, "test"), 0)
 
 
 def with_box(box: list[float], **values: Any) -> dict[str, Any]:
@@ -106,17 +116,19 @@ def test_all_problems_are_listed(tmp_path: Path) -> None:
     checked(tmp_path)
     write(picture(0, (64, 120)), tmp_path / "train/010.png")
     (tmp_path / "train/020.png").write_bytes(b"not a picture")
-    problems = rechecked(tmp_path).problems
-    assert [problem.level for problem in problems] == ["error", "error", "warning"]
+    absent, *problems = whole_check(tmp_path).problems
+    assert [problem.level for problem in problems] == ["error", "error"]
     assert problems[0].what.startswith(f"{tmp_path}/train/010.png is 120 x 64 pixels, but its annotations say 128 x 64")
     assert "020.png: the image cannot be read" in problems[1].what
-    assert problems[2].what == "1 classes never occur: car"
+    assert (absent.level, absent.what) == ("warning", "in all 1 images 1 of 2 classes never occur: car.")
 
 
 def test_a_class_that_only_crowds_have_never_occurs(tmp_path: Path) -> None:
     content = coco_content()
     content["annotations"][1] |= {"iscrowd": 1, "bbox": [20, 10, 40, 30]}
-    assert [problem.what for problem in checked(tmp_path, content).problems] == ["1 classes never occur: car"]
+    checked(tmp_path, content)
+    [problem] = whole_check(tmp_path).problems
+    assert problem.what == "in all 3 images 1 of 2 classes never occur: car."
 
 
 def test_the_same_image_twice_and_a_turned_one_are_remarked(tmp_path: Path) -> None:
