@@ -64,8 +64,8 @@ MUTANTS = (
         "math.ceil(side / 2)",
         "tasks/segmentation/test_evaluation.py",
     ),
-    Mutant("data/yolo.py", "_SLACK = 0.01", "_SLACK = 0.1", "data/test_yolo.py"),
-    Mutant("data/yolo.py", "-_SLACK <= value", "0 <= value", "data/test_yolo.py"),
+    Mutant("data/yolo_text.py", "_SLACK = 0.01", "_SLACK = 0.1", "data/test_yolo.py"),
+    Mutant("data/yolo_text.py", "-_SLACK <= value", "0 <= value", "data/test_yolo.py"),
     Mutant("distill/optimizers.py", "return rule in name", "return rule == name", "distill/test_optimizers.py"),
     Mutant("recipes/cityscapes/hwd-r18.yaml", "shift: 1.0", "shift: 0.0", "test_dynamics.py -k hwd"),
     Mutant("recipes/cityscapes/hwd-r18.yaml", "pixel_division: N", "pixel_division: SqrtN", "test_dynamics.py -k hwd"),
@@ -145,6 +145,8 @@ MUTANTS = (
     Mutant("data/transforms.py", "counts[self.ignore_index] = 0", "pass", "data/test_transforms.py"),
     Mutant("data/voc_boxes.py", "(x1 - 1, y1 - 1, x2, y2)", "(x1, y1, x2, y2)", "data/test_voc_boxes.py"),
     Mutant("data/coco.py", 'area = float(record["area"])', "pass", "data/test_coco.py"),
+    Mutant("data/exports/rasterize.py", "np.ceil(xs - 0.5)", "np.floor(xs)", "data/exports/test_rasterize.py"),
+    Mutant("data/exports/rle.py", "number += runs[-2]", "number += runs[-1]", "data/exports/test_rle.py"),
     Mutant(
         "data/detection.py", "[W / width, H / height] * 2", "[H / height, W / width] * 2", "data/test_detection_sets.py"
     ),
