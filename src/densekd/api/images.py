@@ -1,14 +1,15 @@
 """Pictures of any origin as arrays: files, PIL images, arrays, tensors."""
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from densekd.data.files import read_image
+from densekd.data.picture import UNREADABLE, as_shown, from_pillow
 from densekd.errors import UserError
 
 # One picture: a file, a PIL image, an array [H, W, 3] or [H, W], a tensor [3, H, W].
@@ -34,7 +35,7 @@ def as_array(picture: Any) -> np.ndarray:
         UserError: a missing or damaged file, another type, shape or range.
     """
     if isinstance(picture, str | Path):
-        return _read(Path(picture))
+        return read_image(Path(picture))
     if isinstance(picture, Image.Image):
         return _from_pillow(picture)
     # Tensors have their channels first.
@@ -56,23 +57,11 @@ def as_array(picture: Any) -> np.ndarray:
     return _as_uint8(picture)
 
 
-def _read(path: Path) -> np.ndarray:
-    # Training reads files without their orientation, because labels are drawn on the stored pixels.
-    try:
-        with Image.open(io.BytesIO(path.read_bytes())) as picture:
-            return _from_pillow(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: the image cannot be read ({error}).") from error
-
-
 def _from_pillow(picture: Image.Image) -> np.ndarray:
-    turned = ImageOps.exif_transpose(picture)
-    # Pillow clips deep pixels to 8 bits instead of scaling them.
-    if turned.mode.startswith("I;16"):
-        return as_array((np.array(turned) >> 8).astype(np.uint8))
-    if turned.mode in ("I", "F"):
-        return as_array(np.array(turned))
-    return np.array(turned.convert("RGB"))
+    try:
+        return from_pillow(as_shown(picture))
+    except UNREADABLE as error:
+        raise UserError(f"The picture of Pillow cannot be read ({error}).") from error
 
 
 def _as_uint8(array: np.ndarray) -> np.ndarray:

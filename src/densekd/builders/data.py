@@ -10,6 +10,7 @@ from densekd.data.class_order import follow, with_notes
 from densekd.data.contract import Files
 from densekd.data.huggingface import huggingface
 from densekd.data.maps import cache_budget
+from densekd.data.picture import set_max_megapixels
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec, Recipe
 from densekd.registry import check_options, resolve
@@ -24,6 +25,7 @@ def build_files(spec: DataSpec, split: str) -> Files:
         UserError: an unknown dataset, files that are missing or damaged, splits that cannot be
             joined.
     """
+    set_max_megapixels(spec.max_megapixels)
     find = _dataset(spec.dataset)
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
     parts: list[Files] = []

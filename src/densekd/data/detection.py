@@ -65,12 +65,15 @@ class DetectionFiles:
     def image(self, index: int) -> np.ndarray:
         """Decode an image: uint8 RGB ``[H, W, 3]``.
 
+        It is turned as its EXIF orientation says, unless its stored pixels alone have the size that
+        the annotations say.
+
         Raises:
             UserError: a damaged or unreadable file, or one of another size than the annotations
                 say.
         """
         item = self.items[index]
-        image = read_image(item.image)
+        image = read_image(item.image, item.size)
         if image.shape[:2] != item.size:
             (height, width), (H, W) = item.size, image.shape[:2]
             raise UserError(

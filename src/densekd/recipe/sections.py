@@ -72,6 +72,10 @@ class DataSpec(Section):
         "auto",
         description="GB of decoded images kept in memory",
     )
+    max_megapixels: Positive = Field(
+        400.0,
+        description="pictures of more pixels, in millions, are refused to protect the memory; raise it to read them",
+    )
     allow: tuple[Literal["val-is-train", "nothing-to-learn"], ...] = Field(
         (),
         description="what would stop a training and is meant: val-is-train, a student is scored on the images that "

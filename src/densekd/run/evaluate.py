@@ -9,6 +9,7 @@ import torch
 from densekd.builders.task import packaged_task
 from densekd.data.class_order import follow, notes_of, with_notes
 from densekd.data.contract import Files
+from densekd.data.picture import set_max_megapixels
 from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
@@ -114,6 +115,8 @@ def evaluation_of(
     if recipe is None and own is not None:
         recipe = load_recipe(own)
     recipe = recipe or of_data
+    if recipe is not None:
+        set_max_megapixels(recipe.data.max_megapixels)
     return change_evaluation(EvaluationSpec() if recipe is None else recipe.evaluation, changes)
 
 

@@ -77,7 +77,7 @@ class BoxPredictor:
         for item, found in detect(self.model, files, self.resize):
             # Only what is likely is drawn; the results file holds all.
             marks = found_marks(confident(found, self.threshold), self.classes)
-            picture = box_picture(read_image(item.image), marks)
+            picture = box_picture(read_image(item.image, item.size), marks)
             save_picture(picture, out / "boxes" / f"{item.stem}.png")
             results.append((item, found))
         write_results(results, self.categories, out / "detections.json")
@@ -109,7 +109,7 @@ def box_samples(
         save_picture(truth, sample_path(out, item.stem, "truth"))
     for name, predict in predictors.items():
         for item, boxes in detect(predict.model, chosen, predict.resize):
-            image, found = read_image(item.image), confident(boxes, predict.threshold)
+            image, found = read_image(item.image, item.size), confident(boxes, predict.threshold)
             errors = error_picture(image, found, item.truth, files.classes)
             picture = box_picture(image, found_marks(found, files.classes))
             save_picture(picture, sample_path(out, item.stem, name))

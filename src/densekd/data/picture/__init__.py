@@ -1,0 +1,21 @@
+"""Picture files as a viewer shows them: any depth, mode and EXIF orientation becomes uint8 RGB."""
+
+from densekd.data.picture.decode import decode_picture, from_pillow, shown_size
+from densekd.data.picture.kind import PictureKind, picture_kind, remarks
+from densekd.data.picture.limit import max_megapixels, set_max_megapixels
+from densekd.data.picture.opened import UNREADABLE, opened
+from densekd.data.picture.turn import as_shown
+
+__all__ = [
+    "UNREADABLE",
+    "PictureKind",
+    "as_shown",
+    "decode_picture",
+    "from_pillow",
+    "max_megapixels",
+    "opened",
+    "picture_kind",
+    "remarks",
+    "set_max_megapixels",
+    "shown_size",
+]
