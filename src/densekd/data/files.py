@@ -11,7 +11,17 @@ import numpy as np
 from densekd.data.classes import Classes
 from densekd.data.label_coding import LabelCoding
 from densekd.data.numbering import Numbering, RenumberedLabel
-from densekd.data.picture import UNREADABLE, as_shown, decode_picture, opened, shown_size
+from densekd.data.picture import (
+    RGB,
+    UNREADABLE,
+    Bands,
+    WrongBandsError,
+    as_shown,
+    band_size,
+    decode_bands,
+    opened,
+    shown_size,
+)
 from densekd.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -46,6 +56,7 @@ class SegmentationFiles:
         labels: ``absent`` where every label is void, because there are images alone.
         notes: what people should know of the files, a sentence each.
         coding: what the pixels of the label files say; None: class numbers in one channel of 8 bits.
+        bands: that are read of the images, see :func:`densekd.data.picture.decode_bands`; 3: RGB.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -60,18 +71,19 @@ class SegmentationFiles:
     notes: tuple[str, ...] = ()
 
     coding: LabelCoding | None = None
+    bands: Bands = RGB
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.items)
 
     def image(self, index: int) -> np.ndarray:
-        """Decode an image as viewers show it: uint8 RGB ``[H, W, 3]``.
+        """Decode an image as viewers show it: uint8 RGB ``[H, W, 3]``, or its bands ``[H, W, N]``.
 
         Raises:
             UserError: a damaged or unreadable file.
         """
-        return read_image(self.items[index].image)
+        return read_image(self.items[index].image, bands=self.bands)
 
     def label(self, index: int) -> np.ndarray:
         """Decode a label: uint8 ``[H, W]``, values 0..C-1 or ``ignore_index``.
@@ -131,7 +143,7 @@ class SegmentationFiles:
         """
         label = self.label(index)
         item = self.items[index]
-        image = read_image(item.image, label.shape)
+        image = read_image(item.image, label.shape, self.bands)
         if image.shape[:2] != label.shape:
             raise UserError(
                 f"{item.image} is {image.shape[1]} x {image.shape[0]} pixels, but its label {item.label} is "
@@ -170,22 +182,27 @@ def all_notes(first: Any, others: Iterable[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(notes))
 
 
-def read_image(source: Source, fits: tuple[int, ...] | None = None) -> np.ndarray:
-    """Decode any image file to uint8 RGB ``[H, W, 3]``, as viewers show it.
+def read_image(source: Source, fits: tuple[int, ...] | None = None, bands: Bands = RGB) -> np.ndarray:
+    """Decode any image file to uint8 RGB ``[H, W, 3]``, as viewers show it, or to other bands.
 
-    See :func:`densekd.data.picture.decode.decode_picture`.
+    See :func:`densekd.data.picture.decode.decode_picture` and
+    :func:`densekd.data.picture.bands.decode_bands`.
 
     Args:
         source: the file.
         fits: (height, width) of its label, map or annotations, which may have been made on the stored
             pixels of a photograph with an EXIF orientation.
+        bands: how many, or their numbers from 1; three are RGB.
 
     Raises:
-        UserError: a missing, damaged or unreadable file; the message says what it is.
+        UserError: a missing, damaged or unreadable file, or one of other bands; the message says what
+            it is.
     """
     size = None if fits is None else (fits[0], fits[1])
     try:
-        return decode_picture(source.read_bytes(), size)
+        return decode_bands(source.read_bytes(), bands, size)
+    except WrongBandsError as error:
+        raise UserError(f"{source}: {error}.") from error
     except UNREADABLE as error:
         raise _unreadable(source, error) from error
 
@@ -334,7 +351,12 @@ def image_size(path: Source) -> tuple[int, int]:
         UserError: a missing or unreadable file.
     """
     try:
-        with opened(path.read_bytes()) as picture:
+        content = path.read_bytes()
+        with opened(content) as picture:
             return shown_size(picture)
     except UNREADABLE as error:
+        # A TIFF of many bands is no picture for Pillow.
+        size = band_size(content) if isinstance(error, ValueError) else None
+        if size is not None:
+            return size
         raise _unreadable(path, error) from error

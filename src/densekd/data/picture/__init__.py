@@ -1,5 +1,17 @@
 """Picture files as a viewer shows them: any depth, mode and EXIF orientation becomes uint8 RGB."""
 
+from densekd.data.picture.bands import (
+    LUMA,
+    RGB,
+    Bands,
+    WrongBandsError,
+    as_bands,
+    band_count,
+    band_kind,
+    band_size,
+    decode_bands,
+    shown_bands,
+)
 from densekd.data.picture.decode import decode_picture, from_pillow, shown_size
 from densekd.data.picture.kind import PictureKind, picture_kind, remarks
 from densekd.data.picture.limit import max_megapixels, set_max_megapixels
@@ -7,9 +19,18 @@ from densekd.data.picture.opened import UNREADABLE, opened
 from densekd.data.picture.turn import as_shown
 
 __all__ = [
+    "LUMA",
+    "RGB",
     "UNREADABLE",
+    "Bands",
     "PictureKind",
+    "WrongBandsError",
+    "as_bands",
     "as_shown",
+    "band_count",
+    "band_kind",
+    "band_size",
+    "decode_bands",
     "decode_picture",
     "from_pillow",
     "max_megapixels",
@@ -17,5 +38,6 @@ __all__ = [
     "picture_kind",
     "remarks",
     "set_max_megapixels",
+    "shown_bands",
     "shown_size",
 ]
