@@ -67,7 +67,7 @@ def build_cache(
     if not isinstance(samples, TrainingSet):
         raise RecipeError("teacher.cache: replays views of one size; batches of detection are padded to their largest.")
     # One forward pass shows which tensors there are, and of which shapes.
-    images = torch.rand(1, 3, *recipe.probe_size).contiguous(memory_format=torch.channels_last)
+    images = torch.rand(1, recipe.data.channels, *recipe.probe_size).contiguous(memory_format=torch.channels_last)
     teacher_features = teacher(images)
     # The batch of one forward pass is that of the training.
     batch = max(1, recipe.data.batch_size // recipe.training.accumulate)

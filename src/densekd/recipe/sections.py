@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from densekd.recipe.base import (
+    Bands,
     Bits,
     Component,
     ComponentSpec,
@@ -16,6 +17,7 @@ from densekd.recipe.base import (
     Section,
     Share,
     Size,
+    checked_bands,
 )
 from densekd.recipe.models import StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
@@ -72,6 +74,19 @@ class DataSpec(Section):
         "auto",
         description="GB of decoded images kept in memory",
     )
+    bands: Bands = Field(
+        3,
+        description="channels of the images: 3, RGB as a viewer shows it; 1, gray; any other number, all bands of the "
+        "files as they are stored; or a list of numbers, from 1, of those that are read: [4, 3, 2]",
+    )
+    mean: tuple[float, ...] | None = Field(
+        None,
+        description="mean of each band in units of [0, 1], where bands are other than 3; measured if it is not given",
+    )
+    std: tuple[Positive, ...] | None = Field(
+        None,
+        description="standard deviation of each band in units of [0, 1], beside mean",
+    )
     max_megapixels: Positive = Field(
         400.0,
         description="pictures of more pixels, in millions, are refused to protect the memory; raise it to read them",
@@ -81,6 +96,24 @@ class DataSpec(Section):
         description="what would stop a training and is meant: val-is-train, a student is scored on the images that "
         "it learns from; nothing-to-learn, labels without anything to learn",
     )
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _known_bands(cls, value: Any) -> Any:
+        return checked_bands(value)
+
+    @model_validator(mode="after")
+    def _one_mean_a_band(self) -> "DataSpec":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together; write both or neither")
+        if self.mean is None or self.std is None:
+            return self
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(
+                f"mean has {len(self.mean)} numbers and std {len(self.std)}, and bands are {self.channels}; write one "
+                "for each band"
+            )
+        return self
 
     @field_validator("cache", mode="before")
     @classmethod
@@ -94,6 +127,11 @@ class DataSpec(Section):
         if self.long_side is not None and self.short_side is None:
             raise ValueError("long_side is a limit beside short_side, which is missing")
         return self
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images."""
+        return self.bands if isinstance(self.bands, int) else len(self.bands)
 
     @property
     def input_size(self) -> tuple[int, int] | tuple[int] | None:

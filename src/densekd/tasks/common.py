@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 
 from densekd.atomic import atomic
 from densekd.data.files import IMAGE_SUFFIXES, find
-from densekd.data.photometric import PhotometricDistortion, photometric_distortion
+from densekd.data.photometric import BandDistortion, PhotometricDistortion, photometric_distortion
 from densekd.data.transforms import PadToSize, RandomScaledCrop
 from densekd.errors import UserError
 from densekd.models import contract
@@ -59,16 +59,23 @@ def random_crops(views: Augmentation, max_class_share: float, ignore_index: int)
         ignore_index: value of the map where there is no image.
     """
     assert views.crop is not None
-    crop = RandomScaledCrop(views.crop, max_class_share, ignore_index, views.scale, views.padding)
+    crop = RandomScaledCrop(
+        views.crop, max_class_share, ignore_index, views.scale, views.padding, views.band_means
+    )
     transforms = [crop, *after_crop(views)]
     if views.padding == "last":
-        transforms.append(PadToSize(views.crop, ignore_index))
+        transforms.append(PadToSize(views.crop, ignore_index, views.band_means))
     return v2.Compose(transforms)
 
 
 def after_crop(views: Augmentation) -> list[v2.Transform]:
     """Return what all tasks share: a horizontal flip, photometric distortion where asked for."""
     transforms: list[v2.Transform] = [v2.RandomHorizontalFlip(views.flip)]
+    # Bands have no colors: their brightness and contrast alone are distorted.
+    if views.band_means is not None:
+        if views.photometric != "none":
+            transforms.append(BandDistortion("zero" if views.photometric == "mmseg" else "mean"))
+        return transforms
     if views.photometric == "mmseg":
         transforms.append(PhotometricDistortion())
     if views.photometric == "torchvision":

@@ -30,6 +30,7 @@ _COLORS = (3, 4)
 # Tags of TIFF.
 _WIDTH, _HEIGHT = 256, 257
 _SAMPLES, _ORIENTATION, _BITS, _PHOTOMETRIC = 277, 274, 258, 262
+_WHITE_IS_ZERO = 0
 _PNG_BITS = 24
 
 
@@ -128,16 +129,10 @@ def band_kind(content: bytes, pixels: np.ndarray) -> PictureKind:
 
 def band_size(content: bytes) -> Size | None:
     """Return the (height, width) that viewers show of a TIFF, None for anything else; its tags alone are read."""
-    if not content.startswith(_TIFF[:2]):
+    tags = _tiff_tags(content)
+    if tags is None:
         return None
-    try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
-        stream = io.BytesIO(content)
-        stream.seek(tags.next)
-        tags.load(stream)
-        return shown_from_stored((int(tags[_HEIGHT]), int(tags[_WIDTH])), int(tags.get(_ORIENTATION, 1)))
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
-        return None
+    return shown_from_stored((int(tags[_HEIGHT]), int(tags[_WIDTH])), int(tags.get(_ORIENTATION, 1)))
 
 
 def shown_bands(pixels: np.ndarray) -> np.ndarray:
@@ -187,30 +182,59 @@ def _of_picture(picture: Image.Image, content: bytes) -> _Stored:
     return _Stored(_three_axes(np.array(picture)), 8)
 
 
+def _tiff_tags(content: bytes) -> Any:
+    """Return the tags of a TIFF's first page; None for anything else."""
+    if not content.startswith(_TIFF[:2]):
+        return None
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        stream = io.BytesIO(content)
+        stream.seek(tags.next)
+        tags.load(stream)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
+        return None
+    return tags if _WIDTH in tags and _HEIGHT in tags else None
+
+
 def _plain_tiff(content: bytes, fits: Size | None) -> _Stored | None:
-    """Read a TIFF whose bands Pillow gives as they are stored, or return None."""
+    """Read a TIFF whose bands or colors Pillow gives as they are, or return None."""
+    tags = _tiff_tags(content)
+    # Pillow writes to the terminal of what it cannot open.
+    if tags is None or int(tags.get(_SAMPLES, 1)) > _COLORS[-1]:
+        return None
     try:
         with opened(content) as picture:
             orientation = orientation_of(picture)
-            tags: Any = picture.tag_v2  # type: ignore[attr-defined]
-            mode = picture.mode
-            whole = len(picture.getbands()) == int(tags.get(_SAMPLES, 1))
-            bits = tags.get(_BITS, (1,))
-            pages = int(getattr(picture, "n_frames", 1))
-            deep = mode.startswith("I;16") and tags.get(_PHOTOMETRIC) != 0
-            if pages > 1 or not whole or not (deep or (mode in _PLAIN and set(bits) == {8})):
-                return None
-            depth = 16 if deep else 8
-            if is_twelve_bits(picture):
-                depth = 12
-            pixels = _three_axes(np.array(picture))
+            stored = _plain_pixels(picture, tags)
     except UNREADABLE:
         return None
+    if stored is None or orientation == 1:
+        return stored
     # Pillow has turned it already.
-    stored = shown_from_stored((pixels.shape[0], pixels.shape[1]), orientation)
-    if orientation != 1 and not is_turned(stored, orientation, fits):
-        pixels = stored_tiff(pixels, orientation)
-    return _Stored(pixels, depth)
+    size = shown_from_stored((stored.pixels.shape[0], stored.pixels.shape[1]), orientation)
+    if not is_turned(size, orientation, fits):
+        return stored._replace(pixels=stored_tiff(stored.pixels, orientation))
+    return stored
+
+
+def _plain_pixels(picture: Image.Image, tags: Any) -> _Stored | None:
+    """Read an opened TIFF of one page: colors of 8 bits, or one band of 12 or 16; None for any other."""
+    mode = picture.mode
+    if int(getattr(picture, "n_frames", 1)) > 1:
+        return None
+    whole = len(picture.getbands()) == int(tags.get(_SAMPLES, 1))
+    if mode.startswith("I;16") and whole:
+        bits = 12 if is_twelve_bits(picture) else 16
+        values = np.array(picture)
+        if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            values = 2**bits - 1 - values
+        return _Stored(values[..., None], bits)
+    # Indices of a palette and amounts of ink are no bands.
+    if mode in ("1", "P", "CMYK", "YCbCr", "LAB"):
+        return _Stored(from_pillow(picture), 8)
+    if mode not in _PLAIN or not whole or set(tags.get(_BITS, (1,))) != {8}:
+        return None
+    return _Stored(_three_axes(np.array(picture)), 8)
 
 
 def _any_tiff(content: bytes, fits: Size | None) -> _Stored:
