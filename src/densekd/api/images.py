@@ -9,7 +9,16 @@ from PIL import Image
 from torch import Tensor
 
 from densekd.data.files import read_image
-from densekd.data.picture import UNREADABLE, as_shown, from_pillow
+from densekd.data.picture import (
+    RGB,
+    UNREADABLE,
+    Bands,
+    WrongBandsError,
+    as_bands,
+    as_shown,
+    band_count,
+    from_pillow,
+)
 from densekd.errors import UserError
 
 # One picture: a file, a PIL image, an array [H, W, 3] or [H, W], a tensor [3, H, W].
@@ -23,19 +32,23 @@ def is_batch(source: Any) -> bool:
     return isinstance(source, Iterable) and not isinstance(source, str | Path | Image.Image)
 
 
-def as_array(picture: Any) -> np.ndarray:
-    """Return one picture as uint8 RGB ``[H, W, 3]``.
+def as_array(picture: Any, bands: Bands = RGB) -> np.ndarray:
+    """Return one picture as uint8 RGB ``[H, W, 3]``, or as bands ``[H, W, N]``.
 
     Args:
         picture: a file or PIL image, turned as its EXIF orientation says and viewers show it; an
             array ``[H, W, 3]`` or ``[H, W]`` (gray); or a tensor ``[3, H, W]``. Values are uint8,
             or float in [0, 1].
+        bands: that the model reads; of others than RGB an array has all that it takes, uint8, uint16
+            or float.
 
     Raises:
         UserError: a missing or damaged file, another type, shape or range.
     """
     if isinstance(picture, str | Path):
-        return read_image(Path(picture))
+        return read_image(Path(picture), bands=bands)
+    if bands != RGB:
+        return _bands_of(picture, bands)
     if isinstance(picture, Image.Image):
         return _from_pillow(picture)
     # Tensors have their channels first.
@@ -55,6 +68,23 @@ def as_array(picture: Any) -> np.ndarray:
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise UserError(f"An image array is [H, W, 3], RGB, or [H, W]; this one is {list(picture.shape)}.")
     return _as_uint8(picture)
+
+
+def _bands_of(picture: Any, bands: Bands) -> np.ndarray:
+    """Return a picture in memory as the bands of a model."""
+    if isinstance(picture, Image.Image):
+        # A file of the same pixels is read as any other.
+        stored = np.asarray(picture)
+        many = stored.ndim == 3 and stored.shape[2] != band_count(bands)
+        picture = as_shown(picture).convert("L") if bands == 1 and many else as_shown(picture)
+    if isinstance(picture, Tensor):
+        picture = picture.detach().cpu()
+        picture = picture.float() if picture.is_floating_point() else picture
+        picture = np.moveaxis(picture.numpy(), 0, -1) if picture.ndim == 3 else picture.numpy()
+    try:
+        return np.require(as_bands(np.asarray(picture), bands), requirements="W")
+    except (WrongBandsError, ValueError) as error:
+        raise UserError(f"The picture cannot be read: {error}.") from error
 
 
 def _from_pillow(picture: Image.Image) -> np.ndarray:

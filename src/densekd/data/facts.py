@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from densekd.data.files import Source
-from densekd.data.picture import PictureKind, picture_kind, remarks
+from densekd.data.picture import RGB, Bands, PictureKind, band_kind, picture_kind, remarks
 
 
 class Facts(NamedTuple):
@@ -38,6 +38,7 @@ def image_facts(
     counts: tuple[np.ndarray, ...],
     warnings: Iterable[str] = (),
     pixels: np.ndarray | None = None,
+    bands: Bands = RGB,
 ) -> Facts:
     """Return the facts of an image that can be read, with what is odd about its files.
 
@@ -46,10 +47,11 @@ def image_facts(
         size: height and width of the image.
         counts: see :class:`Facts`.
         warnings: what else is odd.
-        pixels: of the image as it was read, uint8 RGB, for the range of its values.
+        pixels: of the image as it was read, uint8 RGB or bands, for the range of its values.
+        bands: that are read of the image.
     """
     content = sources[0].read_bytes()
-    kind = picture_kind(content, pixels)
+    kind = picture_kind(content, pixels) if bands == RGB or pixels is None else band_kind(content, pixels)
     odd = [*_capitals(sources), *remarks(kind, size), *warnings]
     # Equal digests are how the same image is found twice.
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()

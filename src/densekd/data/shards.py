@@ -25,6 +25,7 @@ from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.data.files import Item, SegmentationFiles, Source, image_size, read_image
 from densekd.data.label_coding import LabelCoding
+from densekd.data.picture import RGB
 from densekd.errors import UserError
 
 Images = Literal["as-is", "uncompressed"]
@@ -135,6 +136,8 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
     """
     if not isinstance(files, SegmentationFiles):
         raise UserError(f"Shards hold label maps, and this data has {files.holds}; train from it as it is.")
+    if images == "uncompressed" and files.bands != RGB:
+        raise UserError("Uncompressed shards hold RGB; pack images of other bands as they are.")
     rows: list[list[Any]] = []
     todo = deque(files.items)
     number = 0

@@ -109,9 +109,7 @@ class PadToSize(v2.Transform):  # type: ignore[misc]
         means: of the bands of images that are no RGB, in units of [0, 1], instead of the color.
     """
 
-    def __init__(
-        self, size: tuple[int, int], ignore_index: int, means: tuple[float, ...] | None = None
-    ) -> None:
+    def __init__(self, size: tuple[int, int], ignore_index: int, means: tuple[float, ...] | None = None) -> None:
         super().__init__()
         self.size = size
         self.means = means

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from densekd.data.picture import LUMA
 from densekd.errors import RecipeError
 from densekd.models import contract
-from densekd.models.blocks import Normalize, NormalizeBands
+from densekd.models.blocks import NormalizeBands
 from densekd.models.families import IMAGENET, Convention
 
 Chosen = tuple[int, ...] | Literal["gray"]

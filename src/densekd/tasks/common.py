@@ -59,9 +59,7 @@ def random_crops(views: Augmentation, max_class_share: float, ignore_index: int)
         ignore_index: value of the map where there is no image.
     """
     assert views.crop is not None
-    crop = RandomScaledCrop(
-        views.crop, max_class_share, ignore_index, views.scale, views.padding, views.band_means
-    )
+    crop = RandomScaledCrop(views.crop, max_class_share, ignore_index, views.scale, views.padding, views.band_means)
     transforms = [crop, *after_crop(views)]
     if views.padding == "last":
         transforms.append(PadToSize(views.crop, ignore_index, views.band_means))
