@@ -15,7 +15,7 @@ from densekd.data.classes import Classes
 from densekd.data.demo.dataset import scene_rng
 from densekd.data.demo.scene import draw_scene
 from densekd.data.files import IMAGE_SUFFIXES, Item, Source, find, pair_by_stem, read_image
-from densekd.data.picture import UNREADABLE, as_shown, opened
+from densekd.data.picture import RGB, UNREADABLE, Bands, as_shown, opened
 from densekd.errors import UserError
 
 DEPTH_SUFFIXES = (".png", ".npy")
@@ -39,6 +39,7 @@ class DepthFiles:
         scale: what one step of a file's numbers is, in ``unit``.
         unit: of the depths.
         labels: ``absent`` where there are images alone.
+        bands: that are read of the images, see :func:`densekd.data.picture.decode_bands`; 3: RGB.
     """
 
     task: ClassVar[str] = "depth"
@@ -50,6 +51,7 @@ class DepthFiles:
     scale: float = 1.0
     unit: str = "m"
     labels: Literal["present", "absent"] = "present"
+    bands: Bands = RGB
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -61,7 +63,7 @@ class DepthFiles:
         Raises:
             UserError: a damaged or unreadable file.
         """
-        return read_image(self.items[index].image)
+        return read_image(self.items[index].image, bands=self.bands)
 
     def depth(self, index: int) -> np.ndarray:
         """Decode a depth map: float32 ``[H, W]`` in ``unit``, 0 where nothing was measured.
@@ -85,7 +87,7 @@ class DepthFiles:
             return image, np.zeros(image.shape[:2], np.float32)
         depth = self.depth(index)
         item = self.items[index]
-        image = read_image(item.image, depth.shape)
+        image = read_image(item.image, depth.shape, self.bands)
         if image.shape[:2] != depth.shape:
             raise UserError(
                 f"{item.image} is {image.shape[1]} x {image.shape[0]} pixels, but its depth map "

@@ -156,7 +156,7 @@ def widen(model: nn.Module, count: int, order: Literal["rgb", "bgr"], where: str
     if not readers:
         raise RecipeError(
             f"{where}: no convolution of {type(model).__name__} reads the image itself, so that it takes three "
-            "channels alone; choose three bands, for instance 'bands: [1, 2, 3]' beside the model."
+            "channels alone; choose three bands beside the model: 'bands: [1, 2, 3]', or of gray 'bands: [1, 1, 1]'."
         )
     for convolution in readers.values():
         weight = convolution.weight
@@ -168,7 +168,7 @@ def widen(model: nn.Module, count: int, order: Literal["rgb", "bgr"], where: str
     for name, module in model.named_modules():
         reads = any(reader.startswith(f"{name}.") or not name for reader in readers)
         if reads and getattr(module, "num_channels", None) == _COLORS:
-            module.num_channels = count  # type: ignore[assignment]
+            module.num_channels = count
     return list(readers)
 
 
@@ -202,7 +202,7 @@ def fitted_to_bands(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, 
         key = f"{name}.weight" if name else "weight"
         if order is None or key not in fitted:
             continue
-        count = module.weight.shape[1]  # type: ignore[union-attr,index]
+        count = module.weight.shape[1]
         if fitted[key].ndim == 4 and fitted[key].shape[1] == _COLORS != count:
             fitted[key] = widened_filters(fitted[key], count, order)
     return fitted
@@ -246,20 +246,31 @@ def _readers(model: nn.Module) -> dict[str, nn.Conv2d]:
             shapes.append(image.shape)
             found[name] = convolution
 
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d) and module.in_channels == _COLORS and module.groups == 1:
+    for name, convolution in _of_three(model).items():
 
-            def hook(module: Any, arguments: Any, name: str = name) -> None:
-                look(name, module, arguments[0])
+        def hook(module: Any, arguments: Any, name: str = name) -> None:
+            look(name, module, arguments[0])
 
-            handles.append(module.register_forward_pre_hook(hook))
+        handles.append(convolution.register_forward_pre_hook(hook))
     device = next(model.parameters()).device
     try:
         with torch.no_grad(), _resting(model):
             model(torch.zeros(1, _COLORS, _PROBE, _PROBE, device=device))
+    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError):
+        # Models of one size refuse others, some before anything was read: the first in the order of definition.
+        return found or dict(list(_of_three(model).items())[:1])
     finally:
         for handle in handles:
             handle.remove()
+    return found
+
+
+def _of_three(model: nn.Module) -> dict[str, nn.Conv2d]:
+    """List the convolutions of three channels."""
+    found: dict[str, nn.Conv2d] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and module.in_channels == _COLORS and module.groups == 1:
+            found[name] = module
     return found
 
 

@@ -50,7 +50,7 @@ class PackageConfig:
     def __post_init__(self) -> None:
         # JSON and YAML know lists only.
         object.__setattr__(self, "categories", tuple(self.categories))
-        if isinstance(self.bands, list):
+        if not isinstance(self.bands, int):
             object.__setattr__(self, "bands", tuple(self.bands))
         if self.resize is not None:
             object.__setattr__(self, "resize", tuple(self.resize))

@@ -4,11 +4,9 @@ from densekd.data.picture.bands import (
     LUMA,
     RGB,
     Bands,
-    WrongBandsError,
     as_bands,
     band_count,
     band_kind,
-    band_size,
     decode_bands,
     shown_bands,
 )
@@ -16,6 +14,7 @@ from densekd.data.picture.decode import decode_picture, from_pillow, shown_size
 from densekd.data.picture.kind import PictureKind, picture_kind, remarks
 from densekd.data.picture.limit import max_megapixels, set_max_megapixels
 from densekd.data.picture.opened import UNREADABLE, opened
+from densekd.data.picture.tiff import WrongBandsError, band_size
 from densekd.data.picture.turn import as_shown
 
 __all__ = [

@@ -51,7 +51,7 @@ def look(files: DetectionFiles) -> Facts:
         *_listed(item.truth, names, partly, "partly outside the image, learnt as far as inside"),
     ]
     errors = _listed(item.truth, names, outside, "outside the image, correct or remove them")
-    facts = image_facts((item.image,), item.size, counts, warnings, image)
+    facts = image_facts((item.image,), item.size, counts, warnings, image, files.bands)
     return facts._replace(error="; ".join(errors) or None)
 
 
