@@ -1,10 +1,11 @@
 """Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
 import codecs
+import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -334,7 +335,14 @@ def image_size(path: Source) -> tuple[int, int]:
         UserError: a missing or unreadable file.
     """
     try:
-        with opened(path.read_bytes()) as picture:
+        with header_of(path) as stream, opened(stream) as picture:
             return shown_size(picture)
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
+
+
+def header_of(source: Source) -> BinaryIO:
+    """Open a file of which the beginning is read; of what is no file of its own, all bytes are."""
+    if isinstance(source, Path):
+        return source.open("rb")
+    return io.BytesIO(source.read_bytes())

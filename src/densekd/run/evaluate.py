@@ -10,6 +10,7 @@ from densekd.builders.task import packaged_task
 from densekd.data.class_order import follow, notes_of, with_notes
 from densekd.data.contract import Files
 from densekd.data.picture import set_max_megapixels
+from densekd.data.picture_notes import notes_of_pictures
 from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
@@ -67,8 +68,8 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     resize = config.resize if opened.origin is None else source.resize
     scores = task.scores(opened.model.to(device), files, resize)
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
-    notes = notes_of(files)
-    return found | {"notes": list(notes)} if notes else found
+    notes = [*notes_of(files), *notes_of_pictures(files)]
+    return found | {"notes": notes} if notes else found
 
 
 def _source(path: Path, asked: Asked, recipe: Recipe | None, opened: Opened) -> EvaluationSource:

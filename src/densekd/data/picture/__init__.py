@@ -1,17 +1,21 @@
 """Picture files as a viewer shows them: any depth, mode and EXIF orientation becomes uint8 RGB."""
 
 from densekd.data.picture.decode import decode_picture, from_pillow, shown_size
-from densekd.data.picture.kind import PictureKind, picture_kind, remarks
+from densekd.data.picture.kind import PictureKind, header_kind, picture_kind
 from densekd.data.picture.limit import max_megapixels, set_max_megapixels
 from densekd.data.picture.opened import UNREADABLE, opened
+from densekd.data.picture.remarks import PictureRemark, Seen, remarks
 from densekd.data.picture.turn import as_shown
 
 __all__ = [
     "UNREADABLE",
     "PictureKind",
+    "PictureRemark",
+    "Seen",
     "as_shown",
     "decode_picture",
     "from_pillow",
+    "header_kind",
     "max_megapixels",
     "opened",
     "picture_kind",
