@@ -24,7 +24,9 @@ def notes_of_images(paths: Iterable[Path]) -> list[str]:
     for path in paths:
         kind = _kind(path)
         if kind is not None:
-            seen.append(Seen(str(path), kind, shown_from_stored(kind.stored, kind.orientation)))
+            # A folder of links stands for a list of files; people know these.
+            name = path.readlink() if path.is_symlink() else path
+            seen.append(Seen(str(name), kind, shown_from_stored(kind.stored, kind.orientation)))
     return _sentences(_with_values(seen), labelled=False)
 
 

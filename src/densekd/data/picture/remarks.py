@@ -54,7 +54,7 @@ def _turns(pictures: Sequence[Seen], labelled: bool) -> list[PictureRemark]:
         alike = [one for one in turned if _reading(one, labelled) == reading]
         if alike:
             counts = Counter(one.kind.orientation for one in alike)
-            numbers = ", ".join(f"{number} of {_images(count)}" for number, count in sorted(counts.items()))
+            numbers = ", ".join(f"{number} ({_images(count)})" for number, count in sorted(counts.items()))
             found.append(PictureRemark(f"EXIF orientation {numbers}: {reading}", alike[0].name))
     return found
 
