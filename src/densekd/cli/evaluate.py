@@ -76,10 +76,12 @@ def predict(
     max_megapixels: MaxMegapixels = None,
 ) -> None:
     """Write label PNGs and overlays, boxes and results, or the files of a submission."""
-    from densekd.data.picture import set_max_megapixels
+    from densekd.data.picture import RGB, set_max_megapixels
+    from densekd.data.picture_notes import notes_of_images
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
     from densekd.run.evaluation_data import Asked, asked_images, asked_recipe
+    from densekd.tasks.common import images_at
 
     changes = list(overrides or [])
     # Without images the first override stands in their place.
@@ -92,6 +94,9 @@ def predict(
     print_notes(opened.notes)
     predictor = predictor_of(opened, model, changes, asked_recipe(recipe))
     with asked_images(Asked(images, recipe, split), opened) as folder:
+        # What viewers show is said of pictures for viewers.
+        if opened.config.bands == RGB:
+            print_notes(notes_of_images(images_at(folder).values()))
         if submission is not None:
             count = predictor.write_submission(folder, out, submission)
             print_plain(f"{count} images: {out}")

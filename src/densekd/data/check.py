@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from densekd.data.contract import Files
-from densekd.data.facts import Facts, unreadable
+from densekd.data.facts import Facts, picture_remarks, unreadable
 from densekd.data.picture import PictureKind, max_megapixels, set_max_megapixels
 from densekd.errors import UserError
 
@@ -140,6 +140,9 @@ def summarize(splits: Sequence[SplitFacts], of_splits: Sequence[Problem] = ()) -
             problems += _problems(one.split, str(item.image), fact)
             if fact.digest:
                 places[fact.digest].append((one.split, str(item.image)))
+        names = [str(item.image) for item in one.files.items]
+        for remark in picture_remarks(names, one.facts):
+            problems.append(Problem("warning", one.split, remark.first, remark.what))
         report = _split_report(one)
         reports.append(report)
         problems += _absent(report, one.files.classes.names)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from densekd.data.files import Source
-from densekd.data.picture import RGB, Bands, PictureKind, band_kind, picture_kind, remarks
+from densekd.data.picture import RGB, Bands, PictureKind, PictureRemark, Seen, band_kind, picture_kind, remarks
 
 
 class Facts(NamedTuple):
@@ -21,7 +21,7 @@ class Facts(NamedTuple):
         digest: of the image file's bytes.
         error: what stops a training, or None.
         warning: what is odd, or None.
-        kind: what kind of picture the image file is, or None where it cannot be read.
+        kind: what kind of picture the image file is, or None where it was not looked at.
     """
 
     size: tuple[int, int] | None
@@ -47,12 +47,14 @@ def image_facts(
         size: height and width of the image.
         counts: see :class:`Facts`.
         warnings: what else is odd.
-        pixels: of the image as it was read, uint8 RGB or bands, for the range of its values.
+        pixels: of the image as it was read, uint8 RGB or bands; None: nothing is said of its file.
         bands: that are read of the image.
     """
     content = sources[0].read_bytes()
-    kind = picture_kind(content, pixels) if bands == RGB or pixels is None else band_kind(content, pixels)
-    odd = [*_capitals(sources), *remarks(kind, size), *warnings]
+    kind = None
+    if pixels is not None:
+        kind = picture_kind(content, pixels) if bands == RGB else band_kind(content, pixels)
+    odd = [*_capitals(sources), *warnings]
     # Equal digests are how the same image is found twice.
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     return Facts(size, counts, digest, None, "; ".join(odd) or None, kind)
@@ -61,6 +63,20 @@ def image_facts(
 def unreadable(message: str) -> Facts:
     """Return the facts of an image that cannot be read, or whose label cannot."""
     return Facts(None, (), "", message, None)
+
+
+def picture_remarks(names: Iterable[str], facts: Iterable[Facts]) -> list[PictureRemark]:
+    """Remark on what is odd about the image files of a split, once for all of them.
+
+    Args:
+        names: of the files.
+        facts: of the same images.
+    """
+    seen: list[Seen] = []
+    for name, fact in zip(names, facts, strict=True):
+        if fact.kind is not None and fact.size is not None:
+            seen.append(Seen(name, fact.kind, fact.size))
+    return remarks(seen)
 
 
 def _capitals(sources: Iterable[Source]) -> list[str]:

@@ -1,12 +1,14 @@
 """Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
 import codecs
+import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from densekd.data.classes import Classes
 from densekd.data.label_coding import LabelCoding
@@ -351,12 +353,19 @@ def image_size(path: Source) -> tuple[int, int]:
         UserError: a missing or unreadable file.
     """
     try:
-        content = path.read_bytes()
-        with opened(content) as picture:
+        with header_of(path) as stream, opened(stream) as picture:
             return shown_size(picture)
     except UNREADABLE as error:
         # A TIFF of many bands is no picture for Pillow.
-        size = band_size(content) if isinstance(error, ValueError) else None
+        unknown = isinstance(error.__cause__, UnidentifiedImageError)
+        size = band_size(path.read_bytes()) if unknown else None
         if size is not None:
             return size
         raise _unreadable(path, error) from error
+
+
+def header_of(source: Source) -> BinaryIO:
+    """Open a file of which the beginning is read; of what is no file of its own, all bytes are."""
+    if isinstance(source, Path):
+        return source.open("rb")
+    return io.BytesIO(source.read_bytes())

@@ -11,6 +11,7 @@ from densekd.data.bands import bands_of, with_bands
 from densekd.data.class_order import follow, notes_of, with_notes
 from densekd.data.contract import Files
 from densekd.data.picture import band_count, set_max_megapixels
+from densekd.data.picture_notes import notes_of_pictures
 from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
@@ -69,8 +70,8 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     resize = config.resize if opened.origin is None else source.resize
     scores = task.scores(opened.model.to(device), files, resize)
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
-    notes = notes_of(files)
-    return found | {"notes": list(notes)} if notes else found
+    notes = [*notes_of(files), *notes_of_pictures(files)]
+    return found | {"notes": notes} if notes else found
 
 
 def _read_alike(source: EvaluationSource, config: PackageConfig) -> Files:

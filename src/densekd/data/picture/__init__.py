@@ -11,9 +11,10 @@ from densekd.data.picture.bands import (
     shown_bands,
 )
 from densekd.data.picture.decode import decode_picture, from_pillow, shown_size
-from densekd.data.picture.kind import PictureKind, picture_kind, remarks
+from densekd.data.picture.kind import PictureKind, header_kind, picture_kind
 from densekd.data.picture.limit import max_megapixels, set_max_megapixels
 from densekd.data.picture.opened import UNREADABLE, opened
+from densekd.data.picture.remarks import PictureRemark, Seen, remarks
 from densekd.data.picture.tiff import WrongBandsError, band_size
 from densekd.data.picture.turn import as_shown
 
@@ -23,6 +24,8 @@ __all__ = [
     "UNREADABLE",
     "Bands",
     "PictureKind",
+    "PictureRemark",
+    "Seen",
     "WrongBandsError",
     "as_bands",
     "as_shown",
@@ -32,6 +35,7 @@ __all__ = [
     "decode_bands",
     "decode_picture",
     "from_pillow",
+    "header_kind",
     "max_megapixels",
     "opened",
     "picture_kind",

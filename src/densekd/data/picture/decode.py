@@ -11,6 +11,8 @@ from densekd.data.picture.turn import Size, is_turned, orientation_of, shown_fro
 # Tags of TIFF.
 _BITS, _PHOTOMETRIC, _BANDS, _EXTRA = 258, 262, 277, 338
 _WHITE_IS_ZERO = 0
+# What torchvision decodes; MPO is a JPEG with further pictures behind it.
+_QUICK = ("JPEG", "MPO", "PNG")
 _UNSPECIFIED = 0
 
 
@@ -54,7 +56,7 @@ def shown_size(picture: Image.Image) -> Size:
 
 def _decode(picture: Image.Image, content: bytes) -> np.ndarray:
     """Decode an opened file, by the quickest reader that gives the right pixels."""
-    if picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L"):
+    if picture.format in _QUICK and picture.mode in ("RGB", "L"):
         decoded = _decode_quickly(content)
         if decoded is not None:
             return decoded
@@ -87,7 +89,7 @@ def from_pillow(picture: Image.Image) -> np.ndarray:
     mode = picture.mode
     _require_colors(picture)
     # Pillow clips deep pixels to 8 bits instead of scaling them.
-    if mode.startswith("I;16"):
+    if is_deep(picture):
         return _gray(_deep(picture))
     if mode == "F":
         return _gray(_of_floats(np.asarray(picture)))
@@ -104,6 +106,12 @@ def from_pillow(picture: Image.Image) -> np.ndarray:
     if mode in ("P", "PA", "La", "RGBa"):
         picture = picture.convert("RGBA")
     return np.array(picture.convert("RGB"))
+
+
+def is_deep(picture: Image.Image) -> bool:
+    """Return True for one channel of 9 to 16 bits."""
+    # Pillow brings deep NetPBM files to 16 bits, in whole numbers of 32.
+    return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
 
 
 def _deep(picture: Image.Image) -> np.ndarray:

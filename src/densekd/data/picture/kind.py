@@ -1,13 +1,13 @@
 """Kind of a picture file: mode, bits a channel, EXIF orientation, frames and the range of its values."""
 
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 
-from densekd.data.picture.decode import is_twelve_bits
+from densekd.data.picture.decode import is_deep, is_twelve_bits
 from densekd.data.picture.opened import opened
 from densekd.data.picture.turn import Size, orientation_of, shown_from_stored
 
@@ -29,8 +29,8 @@ _MODES = {
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 # Where a PNG says its bits a channel.
 _PNG_BITS = 24
-# What fills less than this share of its range is almost black.
-_DARK = 1 / 16
+_TIFF_BITS = 258
+_PNG_HEADER = 25
 
 
 class PictureKind(NamedTuple):
@@ -42,7 +42,7 @@ class PictureKind(NamedTuple):
         orientation: EXIF orientation, 1 to 8.
         frames: of an animation, or pages; 1 for a plain picture.
         stored: (height, width) of its pixels before they are turned.
-        transparent: share of the pixels that are fully transparent.
+        transparent: share of the pixels that are fully transparent; 0 where they were not looked at.
         values: least and greatest value as stored, or None where they were not looked at.
     """
 
@@ -64,88 +64,71 @@ class PictureKind(NamedTuple):
         return 1.0 if self.mode == "gray floats" else 2.0**self.bits - 1
 
 
-def picture_kind(content: bytes, pixels: np.ndarray | None) -> PictureKind:
-    """Look what a picture file is.
+def picture_kind(content: bytes, pixels: np.ndarray) -> PictureKind:
+    """Look what a picture file is, and what values it has.
 
     Args:
         content: of the file.
-        pixels: as they were decoded, uint8 RGB; None: nothing is said of values.
+        pixels: as they were decoded, uint8 RGB.
 
     Raises:
         OSError, SyntaxError, ValueError: no picture.
     """
     with opened(content) as picture:
-        orientation = orientation_of(picture)
-        stored = (picture.height, picture.width)
-        # Of a TIFF Pillow says the size after its turn.
-        if picture.format == "TIFF":
-            stored = shown_from_stored(stored, orientation)
-        bits = _bits(picture, content)
-        frames = 1
-        # Photographs of phones have further pictures inside, which are no frames.
-        if picture.format != "MPO":
-            frames = int(getattr(picture, "n_frames", 1))
-        mode = _MODES.get(picture.mode, "gray" if picture.mode.startswith("I") else picture.mode)
-        kind = PictureKind(mode, bits, orientation, frames, stored)
-        if pixels is None or not pixels.size:
+        kind = _kind(picture, content)
+        if not pixels.size:
             return kind
-        values = _values(picture, content, bits, pixels)
+        values = _values(picture, content, kind.bits, pixels)
         return kind._replace(transparent=_transparent(picture), values=values)
 
 
-def remarks(kind: PictureKind, size: Size) -> list[str]:
-    """Remark on what is odd about a picture and its reading.
+def header_kind(stream: BinaryIO) -> PictureKind:
+    """Look what a picture file is by its header alone; nothing is known of its values.
 
-    Args:
-        kind: of its file.
-        size: (height, width) as it was read.
+    Raises:
+        OSError, SyntaxError, ValueError: no picture.
     """
-    found = _turn(kind, size)
-    if kind.frames > 1:
-        found.append(f"it has {kind.frames} frames or pages, of which the first is read")
-    if kind.transparent:
-        found.append(f"{100 * kind.transparent:.1f} % of its pixels are transparent, and their stored colors are read")
-    if kind.values is not None and kind.bits > 8 and kind.values[1] <= _DARK * kind.white:
-        found.append(
-            f"its values reach {kind.values[1]:g} of {kind.white:g}, so that it is almost black, as in a viewer; if "
-            "they have fewer bits, scale them up"
-        )
-    return found
+    beginning = stream.read(_PNG_HEADER)
+    stream.seek(0)
+    with opened(stream) as picture:
+        return _kind(picture, beginning)
 
 
-def _turn(kind: PictureKind, size: Size) -> list[str]:
-    """Say whether an EXIF orientation was applied, and why."""
-    if kind.orientation == 1:
-        return []
-    shown = shown_from_stored(kind.stored, kind.orientation)
-    if shown == kind.stored:
-        doubt = "nothing tells whether its label or boxes were made so"
-        return [f"EXIF orientation {kind.orientation}: turned as viewers show it; {doubt}"]
-    if size == kind.stored:
-        return [f"EXIF orientation {kind.orientation} is not applied: its label or boxes fit the stored pixels"]
-    return [f"EXIF orientation {kind.orientation}: turned as viewers show it"]
+def _kind(picture: Image.Image, beginning: bytes) -> PictureKind:
+    """Describe an opened picture; the first bytes of its file say the depth of a PNG."""
+    orientation = orientation_of(picture)
+    stored = (picture.height, picture.width)
+    # Of a TIFF Pillow says the size after its turn.
+    if picture.format == "TIFF":
+        stored = shown_from_stored(stored, orientation)
+    frames = 1
+    # Photographs of phones have further pictures inside, which are no frames.
+    if picture.format != "MPO":
+        frames = int(getattr(picture, "n_frames", 1))
+    mode = _MODES.get(picture.mode, "gray" if picture.mode.startswith("I") else picture.mode)
+    return PictureKind(mode, _bits(picture, beginning), orientation, frames, stored)
 
 
-def _bits(picture: Image.Image, content: bytes) -> int:
+def _bits(picture: Image.Image, beginning: bytes) -> int:
     """Return the bits a channel that the file has."""
     if picture.mode == "1":
         return 1
-    if picture.format == "PNG" and picture.mode != "P":
-        return content[_PNG_BITS]
+    if picture.format == "PNG":
+        return beginning[_PNG_BITS]
     if is_twelve_bits(picture):
         return 12
-    if picture.mode.startswith("I;16"):
+    if is_deep(picture):
         return 16
     if picture.mode in ("I", "F"):
         return 32
     tags = getattr(picture, "tag_v2", {})
-    return int(max(tags.get(258, (8,)))) if picture.mode != "P" else 8
+    return int(max(tags.get(_TIFF_BITS, (8,))))
 
 
 def _values(picture: Image.Image, content: bytes, bits: int, pixels: np.ndarray) -> tuple[float, float]:
-    """Return the least and greatest value as the file stores them."""
+    """Return the least and greatest value as the file stores them; of a palette, of its colors."""
     values = pixels
-    if (bits in (12, 16) and picture.mode.startswith("I;16")) or bits == 32:
+    if is_deep(picture) or picture.mode == "F":
         values = np.asarray(picture)
     elif bits == 16 and picture.format == "PNG" and picture.mode == "RGB":
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
@@ -153,7 +136,7 @@ def _values(picture: Image.Image, content: bytes, bits: int, pixels: np.ndarray)
     elif bits == 16:
         # Only the high byte of each value is known here.
         return float(pixels.min()) * 256, float(pixels.max()) * 257
-    elif bits < 8:
+    elif bits < 8 and picture.mode != "P":
         factor = 255 // (2**bits - 1)
         return float(pixels.min() // factor), float(pixels.max() // factor)
     return float(values.min()), float(values.max())
