@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_bands import band_image, make_bands
-from tiny_data import tiny_recipe
+from tiny_data import make_depth, tiny_recipe
 from training_runs import StopAt, assert_same, parsed, run
 
 import densekd
@@ -138,3 +138,23 @@ def test_bands_of_other_data_than_the_models_are_refused(tmp_path: Path) -> None
 def test_a_recipe_of_rgb_measures_nothing(tmp_path: Path) -> None:
     recipe = parsed(tiny_recipe(tmp_path / "nowhere"))
     assert with_statistics(recipe) is recipe
+
+
+def test_a_detector_learns_of_gray_images(detection_recipe: dict[str, Any], tmp_path: Path) -> None:
+    detection_recipe["data"]["bands"] = 1
+    detection_recipe["augment"]["photometric"] = "torchvision"
+    results = run(parsed(detection_recipe), tmp_path / "run")
+    assert densekd.evaluate(tmp_path / "run")["ap"] == results["student"]["ap"]
+    picture = next((tmp_path / "run" / "predictions").glob("*.image.png"))
+    pixels = np.asarray(Image.open(picture))
+    assert np.array_equal(pixels[..., 0], pixels[..., 2])
+
+
+def test_depth_is_learnt_of_gray_images(tmp_path: Path) -> None:
+    root = make_depth(tmp_path / "data", {"train": 4, "val": 2})
+    content = recipe_of(root, 1)
+    content["data"]["dataset"] = "depth"
+    content["task"] = {"kind": "depth"}
+    results = run(parsed(content), tmp_path / "run")
+    assert results["student"]["images"] == 2
+    assert densekd.load(tmp_path / "run").predict(np.zeros((32, 48), np.uint8)).shape == (32, 48)
