@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_bands import band_image, make_bands
-from tiny_data import make_depth, tiny_recipe
+from tiny_data import make_depth, make_folder, tiny_recipe
 from training_runs import StopAt, assert_same, parsed, run
 
 import densekd
@@ -137,7 +137,21 @@ def test_bands_of_other_data_than_the_models_are_refused(tmp_path: Path) -> None
 
 def test_a_recipe_of_rgb_measures_nothing(tmp_path: Path) -> None:
     recipe = parsed(tiny_recipe(tmp_path / "nowhere"))
-    assert with_statistics(recipe) is recipe
+    assert not recipe.lacks_statistics
+    root = make_bands(tmp_path / "data", SPLITS, 4)
+    four = parsed(recipe_of(root, 4))
+    assert four.lacks_statistics
+    assert not with_statistics(four).lacks_statistics
+
+
+def test_a_teacher_of_bands_needs_them(tmp_path: Path) -> None:
+    root = make_bands(tmp_path / "data", SPLITS, 4)
+    run(parsed(recipe_of(root, 4)), tmp_path / "teacher")
+    content = tiny_recipe(make_folder(tmp_path / "rgb", SPLITS))
+    content["teacher"] = {"checkpoint": str(tmp_path / "teacher")}
+    content["distill"] = [{"method": "cwd", "weight": 1, "student": "logits", "teacher": "logits"}]
+    with pytest.raises(RecipeError, match=r"takes 4 channels, and the images have 3 bands.*bands: \[1, 1, 1, 1\]"):
+        build(parsed(content))
 
 
 def test_a_detector_learns_of_gray_images(detection_recipe: dict[str, Any], tmp_path: Path) -> None:

@@ -16,32 +16,20 @@ from densekd.recipe import DataSpec, ModelSpec, Recipe
 
 
 def with_statistics(recipe: Recipe, files: Files | None = None) -> Recipe:
-    """Return the recipe with mean and deviation of its bands, measured where it does not say them.
-
-    A recipe of RGB images is returned as it is.
+    """Return the recipe with mean and deviation of its bands, measured.
 
     Args:
-        recipe: of a training.
+        recipe: of a training, that lacks them.
         files: of its training split; None: they are found where they are needed.
 
     Raises:
         UserError: data that is not there, or damaged.
     """
-    if recipe.data.mean is not None or not _reads_bands(recipe):
-        return recipe
     if files is None:
         files = build_files(recipe.data, recipe.data.train)
     found = measure_bands(files)
     data = recipe.data.model_copy(update={"mean": found.mean, "std": found.std})
     return recipe.model_copy(update={"data": data})
-
-
-def _reads_bands(recipe: Recipe) -> bool:
-    """Return True where anything but RGB is read, or a model chooses bands."""
-    models: list[ModelSpec] = [recipe.student]
-    if recipe.teacher is not None:
-        models.append(recipe.teacher)
-    return recipe.data.bands != RGB or any(model.bands is not None for model in models)
 
 
 def band_input(data: DataSpec, spec: ModelSpec, where: str) -> BandInput | None:

@@ -89,7 +89,8 @@ def _build(recipe: Recipe) -> Built:
     # A misspelled option is found before data is searched and models are read.
     plans = plan_terms(recipe)
     training = build_files(recipe.data, recipe.data.train)
-    recipe = with_statistics(recipe, training)
+    if recipe.lacks_statistics:
+        recipe = with_statistics(recipe, training)
     validation = build_validation(recipe.data, training)
     views = build_views(recipe)
     # The task that the student is scored by; without labels it has no loss of its own.

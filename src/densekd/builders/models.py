@@ -14,6 +14,7 @@ from densekd.builders.teacher_classes import BY_NUMBER, TeacherUse, match_names,
 from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
+from densekd.data.picture import RGB
 from densekd.distill.probe import at_rest
 from densekd.errors import RecipeError, UserError
 from densekd.models import MODELS, contract, find_model
@@ -67,14 +68,16 @@ def build_models(recipe: Recipe, files: Files, use: TeacherUse) -> Models:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
         RecipeError: a checkpoint of other classes than the data's.
     """
-    bands = band_input(recipe.data, recipe.student, "student")
+    bands = band_input(recipe.data, recipe.student, "student") if recipe.reads_bands else None
     student = build_model(recipe.student, len(files.classes.names), "student", bands)
     files = in_order_of_student(recipe.student.classes, student, files)
     classes = files.classes
     if recipe.teacher is None:
         return Models(student, None, files, student.notes)
     teacher = build_teacher(recipe.teacher, len(classes.names))
-    teacher = replace(teacher, notes=teacher.notes + fit_teacher(teacher.model, recipe.data, recipe.teacher))
+    # Bands of the teacher are RGB almost always.
+    if recipe.reads_bands or contract.bands(teacher.model) != RGB:
+        teacher = replace(teacher, notes=teacher.notes + fit_teacher(teacher.model, recipe.data, recipe.teacher))
     inherit(student.model, teacher.model, recipe.student.inherit)
     model, notes = map_classes(recipe.teacher, teacher, classes, use)
     scorable = recipe.teacher.classes is not None or model is not teacher.model or speaks_of(teacher, classes)

@@ -19,7 +19,7 @@ from densekd.recipe.base import (
     Size,
     checked_bands,
 )
-from densekd.recipe.models import StudentSpec, TeacherSpec
+from densekd.recipe.models import ModelSpec, StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
 
@@ -312,6 +312,19 @@ class Recipe(Section):
     def probe_size(self) -> Size:
         """Height and width of the images on which shapes are measured: the crops', or what stands for many sizes."""
         return self.augment.crop or (128, 128)
+
+    @property
+    def reads_bands(self) -> bool:
+        """Whether anything but RGB is read, or a model chooses bands."""
+        models: list[ModelSpec] = [self.student]
+        if self.teacher is not None:
+            models.append(self.teacher)
+        return self.data.bands != 3 or any(model.bands is not None for model in models)
+
+    @property
+    def lacks_statistics(self) -> bool:
+        """Whether mean and deviation of its bands are to be measured."""
+        return self.reads_bands and self.data.mean is None
 
     @property
     def teacher_precision(self) -> Literal["32", "bf16"]:

@@ -44,7 +44,8 @@ def train(
         UserError: anything the user can fix; nothing that was there before is lost.
     """
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
-    recipe = with_statistics(recipe)
+    if recipe.lacks_statistics:
+        recipe = with_statistics(recipe)
     # The run folder: recipe and environment are on disk before anything can go wrong.
     if is_first_process():
         prepare_run(run, recipe, existing, overrides)

@@ -116,4 +116,7 @@ def _tiff(content: bytes) -> str:
         return "it is a TIFF that breaks off or is damaged"
     depth = max(bits) if isinstance(bits, tuple) else bits
     kind = f"it is a TIFF of {width} x {height} pixels with {bands} band{'s' * (bands > 1)} of {depth}-bit {numbers}"
-    return f"{kind}; what is read has one band or RGB of 8 or 16 bits, or one band of floats from 0 to 1; 'data.bands' reads others"
+    return (
+        f"{kind}; what is read has one band or RGB of 8 or 16 bits, or one band of floats from 0 to 1; others are read "
+        "by data.bands in the recipe"
+    )
