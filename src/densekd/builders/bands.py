@@ -76,11 +76,11 @@ def fit_teacher(model: nn.Module, data: DataSpec, spec: ModelSpec) -> tuple[str,
     if spec.bands is None:
         if takes == data.channels or contract.convention(model) is None:
             return ()
-        example = list(range(1, takes + 1)) if takes <= data.channels else [1] * takes
-        raise RecipeError(
-            f"teacher.bands: the teacher takes {takes} channels, and the images have {data.channels} bands. Say which "
-            f"it sees, for instance 'bands: {example}'."
-        )
+        found = f"teacher.bands: the teacher takes {takes} channels, and the images have {data.channels} bands."
+        if takes > data.channels > 1:
+            raise RecipeError(f"{found} Read more bands by data.bands, or take another teacher.")
+        example = [1] * takes if data.channels == 1 else list(range(1, takes + 1))
+        raise RecipeError(f"{found} Say which it sees, for instance 'bands: {example}'.")
     bands = band_input(data, spec, "teacher")
     assert bands is not None
     if choose_bands(model, bands.images, bands.chosen, "teacher"):

@@ -165,5 +165,5 @@ def _require_colors(picture: Image.Image) -> None:
         bands = tags.get(_BANDS)
         raise ValueError(
             f"it is a TIFF of {bands} bands, {len(extra)} of them neither color nor transparency (near infrared?); "
-            f"as a picture it has one band or three: save those, or read all by 'data: {{bands: {bands}}}' in the recipe"
+            f"as a picture it has one band or three: save those, or read all by data.bands: {bands} in the recipe"
         )
