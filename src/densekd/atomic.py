@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
 # Bytes of a name that leave room for what is added to it; most file systems allow 255.
 _LONG = 120
 
