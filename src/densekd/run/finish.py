@@ -107,7 +107,7 @@ def _renamed(item: Any, name: str) -> Any:
     if item.stem == name:
         return item
     if is_dataclass(item) and not isinstance(item, type):
-        return replace(item, stem=name)  # type: ignore[type-var]
+        return replace(item, stem=name)
     return item._replace(stem=name)
 
 

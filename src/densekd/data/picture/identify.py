@@ -115,8 +115,9 @@ def _tiff(content: bytes) -> str:
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
         return "it is a TIFF that breaks off or is damaged"
     depth = max(bits) if isinstance(bits, tuple) else bits
+    order = "little" if content.startswith(b"II") else "big"
     kind = f"it is a TIFF of {width} x {height} pixels with {bands} band{'s' * (bands > 1)} of {depth}-bit {numbers}"
     return (
-        f"{kind}; what is read has one band or RGB of 8 or 16 bits, or one band of floats from 0 to 1; others are read "
-        "by data.bands in the recipe"
+        f"{kind}, {order}-endian; TIFFs that are read have one band or RGB of 8 or 16 bits, or one band of floats from "
+        "0 to 1: save it as PNG, or read it by data.bands in the recipe"
     )
