@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from densekd.atomic import atomic, write_text
+from densekd.atomic import atomic, short_name, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -61,3 +61,17 @@ def test_text_is_written_in_utf_8(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == "Straße – 路".encode()
     write_text(tmp_path / "a.txt", "again")
     assert (tmp_path / "a.txt").read_text() == "again"
+
+
+def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".txt", "路" * 83 + ".txt"):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+    assert len(names(tmp_path)) == 2
+
+
+def test_long_names_that_begin_alike_stay_different() -> None:
+    first, second = short_name("x" * 200 + "a"), short_name("x" * 200 + "b")
+    assert first != second
+    assert len(first) == len(second) == 120
+    assert short_name("street_000") == "street_000"

@@ -111,3 +111,21 @@ def test_memory_of_others_is_not_written() -> None:
     # What may be written is not copied.
     own = np.zeros((2, 2, 3), np.uint8)
     assert as_array(own) is own
+
+
+def test_bands_in_memory(tmp_path: Path) -> None:
+    gray = PIXELS[..., 0]
+    path = tmp_path / "a.png"
+    Image.fromarray(gray).save(path)
+    for source in (path, Image.fromarray(gray), gray, gray[..., None], torch.from_numpy(gray)[None]):
+        assert np.array_equal(as_array(source, 1), gray[..., None])
+    # Colors become their brightness, as those of a file do.
+    colors = Image.fromarray(PIXELS)
+    colors.save(path)
+    assert np.abs(as_array(colors, 1).astype(int) - as_array(path, 1)).max() <= 1
+    four = np.concatenate([PIXELS, PIXELS[..., :1]], 2)
+    assert np.array_equal(as_array(Image.fromarray(four), 4), four)
+    deep = as_array(four.astype(np.uint16) * 257, 4)
+    assert np.allclose(deep, four / 255, atol=1e-6)
+    with pytest.raises(UserError, match=r"\[H, W, 4\], and this array is \[4, 6, 3\]"):
+        as_array(PIXELS, 4)

@@ -149,7 +149,10 @@ def test_a_turned_photograph_is_remarked(root: Path) -> None:
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(path, exif=exif)
-    assert ["EXIF orientation 6" in p.what for p in checked(root).problems] == [True]
+    [problem] = checked(root).problems
+    # The label has the size of the stored pixels.
+    assert problem.what == "EXIF orientation 6 (1 image): not turned: their labels or boxes fit the stored pixels"
+    assert problem.file == str(path)
 
 
 def test_good_data_is_measured(root: Path) -> None:

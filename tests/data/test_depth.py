@@ -103,7 +103,7 @@ def alone(root: Path) -> None:
         (no_scale, r"depth\.json: expected .*scale is 0"),
         (color, r"000\.png: the depth map cannot be read \(its mode is RGB, not one channel of 16 bits\)"),
         (wrong_size, r"000\.png is 48 x 32 pixels, but its depth map .* is 47 x 32"),
-        (broken, r"000\.png: the depth map cannot be read \(cannot identify"),
+        (broken, r"000\.png: the depth map cannot be read \(it is text: 'no picture'"),
         (objects, r"000\.npy: the depth map cannot be read \(Object arrays"),
         (volume, r"000\.npy: the depth map cannot be read \(it holds float64 \[2, 32, 48\]"),
         (alone, "1 of 2 files have no label in"),

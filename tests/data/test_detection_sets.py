@@ -233,3 +233,12 @@ def test_an_image_of_another_size_stops_a_training(tmp_path: Path) -> None:
     make_coco(tmp_path / "instances_train.json", tmp_path / "train", content)
     with pytest.raises(UserError, match=r"010\.png is 128 x 64 pixels, but its annotations say 127 x 64"):
         views(coco(tmp_path, "train"))[Draw(0, 0)]
+
+
+def test_bands_are_padded_with_their_means() -> None:
+    one, other = torch.full((2, 32, 32), 10.0), torch.full((2, 30, 32), 20.0)
+    one[1] += 100
+    batch, _ = pad_to_batch([one, other])
+    assert batch[1, :, 31, 0].tolist() == [15.0, 65.0]
+    levels, _ = pad_to_batch([one.to(torch.uint8), other.to(torch.uint8)])
+    assert levels[1, :, 31, 0].tolist() == [15, 65]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from densekd.data.classes import Classes
 from densekd.data.files import Item, SegmentationFiles, find, first_file, pair_by_stem, read_lines
+from densekd.data.picture import limit
 from densekd.errors import UserError
 
 CLASSES = Classes(("road", "car", "tree"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
@@ -167,8 +168,9 @@ def test_a_picture_that_would_fill_the_memory_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     one = files(tmp_path, None, np.zeros((4, 6), np.uint8))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
-    with pytest.raises(UserError, match=rf": the {kind} cannot be read \(Image size \(24 pixels\) exceeds"):
+    monkeypatch.setitem(limit._limits, "recipe", 2e-5)
+    message = rf": the {kind} cannot be read \(it has 6 x 4 pixels.+ write 'data: \{{max_megapixels: 1\}}'"
+    with pytest.raises(UserError, match=message):
         getattr(one, kind)(0)
 
 

@@ -1,4 +1,5 @@
 import hashlib
+from typing import Literal
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from densekd.data.photometric import Distortion, PhotometricDistortion, distort, photometric_distortion
+from densekd.data.photometric import BandDistortion, Distortion, PhotometricDistortion, distort, photometric_distortion
 
 
 def noise() -> Tensor:
@@ -103,3 +104,25 @@ def test_torchvisions_distortion_turns_the_hue() -> None:
     only_hue = seen[seen[:, 0] == 255]
     assert only_hue[:, 1].max() > 40
     assert only_hue[:, 2].max() > 40
+
+
+@pytest.mark.parametrize("around", ["zero", "mean"])
+def test_bands_are_brightened_and_stretched_alike(around: Literal["zero", "mean"]) -> None:
+    image = torch.rand(5, 8, 8) * 0.4 + 0.3
+    label = torch.zeros(8, 8, dtype=torch.uint8)
+    transform = BandDistortion(around)
+    changed = 0
+    for seed in range(40):
+        torch.manual_seed(seed)
+        found, _ = apply(transform, image, label)
+        torch.manual_seed(seed)
+        levels, _ = apply(transform, (image * 255).round().to(torch.uint8), label)
+        torch.testing.assert_close(levels, (found * 255).clamp(0, 255).round().to(torch.uint8), rtol=0, atol=2)
+        # One line for all bands: a factor and a shift.
+        slopes = (found[:, 1:] - found[:, :-1]) / (image[:, 1:] - image[:, :-1])
+        factor = slopes.median().item()
+        shift = (found - factor * image).mean().item()
+        torch.testing.assert_close(found, factor * image + shift, rtol=0, atol=1e-4)
+        assert 0.5 - 1e-3 <= factor <= 1.5 + 1e-3
+        changed += not torch.equal(found, image)
+    assert 20 <= changed <= 38

@@ -230,3 +230,34 @@ def test_the_shorter_side_s_limit_is_drawn_evenly_with_both_ends() -> None:
     counts = torch.bincount(torch.tensor([resize(image).shape[-2] for _ in range(1200)]), minlength=14)
     assert counts[:10].sum() == 0
     assert counts[10:].tolist() == pytest.approx([300] * 4, abs=60)  # four standard deviations
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_bands_are_cut_and_resized_as_colors_are(kind: torch.dtype) -> None:
+    label = checks(48, 64)[1]
+    image = torch.randint(0, 256, (3, 48, 64), dtype=torch.uint8)
+    more = torch.cat([image, image.flip(0)[:2]])
+    bands = more if kind == torch.uint8 else more / 255
+    # Larger than the picture at times, so that it is padded too.
+    means = tuple(level / 255 for level in (124, 116, 104, 10, 20))
+    for seed in range(12):
+        torch.manual_seed(seed)
+        colors, cut = apply(RandomScaledCrop((56, 56), 1, VOID, (0.6, 1.5)), image, label)
+        torch.manual_seed(seed)
+        found, same = apply(RandomScaledCrop((56, 56), 1, VOID, (0.6, 1.5), means=means), bands, label)
+        assert torch.equal(cut, same)
+        assert found.dtype == kind
+        expected = colors if kind == torch.uint8 else colors / 255
+        # Pillow rounds colors to levels, and floats not.
+        torch.testing.assert_close(found[:3], expected, rtol=0, atol=0 if kind == torch.uint8 else 1.01 / 255)
+
+
+def test_padding_of_bands_is_their_mean() -> None:
+    pad = PadToSize((4, 6), VOID, (0.2, 0.5))
+    image, label = apply(pad, torch.zeros(2, 3, 3), torch.zeros(3, 3, dtype=torch.uint8))
+    assert image[:, 3, 0].tolist() == pytest.approx([0.2, 0.5])
+    assert image[:, 0, 5].tolist() == pytest.approx([0.2, 0.5])
+    assert int(image[:, :3, :3].sum()) == 0
+    assert int(label[3, 0]) == VOID
+    levels, _ = apply(pad, torch.zeros(2, 3, 3, dtype=torch.uint8), torch.zeros(3, 3, dtype=torch.uint8))
+    assert levels[:, 3, 3].tolist() == [51, 128]

@@ -1,5 +1,6 @@
 """Students saved and loaded as huggingface_hub does it; no network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -77,3 +78,9 @@ def test_a_detector_is_used_as_its_card_says(tmp_path: Path) -> None:
     found = names["found"]
     assert isinstance(found, Detections)
     assert found.boxes.shape == (len(found.scores), 4)
+
+
+def test_a_card_shows_images_of_the_models_bands() -> None:
+    assert "torch.rand(1, 3, 512, 512))  # RGB in [0, 1]" in card(CONFIG)
+    bands = card(replace(CONFIG, bands=(4, 3)))
+    assert "torch.rand(1, 2, 512, 512))  # bands (4, 3) in [0, 1]" in bands

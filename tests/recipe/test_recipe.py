@@ -55,11 +55,11 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "data.rot",
             "root",
-            "allow, batch_size, cache, dataset, long_side, options, resize, root, short_side, split, train, val, "
-            "workers",
+            "allow, bands, batch_size, cache, dataset, long_side, max_megapixels, mean, options, resize, root, "
+            "short_side, split, std, train, val, workers",
         ),
         ("augment.corp", "crop", "crop, flip, max_class_share, padding, photometric, scale, short_side"),
-        ("student.modle", "model", "allow, checkpoint, classes, inherit, model, options, pretrained"),
+        ("student.modle", "model", "allow, bands, checkpoint, classes, inherit, model, options, pretrained"),
         ("distill.1.methd", "method", "adapter, method, options, resize_to, student, teacher, through, weight"),
         ("distill.0.weight.vlaue", "value", "decay, decay_shape, value, warmup, warmup_shape"),
         ("optimizer.beta", "betas", "betas, floor, head_lr, lr, method, milestones, momentum, no_decay, power, "),
@@ -112,6 +112,12 @@ def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, writte
         ("data.cache=much", "data.cache: a number of at least 0 or one of auto, off, got 'much'."),
         ("data.cache=-1", "data.cache: a number of at least 0 or one of auto, off, got -1."),
         ("data=3", "data: a mapping, got 3."),
+        ("data.bands=rgb", "data.bands: a number of bands (1: gray, 3: RGB, 4, ...), or a list of their numbers"),
+        ("data.bands=0", "data.bands: a number of bands (1: gray, 3: RGB, 4, ...), or a list of their numbers"),
+        ("data.bands=[]", "data.bands: a number of bands (1: gray, 3: RGB, 4, ...), or a list of their numbers"),
+        ("data.bands=[1, 0]", "data.bands: a number of bands (1: gray, 3: RGB, 4, ...), or a list of their numbers"),
+        ("data.mean=[0.5, 0.5, 0.5]", "data: mean and std go together"),
+        ("student.bands=green", "student.bands: "),
         ("augment.crop=5", "augment.crop: a list of 2 integers greater than 0 or null, got 5."),
         ("augment.crop=[32, 0]", "augment.crop: a list of 2 integers greater than 0 or null, got [32, 0]."),
         ("augment.scale=[2, 0.5]", "augment.scale: the smallest comes first, got [2, 0.5]."),
@@ -406,3 +412,13 @@ def test_a_task_may_have_any_options_and_keeps_them(tmp_path: Path) -> None:
     again = load_recipe(tmp_path / "recipe.yaml", ["evaluation.align=some"])
     assert again.task == recipe.task
     assert again.evaluation.options == {"align": "some"}
+
+
+def test_bands_are_a_number_or_a_list(load: Load) -> None:
+    assert load().data.bands == 3
+    four = load("data.bands=4", "data.mean=[0.1, 0.2, 0.3, 0.4]", "data.std=[1, 1, 1, 1]", "student.bands=[4, 4]")
+    assert (four.data.channels, four.student.bands) == (4, (4, 4))
+    assert load("data.bands=[4, 3]").data.channels == 2
+    assert load("student.bands=gray").student.bands == "gray"
+    with pytest.raises(RecipeError, match="mean has 3 numbers and std 3, and bands are 4; write one for each band"):
+        load("data.bands=4", "data.mean=[0.1, 0.2, 0.3]", "data.std=[1, 1, 1]")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -6,7 +8,7 @@ from torchvision.transforms import v2
 
 from densekd.data.photometric import PhotometricDistortion
 from densekd.data.transforms import Padding
-from densekd.tasks.common import after_crop, random_crops
+from densekd.tasks.common import after_crop, random_crops, sample_names, sample_path
 from densekd.tasks.protocol import Augmentation
 
 VOID = 255
@@ -54,3 +56,10 @@ def test_a_distortion_for_each_name() -> None:
     assert [type(t) for t in after_crop(Augmentation())] == [v2.RandomHorizontalFlip]
     kinds = {name: type(after_crop(Augmentation(photometric=name))[1]) for name in ("mmseg", "torchvision")}
     assert kinds == {"mmseg": PhotometricDistortion, "torchvision": v2.Compose}
+
+
+def test_samples_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
+    names = sample_names(["a/b", "a_b", "c", "c", "d/e"])
+    assert names == ["a_b-2", "a_b", "c", "c-2", "d_e"]
+    assert sample_path(tmp_path, "town/" + "x" * 240, "student-errors").name.endswith(".student-errors.png")
+    assert len(sample_path(tmp_path, "town/" + "x" * 240, "student-errors").name) < 150

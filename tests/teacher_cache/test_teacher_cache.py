@@ -195,12 +195,13 @@ def test_a_folder_of_something_else_is_refused(cached: dict[str, Any], tmp_path:
 def test_an_image_that_changed_is_found(cached: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     cache_of(cached)
     samples = made(cached).samples
-    image = SegmentationFiles.image
+    pair = SegmentationFiles.pair
 
-    def changed(files: SegmentationFiles, index: int) -> np.ndarray:
-        return image(files, index) ^ 1 if index == 1 else image(files, index)
+    def changed(files: SegmentationFiles, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, label = pair(files, index)
+        return (image ^ 1, label) if index == 1 else (image, label)
 
-    monkeypatch.setattr(SegmentationFiles, "image", changed)
+    monkeypatch.setattr(SegmentationFiles, "pair", changed)
     assert samples[Draw(0, 0)].sample.image.shape == (3, 32, 32)  # type: ignore[union-attr]
     with pytest.raises(UserError, match="the teacher saw another image where '001' is now"):
         samples[Draw(1, 1)]

@@ -1,14 +1,24 @@
 """Pictures of any origin as arrays: files, PIL images, arrays, tensors."""
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from densekd.data.files import read_image
+from densekd.data.picture import (
+    RGB,
+    UNREADABLE,
+    Bands,
+    WrongBandsError,
+    as_bands,
+    as_shown,
+    band_count,
+    from_pillow,
+)
 from densekd.errors import UserError
 
 # One picture: a file, a PIL image, an array [H, W, 3] or [H, W], a tensor [3, H, W].
@@ -22,19 +32,23 @@ def is_batch(source: Any) -> bool:
     return isinstance(source, Iterable) and not isinstance(source, str | Path | Image.Image)
 
 
-def as_array(picture: Any) -> np.ndarray:
-    """Return one picture as uint8 RGB ``[H, W, 3]``.
+def as_array(picture: Any, bands: Bands = RGB) -> np.ndarray:
+    """Return one picture as uint8 RGB ``[H, W, 3]``, or as bands ``[H, W, N]``.
 
     Args:
         picture: a file or PIL image, turned as its EXIF orientation says and viewers show it; an
             array ``[H, W, 3]`` or ``[H, W]`` (gray); or a tensor ``[3, H, W]``. Values are uint8,
             or float in [0, 1].
+        bands: that the model reads; of others than RGB an array has all that it takes, uint8, uint16
+            or float.
 
     Raises:
         UserError: a missing or damaged file, another type, shape or range.
     """
     if isinstance(picture, str | Path):
-        return _read(Path(picture))
+        return read_image(Path(picture), bands=bands)
+    if bands != RGB:
+        return _bands_of(picture, bands)
     if isinstance(picture, Image.Image):
         return _from_pillow(picture)
     # Tensors have their channels first.
@@ -56,23 +70,28 @@ def as_array(picture: Any) -> np.ndarray:
     return _as_uint8(picture)
 
 
-def _read(path: Path) -> np.ndarray:
-    # Training reads files without their orientation, because labels are drawn on the stored pixels.
+def _bands_of(picture: Any, bands: Bands) -> np.ndarray:
+    """Return a picture in memory as the bands of a model."""
+    if isinstance(picture, Image.Image):
+        # A file of the same pixels is read as any other.
+        stored = np.asarray(picture)
+        many = stored.ndim == 3 and stored.shape[2] != band_count(bands)
+        picture = as_shown(picture).convert("L") if bands == 1 and many else as_shown(picture)
+    if isinstance(picture, Tensor):
+        picture = picture.detach().cpu()
+        picture = picture.float() if picture.is_floating_point() else picture
+        picture = np.moveaxis(picture.numpy(), 0, -1) if picture.ndim == 3 else picture.numpy()
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as picture:
-            return _from_pillow(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: the image cannot be read ({error}).") from error
+        return np.require(as_bands(np.asarray(picture), bands), requirements="W")
+    except (WrongBandsError, ValueError) as error:
+        raise UserError(f"The picture cannot be read: {error}.") from error
 
 
 def _from_pillow(picture: Image.Image) -> np.ndarray:
-    turned = ImageOps.exif_transpose(picture)
-    # Pillow clips deep pixels to 8 bits instead of scaling them.
-    if turned.mode.startswith("I;16"):
-        return as_array((np.array(turned) >> 8).astype(np.uint8))
-    if turned.mode in ("I", "F"):
-        return as_array(np.array(turned))
-    return np.array(turned.convert("RGB"))
+    try:
+        return from_pillow(as_shown(picture))
+    except UNREADABLE as error:
+        raise UserError(f"The picture of Pillow cannot be read ({error}).") from error
 
 
 def _as_uint8(array: np.ndarray) -> np.ndarray:

@@ -30,13 +30,15 @@ class ImagePredictor:
     def __init__(self, task: Task, model: nn.Module, config: PackageConfig) -> None:
         self.task = task
         self.predictor = task.predictor(model, config)
+        self.bands = config.bands
 
     def __call__(self, images: Any) -> Any:
         """Predict one picture, or a list of them.
 
         Args:
             images: a path, a PIL image, an array ``[H, W, 3]``, a tensor ``[3, H, W]``; or a list
-                of these, or an array or tensor with a batch dimension. uint8, or float in [0, 1].
+                of these, or an array or tensor with a batch dimension. uint8, or float in [0, 1]. Of a
+                model for N bands, arrays ``[H, W, N]`` and tensors ``[N, H, W]``, also uint16.
 
         Returns:
             Of one picture, at its own size: class numbers uint8 ``[H, W]`` of a segmentation model;
@@ -47,8 +49,8 @@ class ImagePredictor:
             densekd.errors.UserError: a missing or damaged file, or something that is no picture.
         """
         if is_batch(images):
-            return [self.predictor(as_array(picture)) for picture in images]
-        return self.predictor(as_array(images))
+            return [self.predictor(as_array(picture, self.bands)) for picture in images]
+        return self.predictor(as_array(images, self.bands))
 
 
 def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = None) -> Any:
@@ -90,7 +92,7 @@ def plain_predictor(model: nn.Module, task: str | None = None) -> ImagePredictor
     from densekd.builders.task import packaged_task
     from densekd.recipe import EvaluationSpec
 
-    count = contract.num_classes(model) or logit_channels(model, torch.zeros(1, 3, *_PROBE))
+    count = contract.num_classes(model) or logit_channels(model, torch.zeros(1, contract.bands(model), *_PROBE))
     if count is None:
         raise UserError(f"{type(model).__name__} returns no logits [B, C, h, w] to predict from.")
     name = task or contract.task_of(model)

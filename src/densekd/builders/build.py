@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from densekd.builders.bands import with_statistics
 from densekd.builders.data import build_files, build_validation, build_views
 from densekd.builders.models import build_models, package_config
 from densekd.builders.probe import probe_batch
@@ -88,6 +89,8 @@ def _build(recipe: Recipe) -> Built:
     # A misspelled option is found before data is searched and models are read.
     plans = plan_terms(recipe)
     training = build_files(recipe.data, recipe.data.train)
+    if recipe.lacks_statistics:
+        recipe = with_statistics(recipe, training)
     validation = build_validation(recipe.data, training)
     views = build_views(recipe)
     # The task that the student is scored by; without labels it has no loss of its own.
@@ -119,7 +122,7 @@ def _build(recipe: Recipe) -> Built:
     scored = None
     if models.teacher is not None:
         with at_rest(models.teacher):
-            fits = scored_as.fits(models.teacher, torch.rand(1, 3, *recipe.probe_size))
+            fits = scored_as.fits(models.teacher, torch.rand(1, recipe.data.channels, *recipe.probe_size))
         scored = models.teacher if fits and models.scorable else None
     notes = tuple(dict.fromkeys((*notes_of(training), *notes_of(validation), *models.notes)))
     return Built(distiller, samples, validation, package, scored_as, teacher, scored, notes)

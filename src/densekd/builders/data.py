@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from densekd.data import DATASETS
+from densekd.data.bands import with_bands
 from densekd.data.class_order import follow, with_notes
 from densekd.data.contract import Files
 from densekd.data.huggingface import huggingface
 from densekd.data.maps import cache_budget
+from densekd.data.picture import RGB, set_max_megapixels
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec, Recipe
 from densekd.registry import check_options, resolve
@@ -24,6 +26,7 @@ def build_files(spec: DataSpec, split: str) -> Files:
         UserError: an unknown dataset, files that are missing or damaged, splits that cannot be
             joined.
     """
+    set_max_megapixels(spec.max_megapixels)
     find = _dataset(spec.dataset)
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
     parts: list[Files] = []
@@ -36,6 +39,7 @@ def build_files(spec: DataSpec, split: str) -> Files:
                 f"data.dataset: {spec.dataset} returned {type(found).__name__}, no files with labels or boxes."
             )
         parts.append(found)
+    parts = [with_bands(part, spec.bands) for part in parts]
     try:
         first, *others = _in_one_order(parts, split)
         return first.join(others) if others else first
@@ -104,5 +108,6 @@ def build_views(recipe: Recipe) -> Augmentation:
         # Views that a teacher cache replays depend on its own seed.
         seed=recipe.training.seed if cache is None else cache.seed,
         cache_bytes=cache_budget(recipe.data.cache, recipe.data.workers),
+        band_means=None if recipe.data.bands == RGB else recipe.data.mean,
         **recipe.augment.model_dump(),
     )

@@ -8,14 +8,17 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from densekd.builders.bands import band_input, fit_teacher
 from densekd.builders.student_classes import in_order_of_student
 from densekd.builders.teacher_classes import BY_NUMBER, TeacherUse, match_names, speaks_of
 from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
+from densekd.data.picture import RGB
 from densekd.distill.probe import at_rest
 from densekd.errors import RecipeError, UserError
 from densekd.models import MODELS, contract, find_model
+from densekd.models.bands import BandInput
 from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
 from densekd.models.described import classes_in_checkpoint, options_for
@@ -65,25 +68,32 @@ def build_models(recipe: Recipe, files: Files, use: TeacherUse) -> Models:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
         RecipeError: a checkpoint of other classes than the data's.
     """
-    student = build_model(recipe.student, len(files.classes.names), "student")
+    bands = band_input(recipe.data, recipe.student, "student") if recipe.reads_bands else None
+    student = build_model(recipe.student, len(files.classes.names), "student", bands)
     files = in_order_of_student(recipe.student.classes, student, files)
     classes = files.classes
     if recipe.teacher is None:
         return Models(student, None, files, student.notes)
     teacher = build_teacher(recipe.teacher, len(classes.names))
+    # Bands of the teacher are RGB almost always.
+    if recipe.reads_bands or contract.bands(teacher.model) != RGB:
+        teacher = replace(teacher, notes=teacher.notes + fit_teacher(teacher.model, recipe.data, recipe.teacher))
     inherit(student.model, teacher.model, recipe.student.inherit)
     model, notes = map_classes(recipe.teacher, teacher, classes, use)
     scorable = recipe.teacher.classes is not None or model is not teacher.model or speaks_of(teacher, classes)
     return Models(student, model, files, student.notes + teacher.notes + notes, scorable)
 
 
-def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"]) -> Opened:
+def build_model(
+    spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"], bands: BandInput | None = None
+) -> Opened:
     """Build a model that a recipe names and load its weights; it is in training mode.
 
     Args:
         spec: a recipe's student or teacher.
         num_classes: of the data.
         where: for messages; a teacher keeps its own head.
+        bands: that a student reads in place of RGB.
 
     Raises:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
@@ -102,6 +112,8 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
         require_there(spec.checkpoint, where)
         checkpoint = read_weights(spec.checkpoint)
         options, notes = options_for(checkpoint, spec.model, spec.options)
+    if bands is not None and "bands" not in options:
+        options = {**options, "bands": _band_option(builder, bands)}
     supplied = {"num_classes": num_classes, "weights": _weights_of_name(spec, where)}
     built = build_named(spec.model, options, supplied, f"{where}.options")
     model = built.model
@@ -115,6 +127,12 @@ def build_model(spec: ModelSpec, num_classes: int, where: Literal["student", "te
         classes = classes_in_checkpoint(checkpoint, num_classes)
     config = config_of(spec.model, built.options, classes, contract.task_of(model))
     return Opened(model, classes, config, (*built.notes, *notes, *contract.notes(model)))
+
+
+def _band_option(builder: Any, bands: BandInput) -> Any:
+    """Return a builder's option ``bands``: its own, a number, or what is done for models that have none."""
+    own = "bands" in inspect.signature(builder).parameters
+    return len(bands.mean) if own else bands.to_option()
 
 
 def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:
@@ -260,7 +278,7 @@ def _groups_of_map(name: str, teacher: Opened, classes: Classes) -> list[list[in
 def _count_logits(model: nn.Module) -> int:
     """Ask the model itself, since it may have more classes than are named."""
     with at_rest(model):
-        count: int = model(torch.rand(1, 3, 64, 64)).shape[1]
+        count: int = model(torch.rand(1, contract.bands(model), 64, 64)).shape[1]
     return count
 
 
@@ -295,6 +313,9 @@ def package_config(
     packaged = contract.packaged(student.model)
     if packaged is not None:
         model, options = packaged
+        # Its bands are no part of the library's config.
+        if "bands" in student.config.options:
+            options = {**options, "bands": student.config.options["bands"]}
     # What only a training needs stays behind.
     if model in MODELS:
         options.pop("freeze", None)
@@ -303,6 +324,7 @@ def package_config(
     return replace(
         config_of(model, options, files.classes, name),
         resize=recipe.data.input_size,
+        bands=recipe.data.bands,
         categories=files.categories,
         task_options=task.package_options,
     )

@@ -18,7 +18,7 @@ def probe_batch(recipe: Recipe, training: Files, task: Task) -> ProbeBatch:
     """
     classes = training.classes
     return ProbeBatch(
-        images=torch.rand(1, 3, *recipe.probe_size),
+        images=torch.rand(1, recipe.data.channels, *recipe.probe_size),
         target=task.probe_target(recipe.probe_size, training.labels),
         facts={"num_classes": len(classes.names), "ignore_index": classes.ignore_index},
         sizes="many" if recipe.augment.crop is None else "one",

@@ -84,7 +84,7 @@ def freeze(recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context]
     boundaries: list[str] = []
     for head in teacher_heads(terms):
         boundaries += head.boundaries
-    images = torch.rand(1, 3, *recipe.probe_size)
+    images = torch.rand(1, recipe.data.channels, *recipe.probe_size)
     fuse_batch_norms(model, dict.fromkeys([*read, *boundaries]), images)
     return FrozenTeacher(model, read, recipe.teacher_precision, recipe.teacher.compile)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from densekd.data.contract import TrainingData
 from densekd.data.maps import TrainingSet
+from densekd.data.picture import RGB
 from densekd.distill.teacher import FrozenTeacher
 from densekd.errors import RecipeError
 from densekd.models.mapped import RemapClasses
@@ -67,7 +68,7 @@ def build_cache(
     if not isinstance(samples, TrainingSet):
         raise RecipeError("teacher.cache: replays views of one size; batches of detection are padded to their largest.")
     # One forward pass shows which tensors there are, and of which shapes.
-    images = torch.rand(1, 3, *recipe.probe_size).contiguous(memory_format=torch.channels_last)
+    images = torch.rand(1, recipe.data.channels, *recipe.probe_size).contiguous(memory_format=torch.channels_last)
     teacher_features = teacher(images)
     # The batch of one forward pass is that of the training.
     batch = max(1, recipe.data.batch_size // recipe.training.accumulate)
@@ -109,12 +110,15 @@ def _facts_of_views(
     samples: TrainingSet,
 ) -> dict[str, dict[str, Any]]:
     """Describe what the teacher was shown: augmented views of these images."""
+    # Caches of RGB images say nothing of bands, as those of earlier versions.
+    bands = {} if recipe.data.bands == RGB else {"bands": str(recipe.data.bands)}
     return {
         "views": {"count": spec.views, "seed": spec.seed, **recipe.augment.model_dump(mode="json")},
         "data": {
             "files": describe_files(samples.files),
             "images": len(samples),
             "resize": str(recipe.data.input_size),
+            **bands,
         },
     }
 

@@ -28,6 +28,10 @@ Submission = Annotated[
     str | None,
     typer.Option(help="for a server: cityscapes, ade20k or voc"),
 ]
+MaxMegapixels = Annotated[
+    float | None,
+    typer.Option(help="largest picture that is read; default: the recipe's data.max_megapixels, or 400"),
+]
 
 
 def evaluate(
@@ -36,17 +40,20 @@ def evaluate(
     data: DataPath = None,
     recipe: EvaluationRecipe = None,
     split: Split = None,
+    max_megapixels: MaxMegapixels = None,
     json: JsonPath = None,
 ) -> None:
     """Score a model on whole images at their original size.
 
     For instance: crop=[512,1024] flip=horizontal.
     """
+    from densekd.data.picture import set_max_megapixels
     from densekd.models.open import open_model
     from densekd.report.tables import score_table
     from densekd.run.evaluate import evaluate_opened
     from densekd.run.evaluation_data import Asked
 
+    set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
     scores = evaluate_opened(opened, model, Asked(data, recipe, split), overrides or [])
@@ -66,11 +73,15 @@ def predict(
     split: Split = None,
     out: OutPath = None,
     submission: Submission = None,
+    max_megapixels: MaxMegapixels = None,
 ) -> None:
     """Write label PNGs and overlays, boxes and results, or the files of a submission."""
+    from densekd.data.picture import RGB, set_max_megapixels
+    from densekd.data.picture_notes import notes_of_images
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
     from densekd.run.evaluation_data import Asked, asked_images, asked_recipe
+    from densekd.tasks.common import images_at
 
     changes = list(overrides or [])
     # Without images the first override stands in their place.
@@ -78,10 +89,14 @@ def predict(
         changes.insert(0, str(images))
         images = None
     out = out or _place_of(model) / "predictions"
+    set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
     predictor = predictor_of(opened, model, changes, asked_recipe(recipe))
     with asked_images(Asked(images, recipe, split), opened) as folder:
+        # What viewers show is said of pictures for viewers.
+        if opened.config.bands == RGB:
+            print_notes(notes_of_images(images_at(folder).values()))
         if submission is not None:
             count = predictor.write_submission(folder, out, submission)
             print_plain(f"{count} images: {out}")

@@ -97,7 +97,7 @@ def _describe_origin(source: str, opened: Opened) -> Table:
 
 def _describe_model(model: nn.Module, title: str, size: tuple[int, int]) -> Table:
     """Show parameters, multiply-adds and the shape of every tap."""
-    images = torch.rand(1, 3, *size)
+    images = torch.rand(1, contract.bands(model), *size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = model.eval()(images)
     paths = list(contract.taps(model))

@@ -6,14 +6,15 @@ All problems are listed, not only the first.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from densekd.data.contract import Files
-from densekd.data.facts import Facts, unreadable
+from densekd.data.facts import Facts, picture_remarks, unreadable
+from densekd.data.picture import PictureKind, max_megapixels, set_max_megapixels
 from densekd.errors import UserError
 
 # Reads the one image of some files with its label, boxes or map.
@@ -47,6 +48,13 @@ class SplitFacts(NamedTuple):
     facts: Sequence[Facts]
 
 
+class Pictures(NamedTuple):
+    """How many images of one kind there are, and their least and greatest value as stored, or None."""
+
+    images: int
+    values: tuple[float, float] | None
+
+
 @dataclass(frozen=True)
 class SplitReport:
     """What was found in one split.
@@ -56,12 +64,16 @@ class SplitReport:
         images: how many.
         sizes: (height, width) -> how many images, the most frequent first.
         counts: of what there is how much, kind by kind, the classes first.
+        pictures: kind of picture, mode and bits a channel -> what is known of them.
+        orientations: EXIF orientation -> how many images, the most frequent first.
     """
 
     split: str
     images: int
     sizes: Mapping[tuple[int, int], int]
     counts: Mapping[str, Mapping[str, int]]
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)
+    orientations: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,14 @@ class DataReport:
         splits: dict[str, Any] = {}
         for report in self.splits:
             sizes = {f"{height}x{width}": count for (height, width), count in report.sizes.items()}
-            splits[report.split] = {"images": report.images, "sizes": sizes, **report.counts}
+            pictures = {kind: one._asdict() for kind, one in report.pictures.items()}
+            splits[report.split] = {
+                "images": report.images,
+                "sizes": sizes,
+                "pictures": pictures,
+                "orientations": {str(number): count for number, count in report.orientations.items()},
+                **report.counts,
+            }
         problems = [problem._asdict() for problem in self.problems]
         return {"fails": self.fails, "splits": splits, "problems": problems}
 
@@ -101,7 +120,8 @@ def look_at_all(look: Look, files: Files, workers: int) -> Iterator[Facts]:
     if workers == 0:
         yield from map(guarded, alone)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # A process may not inherit the limit of what is decoded.
+    with ProcessPoolExecutor(workers, initializer=set_max_megapixels, initargs=(max_megapixels(),)) as pool:
         yield from pool.map(guarded, alone, chunksize=16)
 
 
@@ -120,6 +140,9 @@ def summarize(splits: Sequence[SplitFacts], of_splits: Sequence[Problem] = ()) -
             problems += _problems(one.split, str(item.image), fact)
             if fact.digest:
                 places[fact.digest].append((one.split, str(item.image)))
+        names = [str(item.image) for item in one.files.items]
+        for remark in picture_remarks(names, one.facts):
+            problems.append(Problem("warning", one.split, remark.first, remark.what))
         reports.append(_split_report(one))
     # One image in two splits makes scores meaningless; twice in one split, it counts double.
     for found in places.values():
@@ -160,7 +183,22 @@ def _split_report(one: SplitFacts) -> SplitReport:
     counts: dict[str, dict[str, int]] = {}
     for (kind, names), total in zip(one.counted.items(), totals, strict=True):
         counts[kind] = dict(zip(names, total.tolist(), strict=True))
-    return SplitReport(one.split, len(one.files), dict(sizes.most_common()), counts)
+    kinds = [fact.kind for fact in one.facts if fact.kind is not None]
+    turns = Counter(kind.orientation for kind in kinds)
+    by_size = dict(sizes.most_common())
+    return SplitReport(one.split, len(one.files), by_size, counts, _pictures(kinds), dict(turns.most_common()))
+
+
+def _pictures(kinds: Sequence[PictureKind]) -> dict[str, Pictures]:
+    """Count the kinds of pictures, the most frequent first, each with the range of its values."""
+    found: dict[str, Pictures] = {}
+    for name, count in Counter(map(str, kinds)).most_common():
+        ranges = [kind.values for kind in kinds if str(kind) == name and kind.values is not None]
+        values = None
+        if ranges:
+            values = (min(low for low, _ in ranges), max(high for _, high in ranges))
+        found[name] = Pictures(count, values)
+    return found
 
 
 def _twice(places: Sequence[tuple[str, str]]) -> Problem:

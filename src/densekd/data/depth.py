@@ -15,6 +15,7 @@ from densekd.data.classes import Classes
 from densekd.data.demo.dataset import scene_rng
 from densekd.data.demo.scene import draw_scene
 from densekd.data.files import IMAGE_SUFFIXES, Item, Source, find, pair_by_stem, read_image
+from densekd.data.picture import RGB, UNREADABLE, Bands, as_shown, opened
 from densekd.errors import UserError
 
 DEPTH_SUFFIXES = (".png", ".npy")
@@ -38,6 +39,7 @@ class DepthFiles:
         scale: what one step of a file's numbers is, in ``unit``.
         unit: of the depths.
         labels: ``absent`` where there are images alone.
+        bands: that are read of the images, see :func:`densekd.data.picture.decode_bands`; 3: RGB.
     """
 
     task: ClassVar[str] = "depth"
@@ -49,6 +51,7 @@ class DepthFiles:
     scale: float = 1.0
     unit: str = "m"
     labels: Literal["present", "absent"] = "present"
+    bands: Bands = RGB
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -60,7 +63,7 @@ class DepthFiles:
         Raises:
             UserError: a damaged or unreadable file.
         """
-        return read_image(self.items[index].image)
+        return read_image(self.items[index].image, bands=self.bands)
 
     def depth(self, index: int) -> np.ndarray:
         """Decode a depth map: float32 ``[H, W]`` in ``unit``, 0 where nothing was measured.
@@ -79,12 +82,13 @@ class DepthFiles:
         Raises:
             UserError: as above, or when their sizes differ.
         """
-        image = self.image(index)
         if self.labels == "absent":
+            image = self.image(index)
             return image, np.zeros(image.shape[:2], np.float32)
         depth = self.depth(index)
+        item = self.items[index]
+        image = read_image(item.image, depth.shape, self.bands)
         if image.shape[:2] != depth.shape:
-            item = self.items[index]
             raise UserError(
                 f"{item.image} is {image.shape[1]} x {image.shape[0]} pixels, but its depth map "
                 f"{item.label} is {depth.shape[1]} x {depth.shape[0]}. They must be the same size."
@@ -169,17 +173,17 @@ def read_depth(source: Source) -> np.ndarray:
         UserError: a missing or damaged file, several channels, or no numbers.
     """
     try:
-        content = io.BytesIO(source.read_bytes())
+        content = source.read_bytes()
         if source.suffix.lower() == ".npy":
-            values = np.load(content, allow_pickle=False)
+            values = np.load(io.BytesIO(content), allow_pickle=False)
         else:
-            with Image.open(content) as picture:
-                values = np.array(picture)
+            with opened(content) as picture:
+                values = np.array(as_shown(picture))
                 if picture.mode != "L" and not picture.mode.startswith("I"):
                     raise ValueError(f"its mode is {picture.mode}, not one channel of 16 bits")
         if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
             raise ValueError(f"it holds {values.dtype} {list(values.shape)}, not numbers [H, W]")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{source}: the depth map cannot be read ({error}). Replace it.") from error
     depths: np.ndarray = values.astype(np.float32)
     return depths

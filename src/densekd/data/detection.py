@@ -19,6 +19,7 @@ from densekd.data.classes import Classes
 from densekd.data.files import Source, all_notes, read_image
 from densekd.data.maps import mix
 from densekd.data.numbering import Numbering
+from densekd.data.picture import RGB, Bands
 from densekd.data.sampler import Draw
 from densekd.data.transforms import MEAN_COLOR, Limits, limited_size
 from densekd.errors import UserError
@@ -46,6 +47,7 @@ class DetectionFiles:
         items: in the order of their numbers.
         categories: the number of each class in results files (COCO's category id).
         notes: what people should know of the files, a sentence each.
+        bands: that are read of the images, see :func:`densekd.data.picture.decode_bands`; 3: RGB.
     """
 
     task: ClassVar[str] = "detection"
@@ -57,6 +59,7 @@ class DetectionFiles:
     items: tuple[DetectionItem, ...]
     categories: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    bands: Bands = RGB
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -65,12 +68,15 @@ class DetectionFiles:
     def image(self, index: int) -> np.ndarray:
         """Decode an image: uint8 RGB ``[H, W, 3]``.
 
+        It is turned as its EXIF orientation says, unless its stored pixels alone have the size that
+        the annotations say.
+
         Raises:
             UserError: a damaged or unreadable file, or one of another size than the annotations
                 say.
         """
         item = self.items[index]
-        image = read_image(item.image)
+        image = read_image(item.image, item.size, self.bands)
         if image.shape[:2] != item.size:
             (height, width), (H, W) = item.size, image.shape[:2]
             raise UserError(
@@ -231,6 +237,8 @@ def to_detector_input(image: np.ndarray, resize: Limits | None) -> Tensor:
 def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Pad images ``[3, H, W]`` at the bottom and right with the mean color to one size, a multiple of 32.
 
+    Images of other bands are padded with the mean of each band in them.
+
     Args:
         images: uint8, or float in [0, 1].
 
@@ -241,13 +249,21 @@ def pad_to_batch(images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     sizes = torch.tensor([image.shape[-2:] for image in images])
     # The next multiple of the coarsest stride, so that every level covers the whole batch.
     height, width = (math.ceil(side / STRIDE) * STRIDE for side in sizes.amax(0).tolist())
-    color = torch.tensor(MEAN_COLOR, dtype=torch.uint8, device=images[0].device)
-    if images[0].is_floating_point():
-        color = color / 255
+    color = _padding_of(images)
     batch = color[:, None, None].repeat(len(images), 1, height, width)
     for padded, image in zip(batch, images, strict=True):
         padded[:, : image.shape[-2], : image.shape[-1]] = image
     return batch, sizes
+
+
+def _padding_of(images: Sequence[Tensor]) -> Tensor:
+    """Return the color ``[C]`` that a batch of images is padded with."""
+    first = images[0]
+    if first.shape[0] != len(MEAN_COLOR):
+        means = torch.stack([image.float().mean((1, 2)) for image in images]).mean(0)
+        return means.to(first.dtype)
+    color = torch.tensor(MEAN_COLOR, dtype=torch.uint8, device=first.device)
+    return color / 255 if first.is_floating_point() else color
 
 
 def detection_batch(samples: list[DetectionSample]) -> dict[str, Any]:

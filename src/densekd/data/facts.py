@@ -1,17 +1,14 @@
 """What is known of one image and what lies beside it: sizes, counts, and what is odd or wrong."""
 
 import hashlib
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from densekd.data.files import Source
-
-_EXIF_ORIENTATION = 0x0112
+from densekd.data.picture import RGB, Bands, PictureKind, PictureRemark, Seen, band_kind, picture_kind, remarks
 
 
 class Facts(NamedTuple):
@@ -24,6 +21,7 @@ class Facts(NamedTuple):
         digest: of the image file's bytes.
         error: what stops a training, or None.
         warning: what is odd, or None.
+        kind: what kind of picture the image file is, or None where it was not looked at.
     """
 
     size: tuple[int, int] | None
@@ -31,6 +29,7 @@ class Facts(NamedTuple):
     digest: str
     error: str | None
     warning: str | None
+    kind: PictureKind | None = None
 
 
 def image_facts(
@@ -38,6 +37,8 @@ def image_facts(
     size: tuple[int, int],
     counts: tuple[np.ndarray, ...],
     warnings: Iterable[str] = (),
+    pixels: np.ndarray | None = None,
+    bands: Bands = RGB,
 ) -> Facts:
     """Return the facts of an image that can be read, with what is odd about its files.
 
@@ -46,17 +47,36 @@ def image_facts(
         size: height and width of the image.
         counts: see :class:`Facts`.
         warnings: what else is odd.
+        pixels: of the image as it was read, uint8 RGB or bands; None: nothing is said of its file.
+        bands: that are read of the image.
     """
     content = sources[0].read_bytes()
-    odd = [*_capitals(sources), *_turned(content), *warnings]
+    kind = None
+    if pixels is not None:
+        kind = picture_kind(content, pixels) if bands == RGB else band_kind(content, pixels)
+    odd = [*_capitals(sources), *warnings]
     # Equal digests are how the same image is found twice.
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return Facts(size, counts, digest, None, "; ".join(odd) or None)
+    return Facts(size, counts, digest, None, "; ".join(odd) or None, kind)
 
 
 def unreadable(message: str) -> Facts:
     """Return the facts of an image that cannot be read, or whose label cannot."""
     return Facts(None, (), "", message, None)
+
+
+def picture_remarks(names: Iterable[str], facts: Iterable[Facts]) -> list[PictureRemark]:
+    """Remark on what is odd about the image files of a split, once for all of them.
+
+    Args:
+        names: of the files.
+        facts: of the same images.
+    """
+    seen: list[Seen] = []
+    for name, fact in zip(names, facts, strict=True):
+        if fact.kind is not None and fact.size is not None:
+            seen.append(Seen(name, fact.kind, fact.size))
+    return remarks(seen)
 
 
 def _capitals(sources: Iterable[Source]) -> list[str]:
@@ -67,13 +87,3 @@ def _capitals(sources: Iterable[Source]) -> list[str]:
             name = Path(str(source)).name
             remarks.append(f"the suffix of {name} is not in lower case; other tools will not find it")
     return remarks
-
-
-def _turned(content: bytes) -> list[str]:
-    """Remark on an EXIF orientation, which nobody here applies."""
-    with Image.open(io.BytesIO(content)) as picture:
-        orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
-    if orientation == 1:
-        return []
-    advice = "turn the pixels if the label is meant turned"
-    return [f"EXIF orientation {orientation} is ignored; {advice}"]

@@ -5,23 +5,29 @@ import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
-import torch
-from PIL import Image
-from torchvision.io import ImageReadMode, decode_image
+from PIL import UnidentifiedImageError
 
 from densekd.data.classes import Classes
 from densekd.data.label_coding import LabelCoding
 from densekd.data.numbering import Numbering, RenumberedLabel
+from densekd.data.picture import (
+    RGB,
+    UNREADABLE,
+    Bands,
+    WrongBandsError,
+    as_shown,
+    band_size,
+    decode_bands,
+    opened,
+    shown_size,
+)
 from densekd.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABEL_SUFFIXES = (".png",)
-
-# Everything that Pillow raises for a damaged, foreign or oversized file.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class Source(Protocol):
@@ -52,6 +58,7 @@ class SegmentationFiles:
         labels: ``absent`` where every label is void, because there are images alone.
         notes: what people should know of the files, a sentence each.
         coding: what the pixels of the label files say; None: class numbers in one channel of 8 bits.
+        bands: that are read of the images, see :func:`densekd.data.picture.decode_bands`; 3: RGB.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -66,18 +73,19 @@ class SegmentationFiles:
     notes: tuple[str, ...] = ()
 
     coding: LabelCoding | None = None
+    bands: Bands = RGB
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.items)
 
     def image(self, index: int) -> np.ndarray:
-        """Decode an image: uint8 RGB ``[H, W, 3]``.
+        """Decode an image as viewers show it: uint8 RGB ``[H, W, 3]``, or its bands ``[H, W, N]``.
 
         Raises:
             UserError: a damaged or unreadable file.
         """
-        return read_image(self.items[index].image)
+        return read_image(self.items[index].image, bands=self.bands)
 
     def label(self, index: int) -> np.ndarray:
         """Decode a label: uint8 ``[H, W]``, values 0..C-1 or ``ignore_index``.
@@ -129,13 +137,16 @@ class SegmentationFiles:
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode image and label.
 
+        The image is turned as its EXIF orientation says, unless its stored pixels alone have the size
+        of the label.
+
         Raises:
             UserError: as above, or when their sizes differ.
         """
-        image = self.image(index)
         label = self.label(index)
+        item = self.items[index]
+        image = read_image(item.image, label.shape, self.bands)
         if image.shape[:2] != label.shape:
-            item = self.items[index]
             raise UserError(
                 f"{item.image} is {image.shape[1]} x {image.shape[0]} pixels, but its label {item.label} is "
                 f"{label.shape[1]} x {label.shape[0]}. They must be the same size."
@@ -173,40 +184,33 @@ def all_notes(first: Any, others: Iterable[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(notes))
 
 
-def read_image(source: Source) -> np.ndarray:
-    """Decode any image file to uint8 RGB ``[H, W, 3]``.
+def read_image(source: Source, fits: tuple[int, ...] | None = None, bands: Bands = RGB) -> np.ndarray:
+    """Decode any image file to uint8 RGB ``[H, W, 3]``, as viewers show it, or to other bands.
+
+    See :func:`densekd.data.picture.decode.decode_picture` and
+    :func:`densekd.data.picture.bands.decode_bands`.
+
+    Args:
+        source: the file.
+        fits: (height, width) of its label, map or annotations, which may have been made on the stored
+            pixels of a photograph with an EXIF orientation.
+        bands: how many, or their numbers from 1; three are RGB.
 
     Raises:
-        UserError: a missing, damaged or unreadable file.
+        UserError: a missing, damaged or unreadable file, or one of other bands; the message says what
+            it is.
     """
+    size = None if fits is None else (fits[0], fits[1])
     try:
-        content = source.read_bytes()
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.mode.startswith("I;16"):
-                # Pillow clips 16 bits to 8 instead of scaling them.
-                gray = (np.array(picture) >> 8).astype(np.uint8)
-                return np.repeat(gray[..., None], 3, 2)
-            if picture.format in ("JPEG", "PNG") and picture.mode in ("RGB", "L"):
-                decoded = _decode_quickly(content)
-                if decoded is not None:
-                    return decoded
-            return np.array(picture.convert("RGB"))
-    except _UNREADABLE as error:
-        raise UserError(f"{source}: the image cannot be read ({error}). Replace or remove it.") from error
+        return decode_bands(source.read_bytes(), bands, size)
+    except WrongBandsError as error:
+        raise UserError(f"{source}: {error}.") from error
+    except UNREADABLE as error:
+        raise _unreadable(source, error) from error
 
 
-def _decode_quickly(content: bytes) -> np.ndarray | None:
-    """Decode with torchvision, sooner than Pillow and to the same pixels.
-
-    None for what torchvision refuses, so that Pillow gives the reason.
-    """
-    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    try:
-        pixels = decode_image(encoded, ImageReadMode.RGB)
-    except RuntimeError:
-        return None
-    array: np.ndarray = pixels.permute(1, 2, 0).numpy()
-    return array
+def _unreadable(source: Source, error: Exception) -> UserError:
+    return UserError(f"{source}: the image cannot be read ({error}). Replace or remove it.")
 
 
 def _content(path: Source) -> bytes:
@@ -219,12 +223,12 @@ def _content(path: Source) -> bytes:
 def _read_label(path: Source) -> tuple[np.ndarray, list[int]]:
     """Decode a label; return its values ``[H, W]`` and how often each of 256 occurs."""
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as picture:
-            picture.load()
-            mode = picture.mode
-            values = np.array(picture)
-            histogram = picture.histogram()
-    except _UNREADABLE as error:
+        with opened(path.read_bytes()) as picture:
+            shown = as_shown(picture)
+            mode = shown.mode
+            values = np.array(shown)
+            histogram = shown.histogram()
+    except UNREADABLE as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
     if mode not in ("L", "P"):
         raise UserError(
@@ -342,14 +346,26 @@ def read_text(path: Path) -> str:
     return text
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Read (height, width) from the header of an image file.
+def image_size(path: Source) -> tuple[int, int]:
+    """Read the (height, width) that viewers show from the header of an image file.
 
     Raises:
         UserError: a missing or unreadable file.
     """
     try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except _UNREADABLE as error:
-        raise UserError(f"{path}: the image cannot be read ({error}). Replace or remove it.") from error
+        with header_of(path) as stream, opened(stream) as picture:
+            return shown_size(picture)
+    except UNREADABLE as error:
+        # A TIFF of many bands is no picture for Pillow.
+        unknown = isinstance(error.__cause__, UnidentifiedImageError)
+        size = band_size(path.read_bytes()) if unknown else None
+        if size is not None:
+            return size
+        raise _unreadable(path, error) from error
+
+
+def header_of(source: Source) -> BinaryIO:
+    """Open a file of which the beginning is read; of what is no file of its own, all bytes are."""
+    if isinstance(source, Path):
+        return source.open("rb")
+    return io.BytesIO(source.read_bytes())

@@ -1,6 +1,5 @@
 """Split of images into training, validation and test by groups, seeded and written down as lists."""
 
-import io
 import json
 import re
 from collections import defaultdict
@@ -15,6 +14,7 @@ from PIL import Image
 
 from densekd.atomic import write_text
 from densekd.data.files import Source, read_lines
+from densekd.data.picture import UNREADABLE, opened
 from densekd.errors import UserError
 
 LISTS = "splits"
@@ -227,11 +227,11 @@ def _names(items: Sequence[HeldOut], groups: str | None) -> list[str | None]:
 def _fingerprint(item: HeldOut) -> np.ndarray:
     """Hash how an image looks: which of neighboring pixels is brighter, at 16 x 17 pixels; 32 bytes."""
     try:
-        with Image.open(io.BytesIO(item.image.read_bytes())) as picture:
+        with opened(item.image.read_bytes()) as picture:
             # JPEG decodes at a fraction of its size.
             picture.draft("L", (4 * _SIDE, 4 * _SIDE))
             gray = picture.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{item.image}: the image cannot be read ({error}). Replace or remove it.") from error
     values = np.asarray(gray, dtype=np.int16)
     bits: np.ndarray = np.packbits(values[:, 1:] > values[:, :-1])

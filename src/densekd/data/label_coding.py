@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from densekd.data.picture import UNREADABLE, as_shown, opened
 from densekd.errors import UserError
 
 Color = tuple[int, int, int]
@@ -16,8 +17,6 @@ Color = tuple[int, int, int]
 _MANY = 4096
 # Modes of one channel, whose values are numbers as they are.
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")
-# Everything that Pillow raises for a damaged, foreign or oversized file.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 LOSSY = (
     "JPEG changes pixel values, so the class numbers or colors in it are no longer exact. "
@@ -141,15 +140,15 @@ def survey(pictures: Iterable[tuple[Image.Image, str]]) -> Survey:
 
 
 def open_label(content: bytes, name: str) -> Image.Image:
-    """Decode a label file.
+    """Decode a label file, turned as its EXIF orientation says.
 
     Raises:
         UserError: a damaged or lossy file.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.load()
-    except _UNREADABLE as error:
+        with opened(content) as stored:
+            picture = as_shown(stored)
+    except UNREADABLE as error:
         raise UserError(f"{name}: the label cannot be read ({error}). Replace it.") from error
     if picture.format == "JPEG":
         raise UserError(f"{name}: {LOSSY}.")

@@ -1,5 +1,6 @@
 """Loaders for training and evaluation."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from torch.utils.data import DataLoader, Subset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from densekd.data.contract import EvaluationData
+from densekd.data.picture import max_megapixels
+from densekd.data.picture.limit import set_in_worker
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
 
 
@@ -30,4 +33,6 @@ def evaluation_loader(
 
 
 def _workers(count: int) -> dict[str, Any]:
-    return {"num_workers": count, "pin_memory": torch.cuda.is_available(), "persistent_workers": count > 0}
+    settings = {"num_workers": count, "pin_memory": torch.cuda.is_available(), "persistent_workers": count > 0}
+    # A loading process may not inherit the limit of what is decoded.
+    return {**settings, "worker_init_fn": partial(set_in_worker, max_megapixels())}

@@ -111,6 +111,40 @@ def photometric_distortion() -> v2.Transform:
     return v2.Compose([brightness, v2.RandomChoice([contrast_first, contrast_last])])
 
 
+class BandDistortion(v2.Transform):  # type: ignore[misc]
+    """Random brightness and contrast of images of any bands, the same for all of them.
+
+    What :class:`PhotometricDistortion` and :func:`photometric_distortion` do without colors:
+    brightness +-32 levels of 255; contrast 0.5 to 1.5. Each with probability one half.
+
+    Args:
+        around: what the contrast keeps: ``zero``, or the ``mean`` of the image.
+    """
+
+    def __init__(self, around: Literal["zero", "mean"]) -> None:
+        super().__init__()
+        self.around = around
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the two steps and their strengths."""
+        shift = _sometimes(lambda: _uniform(-_BRIGHTNESS, _BRIGHTNESS))
+        factor = _sometimes(lambda: _uniform(*_FACTORS))
+        return {"shift": shift or 0.0, "factor": 1.0 if factor is None else factor}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Distort an image, uint8 or float in units of [0, 1]; leave everything else."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        pixels = inpt.as_subclass(Tensor)
+        white = 255.0 if pixels.dtype == torch.uint8 else 1.0
+        bright = pixels.float() + params["shift"] * white / 255
+        center = bright.mean() if self.around == "mean" else 0.0
+        distorted = (bright - center) * params["factor"] + center
+        if pixels.dtype == torch.uint8:
+            distorted = distorted.round().clamp(0, white).to(torch.uint8)
+        return tv_tensors.wrap(distorted, like=inpt)
+
+
 def _linear(pixels: Tensor, factor: float, shift: float = 0.0) -> Tensor:
     """``factor * pixels + shift`` in float32, clipped and cut off to whole levels."""
     return pixels.float().mul_(factor).add_(shift).clamp_(0, 255).to(torch.uint8)

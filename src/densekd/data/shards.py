@@ -23,8 +23,9 @@ from PIL import Image
 from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Item, SegmentationFiles, Source, read_image
+from densekd.data.files import Item, SegmentationFiles, Source, image_size, read_image
 from densekd.data.label_coding import LabelCoding
+from densekd.data.picture import RGB
 from densekd.errors import UserError
 
 Images = Literal["as-is", "uncompressed"]
@@ -67,14 +68,20 @@ class Slice(NamedTuple):
 
 
 class Uncompressed(NamedTuple):
-    """A picture as PPM: the same pixels, uncompressed."""
+    """A picture as PPM: the pixels that are read, uncompressed.
+
+    Args:
+        source: the picture.
+        label: of the picture, whose size may say how it is turned.
+    """
 
     source: Source
+    label: Source
 
     def read_bytes(self) -> bytes:
         """Decode the picture and write it without compression."""
         buffer = io.BytesIO()
-        Image.fromarray(read_image(self.source)).save(buffer, "PPM")
+        Image.fromarray(read_image(self.source, image_size(self.label))).save(buffer, "PPM")
         return buffer.getvalue()
 
     @property
@@ -129,6 +136,8 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
     """
     if not isinstance(files, SegmentationFiles):
         raise UserError(f"Shards hold label maps, and this data has {files.holds}; train from it as it is.")
+    if images == "uncompressed" and files.bands != RGB:
+        raise UserError("Uncompressed shards hold RGB; pack images of other bands as they are.")
     rows: list[list[Any]] = []
     todo = deque(files.items)
     number = 0
@@ -143,7 +152,7 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
                 item = todo.popleft()
                 image: Source = item.image
                 if images == "uncompressed":
-                    image = Uncompressed(image)
+                    image = Uncompressed(image, item.label)
                 label: Source = item.label
                 if files.coding is not None:
                     label = Numbers(label, files.coding)

@@ -34,6 +34,7 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
         ignore_index: label of the padding; does not count as a class.
         scale: range of the factor, which is drawn uniformly.
         padding: ``first``: here; ``last``: by a :class:`PadToSize` at the end of the augmentation.
+        means: of the bands, see :class:`PadToSize`.
     """
 
     TRIES = 10
@@ -45,13 +46,14 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
         ignore_index: int,
         scale: tuple[float, float] = (1.0, 1.0),
         padding: Padding = "first",
+        means: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
         self.size = size
         self.max_class_share = max_class_share
         self.ignore_index = ignore_index
         self.scale = scale
-        self.pad = PadToSize(size, ignore_index)
+        self.pad = PadToSize(size, ignore_index, means)
         self.padding = padding
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -104,11 +106,13 @@ class PadToSize(v2.Transform):  # type: ignore[misc]
     Args:
         size: (height, width) that comes out.
         ignore_index: label of the padding.
+        means: of the bands of images that are no RGB, in units of [0, 1], instead of the color.
     """
 
-    def __init__(self, size: tuple[int, int], ignore_index: int) -> None:
+    def __init__(self, size: tuple[int, int], ignore_index: int, means: tuple[float, ...] | None = None) -> None:
         super().__init__()
         self.size = size
+        self.means = means
         self.ignore_index = ignore_index
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -117,9 +121,20 @@ class PadToSize(v2.Transform):  # type: ignore[misc]
             label = self._padded(inpt.as_subclass(Tensor)[None], self.ignore_index)[0]
             return tv_tensors.wrap(label, like=inpt)
         if isinstance(inpt, tv_tensors.Image):
-            image = self._padded(inpt.as_subclass(Tensor), list(MEAN_COLOR))
+            pixels = inpt.as_subclass(Tensor)
+            image = self._padded(pixels, list(MEAN_COLOR)) if self.means is None else self._padded_bands(pixels)
             return tv_tensors.wrap(image, like=inpt)
         return inpt
+
+    def _padded_bands(self, pixels: Tensor) -> Tensor:
+        """Pad an image of bands ``[N, h, w]`` with their means."""
+        assert self.means is not None
+        means = torch.tensor(self.means)
+        if pixels.dtype == torch.uint8:
+            means = (means * 255).round()
+        padded = means.to(pixels.dtype)[:, None, None].repeat(1, *self.size)
+        padded[:, : pixels.shape[1], : pixels.shape[2]] = pixels
+        return padded
 
     def _padded(self, pixels: Tensor, fill: int | list[int]) -> Tensor:
         """Pad ``[C, h, w]``."""
@@ -224,8 +239,8 @@ def _nearest(label: Tensor, scaled: tuple[int, int], box: Box) -> Tensor:
 
 
 def _bilinear(image: Tensor, scaled: tuple[int, int], box: Box) -> Tensor:
-    """Resize a uint8 image ``[3, H, W]`` by antialiased bilinear interpolation and crop it."""
-    _, H, W = image.shape
+    """Resize an image ``[C, H, W]``, uint8 or float, by antialiased bilinear interpolation and crop it."""
+    C, H, W = image.shape
     top, left, height, width = box
     if scaled == (H, W):
         return image[:, top : top + height, left : left + width]
@@ -235,13 +250,23 @@ def _bilinear(image: Tensor, scaled: tuple[int, int], box: Box) -> Tensor:
     # the filter, which is wider when shrinking.
     first, last = _reach(top, height, y, H)
     start, stop = _reach(left, width, x, W)
-    region = Image.fromarray(image[:, first:last, start:stop].permute(1, 2, 0).numpy())
+    region = image[:, first:last, start:stop]
     # The crop in coordinates of the region, with fractions of pixels, as Pillow takes it.
-    right = min((left + width) * x - start, region.width)
-    bottom = min((top + height) * y - first, region.height)
+    right = min((left + width) * x - start, region.shape[2])
+    bottom = min((top + height) * y - first, region.shape[1])
     inside = (left * x - start, top * y - first, right, bottom)
-    resized = np.array(region.resize((width, height), Image.Resampling.BILINEAR, box=inside))
-    return torch.from_numpy(resized).permute(2, 0, 1)
+    if C == 3 and image.dtype == torch.uint8:
+        resized = _resized(region.permute(1, 2, 0).numpy(), (width, height), inside)
+        return torch.from_numpy(resized).permute(2, 0, 1)
+    # Pillow knows no pictures of other bands, but takes each alone, 8 bits or floats.
+    bands = [_resized(band.numpy(), (width, height), inside) for band in region]
+    return torch.from_numpy(np.stack(bands))
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int], inside: tuple[float, float, float, float]) -> np.ndarray:
+    """Resize the region ``inside`` (left, top, right, bottom) of ``[H, W, 3]`` or ``[H, W]`` to (width, height)."""
+    picture = Image.fromarray(pixels)
+    return np.array(picture.resize(size, Image.Resampling.BILINEAR, box=inside))
 
 
 def _reach(start: int, length: int, factor: float, limit: int) -> tuple[int, int]:

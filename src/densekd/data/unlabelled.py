@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from densekd.data.classes import read_classes
-from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, Source, find, first_folder
+from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, Source, find, first_folder, image_size
 from densekd.errors import UserError
 
 
@@ -25,8 +25,7 @@ class VoidLabel(NamedTuple):
 
     def read_bytes(self) -> bytes:
         """Return a PNG of void; of the picture only the header is looked at."""
-        with Image.open(io.BytesIO(self.image.read_bytes())) as picture:
-            width, height = picture.size
+        height, width = image_size(self.image)
         # All void compresses to almost nothing, at any level.
         buffer = io.BytesIO()
         Image.fromarray(np.full((height, width), self.void, np.uint8)).save(buffer, "PNG", compress_level=1)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densekd.errors import UserError
 from densekd.kernels.joined_convolution import joined_convolution
 from densekd.models.families import Convention, Family
 from densekd.ops.interpolation import resize
@@ -42,6 +43,56 @@ class Normalize(nn.Module):
         if self.convention.order == "bgr":
             images = images.flip(1)
         return (images - self.mean) * self.scale
+
+
+class NormalizeBands(nn.Module):
+    """Input normalization of images of any number of bands, of which some may be chosen.
+
+    Args:
+        convention: mean and standard deviation of the bands that the network reads, in its order.
+        images: number N of bands of the images.
+        gray: factors of the first bands, whose sum is the one band that is read; empty: bands are
+            chosen.
+        places: of the bands that are chosen, from 0, in the network's order.
+
+    Shape:
+        ``[B, N, H, W]`` -> ``[B, K, H, W]``, K the bands that are read.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    places: Tensor
+    gray: Tensor
+
+    def __init__(
+        self, convention: Convention, images: int, gray: Sequence[float] = (), places: Sequence[int] = ()
+    ) -> None:
+        super().__init__()
+        self.convention = convention
+        self.images = images
+        self._chooses = list(places) != list(range(images))
+        self._description = f"images={images}, places={list(places)}, gray={list(gray)}"
+        mean = torch.tensor(convention.mean).view(1, -1, 1, 1)
+        scale = 1 / torch.tensor(convention.std).view(1, -1, 1, 1)
+        # Not persistent: a checkpoint holds weights alone.
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("places", torch.tensor(list(places), dtype=torch.long), persistent=False)
+        self.register_buffer("gray", torch.tensor(list(gray)).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Choose the bands, subtract the mean and divide by the standard deviation."""
+        if images.shape[1] != self.images:
+            raise UserError(f"The model takes images of {self.images} bands; these have {images.shape[1]}.")
+        if self.gray.numel():
+            images = (images[:, : self.gray.shape[1]] * self.gray).sum(1, keepdim=True)
+        elif self._chooses:
+            images = images.index_select(1, self.places)
+        return (images - self.mean) * self.scale
+
+    def extra_repr(self) -> str:
+        """Describe which bands are read: the digest of a teacher is made of it."""
+        return self._description
 
 
 class JoinedConv2d(nn.Module):

@@ -74,7 +74,7 @@ def _channels_of(model: nn.Module) -> int:
     """Measure how many logits a model of the user's returns; 0 where it returns something else."""
     try:
         with torch.no_grad():
-            output = model(torch.zeros(1, 3, 64, 64))
+            output = model(torch.zeros(1, contract.bands(model), 64, 64))
     except (RuntimeError, ValueError):
         return 0
     if isinstance(output, Tensor) and output.ndim == 4:

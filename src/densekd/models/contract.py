@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from densekd.errors import UserError
+from densekd.models.blocks import NormalizeBands
 from densekd.models.families import Convention
 from densekd.ops.boxes import Boxes, Detections
 
@@ -124,6 +125,17 @@ def convention(model: nn.Module) -> Convention | None:
     """Return the input convention, or None where the model does not say."""
     found: Convention | None = getattr(model, "convention", None)
     return found
+
+
+def bands(model: nn.Module) -> int:
+    """Return the number of channels of the images that a model takes: its own ``bands``, or 3 where it is silent."""
+    own = getattr(model, "bands", None)
+    if isinstance(own, int):
+        return own
+    for module in model.modules():
+        if isinstance(module, NormalizeBands):
+            return module.images
+    return 3
 
 
 def backbone(model: nn.Module) -> nn.Module | None:

@@ -1,7 +1,7 @@
 """Convert any model file to ours: plain weights under our names, or a student package."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -51,7 +51,7 @@ def convert(
     model = opened.model
     if out.suffix == ".safetensors":
         # The header says what a package's config.json says.
-        header = {key: json.dumps(value) for key, value in asdict(config).items()}
+        header = {key: json.dumps(value) for key, value in config.entries().items()}
         # The format knows no strides and no shared memory.
         state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
         with atomic(out) as temporary:

@@ -30,6 +30,11 @@ def options_for(
     Raises:
         UserError: a file whose head is not as wide as the options say.
     """
+    # Weights of ours that were trained on other bands need the same bands, normalized alike.
+    described = checkpoint.package or _described_beside(Path(checkpoint.name))
+    own = {} if described is None else described.get("options", {})
+    if described is not None and described.get("model") == model and "bands" in own and "bands" not in options:
+        return {**options, "bands": own["bands"]}, ()
     found = None if checkpoint.package is not None else recognize(checkpoint.state)
     if found is None or found.model != model:
         return dict(options), ()

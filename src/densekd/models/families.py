@@ -13,17 +13,17 @@ Dilation = Literal["first_conv", "halved", "full"]
 
 @dataclass(frozen=True)
 class Convention:
-    """Input normalization of a family, in units of [0, 1].
+    """Input normalization of a family, in units of [0, 1]: three numbers, or one for each band.
 
     Args:
-        order: channel order of the network's input.
+        order: channel order of the network's input, where these are colors.
         mean: subtracted, in that order.
         std: divided by, in that order.
     """
 
     order: Literal["rgb", "bgr"]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 # Mean and deviation of ImageNet, as torchvision and timm use them.

@@ -10,6 +10,7 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
+from densekd.data.picture import RGB, band_count
 from densekd.models import contract
 from densekd.models.locate import PACKAGE_FILES
 from densekd.models.open import open_model
@@ -77,6 +78,10 @@ def card(package: PackageConfig) -> str:
     options = json.dumps(package.options)
     classes = ", ".join(package.classes)
     pipeline, topic = _TAGS.get(package.task, ("", package.task.rpartition(":")[2]))
+    use = _USES.get(package.task, _USE)
+    if package.bands != RGB:
+        count = band_count(package.bands)
+        use = use.replace("rand(1, 3,", f"rand(1, {count},").replace("RGB in", f"bands {package.bands} in")
     pipeline_line = f"pipeline_tag: {pipeline}\n" if pipeline else ""
     return f"""---
 library_name: densekd
@@ -90,6 +95,6 @@ A `{package.model}` with options `{options}`, for {len(package.classes)} classes
 import densekd, torch
 
 model = densekd.load("this/repository")  # a plain nn.Module
-{_USES.get(package.task, _USE)}
+{use}
 ```
 """

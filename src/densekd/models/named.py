@@ -8,6 +8,7 @@ from torch import nn
 
 from densekd.errors import RecipeError, suggest
 from densekd.models import contract, find_model
+from densekd.models.bands import read_bands, take_bands
 from densekd.models.blocks import Normalize
 from densekd.models.families import CONVENTIONS, Convention
 from densekd.registry import construct
@@ -35,7 +36,8 @@ def build_named(
     Besides those of its builder every model that normalizes inside takes the option ``input``: the
     channel order, mean and standard deviation that its weights were trained with, where these are
     not those of its family. It is a name of :data:`densekd.models.families.CONVENTIONS`, or
-    ``{order: bgr, mean: [...], std: [...]}`` in units of [0, 1].
+    ``{order: bgr, mean: [...], std: [...]}`` in units of [0, 1]. The option ``bands``, which a recipe's
+    ``data.bands`` gives, makes it read other bands than RGB, see :mod:`densekd.models.bands`.
 
     Args:
         name: see :func:`densekd.models.find_model`.
@@ -50,10 +52,12 @@ def build_named(
     builder = find_model(name)
     current, notes = current_options(name, options)
     given = dict(current)
-    convention = None
+    convention = bands = None
     # A model of the user's may have an option of that name itself.
     if "input" in given and "input" not in inspect.signature(builder).parameters:
         convention = read_convention(given.pop("input"), where)
+    if isinstance(given.get("bands"), Mapping) and "bands" not in inspect.signature(builder).parameters:
+        bands = read_bands(given.pop("bands"), where)
     model = construct(builder, given, supplied, where)
     if not isinstance(model, nn.Module):
         raise RecipeError(f"{where}: {name} built a {type(model).__name__}, not an nn.Module.")
@@ -62,6 +66,8 @@ def build_named(
         if contract.convention(model) is None:
             raise RecipeError(f"{where}: 'input' is for models that normalize inside, which {name} does not.")
         model.normalize = Normalize(convention)
+    if bands is not None:
+        notes += take_bands(model, bands, where)
     return Named(model, current, notes)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
+from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
 from densekd.models.sources import SOURCES
 
@@ -32,6 +33,7 @@ class PackageConfig:
             none: 1..C.
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
         task_options: those of the task's options that predictions and scores depend on.
+        bands: that are read of picture files, see :func:`densekd.data.picture.decode_bands`.
     """
 
     model: str
@@ -43,10 +45,13 @@ class PackageConfig:
     categories: tuple[int, ...] = ()
     task: str = "segmentation"
     task_options: dict[str, Any] = field(default_factory=dict)
+    bands: Bands = RGB
 
     def __post_init__(self) -> None:
         # JSON and YAML know lists only.
         object.__setattr__(self, "categories", tuple(self.categories))
+        if not isinstance(self.bands, int):
+            object.__setattr__(self, "bands", tuple(self.bands))
         if self.resize is not None:
             object.__setattr__(self, "resize", tuple(self.resize))
 
@@ -55,6 +60,13 @@ class PackageConfig:
         """Names, colors and void label in one."""
         palette = tuple((r, g, b) for r, g, b in self.palette)
         return Classes(tuple(self.classes), palette, self.ignore_index)
+
+    def entries(self) -> dict[str, Any]:
+        """Return what a file holds of it; of RGB nothing is said, as in older packages."""
+        content = asdict(self)
+        if self.bands == RGB:
+            del content["bands"]
+        return content
 
 
 def config_of(model: str, options: Mapping[str, Any], classes: Classes, task: str) -> PackageConfig:
@@ -77,7 +89,7 @@ def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
     state = {key: value.detach().to(**plain) for key, value in model.state_dict().items()}
     with atomic(folder / "model.safetensors") as temporary:
         save_file(state, temporary)
-    content = {"format": 1, **asdict(config)}
+    content = {"format": 1, **config.entries()}
     write_text(folder / "config.json", json.dumps(content, indent=1) + "\n")
 
 

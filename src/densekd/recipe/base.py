@@ -10,6 +10,8 @@ Positive = Annotated[float, Field(gt=0)]
 Factor = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Options = dict[str, Any]
+# How many bands images have, or the numbers of those that are read.
+Bands = PositiveInt | tuple[PositiveInt, ...]
 
 
 def _bits(value: Any) -> Any:
@@ -28,6 +30,19 @@ def _on_off(value: Any) -> Any:
 
 
 OnOff = BeforeValidator(_on_off)
+
+
+def checked_bands(value: Any) -> Any:
+    """Refuse what is no number of bands and no list of their numbers.
+
+    Raises:
+        ValueError: says what may be written.
+    """
+    numbers = value if isinstance(value, list | tuple) else [value]
+    whole = [isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in numbers]
+    if not whole or not all(whole):
+        raise ValueError("a number of bands (1: gray, 3: RGB, 4, ...), or a list of their numbers, counted from 1")
+    return value
 
 
 class Section(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from densekd.recipe.base import Bits, Options, Section
 
@@ -23,6 +23,11 @@ class ModelSpec(Section):
         None,
         description="all weights: package, run folder, .safetensors, .ckpt, .pth, or a file's "
         "URL; a teacher may say 'untrained'",
+    )
+    bands: Literal["gray"] | tuple[PositiveInt, ...] | None = Field(
+        None,
+        description="which of the data's bands it reads, by their numbers, from 1 (a number may come twice: "
+        "[1, 1, 1] shows gray as RGB); gray: the brightness of the first three; default: all",
     )
     allow: tuple[str, ...] = Field(
         (),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from densekd.recipe.base import (
+    Bands,
     Bits,
     Component,
     ComponentSpec,
@@ -16,8 +17,9 @@ from densekd.recipe.base import (
     Section,
     Share,
     Size,
+    checked_bands,
 )
-from densekd.recipe.models import StudentSpec, TeacherSpec
+from densekd.recipe.models import ModelSpec, StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
 
@@ -72,11 +74,46 @@ class DataSpec(Section):
         "auto",
         description="GB of decoded images kept in memory",
     )
+    bands: Bands = Field(
+        3,
+        description="channels of the images: 3, RGB as a viewer shows it; 1, gray; any other number, all bands of the "
+        "files as they are stored; or a list of numbers, from 1, of those that are read: [4, 3, 2]",
+    )
+    mean: tuple[float, ...] | None = Field(
+        None,
+        description="mean of each band in units of [0, 1], where bands are other than 3; measured if it is not given",
+    )
+    std: tuple[Positive, ...] | None = Field(
+        None,
+        description="standard deviation of each band in units of [0, 1], beside mean",
+    )
+    max_megapixels: Positive = Field(
+        400.0,
+        description="pictures of more pixels, in millions, are refused to protect the memory; raise it to read them",
+    )
     allow: tuple[Literal["val-is-train", "nothing-to-learn"], ...] = Field(
         (),
         description="what would stop a training and is meant: val-is-train, a student is scored on the images that "
         "it learns from; nothing-to-learn, labels without anything to learn",
     )
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _known_bands(cls, value: Any) -> Any:
+        return checked_bands(value)
+
+    @model_validator(mode="after")
+    def _one_mean_a_band(self) -> "DataSpec":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together; write both or neither")
+        if self.mean is None or self.std is None:
+            return self
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(
+                f"mean has {len(self.mean)} numbers and std {len(self.std)}, and bands are {self.channels}; write one "
+                "for each band"
+            )
+        return self
 
     @field_validator("cache", mode="before")
     @classmethod
@@ -90,6 +127,11 @@ class DataSpec(Section):
         if self.long_side is not None and self.short_side is None:
             raise ValueError("long_side is a limit beside short_side, which is missing")
         return self
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images."""
+        return self.bands if isinstance(self.bands, int) else len(self.bands)
 
     @property
     def input_size(self) -> tuple[int, int] | tuple[int] | None:
@@ -270,6 +312,19 @@ class Recipe(Section):
     def probe_size(self) -> Size:
         """Height and width of the images on which shapes are measured: the crops', or what stands for many sizes."""
         return self.augment.crop or (128, 128)
+
+    @property
+    def reads_bands(self) -> bool:
+        """Whether anything but RGB is read, or a model chooses bands."""
+        models: list[ModelSpec] = [self.student]
+        if self.teacher is not None:
+            models.append(self.teacher)
+        return self.data.bands != 3 or any(model.bands is not None for model in models)
+
+    @property
+    def lacks_statistics(self) -> bool:
+        """Whether mean and deviation of its bands are to be measured."""
+        return self.reads_bands and self.data.mean is None
 
     @property
     def teacher_precision(self) -> Literal["32", "bf16"]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from densekd.builders.build import Built
 from densekd.data.class_order import describe_difference, notes_of
 from densekd.data.contract import Files, subset
-from densekd.data.facts import Facts
+from densekd.data.facts import Facts, picture_remarks
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec
 from densekd.tasks.findings import Finding, FindsProblems
@@ -80,7 +80,11 @@ def _odd_files(sample: Files, facts: list[Facts]) -> list[str]:
             lines.append(f"{item.image}: {'; '.join(remarks)}")
     if len(lines) > _NAMED:
         more = len(lines) - _NAMED
-        return [*lines[:_NAMED], f"and {more} more of {len(facts)} images looked at; 'densekd data check' lists all."]
+        lines[_NAMED:] = [f"and {more} more of {len(facts)} images looked at; 'densekd data check' lists all."]
+    # What is true of many pictures is said once.
+    names = [str(item.image) for item in sample.items]
+    for remark in picture_remarks(names, facts):
+        lines.append(f"{remark.what}, the first of {len(facts)} images looked at: {remark.first}")
     return lines
 
 

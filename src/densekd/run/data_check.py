@@ -10,7 +10,7 @@ from rich.table import Table
 
 from densekd.builders.data import build_files
 from densekd.builders.task import data_task
-from densekd.data.check import DataReport, Problem, SplitFacts, look_at_all, summarize
+from densekd.data.check import DataReport, Problem, SplitFacts, SplitReport, look_at_all, summarize
 from densekd.data.class_order import notes_of
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe
@@ -80,6 +80,8 @@ def data_table(report: DataReport) -> Table:
     table = Table("split", "what", "found", title="data", title_justify="left")
     for part in report.splits:
         table.add_row(part.split, "images", f"{part.images}: {_sizes(part.sizes)}")
+        for line in _pictures(part):
+            table.add_row("", "pictures", line)
         for kind, counts in part.counts.items():
             table.add_row("", kind.replace("_", " "), ", ".join(_amounts(kind, counts)))
         table.add_section()
@@ -101,6 +103,20 @@ def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
     if len(described) > _SIZES:
         shown += f", and {len(described) - _SIZES} more sizes"
     return shown
+
+
+def _pictures(part: SplitReport) -> list[str]:
+    """Describe the kinds of pictures with the range of their values, and their EXIF orientations."""
+    lines: list[str] = []
+    for kind, found in part.pictures.items():
+        line = f"{found.images} {kind}"
+        if found.values is not None:
+            line += f", values {found.values[0]:g} to {found.values[1]:g}"
+        lines.append(line)
+    turned = [f"{count} of {number}" for number, count in part.orientations.items() if number != 1]
+    if turned:
+        lines.append(f"EXIF orientation: {', '.join(turned)}")
+    return lines
 
 
 def _amounts(kind: str, counts: Mapping[str, int]) -> list[str]:

@@ -7,11 +7,15 @@ from typing import Any
 import torch
 
 from densekd.builders.task import packaged_task
+from densekd.data.bands import bands_of, with_bands
 from densekd.data.class_order import follow, notes_of, with_notes
 from densekd.data.contract import Files
+from densekd.data.picture import band_count, set_max_megapixels
+from densekd.data.picture_notes import notes_of_pictures
 from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
+from densekd.models.package import PackageConfig
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
 from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
 from densekd.tasks.protocol import Predictor, Scores, Task
@@ -60,14 +64,28 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     of_data = asked_recipe(asked.data)
     task = packaged_task(config, evaluation_of(path, changes, named, of_data))
     source = _source(path, asked, named or of_data, opened)
-    files = fitting(task, opened, source.files)
+    files = fitting(task, opened, _read_alike(source, config))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A package knows its size of images; of a file of another project the recipe does.
     resize = config.resize if opened.origin is None else source.resize
     scores = task.scores(opened.model.to(device), files, resize)
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
-    notes = notes_of(files)
-    return found | {"notes": list(notes)} if notes else found
+    notes = [*notes_of(files), *notes_of_pictures(files)]
+    return found | {"notes": notes} if notes else found
+
+
+def _read_alike(source: EvaluationSource, config: PackageConfig) -> Files:
+    """Read the bands of the images that a model was trained on, where no recipe says which are read.
+
+    Raises:
+        UserError: a recipe that reads other bands.
+    """
+    if source.bands == "model":
+        return with_bands(source.files, config.bands)
+    bands = bands_of(source.files)
+    if band_count(bands) != band_count(config.bands):
+        raise UserError(f"the model takes images of bands {config.bands}, and the recipe's data.bands is {bands}.")
+    return source.files
 
 
 def _source(path: Path, asked: Asked, recipe: Recipe | None, opened: Opened) -> EvaluationSource:
@@ -114,6 +132,8 @@ def evaluation_of(
     if recipe is None and own is not None:
         recipe = load_recipe(own)
     recipe = recipe or of_data
+    if recipe is not None:
+        set_max_megapixels(recipe.data.max_megapixels)
     return change_evaluation(EvaluationSpec() if recipe is None else recipe.evaluation, changes)
 
 

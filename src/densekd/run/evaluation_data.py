@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from densekd.builders.data import build_files
 from densekd.builders.task import find_task
@@ -52,11 +53,13 @@ class EvaluationSource:
         files: of the split.
         split: its name.
         resize: what the recipe brings images to; None where no recipe says.
+        bands: whether those of the images are the recipe's, or none said so and they are the model's.
     """
 
     files: Files
     split: str
     resize: Resize | None = None
+    bands: Literal["recipe", "model"] = "model"
 
 
 def asked_recipe(name: Path | None) -> Recipe | None:
@@ -88,7 +91,7 @@ def from_recipe(recipe: Recipe, root: Path | None, split: str | None) -> Evaluat
     if root is not None:
         data = data.model_copy(update={"root": str(root)})
     split = split or data.val
-    return EvaluationSource(build_files(data, split), split, data.input_size)
+    return EvaluationSource(build_files(data, split), split, data.input_size, "recipe")
 
 
 def from_folder(root: Path, split: str | None, opened: Opened) -> EvaluationSource:

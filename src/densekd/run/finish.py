@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from densekd.atomic import write_text
 from densekd.builders.build import Built
+from densekd.data.contract import Files
 from densekd.models import contract
 from densekd.models.open import open_model
 from densekd.models.package import save_package
@@ -18,6 +20,7 @@ from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
+from densekd.tasks.common import sample_names
 from densekd.tasks.protocol import Figure, Scores
 
 _PICTURES = 6
@@ -69,8 +72,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_text(run.results, json.dumps(results, indent=1) + "\n")
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
-    chosen = evenly_spaced(len(files), _PICTURES)
-    task.sample_pictures(predictors, files, run.path / "predictions", chosen)
+    samples = _samples(files)
+    task.sample_pictures(predictors, samples, run.path / "predictions", range(len(samples)))
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, markup=False, soft_wrap=True)
     return results
@@ -87,6 +90,25 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
     # Only training needs the auxiliary head.
     contract.drop_auxiliary(student)
     save_package(student, built.package, run.student)
+
+
+def _samples(files: Files) -> Files:
+    """Return a few images, evenly chosen, under names of which no two are equal."""
+    chosen: list[Any] = [files.items[index] for index in evenly_spaced(len(files), _PICTURES)]
+    names = sample_names([item.stem for item in chosen])
+    items = [_renamed(item, name) for item, name in zip(chosen, names, strict=True)]
+    kind: Any = files
+    samples: Files = replace(kind, items=tuple(items))
+    return samples
+
+
+def _renamed(item: Any, name: str) -> Any:
+    """Return an image of a split, a named tuple or a dataclass, under another name."""
+    if item.stem == name:
+        return item
+    if is_dataclass(item) and not isinstance(item, type):
+        return replace(item, stem=name)
+    return item._replace(stem=name)
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from densekd.builders.bands import with_statistics
 from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.recipe import Recipe
@@ -42,6 +43,9 @@ def train(
     Raises:
         UserError: anything the user can fix; nothing that was there before is lost.
     """
+    # A recipe of other bands than RGB holds their mean, which may have to be measured first.
+    if recipe.lacks_statistics:
+        recipe = with_statistics(recipe)
     # The run folder: recipe and environment are on disk before anything can go wrong.
     if is_first_process():
         prepare_run(run, recipe, existing, overrides)

@@ -1,5 +1,6 @@
 """What several tasks do alike: images on their way into a model, files on their way out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -7,9 +8,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from densekd.atomic import atomic
+from densekd.atomic import atomic, short_name
 from densekd.data.files import IMAGE_SUFFIXES, find
-from densekd.data.photometric import PhotometricDistortion, photometric_distortion
+from densekd.data.photometric import BandDistortion, PhotometricDistortion, photometric_distortion
 from densekd.data.transforms import PadToSize, RandomScaledCrop
 from densekd.errors import UserError
 from densekd.models import contract
@@ -59,16 +60,21 @@ def random_crops(views: Augmentation, max_class_share: float, ignore_index: int)
         ignore_index: value of the map where there is no image.
     """
     assert views.crop is not None
-    crop = RandomScaledCrop(views.crop, max_class_share, ignore_index, views.scale, views.padding)
+    crop = RandomScaledCrop(views.crop, max_class_share, ignore_index, views.scale, views.padding, views.band_means)
     transforms = [crop, *after_crop(views)]
     if views.padding == "last":
-        transforms.append(PadToSize(views.crop, ignore_index))
+        transforms.append(PadToSize(views.crop, ignore_index, views.band_means))
     return v2.Compose(transforms)
 
 
 def after_crop(views: Augmentation) -> list[v2.Transform]:
     """Return what all tasks share: a horizontal flip, photometric distortion where asked for."""
     transforms: list[v2.Transform] = [v2.RandomHorizontalFlip(views.flip)]
+    # Bands have no colors: their brightness and contrast alone are distorted.
+    if views.band_means is not None:
+        if views.photometric != "none":
+            transforms.append(BandDistortion("zero" if views.photometric == "mmseg" else "mean"))
+        return transforms
     if views.photometric == "mmseg":
         transforms.append(PhotometricDistortion())
     if views.photometric == "torchvision":
@@ -97,5 +103,30 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 
 def sample_path(out: Path, stem: str, kind: str) -> Path:
-    """Return the path of a report's sample picture; sub-folders of the data join its name."""
-    return out / f"{stem.replace('/', '_')}.{kind}.png"
+    """Return the path of a report's sample picture; sub-folders of the data join its name, a long name is cut."""
+    return out / f"{short_name(flat(stem))}.{kind}.png"
+
+
+def flat(stem: str) -> str:
+    """Return a name without sub-folders, which become a part of it."""
+    return stem.replace("/", "_")
+
+
+def sample_names(stems: Sequence[str]) -> list[str]:
+    """Return a name for each sample of a report, of which no two are equal.
+
+    Args:
+        stems: paths in their folder, without suffix; samples of joined splits may share one.
+    """
+    # What has no sub-folders keeps its name; what would be called the same is numbered.
+    taken = {stem for stem in stems if flat(stem) == stem}
+    given: set[str] = set()
+    names: list[str] = []
+    for stem in stems:
+        name, number = flat(stem), 1
+        while name in given or (name in taken and name != stem):
+            number += 1
+            name = f"{flat(stem)}-{number}"
+        given.add(name)
+        names.append(name)
+    return names

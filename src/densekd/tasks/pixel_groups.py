@@ -23,7 +23,7 @@ class PixelGroups:
     Args:
         names: of the G groups.
         colors: of the groups, RGB in 0..255.
-        images: uint8 RGB ``[3, H, W]`` each.
+        images: uint8 RGB ``[3, H, W]`` each, or their bands.
         groups: int64 ``[H', W']`` each, 0..G-1 or ``NO_GROUP``; it covers the same area as its
             image.
         stems: names of the images.

@@ -47,6 +47,8 @@ class Augmentation:
         photometric: random brightness, contrast, saturation and hue, and whose.
         padding: of crops that reach beyond the image, before or after flip and distortion.
         max_class_share: crops are redrawn while one class covers more; 1: never.
+        band_means: of images of other bands than RGB, in units of [0, 1], for padding; saturation and
+            hue are left alone; None: RGB.
     """
 
     resize: Resize | None = None
@@ -59,6 +61,7 @@ class Augmentation:
     photometric: Photometric = "none"
     padding: Padding = "first"
     max_class_share: float = 0.75
+    band_means: tuple[float, ...] | None = None
 
 
 class Figure(NamedTuple):

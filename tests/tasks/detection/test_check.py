@@ -55,6 +55,8 @@ def test_good_boxes_are_counted(tmp_path: Path, workers: int) -> None:
     assert report.to_json()["splits"]["train"] == {
         "images": 3,
         "sizes": {"64x128": 3},
+        "pictures": {"RGB, 8 bits": {"images": 3, "values": (0.0, 255.0)}},
+        "orientations": {"1": 3},
         "boxes": {"car": 5, "person": 2},
         "box_sizes": {"small": 4, "medium": 2, "large": 1},
         "others": {"crowds": 1, "not learnt": 0, "images without boxes": 1},
@@ -138,7 +140,9 @@ def test_the_same_image_twice_and_a_turned_one_are_remarked(tmp_path: Path) -> N
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "train/010.png", exif=exif)
-    turned, twice = rechecked(tmp_path).problems
-    assert turned.what.startswith("EXIF orientation 6 is ignored")
-    assert "partly outside" in turned.what
+    odd, turned, twice = rechecked(tmp_path).problems
+    assert odd.what.startswith("boxes partly outside the image")
+    # The annotations say 128 x 64, which the stored pixels are.
+    assert turned.what == "EXIF orientation 6 (1 image): not turned: their labels or boxes fit the stored pixels"
+    assert turned.file == str(tmp_path / "train/010.png")
     assert twice.what == f"the same image as {tmp_path}/train/030.png (train)"

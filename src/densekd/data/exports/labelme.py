@@ -1,13 +1,11 @@
 """LabelMe (Wada): a JSON file for each image, with polygons, rectangles, circles and masks."""
 
 import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from densekd.data.detection import DetectionFiles
 from densekd.data.exports.files import InsideJson, Pictures, missing_images, names_of, posix, read_json
@@ -26,6 +24,7 @@ from densekd.data.exports.shapes import (
 from densekd.data.exports.splits import choose
 from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, Source, find, first_file, image_size
 from densekd.data.holdout import Holdout
+from densekd.data.picture import opened
 from densekd.errors import UserError
 
 # What LabelMe's own converter leaves out of training.
@@ -134,7 +133,7 @@ def _size(content: dict[str, Any], image: Source) -> tuple[int, int]:
         return height, width
     if isinstance(image, Path):
         return image_size(image)
-    with Image.open(io.BytesIO(image.read_bytes())) as picture:
+    with opened(image.read_bytes()) as picture:
         return picture.height, picture.width
 
 
@@ -160,7 +159,7 @@ def _geometry(kind: str, record: dict[str, Any]) -> Geometry | None:
     """Parse one shape by its kind; None for an empty mask."""
     points = np.asarray(record["points"], np.float64)
     if kind == "mask":
-        with Image.open(io.BytesIO(base64.b64decode(record["mask"]))) as picture:
+        with opened(base64.b64decode(record["mask"])) as picture:
             mask = np.asarray(picture.convert("L")) > 0
         left, top = points.min(0)
         return bitmap(mask, int(top), int(left))

@@ -1,14 +1,13 @@
 """Supervisely: a project's folder with meta.json; polygons with holes, bitmaps and rectangles."""
 
 import base64
-import io
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageColor
+from PIL import ImageColor
 
 from densekd.data.detection import DetectionFiles
 from densekd.data.exports.files import missing_images, read_json
@@ -17,6 +16,7 @@ from densekd.data.exports.shapes import Annotated, Export, Geometry, Polygon, Sh
 from densekd.data.exports.splits import USUAL, choose
 from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, find
 from densekd.data.holdout import Holdout
+from densekd.data.picture import opened
 from densekd.errors import UserError, suggest
 
 _THIN = ("point", "line", "graph")
@@ -177,7 +177,7 @@ def _geometry(record: Mapping[str, Any]) -> Geometry | None:
 def _bitmap(record: Mapping[str, Any]) -> Geometry | None:
     """Decode a compressed PNG, whose upper left pixel lies at the origin."""
     left, top = record["origin"]
-    with Image.open(io.BytesIO(zlib.decompress(base64.b64decode(record["data"])))) as picture:
+    with opened(zlib.decompress(base64.b64decode(record["data"]))) as picture:
         pixels = np.asarray(picture)
         # A palette or gray picture of one bit, or RGBA whose alpha is the mask.
         mask = pixels[..., -1] > 0 if pixels.ndim == 3 else pixels > 0

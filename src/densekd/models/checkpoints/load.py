@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import UserError
+from densekd.models.bands import fitted_to_bands
 from densekd.models.checkpoints.file import Checkpoint
 from densekd.models.checkpoints.recognize import recognize
 
@@ -88,11 +89,11 @@ def load_matched(
         UserError: keys that are missing, unexpected or of another shape; all are listed.
     """
     # Our own names first: most files that a model is built for have them.
-    state = checkpoint.state
+    state: Mapping[str, Tensor] = fitted_to_bands(model, checkpoint.state)
     found = match(model, state, allowed)
     published = None if found.complete else recognize(state)
     if published is not None:
-        renamed = match(model, published.state, allowed)
+        renamed = match(model, fitted_to_bands(model, published.state), allowed)
         # Of two comparisons that fail the one that fits better says more.
         if len(renamed.matched) > len(found.matched):
             state = published.state
@@ -127,6 +128,8 @@ def load_in_full(
     Raises:
         UserError: some keys do not fit, or a weight is not finite; nothing was loaded.
     """
+    # Filters of three colors fit a first convolution that was widened to other bands.
+    state = fitted_to_bands(model, state)
     found = match(model, state, allowed)
     if not found.complete:
         raise UserError(f"{problem}; nothing was loaded.\n{found.describe()}\n{advice}".rstrip())

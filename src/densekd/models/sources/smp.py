@@ -131,7 +131,7 @@ def _convention(encoder: str) -> Convention:
         config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"), allow_unregistered=True)
         if config is None:
             return IMAGENET
-        return Convention("rgb", config.mean, config.std)  # type: ignore[arg-type]
+        return Convention("rgb", config.mean, config.std)
     for start, convention in _CONVENTIONS.items():
         if encoder.startswith(start):
             return convention

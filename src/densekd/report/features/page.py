@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from densekd.atomic import atomic
+from densekd.data.picture import shown_bands
 from densekd.report.features.channel_maps import (
     TEMPERATURE,
     Channel,
@@ -171,7 +172,7 @@ def _map_sections(shown: Shown, collected: Mapping[str, Collected]) -> list[tupl
     count = max(len(found.maps) for found in collected.values())
     for number in range(count):
         rows = _logit_rows(shown.pixels, number, collected) + _feature_rows(number, collected)
-        image = Image.fromarray(shown.pixels.images[number].permute(1, 2, 0).numpy())
+        image = Image.fromarray(shown_bands(shown.pixels.images[number].permute(1, 2, 0).numpy()))
         sections.append((shown.pixels.stems[number], jpeg_address(image), rows))
     return sections
 

@@ -37,7 +37,7 @@ def look(files: DepthFiles) -> Facts:
         warnings.append("all depths are equal, nothing is learned from this image")
     height, width = image.shape[:2]
     counts = (np.array([measured.size, depth.size - measured.size]), ranges)
-    return image_facts((item.image, item.label), (height, width), counts, warnings)
+    return image_facts((item.image, item.label), (height, width), counts, warnings, image, files.bands)
 
 
 def findings(files: DepthFiles, facts: Sequence[Facts]) -> list[Finding]:

@@ -16,6 +16,7 @@ from densekd.atomic import write_text
 from densekd.data.depth import DepthFiles, write_depth
 from densekd.data.files import read_image
 from densekd.data.maps import Resize, to_model_input
+from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.errors import UserError
 from densekd.tasks.common import device_of, images_at, sample_path, save_picture
 from densekd.tasks.depth.evaluation import DepthEvaluation, Quantity, predict_maps, to_depth
@@ -33,17 +34,19 @@ class DepthPredictor:
         quantity: that it predicts.
         resize: what images are brought to before the model, or None.
         options: how sample pictures are aligned to the truth.
+        bands: that are read of pictures; 3: RGB.
     """
 
     model: nn.Module
     quantity: Quantity
     resize: Resize | None = None
     options: DepthEvaluation = field(default_factory=DepthEvaluation)
+    bands: Bands = RGB
 
     writes: ClassVar[tuple[str, ...]] = ("depth", "overlays", "ranges.json")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Predict a decoded image ``[H, W, 3]``: float32 ``[H, W]`` at its own size, in the model's quantity."""
+        """Predict a decoded image ``[H, W, N]``: float32 ``[H, W]`` at its own size, in the model's quantity."""
         pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
         height, width = image.shape[:2]
         with torch.no_grad():
@@ -68,7 +71,7 @@ class DepthPredictor:
         found = images_at(images)
         ranges: dict[str, list[float]] = {}
         for stem, path in track(found.items(), "predicting", transient=True):
-            image = read_image(path)
+            image = read_image(path, bands=self.bands)
             # Sixteen bits for the range of each picture, whatever it is.
             values = self(image).astype(np.float64)
             low, high = float(values.min()), float(values.max())
@@ -77,7 +80,7 @@ class DepthPredictor:
             span = high - low if high > low else 1.0
             write_depth(((values - low) / span * _STEPS).round(), out / "depth" / f"{stem}.png")
             nearness = as_nearness(values, self.quantity)
-            save_picture(overlay(image, nearness), out / "overlays" / f"{stem}.png")
+            save_picture(overlay(shown_bands(image), nearness), out / "overlays" / f"{stem}.png")
         content = {"quantity": self.quantity, "ranges": ranges}
         write_text(out / "ranges.json", json.dumps(content, indent=1) + "\n")
         return len(found)
@@ -119,13 +122,13 @@ def depth_samples(
     for index in indices:
         stem = files.items[index].stem
         image, truth = files.pair(index)
-        save_picture(Image.fromarray(image), sample_path(out, stem, "image"))
+        save_picture(Image.fromarray(shown_bands(image)), sample_path(out, stem, "image"))
         measured = truth > 0
         # Without a truth there is nothing to align to, and nothing to be wrong about.
         if not measured.any():
             for name, predict in predictors.items():
                 nearness = as_nearness(predict(image), predict.quantity)
-                save_picture(overlay(image, nearness), sample_path(out, stem, name))
+                save_picture(overlay(shown_bands(image), nearness), sample_path(out, stem, name))
             continue
         # One range of colors for truth and predictions: what is equal looks equal.
         ends = value_range(1 / truth[measured])

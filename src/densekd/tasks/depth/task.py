@@ -226,7 +226,7 @@ class Depth(nn.Module):
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> DepthPredictor:
         """Return what estimates the depths of pictures."""
-        return DepthPredictor(model, self.predicts, package.resize, self.evaluation)
+        return DepthPredictor(model, self.predicts, package.resize, self.evaluation, package.bands)
 
     def sample_pictures(
         self, predictors: Mapping[str, DepthPredictor], files: DepthFiles, out: Path, indices: Sequence[int]

@@ -30,7 +30,7 @@ def look(files: DetectionFiles) -> Facts:
     """
     item, names = files.items[0], files.classes.names
     # Decoded for its errors alone: a damaged file, another size than annotated.
-    files.image(0)
+    image = files.image(0)
     boxes, labels, crowd, area = item.truth
     # Crowds are not learned as boxes either, and are counted by themselves.
     not_learnt = ~learnable(item.truth, item.size) & ~crowd
@@ -51,7 +51,8 @@ def look(files: DetectionFiles) -> Facts:
         *_listed(item.truth, names, partly, "partly outside the image, learnt as far as inside"),
     ]
     errors = _listed(item.truth, names, outside, "outside the image, correct or remove them")
-    return image_facts((item.image,), item.size, counts, warnings)._replace(error="; ".join(errors) or None)
+    facts = image_facts((item.image,), item.size, counts, warnings, image, files.bands)
+    return facts._replace(error="; ".join(errors) or None)
 
 
 def findings(files: DetectionFiles, facts: Sequence[Facts]) -> list[Finding]:

@@ -14,6 +14,7 @@ from densekd.data.annotations import stacked
 from densekd.data.classes import Classes
 from densekd.data.detection import DetectionFiles, DetectionItem, to_detector_input
 from densekd.data.files import image_size, read_image
+from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.data.transforms import Limits
 from densekd.errors import UserError
 from densekd.ops.boxes import Detections
@@ -32,6 +33,7 @@ class BoxPredictor:
         categories: the number of each class in results files.
         resize: limits that images are brought to before the model, or None.
         threshold: score from which a box is drawn; results files hold all.
+        bands: that are read of pictures; 3: RGB.
     """
 
     model: nn.Module
@@ -39,6 +41,7 @@ class BoxPredictor:
     categories: tuple[int, ...]
     resize: Limits | None = None
     threshold: float = 0.3
+    bands: Bands = RGB
 
     writes: ClassVar[tuple[str, ...]] = ("boxes", "detections.json")
 
@@ -72,12 +75,13 @@ class BoxPredictor:
         items: list[DetectionItem] = []
         for number, (stem, path) in zip(image_numbers(list(paths)), paths.items(), strict=True):
             items.append(DetectionItem(stem, path, number, image_size(path), stacked([])))
-        files = DetectionFiles(self.classes, tuple(items), self.categories)
+        files = DetectionFiles(self.classes, tuple(items), self.categories, bands=self.bands)
         results: list[tuple[DetectionItem, Detections]] = []
         for item, found in detect(self.model, files, self.resize):
             # Only what is likely is drawn; the results file holds all.
             marks = found_marks(confident(found, self.threshold), self.classes)
-            picture = box_picture(read_image(item.image), marks)
+            image = shown_bands(read_image(item.image, item.size, self.bands))
+            picture = box_picture(image, marks)
             save_picture(picture, out / "boxes" / f"{item.stem}.png")
             results.append((item, found))
         write_results(results, self.categories, out / "detections.json")
@@ -103,13 +107,14 @@ def box_samples(
     """
     chosen = replace(files, items=tuple(map(files.items.__getitem__, indices)))
     for index, item in enumerate(chosen.items):
-        image = chosen.image(index)
+        image = shown_bands(chosen.image(index))
         save_picture(Image.fromarray(image), sample_path(out, item.stem, "image"))
         truth = box_picture(image, truth_marks(item.truth, files.classes))
         save_picture(truth, sample_path(out, item.stem, "truth"))
     for name, predict in predictors.items():
         for item, boxes in detect(predict.model, chosen, predict.resize):
-            image, found = read_image(item.image), confident(boxes, predict.threshold)
+            image = shown_bands(read_image(item.image, item.size, files.bands))
+            found = confident(boxes, predict.threshold)
             errors = error_picture(image, found, item.truth, files.classes)
             picture = box_picture(image, found_marks(found, files.classes))
             save_picture(picture, sample_path(out, item.stem, name))

@@ -200,7 +200,7 @@ class Detection(nn.Module):
     def predictor(self, model: nn.Module, package: PackageConfig) -> BoxPredictor:
         """Return what finds boxes in pictures."""
         categories = package.categories or tuple(range(1, len(package.classes) + 1))
-        return BoxPredictor(model, package.labels, categories, package.resize)
+        return BoxPredictor(model, package.labels, categories, package.resize, bands=package.bands)
 
     def sample_pictures(
         self, predictors: Mapping[str, BoxPredictor], files: DetectionFiles, out: Path, indices: Sequence[int]

@@ -32,7 +32,7 @@ def look(files: SegmentationFiles) -> Facts:
     pixels = np.bincount(label.ravel(), minlength=256)
     count = pixels[[*range(len(files.classes.names)), files.classes.ignore_index]]
     height, width = image.shape[:2]
-    return image_facts((item.image, item.label), (height, width), (count,))
+    return image_facts((item.image, item.label), (height, width), (count,), pixels=image, bands=files.bands)
 
 
 def findings(files: SegmentationFiles, facts: Sequence[Facts]) -> list[Finding]:

@@ -16,6 +16,7 @@ from densekd.data.files import SegmentationFiles, pair_by_stem, read_image
 from densekd.data.folder import folder
 from densekd.data.holdout import ALL
 from densekd.data.maps import Resize, to_model_input
+from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.models.package import PackageConfig
 from densekd.tasks.common import device_of, images_at, sample_path, save_picture
 from densekd.tasks.segmentation.inference import WHOLE, Inference
@@ -38,17 +39,19 @@ class LabelPredictor:
         classes: what its logits mean.
         resize: what images are brought to before the model, see :mod:`densekd.data.maps`, or None.
         inference: whole images, windows, scales.
+        bands: that are read of pictures; 3: RGB.
     """
 
     model: nn.Module
     classes: Classes
     resize: Resize | None = None
     inference: Inference = WHOLE
+    bands: Bands = RGB
 
     writes: ClassVar[tuple[str, ...]] = ("labels", "overlays")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Predict the class numbers ``[H, W]`` (uint8) of a decoded image ``[H, W, 3]`` at its own size."""
+        """Predict the class numbers ``[H, W]`` (uint8) of a decoded image ``[H, W, N]`` at its own size."""
         whole_images = WholeImages(len(self.classes.names), self.inference)
         pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
         height, width = image.shape[:2]
@@ -68,11 +71,11 @@ class LabelPredictor:
         """
         found = images_at(images)
         for stem, path in track(found.items(), "predicting", transient=True):
-            image = read_image(path)
+            image = read_image(path, bands=self.bands)
             label = self(image)
             # The label is the picture: its pixels are the class numbers themselves.
             save_picture(color_picture(label, self.classes), out / "labels" / f"{stem}.png")
-            save_picture(overlay(image, label, self.classes), out / "overlays" / f"{stem}.png")
+            save_picture(overlay(shown_bands(image), label, self.classes), out / "overlays" / f"{stem}.png")
         return len(found)
 
     def write_submission(self, images: Path, out: Path, benchmark: str) -> int:
@@ -91,7 +94,7 @@ class LabelPredictor:
         # The server's numbers are looked up, for all pixels at once.
         values = submission_values(classes)
         for path in track(found, "predicting", transient=True):
-            picture = submission_picture(values[self(read_image(path))], classes, benchmark)
+            picture = submission_picture(values[self(read_image(path, bands=self.bands))], classes, benchmark)
             save_picture(picture, out / f"{path.stem}.png")
         return len(found)
 
@@ -124,10 +127,11 @@ def label_samples(
         # What is there, then what each model says and where it is wrong.
         stem = files.items[index].stem
         image, truth = files.pair(index)
-        save_picture(Image.fromarray(image), sample_path(out, stem, "image"))
+        shown = shown_bands(image)
+        save_picture(Image.fromarray(shown), sample_path(out, stem, "image"))
         save_picture(color_picture(truth, files.classes), sample_path(out, stem, "truth"))
         for name, predict in predictors.items():
             label = predict(image)
-            errors = error_picture(image, label, truth, files.classes)
+            errors = error_picture(shown, label, truth, files.classes)
             save_picture(color_picture(label, files.classes), sample_path(out, stem, name))
             save_picture(errors, sample_path(out, stem, f"{name}-errors"))

@@ -247,7 +247,7 @@ class Segmentation(nn.Module):
 
     def predictor(self, model: nn.Module, package: PackageConfig) -> LabelPredictor:
         """Return what labels pictures."""
-        return LabelPredictor(model, package.labels, package.resize, self.evaluation.inference)
+        return LabelPredictor(model, package.labels, package.resize, self.evaluation.inference, package.bands)
 
     def sample_pictures(
         self, predictors: Mapping[str, LabelPredictor], files: SegmentationFiles, out: Path, indices: Sequence[int]
