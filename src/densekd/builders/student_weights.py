@@ -1,7 +1,7 @@
 """Weights that a student begins with: the same classes, or fine-tuning for others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +12,8 @@ from densekd.data.class_order import shown, spelled
 from densekd.data.classes import Classes
 from densekd.errors import UserError
 from densekd.models.checkpoints.file import Checkpoint
-from densekd.models.checkpoints.load import Fitted, fit, load_values
+from densekd.models.checkpoints.fit import fit
+from densekd.models.checkpoints.values import load_values
 from densekd.models.classes import are_unnamed, unnamed_classes
 from densekd.models.described import any_classes_in
 from densekd.models.named import build_named
@@ -39,7 +40,7 @@ class Begins:
     options: Mapping[str, Any]
     count: int
     names: Sequence[str] = ()
-    match: str = field(default="by-name")
+    match: str = "by-name"
 
 
 class Begun(NamedTuple):
@@ -78,9 +79,7 @@ def load_student(model: nn.Module, checkpoint: Checkpoint, begins: Begins) -> Be
     return _load_other(model, checkpoint, begins, allowed, notes)
 
 
-def _allowed(
-    model: nn.Module, checkpoint: Checkpoint, asked: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _allowed(model: nn.Module, checkpoint: Checkpoint, asked: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Let an auxiliary head begin anew that a file does not have."""
     needs = any(key.startswith("auxiliary.") for key in model.state_dict())
     if not needs or any("aux" in key for key in checkpoint.state):
@@ -115,8 +114,9 @@ def _load_other(
     kept: set[str] = set()
     for key in own:
         if key in dimensions:
-            state[key] = _begin_anew(own[key], fitted, key, pairs, known)
-            kept |= _kept(own[key], state[key], key)
+            state[key] = _begin_anew(own[key], fitted.state.get(key), pairs, known)
+            if not torch.equal(own[key], state[key]):
+                kept.add(key)
         elif key in fitted.match.matched:
             state[key] = fitted.state[key]
     said = load_values(model, state, checkpoint.name)
@@ -159,12 +159,9 @@ def _shared(names: Sequence[str], known: Classes | None) -> dict[int, int]:
     return pairs
 
 
-def _begin_anew(
-    fresh: Tensor, fitted: Fitted, key: str, pairs: Mapping[int, int], known: Classes | None
-) -> Tensor:
+def _begin_anew(fresh: Tensor, stored: Tensor | None, pairs: Mapping[int, int], known: Classes | None) -> Tensor:
     """Return a classifier's tensor as it was drawn, with the rows of shared classes of the file."""
     value = fresh.clone()
-    stored = fitted.state.get(key)
     rows = 0 if known is None else len(known.names)
     # Rows count classes alone where there is one for each.
     if stored is None or stored.shape[0] != rows or stored.shape[1:] != fresh.shape[1:]:
@@ -174,10 +171,6 @@ def _begin_anew(
     for number, place in pairs.items():
         value[number] = stored[place].to(value.dtype)
     return value
-
-
-def _kept(fresh: Tensor, value: Tensor, key: str) -> set[str]:
-    return set() if torch.equal(fresh, value) else {key}
 
 
 def _describe(

@@ -17,7 +17,9 @@ _BEGINNINGS = (
     (b"\xfd7zXZ", "is an xz archive, not a checkpoint; unpack it and name the file inside."),
 )
 _PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|script)", re.IGNORECASE | re.DOTALL)
-_EXPORTED = "an exported network without the names of its weights; name the PyTorch checkpoint that it was exported from."
+_EXPORTED = (
+    "an exported network without the names of its weights; name the PyTorch checkpoint that it was exported from."
+)
 
 
 def describe_unreadable(path: Path, error: Exception) -> str:

@@ -129,12 +129,14 @@ def views_for(sets: Sequence[WeightSet], own: Iterable[str]) -> list[View]:
     for found in sets:
         whole = View(found.place, "", found.state)
         for prefix, count in _prefixes_before(found.state, names).items():
-            views.append((below(whole, prefix) if prefix else whole, count))
-        added = _lacked_prefix(found.state, names)
-        # A model inside a wrapper, of which the file has the inside alone.
-        if added is not None:
-            state = {added + key: value for key, value in found.state.items()}
-            views.append((View(found.place, "", state), len(state)))
+            views.append((below(whole, prefix), count))
+        # A model inside a wrapper, of which the file has the inside alone, or inside another wrapper.
+        added = _common_head(names)
+        if not added:
+            continue
+        inner = {name.removeprefix(added) for name in names}
+        for prefix, count in _prefixes_before(found.state, inner).items():
+            views.append((_behind(below(whole, prefix), added), count))
     views.sort(key=lambda pair: (rank(pair[0]), -pair[1]))
     return [view for view, _ in views]
 
@@ -157,14 +159,15 @@ def _prefixes_before(state: Mapping[str, Tensor], names: set[str]) -> Counter[st
     return counts
 
 
-def _lacked_prefix(state: Mapping[str, Tensor], names: set[str]) -> str | None:
-    """Return the prefix that all names of the model have and those of the file have not."""
-    first = {name.partition(".")[0] for name in names}
-    if len(first) != 1:
-        return None
-    prefix = f"{first.pop()}."
-    inner = {name.removeprefix(prefix) for name in names}
-    return prefix if inner & set(state) else None
+def _common_head(names: set[str]) -> str:
+    """Return what stands before the first dot of all names, with the dot; empty where that differs."""
+    heads = {name.partition(".")[0] for name in names}
+    return f"{heads.pop()}." if len(heads) == 1 else ""
+
+
+def _behind(view: View, head: str) -> View:
+    """Return a view whose names begin with a head."""
+    return view._replace(state={head + key: value for key, value in view.state.items()})
 
 
 def named_view(sets: Sequence[WeightSet], name: str) -> View | None:
