@@ -65,5 +65,5 @@ def test_an_index_stays_in_its_folder(tmp_path: Path) -> None:
 
 def test_a_distributed_checkpoint_says_how_to_join_it(tmp_path: Path) -> None:
     (tmp_path / ".metadata").write_bytes(b"x")
-    with pytest.raises(UserError, match="a distributed checkpoint .* dcp_to_torch"):
+    with pytest.raises(UserError, match=r"a distributed checkpoint .* dcp_to_torch"):
         Checkpoint.read(tmp_path)
