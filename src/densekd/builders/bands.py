@@ -1,5 +1,6 @@
 """Bands of a recipe: measured where it does not say their mean, and brought to student and teacher."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,3 +112,9 @@ def _brightness(values: tuple[float, ...]) -> tuple[Any, ...]:
     """Return the mean of the brightness, or the deviation that it has where the colors go together."""
     pairs = zip(LUMA, values[: len(LUMA)], strict=True)
     return (round(sum(factor * value for factor, value in pairs), 6),)
+
+
+def band_option(builder: Any, bands: BandInput) -> Any:
+    """Return a builder's option ``bands``: its own, a number, or what is done for models that have none."""
+    own = "bands" in inspect.signature(builder).parameters
+    return len(bands.mean) if own else bands.to_option()

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from densekd.builders.bands import band_input, fit_teacher
+from densekd.builders.bands import band_input, band_option, fit_teacher
 from densekd.builders.student_classes import in_order_of_student
+from densekd.builders.student_weights import Begins, load_student
 from densekd.builders.teacher_classes import BY_NUMBER, TeacherUse, match_names, speaks_of
 from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.classes import Classes
@@ -21,7 +22,7 @@ from densekd.models import MODELS, contract, find_model
 from densekd.models.bands import BandInput
 from densekd.models.checkpoints.load import load_in_full, load_matched
 from densekd.models.classes import are_unnamed, unnamed_classes
-from densekd.models.described import classes_in_checkpoint, options_for
+from densekd.models.described import classes_in_checkpoint, description_of, options_for
 from densekd.models.locate import locate
 from densekd.models.mapped import RemapClasses
 from densekd.models.named import build_named
@@ -29,7 +30,7 @@ from densekd.models.open import Opened, Weights, open_model, read_weights
 from densekd.models.package import PackageConfig, config_of, require_packable
 from densekd.models.pretrained import load_pretrained, pretrained_notes
 from densekd.models.sources import names_weights
-from densekd.recipe import ModelSpec, Recipe, TeacherSpec
+from densekd.recipe import ModelSpec, Recipe, StudentSpec, TeacherSpec
 from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
@@ -68,8 +69,9 @@ def build_models(recipe: Recipe, files: Files, use: TeacherUse) -> Models:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
         RecipeError: a checkpoint of other classes than the data's.
     """
+    names = files.classes.names
     bands = band_input(recipe.data, recipe.student, "student") if recipe.reads_bands else None
-    student = build_model(recipe.student, len(files.classes.names), "student", bands)
+    student = build_model(recipe.student, len(names), "student", names, bands)
     files = in_order_of_student(recipe.student.classes, student, files)
     classes = files.classes
     if recipe.teacher is None:
@@ -85,7 +87,11 @@ def build_models(recipe: Recipe, files: Files, use: TeacherUse) -> Models:
 
 
 def build_model(
-    spec: ModelSpec, num_classes: int, where: Literal["student", "teacher"], bands: BandInput | None = None
+    spec: ModelSpec,
+    num_classes: int,
+    where: Literal["student", "teacher"],
+    names: Sequence[str] = (),
+    bands: BandInput | None = None,
 ) -> Opened:
     """Build a model that a recipe names and load its weights; it is in training mode.
 
@@ -93,11 +99,13 @@ def build_model(
         spec: a recipe's student or teacher.
         num_classes: of the data.
         where: for messages; a teacher keeps its own head.
+        names: of the data's classes, by which a student's checkpoint of other classes is matched.
         bands: that a student reads in place of RGB.
 
     Raises:
         UserError: a name, an option or a file that is wrong, or weights that do not fit in full.
     """
+    spec = _named_by_checkpoint(spec, where)
     if spec.model is None:
         raise RecipeError(f"{where}.model is missing.")
     # Whatever is trained must be exported; a teacher may be any function's.
@@ -113,7 +121,7 @@ def build_model(
         checkpoint = read_weights(spec.checkpoint)
         options, notes = options_for(checkpoint, spec.model, spec.options)
     if bands is not None and "bands" not in options:
-        options = {**options, "bands": _band_option(builder, bands)}
+        options = {**options, "bands": band_option(builder, bands)}
     supplied = {"num_classes": num_classes, "weights": _weights_of_name(spec, where)}
     built = build_named(spec.model, options, supplied, f"{where}.options")
     model = built.model
@@ -122,17 +130,32 @@ def build_model(
         notes += load_pretrained(contract.backbone(model) or model, spec.pretrained)
         notes += pretrained_notes(model, spec.pretrained)
     classes = unnamed_classes(num_classes)
-    if checkpoint is not None:
-        load_matched(model, checkpoint, where, spec.allow)
+    if checkpoint is not None and isinstance(spec, StudentSpec):
+        begins = Begins(spec, built.options, num_classes, names, spec.classes)
+        classes, said = load_student(model, checkpoint, begins)
+        notes += said
+    elif checkpoint is not None:
+        notes += load_matched(model, checkpoint, where, spec.allow).notes
         classes = classes_in_checkpoint(checkpoint, num_classes)
     config = config_of(spec.model, built.options, classes, contract.task_of(model))
     return Opened(model, classes, config, (*built.notes, *notes, *contract.notes(model)))
 
 
-def _band_option(builder: Any, bands: BandInput) -> Any:
-    """Return a builder's option ``bands``: its own, a number, or what is done for models that have none."""
-    own = "bands" in inspect.signature(builder).parameters
-    return len(bands.mean) if own else bands.to_option()
+def _named_by_checkpoint(spec: ModelSpec, where: Literal["student", "teacher"]) -> ModelSpec:
+    """Take the architecture from the description of a checkpoint, where the recipe does not name one.
+
+    Raises:
+        RecipeError: the checkpoint does not describe its model.
+    """
+    if spec.model is not None or spec.checkpoint in (None, UNTRAINED):
+        return spec
+    require_there(spec.checkpoint, where)
+    described = description_of(read_weights(spec.checkpoint))
+    if described is None:
+        raise RecipeError(
+            f"{where}.model is missing: {spec.checkpoint} does not say what model it is of. Name it, and its options."
+        )
+    return spec.model_copy(update={"model": described.model, "options": described.options | dict(spec.options)})
 
 
 def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:

@@ -12,7 +12,7 @@ def in_order_of_student(match: str, student: Opened, files: Files) -> Files:
     """Count the data's classes as the checkpoint counts them that a student begins with.
 
     Args:
-        match: ``by-name`` or ``by-number``, the recipe's ``student.classes``.
+        match: ``by-name``, ``by-number`` or ``fine-tune``, the recipe's ``student.classes``.
         student: as it was built, with the classes that its checkpoint names.
         files: of the training split, with as many classes.
 
@@ -31,7 +31,7 @@ def in_order_of_student(match: str, student: Opened, files: Files) -> Files:
         difference = describe_difference(files.classes.names, student.classes.names, who, whom)
         raise RecipeError(
             f"student.checkpoint: {difference} Where they are the same under other names, say 'student.classes: "
-            f"{BY_NUMBER}'."
+            f"{BY_NUMBER}'; to fine-tune for other classes, 'student.classes: fine-tune'."
         ) from error
     files, note = follow(files, classes, (), who, whom)
     return with_notes(files, note)

@@ -6,12 +6,12 @@ from typing import Any
 
 from densekd.data.classes import Classes
 from densekd.errors import UserError
-from densekd.models.checkpoints.file import Checkpoint
+from densekd.models.checkpoints.file import Checkpoint, split_part
 from densekd.models.checkpoints.preprocessing import input_options
 from densekd.models.checkpoints.recognize import recognize
 from densekd.models.checkpoints.widths import require_width
 from densekd.models.classes import classes_in
-from densekd.models.package import config_beside, parse_config
+from densekd.models.package import PackageConfig, config_beside, parse_config
 
 
 def options_for(
@@ -45,14 +45,32 @@ def options_for(
 
 def classes_in_checkpoint(checkpoint: Checkpoint, count: int) -> Classes:
     """Return the classes that a checkpoint names; unnamed ones where it does not name ``count``."""
+    config = description_of(checkpoint)
+    if config is not None and len(config.classes) == count:
+        return config.labels
+    return classes_in(checkpoint.meta, count)
+
+
+def any_classes_in(checkpoint: Checkpoint) -> Classes | None:
+    """Return the classes of a checkpoint, named or counted; None where neither it nor its layout tells."""
+    config = description_of(checkpoint)
+    if config is not None:
+        return config.labels
+    found = recognize(checkpoint.state)
+    return None if found is None else classes_in(checkpoint.meta, found.options["num_classes"])
+
+
+def description_of(checkpoint: Checkpoint) -> PackageConfig | None:
+    """Return what a checkpoint of ours says of its model, inside it or in the ``config.json`` beside it.
+
+    Raises:
+        UserError: a malformed description.
+    """
     described = checkpoint.package
     if described is None:
-        described = _described_beside(Path(checkpoint.name))
-    if described is not None:
-        classes = parse_config(described, checkpoint.name).labels
-        if len(classes.names) == count:
-            return classes
-    return classes_in(checkpoint.meta, count)
+        file, _ = split_part(Path(checkpoint.name))
+        described = _described_beside(file)
+    return None if described is None else parse_config(described, checkpoint.name)
 
 
 def _described_beside(path: Path) -> Mapping[str, Any] | None:

@@ -16,7 +16,7 @@ from torch import nn
 from densekd.data.classes import Classes
 from densekd.errors import RecipeError, UserError
 from densekd.models import contract, find_model
-from densekd.models.checkpoints.file import Checkpoint, missing_package
+from densekd.models.checkpoints.file import Checkpoint, missing_package, split_part
 from densekd.models.checkpoints.layout import Recognized
 from densekd.models.checkpoints.load import Match, load_in_full, load_matched
 from densekd.models.checkpoints.preprocessing import input_options
@@ -94,7 +94,8 @@ def open_model(
     Args:
         source: a run folder; a student package; a checkpoint of ours (``.ckpt``, ``.safetensors``)
             or of another project, with ``#teacher`` after it for the teacher in a distillation
-            checkpoint; the URL of one, with a checksum; ``owner/name`` of a package on the Hugging
+            checkpoint, ``#ema`` for the average beside the weights, or any other key or prefix in
+            the file; the URL of one, with a checksum; ``owner/name`` of a package on the Hugging
             Face hub; ``hf:``, ``timm:``, ``smp:`` or ``torchvision:`` and a name;
             ``package.module:Name`` of your own.
         model: architecture of a file that does not say it: a name of ``MODELS``, ``source:name`` or
@@ -193,7 +194,7 @@ def _open_file(checkpoint: Checkpoint, asked: _Asked) -> Opened:
         return _open_as(checkpoint, asked)
     described = checkpoint.package
     if described is None:
-        described = config_beside(Path(checkpoint.name))
+        described = config_beside(split_part(Path(checkpoint.name))[0])
     if described is not None:
         return _open_ours(checkpoint, described, checkpoint.name, asked)
     found = recognize(checkpoint.state)
@@ -222,12 +223,12 @@ def _open_ours(checkpoint: Checkpoint, described: Any, where: str, asked: _Asked
     except RecipeError as error:
         # Nothing in a recipe is wrong: the file is.
         raise UserError(str(error)) from error
-    load_matched(built.model, checkpoint, "student", asked.allow)
+    found = load_matched(built.model, checkpoint, "student", asked.allow)
     config = replace(config, options=built.options)
     # A package older than tasks does not name its own.
     if "task" not in described:
         config = replace(config, task=contract.task_of(built.model))
-    return Opened(built.model.eval(), config.labels, config)
+    return Opened(built.model.eval(), config.labels, config, found.notes)
 
 
 def _open_as(checkpoint: Checkpoint, asked: _Asked) -> Opened:
@@ -239,10 +240,10 @@ def _open_as(checkpoint: Checkpoint, asked: _Asked) -> Opened:
     options, notes = options_for(checkpoint, asked.model, asked.options)
     supplied = {"num_classes": count, "weights": "none"}
     built = build_named(asked.model, options, supplied, asked.model)
-    load_matched(built.model, checkpoint, asked.model, asked.allow)
+    found = load_matched(built.model, checkpoint, asked.model, asked.allow)
     built.model.eval()
     classes = classes_in_checkpoint(checkpoint, count)
-    return _opened(built, asked.model, classes, (*built.notes, *notes))
+    return _opened(built, asked.model, classes, (*built.notes, *notes, *found.notes))
 
 
 def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -> Opened:
@@ -260,7 +261,8 @@ def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -
     matched = load_in_full(built.model, found.state, asked.allow, problem, name=checkpoint.name)
     built.model.eval()
     classes = classes_in(checkpoint.meta, count)
-    opened = _opened(built, found.model, classes, (*built.notes, *notes))
+    said = (*checkpoint.notes(), *matched.notes)
+    opened = _opened(built, found.model, classes, (*built.notes, *notes, *said))
     return replace(opened, origin=Origin(found.format, matched, found.unused, checkpoint.meta))
 
 

@@ -52,14 +52,14 @@ def load_pretrained(backbone: nn.Module, source: str) -> tuple[str, ...]:
     adapted = as_backbone(state, own)
     new = [key for key in own if key.startswith("norms.") and key not in adapted.state]
     allowed = (_HEAD_NORMS,) if isinstance(backbone, Swin) else ()
-    load_in_full(
+    loaded = load_in_full(
         backbone,
         adapted.state,
         allowed,
         f"pretrained: {source} does not fit this backbone",
         name=f"pretrained: {source}",
     )
-    notes = []
+    notes = list(loaded.notes)
     if new:
         notes.append(f"pretrained: {source}: the norms of the {len(new) // 2} maps begin anew; a classifier has none.")
     if adapted.others:

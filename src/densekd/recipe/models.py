@@ -22,7 +22,7 @@ class ModelSpec(Section):
     checkpoint: str | None = Field(
         None,
         description="all weights: package, run folder, .safetensors, .ckpt, .pth, or a file's "
-        "URL; a teacher may say 'untrained'",
+        "URL; FILE#ema, #teacher or #PREFIX takes that part of it; a teacher may say 'untrained'",
     )
     bands: Literal["gray"] | tuple[PositiveInt, ...] | None = Field(
         None,
@@ -42,9 +42,11 @@ class StudentSpec(ModelSpec):
         (),
         description="parts of the teacher's name and shape whose weights it begins with: neck, head, ...",
     )
-    classes: Literal["by-name", "by-number"] = Field(
+    classes: Literal["by-name", "by-number", "fine-tune"] = Field(
         "by-name",
-        description="how the classes of its checkpoint are matched with the data's, where the checkpoint names them",
+        description="how the classes of its checkpoint are matched with the data's, where the checkpoint names them; "
+        "fine-tune: they are others, the rows of the classifier whose name is shared are kept and the rest begins "
+        "anew, as it does by itself where their number is another",
     )
 
 

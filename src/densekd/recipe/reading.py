@@ -109,7 +109,8 @@ def _require_consistent(recipe: Recipe, where: str) -> None:
         raise RecipeError(
             f"{where}: task.kind is none and there is nothing under distill, so there is nothing to learn."
         )
-    if recipe.student.model is None:
+    # A package or a checkpoint of a run says itself what model it is of.
+    if recipe.student.model is None and recipe.student.checkpoint is None:
         raise RecipeError(f"{where}: student.model is missing.")
 
 

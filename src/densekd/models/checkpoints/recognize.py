@@ -22,7 +22,19 @@ FORMATS: dict[str, Callable[[Mapping[str, Tensor]], Recognized | None]] = {
 
 
 def recognize(state: Mapping[str, Tensor]) -> Recognized | None:
-    """Return what a state dict holds, or None where no format knows it."""
+    """Return what a state dict holds, or None where no format knows it.
+
+    What stands before all names, whatever it is, may be left out.
+    """
+    found = _recognize(state)
+    heads = {key.partition(".")[0] for key in state}
+    if found is not None or len(heads) != 1:
+        return found
+    inner = {key.partition(".")[2]: value for key, value in state.items()}
+    return None if "" in inner else recognize(inner)
+
+
+def _recognize(state: Mapping[str, Tensor]) -> Recognized | None:
     for read in FORMATS.values():
         try:
             found = read(state)
