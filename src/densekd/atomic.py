@@ -1,9 +1,13 @@
 """Atomic file writes: a reader never sees half of a file."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Temporary siblings of ``name.suffix`` are called ``.name.<process>.tmp.suffix``.
+_TEMPORARY = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.[^.]*)?")
 
 
 @contextmanager
@@ -30,6 +34,27 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of killed processes from a folder; those of living ones are left."""
+    for path in folder.glob(".*.tmp*"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is not None and not _lives(int(found["process"])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Return whether a process of this machine lives; where that cannot be known, it does."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return process != os.getpid()
 
 
 def write_text(path: Path, text: str) -> None:

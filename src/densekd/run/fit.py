@@ -1,6 +1,7 @@
 """The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -15,11 +16,14 @@ from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe, TrainingSpec
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
+from densekd.run.checkpoint_files import SealedCheckpoints, newest_checkpoint, sound_checkpoint
 from densekd.run.checks import require_same_classes
 from densekd.run.folder import RunFolder, is_first_process, record
 from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
 from densekd.run.metrics_logger import MetricsLogger
+from densekd.run.processes import end_of_others, ignore_signals_of_lightning
+from densekd.stopping import Interrupted, StopRequest
 
 VALIDATION_BATCH = 8
 
@@ -92,18 +96,35 @@ def fit(
     guard = FiniteGuard(settings.log_every if torch.cuda.is_available() else 1)
     package = {"package": vars(built.package)}
     # Checkpoints come last, so that one holds the state of every callback after the step.
-    checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package)
+    stop = StopRequest()
+    checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package, stop)
     metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console)
     callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
     trainer = make_trainer(settings, launch, run, observers, callbacks)
     if is_first_process():
         describe_processes(built, trainer.world_size, run, console)
-    # An interrupted training goes on; a finished one has no step left.
-    resume = run.last if run.last.is_file() else None
+    # An interrupted training goes on from its newest sound checkpoint; a finished one has no step left.
+    resume = find_checkpoint(run, console)
     if resume is not None:
         require_same_classes(resume, built)
-    trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
+    ignore_signals_of_lightning(trainer)
+    with stop.listening(), end_of_others(trainer.world_size):
+        trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
+    # A signal behind the last safe point stops the rest of the work.
+    if stop.number and not stop.obeyed:
+        raise Interrupted("Stopped after the last step; --resume makes scores and report.", stop.number)
     return trainer
+
+
+def find_checkpoint(run: RunFolder, console: Console) -> Path | None:
+    """Return the checkpoint that a training goes on from, and say which ones are damaged."""
+    if not is_first_process():
+        # The first process has looked, and has put damaged ones aside, before it started others.
+        return sound_checkpoint(run)
+    found, remarks = newest_checkpoint(run)
+    for remark in remarks:
+        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return found
 
 
 def make_trainer(
@@ -135,6 +156,7 @@ def make_trainer(
         logger=list(observers.loggers),
         log_every_n_steps=min(settings.log_every, settings.steps),
         callbacks=callbacks,
+        plugins=[SealedCheckpoints()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
