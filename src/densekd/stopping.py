@@ -24,10 +24,10 @@ class Interrupted(UserError):
         self.code = 128 + number
 
 
-class Stopped(KeyboardInterrupt):
+class Stopped(BaseException):
     """A command was asked to stop where there is no state to save; ``code`` as of a shell.
 
-    Like Ctrl-C no ``except Exception`` of a library swallows it.
+    No ``except Exception`` of a library swallows it, and none that treats Ctrl-C in its own way.
     """
 
     def __init__(self, message: str, number: int) -> None:

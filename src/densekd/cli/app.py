@@ -16,6 +16,7 @@ from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.errors import UserError
+from densekd.stopping import Stopped, stop_at_once, stop_signals
 
 # In the order of ``--help``.
 COMMANDS = (
@@ -72,13 +73,18 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     # What the user can fix is one message; what we have to fix says how to see where.
     try:
-        app()
+        with stop_signals(stop_at_once("Stopped.")):
+            app()
     except UserError as error:
         if debug:
             raise
         print_error(str(error))
         sys.exit(error.code)
+    except Stopped as stopped:
+        print_error(str(stopped))
+        sys.exit(stopped.code)
     except KeyboardInterrupt:
+        print_error("Stopped.")
         sys.exit(130)
     except Exception as error:
         if debug:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 from densekd.errors import UserError
 from densekd.run.folder import is_first_process
-from densekd.stopping import StopRequest
+from densekd.stopping import Interrupted, StopRequest
 
 # What the backends of torch.distributed say where another process is gone.
 _GONE = re.compile(
@@ -99,6 +99,7 @@ def end_of_others(processes: int) -> Iterator[None]:
 
     Raises:
         UserError: another process has ended.
+        Interrupted: all were asked to stop; the first process alone says so.
     """
     if processes == 1:
         yield
@@ -109,6 +110,11 @@ def end_of_others(processes: int) -> Iterator[None]:
         watch.start()
     try:
         yield
+    except Interrupted as stopped:
+        if is_first_process():
+            raise
+        # Who started the processes judges them by their status: Lightning kills the first one when another fails.
+        raise SystemExit(0 if _started_by_lightning() else stopped.code) from stopped
     except RuntimeError as error:
         if _GONE.search(str(error)) is None:
             raise
@@ -116,6 +122,11 @@ def end_of_others(processes: int) -> Iterator[None]:
             "Another process of this training has ended; its own message, if it could write one, says why. "
             "Continue with --resume."
         ) from error
+
+
+def _started_by_lightning() -> bool:
+    """Return whether Lightning started this process; torchrun and SLURM number theirs otherwise."""
+    return "RANK" not in os.environ and "SLURM_PROCID" not in os.environ
 
 
 def _end_with_parent(parent: int) -> None:

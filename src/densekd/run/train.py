@@ -16,6 +16,7 @@ from densekd.run.fit import fit
 from densekd.run.folder import Existing, RunFolder, is_first_process, prepare_run
 from densekd.run.launch import Launch
 from densekd.run.loggers import build_observers
+from densekd.stopping import stop_at_once, stop_signals
 
 
 def train(
@@ -41,7 +42,22 @@ def train(
 
     Raises:
         UserError: anything the user can fix; nothing that was there before is lost.
+        Interrupted: a signal stopped the training at a safe point.
+        Stopped: a signal before or after the training itself.
     """
+    with stop_signals(stop_at_once("Stopped; continue with --resume.")):
+        return _train(recipe, run, launch, existing, console, overrides)
+
+
+def _train(
+    recipe: Recipe,
+    run: RunFolder,
+    launch: Launch,
+    existing: Existing,
+    console: Console,
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """Train as :func:`train` does, while it listens to signals."""
     # The run folder: recipe and environment are on disk before anything can go wrong.
     if is_first_process():
         prepare_run(run, recipe, existing, overrides)
