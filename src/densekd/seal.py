@@ -56,9 +56,12 @@ def damage_of(path: Path) -> str | None:
         with path.open("rb") as file:
             file.seek(max(0, size - _COMMENT))
             comment = file.read()
-            if comment.startswith(_PREFIX):
-                sound = _digest(path, size - _COMMENT) == comment.removeprefix(_PREFIX)
-                return None if sound else "its checksum does not match its content"
+        if comment.startswith(_PREFIX):
+            sound = _digest(path, size - _COMMENT) == comment.removeprefix(_PREFIX)
+            return None if sound else "its checksum does not match its content"
+        # A checksum that does not end with the file was cut.
+        if _PREFIX in comment:
+            return "its end is missing"
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):

@@ -16,9 +16,9 @@ from training_runs import CPU, QUIET, StopAt, assert_same, checkpoint, losses, p
 import densekd
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import dump_recipe, parse_recipe
-from densekd.stopping import Interrupted
 from densekd.run.folder import RunFolder
 from densekd.run.train import train
+from densekd.stopping import Interrupted
 
 
 @pytest.fixture(scope="session")

@@ -99,9 +99,7 @@ class Checkpoints(L.Callback):
         stop: the signal that asks the training to stop, once it came.
     """
 
-    def __init__(
-        self, folder: Path, every: int, guard: FiniteGuard, extra: dict[str, Any], stop: StopRequest
-    ) -> None:
+    def __init__(self, folder: Path, every: int, guard: FiniteGuard, extra: dict[str, Any], stop: StopRequest) -> None:
         self.folder = folder
         self.every = every
         self.guard = guard
