@@ -1,6 +1,7 @@
 """Atomic file writes: a reader never sees half of a file."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 def atomic(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary sibling, move it over ``path`` on success.
 
-    On failure the temporary file is removed and ``path`` stays as it was.
+    On failure the temporary file is removed and ``path`` stays as it was. The file gets the
+    permissions of any new file of this user, whatever its writer gave it.
 
     Args:
         path: the final file. Its folder is made when missing.
@@ -22,14 +24,26 @@ def atomic(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process id keeps two processes that write the same file apart.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    mode = _mode_of_new_file(temporary)
     try:
         yield temporary
+        # Some writers make files that their owner alone may read.
+        temporary.chmod(mode)
         # Bytes reach the disk before the name does, or a power cut could leave an empty file.
-        with temporary.open("rb") as handle:
+        # Windows does it for files that may be written only.
+        with temporary.open("r+b") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _mode_of_new_file(path: Path) -> int:
+    """Return the permissions that a new file gets here: the user's umask, read without changing it."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def write_text(path: Path, text: str) -> None:

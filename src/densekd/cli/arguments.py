@@ -36,7 +36,7 @@ EvaluationOverrides = Annotated[
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
 JsonPath = Annotated[Path | None, typer.Option("--json", help="also write the numbers here")]
-Workers = Annotated[int, typer.Option("--workers", help="processes")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="processes")]
 
 
 def read_recipe(name: str, overrides: list[str] | None) -> "Recipe":

@@ -1,5 +1,6 @@
 """Callbacks of a training: seeds of each step, guard against NaN losses, checkpoints."""
 
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -20,6 +21,14 @@ class Interrupted(UserError):
     """The training was asked to stop and saved its state."""
 
     code = 130
+
+
+def resume_command(run: Path) -> str:
+    """Return the command that continues a run; a baseline is continued with the run that it belongs to."""
+    belongs_to = run.parent
+    if run.name == "baseline" and (belongs_to / "recipe.yaml").is_file():
+        run = belongs_to
+    return f"densekd train {shlex.quote(str(run))} --resume"
 
 
 class StepSeeds(L.Callback):
@@ -177,7 +186,7 @@ class Checkpoints(L.Callback):
     def _stop_if_asked(self, trainer: L.Trainer) -> None:
         if self.stop_signal is not None:
             where = f"step {trainer.global_step} of {trainer.max_steps}"
-            raise Interrupted(f"Stopped at {where}; continue with --resume.")
+            raise Interrupted(f"Stopped at {where}; continue with: {resume_command(self.folder.parent)}")
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         """Write a checkpoint, unless a loss or a weight went bad.
