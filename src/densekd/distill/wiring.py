@@ -1,6 +1,7 @@
 """Wiring: plans of terms become terms, their channels and sizes measured by a forward pass."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from densekd.distill.term_plan import TermPlan
 from densekd.distill.terms import Context, PerLevel, Tap, TapPair, Term, paths
 from densekd.distill.through import TeacherHead
 from densekd.errors import RecipeError
-from densekd.registry import construct
+from densekd.registry import construct, describe_own_error
 from densekd.signature import read_options
 from densekd.tasks.common import device_of
 
@@ -175,7 +176,16 @@ class _Wiring:
             misfit = describe_misfit(self._meetings(), _adapter_that_fits(self.plan.taps), None)
             raise RecipeError(f"{self.plan.where}: {misfit}({error})") from error
 
-    def _meetings(self) -> list[Meeting]:
+    def _takes_three(loss: nn.Module) -> bool:
+    """Tell whether a loss can be called with (student, teacher, target)."""
+    try:
+        inspect.signature(loss.forward).bind(None, None, None)
+    except TypeError:
+        return False
+    return True
+
+
+def _meetings(self) -> list[Meeting]:
         """Pair the student's taps with what their adapters have to match."""
         shapes = self._shapes_to_fit()
         if self.head is None:
@@ -282,7 +292,9 @@ def _try_out(
             value: Tensor = term(student_features, teacher_features, target)
             return value
         except TypeError as error:
-            # A loss of torch takes two arguments, for instance.
+            # A loss of torch takes two arguments, for instance; any other TypeError is raised inside.
+            if _takes_three(term.loss):
+                raise RecipeError(f"{where}: the loss failed: {describe_own_error(error)}.") from error
             raise RecipeError(f"{where}: a loss is called with (student, teacher, target); {error}.") from error
         except (ValueError, RuntimeError) as error:
             meetings = _meetings(term, student_features, teacher_features)

@@ -51,8 +51,16 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}).") from error
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"{path}: there is no such recipe; 'densekd recipes' lists those that have a name."
+        ) from error
+    except IsADirectoryError as error:
+        raise RecipeError(f"{path}: a folder without recipe.yaml, so it is no run folder.") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: no text in UTF-8, which a recipe is ({error}).") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):

@@ -166,9 +166,12 @@ def remove_failed_start(run: RunFolder) -> None:
 
     A checkpoint, a student or a row of metrics is kept with everything around it.
     """
-    worth_keeping = ("*.ckpt", "*.safetensors", "*.csv")
-    if any(any(run.path.rglob(pattern)) for pattern in worth_keeping):
-        return
+    for path in run.path.rglob("*"):
+        if path.suffix in (".ckpt", ".safetensors", ".bin", ".npy"):
+            return
+        # The first row is the head.
+        if path.name == "metrics.csv" and len(path.read_text(encoding="utf-8").splitlines()) > 1:
+            return
     shutil.rmtree(run.path, ignore_errors=True)
 
 

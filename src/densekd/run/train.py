@@ -73,7 +73,7 @@ def train(
         require_usable(run, recipe, existing)
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = build_observers(recipe, run)
-    baseline = find_baseline(recipe, run)
+    baseline = find_baseline(recipe, run, existing == "overwrite")
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
