@@ -157,8 +157,5 @@ def cache_budget(setting: float | str, workers: int) -> int:
     if setting == "off":
         return 0
     # Half of what is free now leaves room for models and batches.
-    if setting == "auto":
-        total = free_memory() // 2
-    else:
-        total = int(float(setting) * 1e9)
+    total = free_memory() // 2 if setting == "auto" else int(float(setting) * 1e9)
     return total // max(1, workers)

@@ -176,16 +176,7 @@ class _Wiring:
             misfit = describe_misfit(self._meetings(), _adapter_that_fits(self.plan.taps), None)
             raise RecipeError(f"{self.plan.where}: {misfit}({error})") from error
 
-    def _takes_three(loss: nn.Module) -> bool:
-    """Tell whether a loss can be called with (student, teacher, target)."""
-    try:
-        inspect.signature(loss.forward).bind(None, None, None)
-    except TypeError:
-        return False
-    return True
-
-
-def _meetings(self) -> list[Meeting]:
+    def _meetings(self) -> list[Meeting]:
         """Pair the student's taps with what their adapters have to match."""
         shapes = self._shapes_to_fit()
         if self.head is None:
@@ -302,6 +293,15 @@ def _try_out(
             adapter = None if term.through is not None else _adapter_that_fits(term.taps)
             misfit = describe_misfit(meetings, adapter, "teacher")
             raise RecipeError(f"{where}: {misfit}({error})") from error
+
+
+def _takes_three(loss: nn.Module) -> bool:
+    """Tell whether a loss can be called with (student, teacher, target)."""
+    try:
+        inspect.signature(loss.forward).bind(None, None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def _meetings(
