@@ -1,10 +1,14 @@
 """Atomic file writes: a reader never sees half of a file."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Bytes of a name from which on a temporary one is no longer made by adding to it.
+_LONG_NAME = 200
 
 
 @contextmanager
@@ -22,8 +26,12 @@ def atomic(path: Path) -> Iterator[Path]:
         a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two processes that write the same file apart.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # The process id keeps two processes that write the same file apart; file systems allow names
+    # of 255 bytes, and a long one has to become no longer.
+    stem = path.stem
+    if len(os.fsencode(path.name)) > _LONG_NAME:
+        stem = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{stem}.{os.getpid()}.tmp{path.suffix}")
     mode = _mode_of_new_file(temporary)
     try:
         yield temporary

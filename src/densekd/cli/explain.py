@@ -56,7 +56,8 @@ def explain(error: BaseException) -> str | None:
 
 
 def _explain_file(error: OSError) -> str:
-    name = str(error.filename)
+    # Where a file is moved, the second name is the one that people know.
+    name = str(error.filename2 or error.filename)
     if len(name) > _LONGEST:
         name = f"{name[:_LONGEST]}..."
     reason = _OF_FILES.get(error.errno or 0, error.strerror or "cannot be used")
