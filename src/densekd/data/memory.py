@@ -48,13 +48,13 @@ class _MemoryStatus(ctypes.Structure):
     """MEMORYSTATUSEX of the Windows API."""
 
     _fields_ = (
-        ("length", ctypes.c_ulong),
-        ("load", ctypes.c_ulong),
-        ("all", ctypes.c_ulonglong),
-        ("free", ctypes.c_ulonglong),
-        ("all_page_file", ctypes.c_ulonglong),
-        ("free_page_file", ctypes.c_ulonglong),
-        ("all_virtual", ctypes.c_ulonglong),
-        ("free_virtual", ctypes.c_ulonglong),
-        ("free_extended", ctypes.c_ulonglong),
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("all", ctypes.c_uint64),
+        ("free", ctypes.c_uint64),
+        ("all_page_file", ctypes.c_uint64),
+        ("free_page_file", ctypes.c_uint64),
+        ("all_virtual", ctypes.c_uint64),
+        ("free_virtual", ctypes.c_uint64),
+        ("free_extended", ctypes.c_uint64),
     )
