@@ -103,12 +103,16 @@ def construct(
 
 def describe_own_error(error: BaseException) -> str:
     """Describe an error of a user's code: its name unless it goes without saying, and where it was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    said = str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
-    # Where the import itself failed there is no line of the user's.
-    if not last or isinstance(error, ImportError | SyntaxError) or "densekd" in Path(last[0].filename).parts:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    # An import that failed by its name alone reached no line of the user's; these say where they are.
+    by_name = isinstance(error, ImportError | AttributeError | SyntaxError)
+    if by_name or "importlib" in last.filename:
+        return str(error)
+    said = f"{type(error).__name__}: {error}"
+    # An error in the call itself, of arguments that do not fit, has no line either.
+    if "densekd" in Path(last.filename).parts:
         return said
-    return f"{said} ({last[0].filename}, line {last[0].lineno})"
+    return f"{said} ({last.filename}, line {last.lineno})"
 
 
 def check_options(

@@ -76,7 +76,9 @@ def test_resume_after_a_signal_is_exact(
     run(recipe, tmp_path / "whole")
     with monkeypatch.context() as patch:
         StopAt(patch, step, number)
-        with pytest.raises(Interrupted, match=f"Stopped at step {step} of 8; continue with --resume"):
+        with pytest.raises(
+            Interrupted, match=f"Stopped at step {step} of 8; continue with: densekd train .*parts --resume"
+        ):
             run(recipe, tmp_path / "parts")
     assert checkpoint(tmp_path / "parts")["global_step"] == step
     run(recipe, tmp_path / "parts", "resume")
@@ -258,7 +260,7 @@ def test_an_interrupted_baseline_goes_on_with_its_run(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_not_resumed(recipe: dict[str, Any], tmp_path: Path) -> None:
     run(parsed(recipe | {"training": {"steps": 1}}), tmp_path)
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
-    with pytest.raises(UserError, match="last.ckpt: damaged, so that the training cannot go on from it"):
+    with pytest.raises(UserError, match=r"last\.ckpt: damaged, so that the training cannot go on from it"):
         run(parsed(recipe | {"training": {"steps": 1}}), tmp_path, "resume")
 
 
