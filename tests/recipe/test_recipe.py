@@ -123,6 +123,7 @@ def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, writte
         ("distill.0.adapter={nme: conv}", "distill.0.adapter.nme: unknown key. Did you mean 'name'?"),
         ("logging=[3]", "logging.0: a string or a mapping, got 3."),
         ("optimizer.lr=fast", "optimizer.lr: a number greater than 0, got 'fast'."),
+        ("augment.crop=[64]", "augment.crop: a list of 2 integers greater than 0 or null, got [64]."),
         (
             "optimizer.betas=[0.9, 1]",
             "optimizer.betas: a list of 2 numbers of at least 0 and less than 1, got [0.9, 1].",

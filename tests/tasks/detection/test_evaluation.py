@@ -207,7 +207,7 @@ def test_sample_pictures_are_named_after_image_and_model(files: DetectionFiles, 
     TASK.sample_pictures(predictors, files, tmp_path / "out", [0, 2])
     parts = ("image", "student", "student-errors", "teacher", "teacher-errors", "truth")
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == sorted(f"{stem}.{part}.png" for stem in ("b_7", "b_12") for part in parts)
+    assert written == sorted(f"{stem}.{part}.png" for stem in ("b~7", "b~12") for part in parts)
     assert np.array_equal(Image.open(tmp_path / "out" / "b~7.image.png"), files.image(0))
     truth = Image.open(tmp_path / "out" / "b~7.truth.png")
     assert truth.getpixel((4, 23)) == CLASSES.palette[0]
