@@ -190,7 +190,7 @@ def average_cells(features: Tensor, size: int) -> Tensor:
 
 
 def _cell_means(length: int, cells: int) -> Tensor:
-    """Return the matrix ``[cells, length]`` that averages a line in cells: from floor(k L / n) to ceil((k + 1) L / n)."""
+    """Return the matrix ``[cells, length]`` of means in cells, from floor(k L / n) to ceil((k + 1) L / n)."""
     means = torch.zeros(cells, length)
     for k in range(cells):
         first = k * length // cells

@@ -212,10 +212,10 @@ def test_sample_pictures_are_named_after_image_and_model(files: DetectionFiles, 
     truth = Image.open(tmp_path / "out" / "b~7.truth.png")
     assert truth.getpixel((4, 23)) == CLASSES.palette[0]
     assert truth.getpixel((59, 39)) == CLASSES.palette[1]
-    errors = Image.open(tmp_path / "out" / "b_7.student-errors.png")
+    errors = Image.open(tmp_path / "out" / "b~7.student-errors.png")
     assert errors.getpixel((4, 23)) == RIGHT
     assert errors.getpixel((59, 39)) == MISSED
-    assert np.unique(np.array(Image.open(tmp_path / "out" / "b_12.student-errors.png"))).tolist() == [190]
+    assert np.unique(np.array(Image.open(tmp_path / "out" / "b~12.student-errors.png"))).tolist() == [190]
 
 
 def test_mistakes() -> None:
