@@ -61,3 +61,17 @@ def test_text_is_written_in_utf_8(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == "Straße – 路".encode()
     write_text(tmp_path / "a.txt", "again")
     assert (tmp_path / "a.txt").read_text() == "again"
+
+
+def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    usual = tmp_path / "usual.txt"
+    usual.write_text("x")
+    with atomic(tmp_path / "a.bin") as temporary:
+        temporary.touch(mode=0o600)
+    assert (tmp_path / "a.bin").stat().st_mode == usual.stat().st_mode
+
+
+def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 250}.json"
+    write_text(path, "x")
+    assert names(tmp_path) == [path.name]

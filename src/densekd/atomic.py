@@ -1,20 +1,25 @@
 """Atomic file writes: a reader never sees half of a file."""
 
+import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 # Temporary siblings of ``name.suffix`` are called ``.name.<process>.tmp.suffix``.
 _TEMPORARY = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.[^.]*)?")
+# Bytes of a name from which on a temporary one is no longer made by adding to it.
+_LONG_NAME = 200
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary sibling, move it over ``path`` on success.
 
-    On failure the temporary file is removed and ``path`` stays as it was.
+    On failure the temporary file is removed and ``path`` stays as it was. The file gets the
+    permissions of any new file of this user, whatever its writer gave it.
 
     Args:
         path: the final file. Its folder is made when missing.
@@ -24,12 +29,20 @@ def atomic(path: Path) -> Iterator[Path]:
         a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two processes that write the same file apart.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # The process id keeps two processes that write the same file apart; file systems allow names
+    # of 255 bytes, and a long one has to become no longer.
+    stem = path.stem
+    if len(os.fsencode(path.name)) > _LONG_NAME:
+        stem = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{stem}.{os.getpid()}.tmp{path.suffix}")
+    mode = _mode_of_new_file(temporary)
     try:
         yield temporary
+        # Some writers make files that their owner alone may read.
+        temporary.chmod(mode)
         # Bytes reach the disk before the name does, or a power cut could leave an empty file.
-        with temporary.open("rb") as handle:
+        # Windows does it for files that may be written only.
+        with temporary.open("r+b") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
@@ -55,6 +68,14 @@ def _lives(process: int) -> bool:
     except OSError:
         return True
     return process != os.getpid()
+
+
+def _mode_of_new_file(path: Path) -> int:
+    """Return the permissions that a new file gets here: the user's umask, read without changing it."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def write_text(path: Path, text: str) -> None:

@@ -64,7 +64,9 @@ def test_a_signal_anywhere_saves_at_the_next_safe_point(
     content, untouched = whole
     with monkeypatch.context() as patch:
         signal_in(patch, hook, when, number)
-        with pytest.raises(Interrupted, match=f"Stopped at step {step} of 7; continue with --resume") as stopped:
+        with pytest.raises(
+            Interrupted, match=f"Stopped at step {step} of 7; continue with: densekd train .* --resume"
+        ) as stopped:
             run(content, tmp_path / "parts")
     assert stopped.value.code == 128 + number
     assert checkpoint(tmp_path / "parts")["global_step"] == step
@@ -108,4 +110,4 @@ def test_two_processes_stop_at_the_same_step(recipe: dict[str, Any], tmp_path: P
     assert process.returncode == 143, said
     assert said.count("error:") == 1
     step = checkpoint(tmp_path / "run")["global_step"]
-    assert f"Stopped at step {step} of 4000; continue with --resume." in said.replace("\n", " ")
+    assert f"Stopped at step {step} of 4000; continue with: densekd train" in said.replace("\n", " ")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -6,7 +8,7 @@ from torchvision.transforms import v2
 
 from densekd.data.photometric import PhotometricDistortion
 from densekd.data.transforms import Padding
-from densekd.tasks.common import after_crop, random_crops
+from densekd.tasks.common import after_crop, random_crops, sample_path
 from densekd.tasks.protocol import Augmentation
 
 VOID = 255
@@ -54,3 +56,11 @@ def test_a_distortion_for_each_name() -> None:
     assert [type(t) for t in after_crop(Augmentation())] == [v2.RandomHorizontalFlip]
     kinds = {name: type(after_crop(Augmentation(photometric=name))[1]) for name in ("mmseg", "torchvision")}
     assert kinds == {"mmseg": PhotometricDistortion, "torchvision": v2.Compose}
+
+
+def test_sample_pictures_of_different_images_have_different_names() -> None:
+    stems = ["a/b", "a_b", "a~b", "b", f"{'n' * 240}1", f"{'n' * 240}2", "\N{SNOWMAN}" * 80]
+    names = [sample_path(Path(), stem, "student-errors").name for stem in stems]
+    assert len(set(names)) == len(stems)
+    assert names[:2] == ["a~b.student-errors.png", "a_b.student-errors.png"]
+    assert max(len(name.encode()) for name in names) < 255

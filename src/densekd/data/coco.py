@@ -11,6 +11,7 @@ from densekd.data.annotations import Annotation, stacked
 from densekd.data.classes import distinct_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import first_file, first_folder
+from densekd.data.listing import join_path
 from densekd.errors import UserError
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ def coco(root: Path, split: str) -> DetectionFiles:
     items = []
     for number, (name, size) in sorted(images.items()):
         stem = Path(name).with_suffix("").as_posix()
-        items.append(DetectionItem(stem, folder / name, number, size, stacked(boxes[number])))
+        items.append(DetectionItem(stem, join_path(folder, name), number, size, stacked(boxes[number])))
     classes = distinct_classes([names[category] for category in categories], path)
     return DetectionFiles(classes, tuple(items), categories, _texts(content))
 
@@ -204,7 +205,7 @@ def _whole(value: Any) -> int:
 
 
 def _require_files(path: Path, folder: Path, names: list[str]) -> None:
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in names if not join_path(folder, name).is_file()]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(names)} images of {path} are not in {folder}, the first: {missing[0]}. "

@@ -65,7 +65,7 @@ def _stems(home: Path, split: str) -> set[str]:
     found = first_file(candidates)
     if found is not None:
         # CIRKD's lists name image and label, the official ones the stem alone.
-        return {Path(line.split()[0]).stem for line in read_lines(found)}
+        return {Path(line.split()[0].replace("\\", "/")).stem for line in read_lines(found)}
     # The augmented set is the union of two lists.
     if split in _AUGMENTED and (official / "aug.txt").is_file():
         return _stems(home, "train") | _stems(home, "aug")

@@ -1,5 +1,6 @@
 """Callbacks of a training: seeds of each step, guard against NaN losses, checkpoints."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ from densekd.errors import UserError
 from densekd.metric_names import MetricName
 from densekd.run.processes import StopAgreement
 from densekd.stopping import Interrupted, StopRequest
+
+
+def resume_command(run: Path) -> str:
+    """Return the command that continues a run; a baseline is continued with the run that it belongs to."""
+    belongs_to = run.parent
+    if run.name == "baseline" and (belongs_to / "recipe.yaml").is_file():
+        run = belongs_to
+    return f"densekd train {shlex.quote(str(run))} --resume"
 
 
 class StepSeeds(L.Callback):
@@ -169,7 +178,7 @@ class Checkpoints(L.Callback):
             return
         self.agreement.obey()
         where = f"step {trainer.global_step} of {trainer.max_steps}"
-        raise Interrupted(f"Stopped at {where}; continue with --resume.", asked)
+        raise Interrupted(f"Stopped at {where}; continue with: {resume_command(self.folder.parent)}", asked)
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         """Write a checkpoint, unless a loss or a weight went bad.

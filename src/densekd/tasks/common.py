@@ -1,5 +1,7 @@
 """What several tasks do alike: images on their way into a model, files on their way out."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import torch
@@ -16,6 +18,9 @@ from densekd.models import contract
 from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 from densekd.tasks.protocol import Augmentation
+
+# Bytes of a stem that leave room for what is added to it; disks allow names of 255.
+_LONG_STEM = 200
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -97,5 +102,13 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 
 def sample_path(out: Path, stem: str, kind: str) -> Path:
-    """Return the path of a report's sample picture; sub-folders of the data join its name."""
-    return out / f"{stem.replace('/', '_')}.{kind}.png"
+    """Return the path of a report's sample picture; sub-folders of the data join its name.
+
+    Every image has names of its own: ``a/b`` becomes ``a~b``, which is no usual name of a file, and
+    what is not unique so, or too long for a disk, gets a checksum of its whole name.
+    """
+    name = stem.replace("/", "~")
+    if "~" in stem or len(os.fsencode(name)) > _LONG_STEM:
+        checksum = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+        name = f"{name[: _LONG_STEM // 4]}-{checksum}"
+    return out / f"{name}.{kind}.png"

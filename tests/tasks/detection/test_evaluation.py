@@ -207,15 +207,15 @@ def test_sample_pictures_are_named_after_image_and_model(files: DetectionFiles, 
     TASK.sample_pictures(predictors, files, tmp_path / "out", [0, 2])
     parts = ("image", "student", "student-errors", "teacher", "teacher-errors", "truth")
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == sorted(f"{stem}.{part}.png" for stem in ("b_7", "b_12") for part in parts)
-    assert np.array_equal(Image.open(tmp_path / "out" / "b_7.image.png"), files.image(0))
-    truth = Image.open(tmp_path / "out" / "b_7.truth.png")
+    assert written == sorted(f"{stem}.{part}.png" for stem in ("b~7", "b~12") for part in parts)
+    assert np.array_equal(Image.open(tmp_path / "out" / "b~7.image.png"), files.image(0))
+    truth = Image.open(tmp_path / "out" / "b~7.truth.png")
     assert truth.getpixel((4, 23)) == CLASSES.palette[0]
     assert truth.getpixel((59, 39)) == CLASSES.palette[1]
-    errors = Image.open(tmp_path / "out" / "b_7.student-errors.png")
+    errors = Image.open(tmp_path / "out" / "b~7.student-errors.png")
     assert errors.getpixel((4, 23)) == RIGHT
     assert errors.getpixel((59, 39)) == MISSED
-    assert np.unique(np.array(Image.open(tmp_path / "out" / "b_12.student-errors.png"))).tolist() == [190]
+    assert np.unique(np.array(Image.open(tmp_path / "out" / "b~12.student-errors.png"))).tolist() == [190]
 
 
 def test_mistakes() -> None:

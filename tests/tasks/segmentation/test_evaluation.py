@@ -184,7 +184,7 @@ def test_sample_pictures_of_sub_folders_lie_side_by_side(data_root: Path, tmp_pa
     item = folder(data_root, "val").items[0]._replace(stem="town/000")
     files = SegmentationFiles(Classes(("a", "b", "c"), ((0, 0, 0),) * 3), (item,))
     TASK.sample_pictures({}, files, tmp_path, [0])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["town_000.image.png", "town_000.truth.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["town~000.image.png", "town~000.truth.png"]
 
 
 def test_a_color_picture_shows_void_black_and_keeps_the_numbers() -> None:
