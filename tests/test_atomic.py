@@ -75,3 +75,11 @@ def test_long_names_that_begin_alike_stay_different() -> None:
     assert first != second
     assert len(first) == len(second) == 120
     assert short_name("street_000") == "street_000"
+
+
+def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    usual = tmp_path / "usual.txt"
+    usual.write_text("x")
+    with atomic(tmp_path / "a.bin") as temporary:
+        temporary.touch(mode=0o600)
+    assert (tmp_path / "a.bin").stat().st_mode == usual.stat().st_mode

@@ -1,4 +1,7 @@
+import pickle
+
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from densekd.errors import RecipeError, UserError, suggest
 
@@ -21,3 +24,29 @@ def test_exit_codes_tell_a_failed_run_from_a_wrong_recipe() -> None:
     assert RecipeError.code == 2
     with pytest.raises(UserError, match="both are caught as one"):
         raise RecipeError("both are caught as one")
+
+
+class Damaged(Dataset[int]):
+    """Samples whose reading fails, one error after another."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        try:
+            raise OSError("truncated")
+        except OSError as error:
+            raise RecipeError("a.jpg: cannot be read: truncated.\nReplace it: now.") from error
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loading_process_hands_on_the_message_alone() -> None:
+    with pytest.raises(RecipeError) as found:
+        list(DataLoader(Damaged(), num_workers=1))
+    assert str(found.value) == "a.jpg: cannot be read: truncated.\nReplace it: now."
+    assert str(pickle.loads(pickle.dumps(found.value))) == str(found.value)
+
+
+def test_other_messages_stay_as_they_are() -> None:
+    text = "Caught in the middle.\nOriginal Traceback of nobody: x"
+    assert str(UserError(text)) == text

@@ -2,10 +2,14 @@
 
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Temporary siblings of ``name.suffix`` are called ``.name.<process>.tmp.suffix``.
+_TEMPORARY = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.[^.]*)?")
 # Bytes of a name that leave room for what is added to it; most file systems allow 255.
 _LONG = 120
 
@@ -29,7 +33,8 @@ def short_name(name: str) -> str:
 def atomic(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary sibling, move it over ``path`` on success.
 
-    On failure the temporary file is removed and ``path`` stays as it was.
+    On failure the temporary file is removed and ``path`` stays as it was. The file gets the
+    permissions of any new file of this user, whatever its writer gave it.
 
     Args:
         path: the final file. Its folder is made when missing.
@@ -41,14 +46,47 @@ def atomic(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process id keeps two processes that write the same file apart.
     temporary = path.with_name(f".{short_name(path.stem)}.{os.getpid()}.tmp{path.suffix}")
+    mode = _mode_of_new_file(temporary)
     try:
         yield temporary
+        # Some writers make files that their owner alone may read.
+        temporary.chmod(mode)
         # Bytes reach the disk before the name does, or a power cut could leave an empty file.
-        with temporary.open("rb") as handle:
+        # Windows does it for files that may be written only.
+        with temporary.open("r+b") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of killed processes from a folder; those of living ones are left."""
+    for path in folder.glob(".*.tmp*"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is not None and not _lives(int(found["process"])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Return whether a process of this machine lives; where that cannot be known, it does."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return process != os.getpid()
+
+
+def _mode_of_new_file(path: Path) -> int:
+    """Return the permissions that a new file gets here: the user's umask, read without changing it."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def write_text(path: Path, text: str) -> None:

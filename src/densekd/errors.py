@@ -1,13 +1,22 @@
 """Errors meant for people: one clear message that says what, where and how to mend it."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user can mend. The command line prints the message alone and exits with ``code``."""
+    """Something the user can mend. The command line prints the message alone and exits with ``code``.
+
+    Args:
+        message: what, where and how to mend it. What a loading process of torch hands on is the
+            message and the traceback around it; the message alone is kept.
+    """
 
     code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_traceback(message))
 
 
 class RecipeError(UserError):
@@ -16,8 +25,27 @@ class RecipeError(UserError):
     code = 2
 
 
+# How torch hands on the error of a loading process.
+_HANDED_ON = re.compile(r"Caught \w+ in .*\nOriginal Traceback ")
+# The last error of a traceback: ``package.module.Name: message``, at the beginning of a line.
+_RAISED = re.compile(r"^(?:\w+\.)*(\w+): ", re.MULTILINE)
+
 # Names that a message lists at most.
 _LISTED = 60
+
+
+def without_traceback(message: str) -> str:
+    """Return the message of an error that a loading process of torch handed on with its traceback.
+
+    Any other message is returned as it is.
+    """
+    handed_on = _HANDED_ON.match(message)
+    if handed_on is None:
+        return message
+    # Errors that led to this one stand before it; lines of code are indented.
+    name = message.split(maxsplit=2)[1]
+    raised = [found for found in _RAISED.finditer(message) if found[1] == name]
+    return message[raised[-1].end() :].strip() if raised else message
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str:

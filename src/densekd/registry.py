@@ -1,7 +1,9 @@
 """Registry: a name becomes a class or function of a table; its signature is its schema."""
 
 import importlib
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +14,7 @@ from densekd.signature import (
     Option,
     as_yaml,
     expected,
+    factory_of,
     option_at,
     options_at,
     read_options,
@@ -46,8 +49,9 @@ def resolve(
     module_name, _, attribute = name.partition(":")
     try:
         found = getattr(import_own(module_name), attribute)
-    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-        raise RecipeError(_at(where, f"The {kind} '{name}' cannot be imported: {error}.")) from error
+    except Exception as error:  # a module runs when it is imported, and may raise anything
+        reason = describe_own_error(error)
+        raise RecipeError(_at(where, f"The {kind} '{name}' cannot be imported: {reason}.")) from error
     if not callable(found):
         is_a = type(found).__name__
         raise RecipeError(_at(where, f"The {kind} '{name}' is a {is_a}, not a class or function."))
@@ -86,8 +90,29 @@ def construct(
     known = {name: supplied[name] for name in read_options(factory) if name in supplied}
     try:
         return factory(**known, **checked)
+    except UserError:
+        raise
     except (ValueError, TypeError) as error:
         raise RecipeError(f"{where}: {error}") from error
+    except Exception as error:
+        # Of our own classes this would be a mistake of ours; a user's may raise anything.
+        if (getattr(factory_of(factory), "__module__", None) or "").partition(".")[0] == "densekd":
+            raise
+        raise RecipeError(f"{where}: {describe_own_error(error)}.") from error
+
+
+def describe_own_error(error: BaseException) -> str:
+    """Describe an error of a user's code: its name unless it goes without saying, and where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    # An import that failed by its name alone reached no line of the user's; these say where they are.
+    by_name = isinstance(error, ImportError | AttributeError | SyntaxError)
+    if by_name or "importlib" in last.filename:
+        return str(error)
+    said = f"{type(error).__name__}: {error}"
+    # An error in the call itself, of arguments that do not fit, has no line either.
+    if "densekd" in Path(last.filename).parts:
+        return said
+    return f"{said} ({last.filename}, line {last.lineno})"
 
 
 def check_options(

@@ -16,7 +16,7 @@ def test_inspect(run: Any, trained: Path) -> None:
     assert "[1, 3, 8, 8]" in printed
     status, printed = run("inspect", "pspnet", "--size", "big")
     assert status == 2
-    assert "write height x width, for instance 512x1024" in printed
+    assert "write height x width in pixels, each at least 1, for instance 512x1024" in printed
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from training_runs import StopAt, assert_same, checkpoint, losses, parsed, run
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
 from densekd.errors import RecipeError
-from densekd.run.callbacks import Interrupted
+from densekd.stopping import Interrupted
 
 SETTINGS = OptimizerConfig("sgd", 0.1, 10, weight_decay=0.01, floor=0.01, warmup=4)
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.models.blocks import Normalize, PyramidPooling, conv_norm_act
+from densekd.models.blocks import Normalize, PyramidPooling, average_cells, conv_norm_act
 from densekd.models.dilated import pspnet
 from densekd.models.families import CAFFE, IMAGENET, Convention
 
@@ -80,3 +80,16 @@ def test_pyramid_pooling(project: Literal["pooled", "upsampled"]) -> None:
         if project == "upsampled":
             cells = F.interpolate(cells, size=(12, 18), mode="bilinear", align_corners=False)
         torch.testing.assert_close(level, cells, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 12), (5, 7), (3, 4), (1, 13)])
+def test_cells_that_do_not_divide_a_map_are_exported_as_they_are_trained(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    features = torch.rand(2, 3, height, width)
+    trained = [average_cells(features, size) for size in PyramidPooling.SIZES]
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    for size, expected in zip(PyramidPooling.SIZES, trained, strict=True):
+        exported = average_cells(features, size)
+        assert exported.shape == (2, 3, size, size)
+        torch.testing.assert_close(exported, expected)

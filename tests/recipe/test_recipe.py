@@ -129,11 +129,15 @@ def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, writte
         ("distill.0.adapter={nme: conv}", "distill.0.adapter.nme: unknown key. Did you mean 'name'?"),
         ("logging=[3]", "logging.0: a string or a mapping, got 3."),
         ("optimizer.lr=fast", "optimizer.lr: a number greater than 0, got 'fast'."),
+        ("augment.crop=[64]", "augment.crop: a list of 2 integers greater than 0 or null, got [64]."),
         (
             "optimizer.betas=[0.9, 1]",
             "optimizer.betas: a list of 2 numbers of at least 0 and less than 1, got [0.9, 1].",
         ),
-        ("name=../elsewhere", "name: String should match pattern"),
+        (
+            "name=../elsewhere",
+            "name: letters, digits, '_', '-' and '.', and a letter, digit or '_' first, got",
+        ),
     ],
 )
 def test_a_wrong_value_says_where_what_and_what_was_given(load: Load, override: str, message: str) -> None:
@@ -172,12 +176,15 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, message: str) -> No
         load_recipe(path)
 
 
-@pytest.mark.parametrize("content", [None, b"name: \xff\xfe"])
-def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "there is no such recipe; 'densekd recipes'"), (b"name: \xff\xfe", "no text in UTF-8, which a recipe is")],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "recipe.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(RecipeError, match=rf"^{re.escape(str(path))}: cannot be read \("):
+    with pytest.raises(RecipeError, match=rf"^{re.escape(str(path))}: {message}"):
         load_recipe(path)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from densekd.metric_names import MetricName, MetricNames
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
+from densekd.stopping import StopRequest
 from densekd.tasks import Detection, Segmentation
 
 ERROR = MetricNames((MetricName("error", "error", "m", better="lower"),), ("error",))
@@ -28,7 +29,7 @@ class Trained(nn.Module):
 )
 def test_best_by_the_headline(tmp_path: Path, metrics: MetricNames, other: str, best: str) -> None:
     module = Trained(metrics)
-    checkpoints = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
+    checkpoints = Checkpoints(tmp_path, 1, FiniteGuard(1), {}, StopRequest())
     for step, score in enumerate([30.0, float("nan"), 41.0, 29.0, 40.0]):
         values = {metrics.headline.key: torch.tensor(score), other: torch.tensor(50.0 + step)}
         trainer: Any = SimpleNamespace(
@@ -58,9 +59,9 @@ def test_every_step_of_every_process_has_a_seed_of_its_own() -> None:
 
 def test_a_resumed_training_knows_its_best(tmp_path: Path) -> None:
     metrics, module = Segmentation.metrics, Trained(Segmentation.metrics)
-    before = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
+    before = Checkpoints(tmp_path, 1, FiniteGuard(1), {}, StopRequest())
     before.best_score = 41.0
-    resumed = Checkpoints(tmp_path, 1, FiniteGuard(1), {})
+    resumed = Checkpoints(tmp_path, 1, FiniteGuard(1), {}, StopRequest())
     resumed.load_state_dict(before.state_dict())
     trainer: Any = SimpleNamespace(
         callback_metrics={f"val/{metrics.headline.key}": torch.tensor(40.0)},

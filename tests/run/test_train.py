@@ -16,9 +16,11 @@ from training_runs import CPU, QUIET, StopAt, assert_same, checkpoint, losses, p
 import densekd
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import dump_recipe, parse_recipe
-from densekd.run.callbacks import Interrupted
+from densekd.run.callbacks import resume_command
+from densekd.run.fit import require_shares
 from densekd.run.folder import RunFolder
 from densekd.run.train import train
+from densekd.stopping import Interrupted
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +77,7 @@ def test_resume_after_a_signal_is_exact(
     run(recipe, tmp_path / "whole")
     with monkeypatch.context() as patch:
         StopAt(patch, step, number)
-        with pytest.raises(Interrupted, match=f"Stopped at step {step} of 8; continue with --resume"):
+        with pytest.raises(Interrupted, match=f"Stopped at step {step} of 8; .*: densekd train .*parts --resume"):
             run(recipe, tmp_path / "parts")
     assert checkpoint(tmp_path / "parts")["global_step"] == step
     run(recipe, tmp_path / "parts", "resume")
@@ -222,3 +224,50 @@ def test_a_partial_teacher_lists_the_keys(recipe: dict[str, Any], teacher: Path,
     with pytest.raises(UserError, match=r"(?s)missing 1: head\.classifier\.bias.*unexpected 1: extra\.weight"):
         run(parsed(recipe), tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_each_process_needs_a_validation_image(recipe: dict[str, Any]) -> None:
+    from densekd.builders.build import build
+
+    recipe["data"]["batch_size"] = 16
+    loaded = parsed(recipe)
+    built = build(loaded)
+    require_shares(loaded, built, 2)
+    with pytest.raises(RecipeError, match=r"data.val \(val\): 3 images for 4 processes, and each needs one"):
+        require_shares(loaded, built, 4)
+    with pytest.raises(RecipeError, match="a batch of 16 does not divide among 3 processes"):
+        require_shares(loaded, built, 3)
+
+
+def test_an_interrupted_training_says_how_it_goes_on(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    StopAt(monkeypatch, 2, signal.SIGINT)
+    with pytest.raises(Interrupted) as stopped:
+        run(parsed(recipe), tmp_path / "my run")
+    assert str(stopped.value) == (
+        f"Stopped at step 2 of 6; continue with: densekd train '{tmp_path / 'my run'}' --resume"
+    )
+
+
+def test_an_interrupted_baseline_goes_on_with_its_run(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: a\n")
+    assert resume_command(tmp_path / "baseline") == f"densekd train {tmp_path} --resume"
+    assert resume_command(tmp_path) == f"densekd train {tmp_path} --resume"
+
+
+def test_a_damaged_checkpoint_is_not_resumed(recipe: dict[str, Any], tmp_path: Path) -> None:
+    run(parsed(recipe | {"training": {"steps": 1}}), tmp_path)
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"last\.ckpt: damaged, so that the training cannot go on from it"):
+        run(parsed(recipe | {"training": {"steps": 1}}), tmp_path, "resume")
+
+
+def test_a_baseline_that_is_overwritten_is_trained_anew(recipe: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
+    recipe["teacher"] = {"checkpoint": str(teacher)}
+    recipe["distill"] = [{"method": "cwd", "weight": 3}]
+    recipe |= {"baseline": "train", "training": {"steps": 1}}
+    run(parsed(recipe), tmp_path)
+    first = (tmp_path / "baseline" / "environment.json").stat().st_mtime_ns
+    run(parsed(recipe), tmp_path, "overwrite")
+    assert (tmp_path / "baseline" / "environment.json").stat().st_mtime_ns > first

@@ -10,7 +10,7 @@ import torch
 from training_runs import StopAt, assert_same, checkpoint, losses, parsed, run
 
 import densekd
-from densekd.run.callbacks import Interrupted
+from densekd.stopping import Interrupted
 
 LEVELS = [f"{kind}.{k}" for kind in ("cls", "reg") for k in range(5)]
 

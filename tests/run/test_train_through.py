@@ -13,7 +13,7 @@ import densekd
 from densekd.builders.build import build
 from densekd.data.sampler import Draw
 from densekd.errors import RecipeError
-from densekd.run.callbacks import Interrupted
+from densekd.stopping import Interrupted
 
 SIMKD = {
     "method": "pixel",

@@ -14,7 +14,7 @@ from densekd.data.maps import cache_budget
 from densekd.data.picture import RGB, set_max_megapixels
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec, Recipe
-from densekd.registry import check_options, resolve
+from densekd.registry import check_options, describe_own_error, resolve
 from densekd.signature import read_options
 from densekd.tasks.protocol import Augmentation
 
@@ -33,7 +33,7 @@ def build_files(spec: DataSpec, split: str) -> Files:
     for part in split.split("+"):
         # What is left of the signature, root and split given, are the dataset's options.
         options = check_options(partial(find, root, part), _options(spec, find), {}, "data.options")
-        found = find(root, part, **options)
+        found = _find(find, spec.dataset, root, part, options)
         if not isinstance(found, Files):
             raise RecipeError(
                 f"data.dataset: {spec.dataset} returned {type(found).__name__}, no files with labels or boxes."
@@ -45,6 +45,26 @@ def build_files(spec: DataSpec, split: str) -> Files:
         return first.join(others) if others else first
     except UserError as error:
         raise RecipeError(f"data: '{split}': {error}") from error
+
+
+def _find(find: Callable[..., Files], name: str, root: Any, part: str, options: dict[str, Any]) -> Files:
+    """Call a dataset's function; what one of the user's raises is said as theirs.
+
+    Raises:
+        RecipeError: a function of the user's that cannot be called so, or that fails.
+    """
+    # What our own raise besides errors for people is a mistake of ours.
+    if ":" not in name or name.startswith("hf:"):
+        return find(root, part, **options)
+    try:
+        return find(root, part, **options)
+    except UserError:
+        raise
+    except Exception as error:
+        raise RecipeError(
+            f"data.dataset: {name} is called with (root, split) and the options, and failed: "
+            f"{describe_own_error(error)}."
+        ) from error
 
 
 def _in_one_order(parts: Sequence[Files], split: str) -> list[Files]:

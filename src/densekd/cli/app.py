@@ -3,19 +3,22 @@
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
+from densekd.cli.explain import explain
 from densekd.cli.fetch import fetch
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
-from densekd.errors import UserError
+from densekd.cli.usage import describe_usage_error, is_usage_error
+from densekd.errors import UserError, without_traceback
+from densekd.stopping import Stopped, stop_at_once, stop_signals
 
 # In the order of ``--help``.
 COMMANDS = (
@@ -36,6 +39,9 @@ COMMANDS = (
     schema,
     docs,
 )
+
+# Exit status after Ctrl-C.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Distil big segmentation, detection and depth models into small ones that ship.",
@@ -72,16 +78,50 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     # What the user can fix is one message; what we have to fix says how to see where.
     try:
-        app()
+        with stop_signals(stop_at_once("Stopped; the same command begins again.")):
+            status = app(standalone_mode=False)
     except UserError as error:
         if debug:
             raise
         print_error(str(error))
         sys.exit(error.code)
+    except Stopped as stopped:
+        print_error(str(stopped))
+        sys.exit(stopped.code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = _INTERRUPTED
     except Exception as error:
+        if is_usage_error(error):
+            sys.exit(_show_usage_error(error))
         if debug:
             raise
-        print_error(f"{type(error).__name__}: {error}\nThis should not happen; --debug shows where.")
+        print_error(_describe(error))
         sys.exit(1)
+    # What a command returns is no status, unless it ended by one.
+    status = status if isinstance(status, int) else 0
+    if status == _INTERRUPTED:
+        print_error("Stopped from the keyboard; the same command begins again.")
+    sys.exit(status)
+
+
+def _describe(error: Exception) -> str:
+    """Say what the user can mend of an error that no part of densekd foresaw, or where to see it."""
+    explained = explain(error)
+    if explained is not None:
+        return f"{explained} --debug shows where."
+    message = without_traceback(str(error))
+    return f"{type(error).__name__}: {message}\nThis should not happen; --debug shows where."
+
+
+def _show_usage_error(error: Any) -> int:
+    """Show what is wrong with the command line itself; return the exit status."""
+    # Without any argument a command shows its help.
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return int(error.exit_code)
+    words = sys.argv[1:]
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        sys.stderr.write(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n\n")
+    print_error(describe_usage_error(error, words))
+    return int(error.exit_code)

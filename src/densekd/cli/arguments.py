@@ -5,15 +5,45 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from densekd.errors import RecipeError
+
 if TYPE_CHECKING:
     from densekd.recipe import Recipe
+
+
+# Suffixes of files that models are exported to.
+_EXPORTED = {
+    ".onnx": "an ONNX file",
+    ".engine": "a TensorRT engine",
+    ".trt": "a TensorRT engine",
+    ".plan": "a TensorRT engine",
+    ".tflite": "a TFLite file",
+    ".mlmodel": "a Core ML model",
+    ".mlpackage": "a Core ML model",
+    ".pt2": "an exported program of torch",
+}
 
 
 def located(name: str) -> Path:
     """Return the file or folder that a path or URL names, downloaded where it is a URL."""
     from densekd.models.checkpoints.download import located as download
 
+    refuse_exported(name)
     return download(name)
+
+
+def refuse_exported(name: str) -> None:
+    """Refuse files that a model was exported to: they run elsewhere and hold no model that can be opened.
+
+    Raises:
+        RecipeError: ONNX, TensorRT, TFLite, Core ML, OpenVINO.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix in _EXPORTED:
+        raise RecipeError(
+            f"{name}: {_EXPORTED[suffix]}, which is a way out and no model that densekd opens. Name the run folder, "
+            "student package or checkpoint that it was exported from; its torch module is densekd.load(...)."
+        )
 
 
 RecipePath = Annotated[
@@ -36,7 +66,7 @@ EvaluationOverrides = Annotated[
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
 JsonPath = Annotated[Path | None, typer.Option("--json", help="also write the numbers here")]
-Workers = Annotated[int, typer.Option("--workers", help="processes")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="processes")]
 
 
 def read_recipe(name: str, overrides: list[str] | None) -> "Recipe":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 console = Console()
 
@@ -23,8 +24,8 @@ def print_notes(notes: Iterable[str]) -> None:
 
 def print_error(message: str) -> None:
     """Print an error to the standard error stream; the message's brackets are text, not markup."""
-    escaped = message.replace("[", "\\[")
-    Console(stderr=True).print(f"[red]error:[/] {escaped}", highlight=False, soft_wrap=True)
+    line = Text.assemble(("error:", "red"), " ", message)
+    Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
 
 def write_json(path: Path | None, content: Any) -> None:

@@ -57,7 +57,7 @@ def shard(
     recipe: RecipePath,
     out: Annotated[Path, typer.Argument(help="folder for the tars and their indices")],
     overrides: Overrides = None,
-    megabytes: Annotated[int, typer.Option(help="size of one tar")] = 500,
+    megabytes: Annotated[int, typer.Option(min=1, help="size of one tar")] = 500,
     images: Annotated[
         Literal["as-is", "uncompressed"],
         typer.Option(help="uncompressed: larger, and nothing to decode"),

@@ -1,7 +1,8 @@
 """Tables of the short commands: a model file's content, and all losses, models and datasets."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -81,14 +82,14 @@ def _describe_origin(source: str, opened: Opened) -> Table:
     origin = opened.origin
     assert origin is not None
     table = Table("", "found", title=escape(source), title_justify="left")
-    table.add_row("format", origin.format)
-    table.add_row("model", opened.config.model)
+    table.add_row("format", escape(origin.format))
+    table.add_row("model", escape(opened.config.model))
     for name, value in opened.config.options.items():
-        table.add_row(f"  {name}", escape(str(value)))
+        table.add_row(escape(f"  {name}"), escape(str(value)))
     table.add_row("classes", escape(", ".join(opened.classes.names)))
     table.add_row("keys", escape(origin.match.describe().strip()))
     if origin.unused:
-        table.add_row("not needed", ", ".join(origin.unused[:8]))
+        table.add_row("not needed", escape(", ".join(origin.unused[:8])))
     for key, value in origin.meta.items():
         first_line = str(value).strip().partition("\n")[0]
         table.add_row(f"meta {escape(str(key))}", escape(first_line[:_META_WIDTH]))
@@ -97,8 +98,9 @@ def _describe_origin(source: str, opened: Opened) -> Table:
 
 def _describe_model(model: nn.Module, title: str, size: tuple[int, int]) -> Table:
     """Show parameters, multiply-adds and the shape of every tap."""
-    images = torch.rand(1, contract.bands(model), *size)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with _explained_size(title):
+        images = torch.rand(1, contract.bands(model), *size)
+    with _explained_size(title), torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = model.eval()(images)
     paths = list(contract.taps(model))
     # A model without head has no logits to show, and a detector's raw output is no tensor.
@@ -110,7 +112,7 @@ def _describe_model(model: nn.Module, title: str, size: tuple[int, int]) -> Tabl
     table.add_row("multiply-adds", f"{counter.get_total_flops() / 2e9:.3f} G")
     table.add_section()
     for path, tensor in probe(model, paths, images).items():
-        table.add_row(path, escape(str(list(tensor.shape))))
+        table.add_row(escape(path), escape(str(list(tensor.shape))))
     return table
 
 
@@ -170,7 +172,8 @@ def describe_class_maps() -> Table:
 
 
 def _measure(entry: Entry, height: int, width: int) -> dict[str, Any]:
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    title = f"{entry.model} at {height} x {width}"
+    with _explained_size(title), torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model = MODELS[entry.model](entry.classes, **entry.options).eval()
         parameters = sum(p.numel() for p in model.parameters())
         # Nobody runs the auxiliary head outside a training.
@@ -183,10 +186,25 @@ def _measure(entry: Entry, height: int, width: int) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _explained_size(title: str) -> Iterator[None]:
+    """Say that a model does not run at a size, in place of what a layer of torch says.
+
+    Raises:
+        RecipeError: in place of torch's RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(f"--size: {title} cannot be computed; take another size ({reason}).") from error
+
+
 def _size(size: str) -> tuple[int, int]:
     height, times, width = size.partition("x")
-    if not (times and height.isdigit() and width.isdigit()):
-        raise RecipeError(f"--size {size}: write height x width, for instance 512x1024.")
+    digits = height.isdecimal() and width.isdecimal()
+    if not (times and digits and int(height) and int(width)):
+        raise RecipeError(f"--size {size}: write height x width in pixels, each at least 1, for instance 512x1024.")
     return int(height), int(width)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from densekd.cli.arguments import JsonPath, ModelPath
+from densekd.cli.arguments import JsonPath, ModelPath, refuse_exported
 from densekd.cli.console import console, print_notes, print_plain, write_json
 from densekd.errors import RecipeError
 
@@ -43,6 +43,7 @@ def inspect(
         return
     if tap or teacher_tap or data:
         raise RecipeError("--tap, --teacher-tap and --data belong to --features: add it.")
+    refuse_exported(model)
     from densekd.cli.inspection import describe
 
     for table in describe(model, options or [], size):
@@ -72,6 +73,8 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
 ) -> None:
     """Write any known checkpoint as a package, or as plain weights under our names."""
+    if out.suffix == ".onnx":
+        raise RecipeError(f"{out}: convert writes .safetensors, .pth or a package; export densekd.load(...) by torch.")
     from densekd.cli.inspection import read_options
     from densekd.models.convert import convert as run_convert
     from densekd.models.open import open_model

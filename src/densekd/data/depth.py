@@ -15,6 +15,7 @@ from densekd.data.classes import Classes
 from densekd.data.demo.dataset import scene_rng
 from densekd.data.demo.scene import draw_scene
 from densekd.data.files import IMAGE_SUFFIXES, Item, Source, find, pair_by_stem, read_image
+from densekd.data.listing import is_hidden
 from densekd.data.picture import RGB, UNREADABLE, Bands, as_shown, opened
 from densekd.errors import UserError
 
@@ -128,7 +129,7 @@ def depth(root: Path, split: str) -> DepthFiles:
         raise UserError(f"{root}: no such data folder.")
     images = root / "images"
     if images.is_dir() and not (images / split).is_dir():
-        splits = sorted(path.name for path in images.iterdir() if path.is_dir())
+        splits = sorted(path.name for path in images.iterdir() if path.is_dir() and not is_hidden(path.name))
         raise UserError(f"{images}: no split '{split}'; there is {', '.join(splits) or 'none'}.")
     # A missing folder is meant; a missing split in it would be a mistake, and is an error below.
     if not (root / "depth").is_dir():

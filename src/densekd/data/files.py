@@ -12,6 +12,7 @@ from PIL import UnidentifiedImageError
 
 from densekd.data.classes import Classes
 from densekd.data.label_coding import LabelCoding
+from densekd.data.listing import list_files
 from densekd.data.numbering import Numbering, RenumberedLabel
 from densekd.data.picture import (
     RGB,
@@ -241,7 +242,7 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
     """List the files below ``folder`` by stem (the path from ``folder`` without its ending), sorted.
 
     Args:
-        folder: searched with all its sub-folders; links to folders are not followed.
+        folder: searched with all its sub-folders, see :func:`densekd.data.listing.list_files`.
         endings: of the file names, in lower case: suffixes, or more of the name
             (``_leftimg8bit.png``).
 
@@ -252,10 +253,9 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
     found: dict[str, Path] = {}
-    # Sorted, so that the order of the data does not depend on the file system.
-    for path in sorted(folder.rglob("*")):
+    for path in list_files(folder):
         ending = _first_ending(path.name, endings)
-        if ending is None or path.name.startswith("."):
+        if ending is None:
             continue
         stem = path.relative_to(folder).as_posix()[: -len(ending)]
         if stem in found:

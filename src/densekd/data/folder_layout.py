@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from densekd.data.files import IMAGE_SUFFIXES, Item, find
 from densekd.data.label_coding import LOSSY
+from densekd.data.listing import is_hidden, list_files
 from densekd.errors import UserError
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # which keep every value
@@ -78,9 +79,9 @@ def list_splits(root: Path, names: FolderNames) -> list[str]:
     found: set[str] = set()
     for folder in images:
         if folder.is_dir():
-            found.update(one.name for one in folder.iterdir() if one.is_dir())
+            found.update(one.name for one in folder.iterdir() if one.is_dir() and not is_hidden(one.name))
     for one in root.iterdir():
-        if one.is_dir() and _split_first(root, one.name, names) is not None:
+        if one.is_dir() and not is_hidden(one.name) and _split_first(root, one.name, names) is not None:
             found.add(one.name)
     return sorted(found)
 
@@ -194,14 +195,14 @@ def _wanted(name: str | None, usual: Iterable[str]) -> tuple[str, ...]:
 def _holds_pictures(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    return any(one.suffix.lower() in IMAGE_SUFFIXES and not one.name.startswith(".") for one in folder.iterdir())
+    return any(one.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(one.name) for one in folder.iterdir())
 
 
 def _pictures(folder: Path) -> dict[str, list[Path]]:
     """List the pictures of a folder by stem, several of one stem included."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in IMAGE_SUFFIXES + LABEL_SUFFIXES or path.name.startswith("."):
+    for path in list_files(folder):
+        if path.suffix.lower() not in IMAGE_SUFFIXES + LABEL_SUFFIXES:
             continue
         found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
     return found

@@ -1,6 +1,5 @@
 """Images with a map of labels or values: samples augmented by number, and whole ones."""
 
-import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +14,7 @@ from torchvision.transforms.v2 import functional
 from densekd.data.cache import SampleCache
 from densekd.data.contract import Files
 from densekd.data.files import Item
+from densekd.data.memory import free_memory
 from densekd.data.sampler import Draw
 
 # What images are brought to: (height, width), or (the shorter side,) with the aspect ratio kept.
@@ -157,8 +157,5 @@ def cache_budget(setting: float | str, workers: int) -> int:
     if setting == "off":
         return 0
     # Half of what is free now leaves room for models and batches.
-    if setting == "auto":
-        total = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    else:
-        total = int(float(setting) * 1e9)
+    total = free_memory() // 2 if setting == "auto" else int(float(setting) * 1e9)
     return total // max(1, workers)

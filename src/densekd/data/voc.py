@@ -87,7 +87,7 @@ def _stems(home: Path, split: str) -> set[str]:
 
 def _stem(line: str) -> str:
     """Return the name of an image in a list: the line, which may have spaces and dots, or what a path ends in."""
-    first = Path(line.split()[0])
+    first = Path(line.split()[0].replace("\\", "/"))
     if len(first.parts) > 1 or first.suffix.lower() in IMAGE_SUFFIXES:
         return first.stem
     return line.strip()

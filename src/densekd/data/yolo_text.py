@@ -10,6 +10,7 @@ import yaml
 
 from densekd.data.files import IMAGE_SUFFIXES, find, read_lines, read_text
 from densekd.data.holdout import ALL, Holdout, has_lists
+from densekd.data.listing import join_path
 from densekd.errors import RecipeError, UserError
 
 # Corners of a box at the border may be a rounding error outside.
@@ -165,6 +166,7 @@ def _unquoted(key: Any) -> Any:
 def _images(path: Path, home: Path, place: str) -> list[Path]:
     """List the images of a folder or of a list of images."""
     # Roboflow writes ../train/images where train/images is meant.
+    place = place.replace("\\", "/")
     candidates = (home / place, path.parent / place, path.parent / place.removeprefix("../"))
     existing = [one for one in candidates if one.exists()]
     if not existing:
@@ -177,8 +179,8 @@ def _images(path: Path, home: Path, place: str) -> list[Path]:
     for line in read_lines(found):
         name = line.strip()
         # In a list, ./ is the list's own folder.
-        folder = found.parent if name.startswith("./") else home
-        images.append(folder / name)
+        folder = found.parent if name.startswith(("./", ".\\")) else home
+        images.append(join_path(folder, name))
     return images
 
 

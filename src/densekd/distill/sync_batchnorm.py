@@ -112,8 +112,8 @@ def explained_single_values() -> Iterator[None]:
             raise
         raise UserError(
             f"A batch norm cannot learn from a single value per channel ({error}): this process has one image at "
-            "a time, pooled to one position. Give it more images (data.batch_size, training.accumulate), or let "
-            "several processes share their statistics (training.sync_batchnorm: auto)."
+            "a time, pooled to one position. Give it two or more (a larger data.batch_size, or fewer parts: "
+            "training.accumulate), or let several processes share their statistics (training.sync_batchnorm: auto)."
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Wiring: plans of terms become terms, their channels and sizes measured by a forward pass."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from densekd.distill.term_plan import TermPlan
 from densekd.distill.terms import Context, PerLevel, Tap, TapPair, Term, paths
 from densekd.distill.through import TeacherHead
 from densekd.errors import RecipeError
-from densekd.registry import construct
+from densekd.registry import construct, describe_own_error
 from densekd.signature import read_options
 from densekd.tasks.common import device_of
 
@@ -282,7 +283,9 @@ def _try_out(
             value: Tensor = term(student_features, teacher_features, target)
             return value
         except TypeError as error:
-            # A loss of torch takes two arguments, for instance.
+            # A loss of torch takes two arguments, for instance; any other TypeError is raised inside.
+            if _takes_three(term.loss):
+                raise RecipeError(f"{where}: the loss failed: {describe_own_error(error)}.") from error
             raise RecipeError(f"{where}: a loss is called with (student, teacher, target); {error}.") from error
         except (ValueError, RuntimeError) as error:
             meetings = _meetings(term, student_features, teacher_features)
@@ -290,6 +293,15 @@ def _try_out(
             adapter = None if term.through is not None else _adapter_that_fits(term.taps)
             misfit = describe_misfit(meetings, adapter, "teacher")
             raise RecipeError(f"{where}: {misfit}({error})") from error
+
+
+def _takes_three(loss: nn.Module) -> bool:
+    """Tell whether a loss can be called with (student, teacher, target)."""
+    try:
+        inspect.signature(loss.forward).bind(None, None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def _meetings(

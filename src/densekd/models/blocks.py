@@ -216,11 +216,38 @@ class PyramidPooling(nn.Module):
         # Each level sees the image at one coarseness: the mean of the whole, of quarters, ...
         levels = []
         for size, projection in zip(self.SIZES, self.levels, strict=True):
-            cells = F.adaptive_avg_pool2d(features, size)
+            cells = average_cells(features, size)
             if self.project == "upsampled":
                 cells = upsample(cells, features, align_corners=False)
             levels.append(projection(cells))
         return levels
+
+
+def average_cells(features: Tensor, size: int) -> Tensor:
+    """Average a map in ``size x size`` cells, as ``adaptive_avg_pool2d`` does, also while it is exported to ONNX.
+
+    ONNX has no adaptive pooling for maps that the cells do not divide; there the means of rows and
+    columns are products with two matrices.
+
+    Shape:
+        ``[B, C, H, W]`` -> ``[B, C, size, size]``.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return F.adaptive_avg_pool2d(features, size)
+    height, width = int(features.shape[2]), int(features.shape[3])
+    rows = _cell_means(height, size).to(features)
+    columns = _cell_means(width, size).to(features)
+    return rows @ features @ columns.T
+
+
+def _cell_means(length: int, cells: int) -> Tensor:
+    """Return the matrix ``[cells, length]`` of means in cells, from floor(k L / n) to ceil((k + 1) L / n)."""
+    means = torch.zeros(cells, length)
+    for k in range(cells):
+        first = k * length // cells
+        behind = -(-(k + 1) * length // cells)
+        means[k, first:behind] = 1 / (behind - first)
+    return means
 
 
 def last_channels(module: nn.Module) -> int:

@@ -35,12 +35,16 @@ def _complain(error: Any, section: type[BaseModel], content: Mapping[str, Any]) 
         *parents, last = error["loc"]
         inner = _follow(section, content, parents).section
         return f"{location}: unknown key. {suggest(str(last), inner.model_fields)}"
-    if error["type"] == "missing":
+    if error["type"] == "missing" and isinstance(error["loc"][-1], str):
         return f"{location}: missing."
-    place = _follow(section, content, error["loc"])
+    # A list that is too short lacks an item, and all of it is shown.
+    is_short = error["type"] == "missing"
+    place = _follow(section, content, error["loc"][:-1] if is_short else error["loc"])
     wanted = expected(place.annotation)
     if not place.path or error["type"] in _OWN_MESSAGE:
         wanted = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch":
+        wanted = "letters, digits, '_', '-' and '.', and a letter, digit or '_' first"
     return f"{'.'.join(place.path)}: {wanted}, got {as_yaml(place.value)}."
 
 

@@ -35,6 +35,9 @@ class _Loader(yaml.SafeLoader):
 # weight.warmup=100.
 _LONGER_FORMS = {"weight": "value", "adapter": "name"}
 
+# A number beyond was mistyped, and nothing counts so far.
+_MOST_STEPS = 10**9
+
 # PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a
 # text.
 _Loader.add_implicit_resolver(
@@ -51,8 +54,16 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}).") from error
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"{path}: there is no such recipe; 'densekd recipes' lists those that have a name."
+        ) from error
+    except IsADirectoryError as error:
+        raise RecipeError(f"{path}: a folder without recipe.yaml, so it is no run folder.") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: no text in UTF-8, which a recipe is ({error}).") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
@@ -109,6 +120,8 @@ def _require_consistent(recipe: Recipe, where: str) -> None:
         raise RecipeError(
             f"{where}: task.kind is none and there is nothing under distill, so there is nothing to learn."
         )
+    if recipe.training.steps > _MOST_STEPS:
+        raise RecipeError(f"{where}: training.steps: an integer of at most {_MOST_STEPS}, got {recipe.training.steps}.")
     # A package or a checkpoint of a run says itself what model it is of.
     if recipe.student.model is None and recipe.student.checkpoint is None:
         raise RecipeError(f"{where}: student.model is missing.")

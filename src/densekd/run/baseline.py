@@ -21,8 +21,13 @@ class Baseline:
     recipe: Recipe | None = None
 
 
-def find_baseline(recipe: Recipe, run: RunFolder) -> Baseline | None:
+def find_baseline(recipe: Recipe, run: RunFolder, anew: bool = False) -> Baseline | None:
     """Find the baseline that a recipe asks for, or the recipe that trains it into ``run.baseline``.
+
+    Args:
+        recipe: the whole training's.
+        run: its folder.
+        anew: what is in the folder will be overwritten, a baseline too.
 
     Raises:
         UserError: the folder that ``baseline:`` names holds no student.
@@ -35,7 +40,7 @@ def find_baseline(recipe: Recipe, run: RunFolder) -> Baseline | None:
         open_model(package)
         return Baseline(package)
     # Trained already, by an earlier start of this run.
-    if run.baseline.results.is_file():
+    if not anew and run.baseline.results.is_file():
         return Baseline(run.baseline.student)
     return Baseline(run.baseline.student, student_alone(recipe))
 

@@ -1,7 +1,6 @@
 """Callbacks of a training: seeds of each step, guard against NaN losses, checkpoints."""
 
-import signal
-import threading
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,20 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from densekd.atomic import atomic
 from densekd.data.maps import mix
 from densekd.distill.optimizers import all_finite
 from densekd.errors import UserError
 from densekd.metric_names import MetricName
+from densekd.run.processes import StopAgreement
+from densekd.stopping import Interrupted, StopRequest
 
 
-class Interrupted(UserError):
-    """The training was asked to stop and saved its state."""
-
-    code = 130
+def resume_command(run: Path) -> str:
+    """Return the command that continues a run; a baseline is continued with the run that it belongs to."""
+    belongs_to = run.parent
+    if run.name == "baseline" and (belongs_to / "recipe.yaml").is_file():
+        run = belongs_to
+    return f"densekd train {shlex.quote(str(run))} --resume"
 
 
 class StepSeeds(L.Callback):
@@ -94,23 +96,26 @@ class FiniteGuard(L.Callback):
 
 
 class Checkpoints(L.Callback):
-    """Atomic checkpoints: ``last`` every few steps, at validation and when stopped, and ``best``.
+    """Checkpoints: ``last`` every few steps, at validation and when stopped, and ``best``.
+
+    The one before ``last`` is kept as ``previous``.
 
     Args:
-        folder: for ``last.ckpt`` and ``best.ckpt``.
+        folder: for the checkpoints.
         every: steps between two ``last``.
         guard: consulted before writing.
         extra: plain data that travels inside the checkpoint.
+        stop: the signal that asks the training to stop, once it came.
     """
 
-    def __init__(self, folder: Path, every: int, guard: FiniteGuard, extra: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, every: int, guard: FiniteGuard, extra: dict[str, Any], stop: StopRequest) -> None:
         self.folder = folder
         self.every = every
         self.guard = guard
         self.extra = extra
         self.best_score = float("-inf")
-        self.stop_signal: int | None = None
-        self._previous: dict[int, Any] = {}
+        self.stop = stop
+        self.agreement = StopAgreement(stop)
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the best score."""
@@ -124,22 +129,10 @@ class Checkpoints(L.Callback):
         """Add the plain data."""
         checkpoint["densekd"] = self.extra
 
-    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Turn the first Ctrl-C or termination into a stop at the end of the step."""
-        # Python lets the main thread alone handle signals; a training in another one is stopped by
-        # its owner.
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._ask_to_stop)
-
-    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Give the signals back."""
-        self._restore_signals()
-
-    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
-        self._restore_signals()
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Take the signals back from Lightning; several processes agree on when to stop."""
+        self.stop.listen()
+        self.agreement.begin()
 
     def on_train_batch_end(
         self,
@@ -156,9 +149,10 @@ class Checkpoints(L.Callback):
         validates = isinstance(every, int) and (batch_idx + 1) % every == 0
         if not stepped or validates:
             return
-        if self.stop_signal is not None or trainer.global_step % self.every == 0:
+        asked = self.agreement.after_step()
+        if asked or trainer.global_step % self.every == 0:
             self._save(trainer, "last")
-        self._stop_if_asked(trainer)
+        self._stop_if(asked, trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Write ``best`` if it is, and ``last``."""
@@ -172,12 +166,19 @@ class Checkpoints(L.Callback):
                 self.best_score = goodness
                 self._save(trainer, "best")
         self._save(trainer, "last")
-        self._stop_if_asked(trainer)
+        self._stop_if(self.agreement.now(), trainer)
 
-    def _stop_if_asked(self, trainer: L.Trainer) -> None:
-        if self.stop_signal is not None:
-            where = f"step {trainer.global_step} of {trainer.max_steps}"
-            raise Interrupted(f"Stopped at {where}; continue with --resume.")
+    def _stop_if(self, asked: int, trainer: L.Trainer) -> None:
+        """End the training in all processes at once, when its state is saved.
+
+        Raises:
+            Interrupted: a signal asked to stop.
+        """
+        if not asked:
+            return
+        self.agreement.obey()
+        where = f"step {trainer.global_step} of {trainer.max_steps}"
+        raise Interrupted(f"Stopped at {where}; continue with: {resume_command(self.folder.parent)}", asked)
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         """Write a checkpoint, unless a loss or a weight went bad.
@@ -193,24 +194,5 @@ class Checkpoints(L.Callback):
                 f"overflowed. {self.folder / 'last.ckpt'} is from before. Clip gradients (training.clip) or lower the "
                 "learning rate."
             )
-        final = self.folder / f"{name}.ckpt"
-        if trainer.world_size > 1:
-            # Every process takes part in gathering the state; the name must be the same in all.
-            temporary = final.with_name(f".{name}.tmp.ckpt")
-            trainer.save_checkpoint(temporary)
-            if trainer.is_global_zero:
-                temporary.replace(final)
-            return
-        with atomic(final) as temporary:
-            trainer.save_checkpoint(temporary)
-
-    def _ask_to_stop(self, number: int, frame: Any) -> None:
-        # Who asks twice does not want to wait for the end of the step.
-        if self.stop_signal is not None:
-            raise KeyboardInterrupt
-        self.stop_signal = number
-
-    def _restore_signals(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+        # Every process takes part in gathering the state; the first one writes it.
+        trainer.save_checkpoint(self.folder / f"{name}.ckpt")

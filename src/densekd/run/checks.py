@@ -167,13 +167,18 @@ def require_same_classes(checkpoint: Path, built: Built) -> None:
         built: what is trained.
 
     Raises:
-        UserError: other names, or another order; both lists are shown.
+        UserError: other names, or another order, both lists are shown; or a damaged file.
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
         names = content["densekd"]["package"]["classes"]
-    except (OSError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError):
-        # A damaged file is reported where it is read, and an older one does not name its classes.
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{checkpoint}: damaged, so that the training cannot go on from it ({type(error).__name__}). Put back a "
+            "copy, or begin anew with --overwrite."
+        ) from error
+    except (KeyError, TypeError):
+        # An older one does not name its classes.
         return
     if list(names) != list(built.package.classes):
         difference = describe_difference(built.package.classes, names, "the data", "the checkpoint")

@@ -79,17 +79,17 @@ def data_table(report: DataReport) -> Table:
     """Show sizes, classes and problems; of many problems the first of each kind of message."""
     table = Table("split", "what", "found", title="data", title_justify="left")
     for part in report.splits:
-        table.add_row(part.split, "images", f"{part.images}: {_sizes(part.sizes)}")
+        table.add_row(escape(part.split), "images", f"{part.images}: {_sizes(part.sizes)}")
         for line in _pictures(part):
             table.add_row("", "pictures", line)
         for kind, counts in part.counts.items():
-            table.add_row("", kind.replace("_", " "), ", ".join(_amounts(kind, counts)))
+            table.add_row("", kind.replace("_", " "), escape(", ".join(_amounts(kind, counts))))
         table.add_section()
     for problem in report.problems[:_PROBLEMS]:
         color = "red" if problem.level == "error" else "yellow"
         # File names may hold brackets, which are markup to the table.
         found = escape(f"{problem.what} {problem.file}".strip())
-        table.add_row(problem.split, f"[{color}]{problem.level}[/]", found)
+        table.add_row(escape(problem.split), f"[{color}]{problem.level}[/]", found)
     if len(report.problems) > _PROBLEMS:
         more = len(report.problems) - _PROBLEMS
         table.add_row("", "", f"and {more} more; --json FILE has them all")

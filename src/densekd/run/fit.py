@@ -1,10 +1,12 @@
 """The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from densekd.atomic import write_text
@@ -12,14 +14,17 @@ from densekd.builders.build import Built
 from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.distill.sync_batchnorm import describe_batch_norms
-from densekd.errors import RecipeError
+from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, TrainingSpec
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
+from densekd.run.checkpoint_files import SealedCheckpoints, newest_checkpoint, sound_checkpoint
 from densekd.run.checks import require_same_classes
 from densekd.run.folder import RunFolder, is_first_process, record
 from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
 from densekd.run.metrics_logger import MetricsLogger
+from densekd.run.processes import end_of_others, ignore_signals_of_lightning
+from densekd.stopping import Interrupted, StopRequest
 
 VALIDATION_BATCH = 8
 
@@ -74,6 +79,7 @@ def fit(
     launch: Launch,
     console: Console,
     observers: Observers = NOBODY,
+    resume: bool = True,
 ) -> L.Trainer:
     """Run Lightning from the run's last checkpoint, or from the start where there is none.
 
@@ -84,6 +90,8 @@ def fit(
         launch: where to run.
         console: for the progress.
         observers: loggers and callbacks of the recipe.
+        resume: go on from the run's last checkpoint. Of several processes the first deletes it where a
+            training begins anew, and the others do not wait for that.
     """
     settings = recipe.training
     if is_first_process():
@@ -92,18 +100,36 @@ def fit(
     guard = FiniteGuard(settings.log_every if torch.cuda.is_available() else 1)
     package = {"package": vars(built.package)}
     # Checkpoints come last, so that one holds the state of every callback after the step.
-    checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package)
+    stop = StopRequest()
+    checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package, stop)
     metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console)
     callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
     trainer = make_trainer(settings, launch, run, observers, callbacks)
+    require_shares(recipe, built, trainer.world_size)
     if is_first_process():
         describe_processes(built, trainer.world_size, run, console)
-    # An interrupted training goes on; a finished one has no step left.
-    resume = run.last if run.last.is_file() else None
-    if resume is not None:
-        require_same_classes(resume, built)
-    trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=resume, weights_only=True)
+    # An interrupted training goes on from its newest sound checkpoint; a finished one has no step left.
+    checkpoint = find_checkpoint(run, console) if resume else None
+    if checkpoint is not None:
+        require_same_classes(checkpoint, built)
+    ignore_signals_of_lightning(trainer)
+    with stop.listening(), end_of_others(trainer.world_size):
+        trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)
+    # A signal behind the last safe point stops the rest of the work.
+    if stop.number and not stop.obeyed:
+        raise Interrupted("Stopped after the last step; --resume makes scores and report.", stop.number)
     return trainer
+
+
+def find_checkpoint(run: RunFolder, console: Console) -> Path | None:
+    """Return the checkpoint that a training goes on from, and say which ones are damaged."""
+    if not is_first_process():
+        # The first process has looked, and has put damaged ones aside, before it started others.
+        return sound_checkpoint(run)
+    found, remarks = newest_checkpoint(run)
+    for remark in remarks:
+        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return found
 
 
 def make_trainer(
@@ -113,7 +139,25 @@ def make_trainer(
     observers: Observers,
     callbacks: list[L.Callback],
 ) -> L.Trainer:
-    """Return Lightning's Trainer for one training."""
+    """Return Lightning's Trainer for one training.
+
+    Raises:
+        UserError: accelerator, devices and strategy that Lightning does not run together.
+    """
+    try:
+        return _make_trainer(settings, launch, run, observers, callbacks)
+    except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+        asked = f"--accelerator {launch.accelerator} --devices {launch.devices} --strategy {launch.strategy}"
+        raise UserError(f"{asked}: Lightning cannot run this: {error}") from error
+
+
+def _make_trainer(
+    settings: TrainingSpec,
+    launch: Launch,
+    run: RunFolder,
+    observers: Observers,
+    callbacks: list[L.Callback],
+) -> L.Trainer:
     return L.Trainer(
         # Where it runs.
         accelerator=launch.accelerator,
@@ -135,11 +179,38 @@ def make_trainer(
         logger=list(observers.loggers),
         log_every_n_steps=min(settings.log_every, settings.steps),
         callbacks=callbacks,
+        plugins=[SealedCheckpoints()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def require_shares(recipe: Recipe, built: Built, processes: int) -> None:
+    """Check that every process gets images to learn from and to be scored on.
+
+    Args:
+        recipe: batch size and accumulated parts.
+        built: the validation images.
+        processes: those of all machines.
+
+    Raises:
+        RecipeError: a batch that does not divide, or fewer validation images than processes.
+    """
+    batch, parts = recipe.data.batch_size, recipe.training.accumulate
+    if batch % parts:
+        raise RecipeError(f"data.batch_size: a batch of {batch} does not divide into {parts} parts.")
+    part = batch // parts
+    if part % processes:
+        raise RecipeError(f"data.batch_size: a batch of {part} does not divide among {processes} processes.")
+    images = len(built.validation)
+    # A process without images would wait for the others for ever.
+    if images < processes:
+        raise RecipeError(
+            f"data.val ({recipe.data.val}): {images} images for {processes} processes, and each needs one; validate "
+            "on more images or train by fewer processes (--devices)."
+        )
 
 
 def describe_processes(built: Built, processes: int, run: RunFolder, console: Console) -> None:
@@ -148,7 +219,7 @@ def describe_processes(built: Built, processes: int, run: RunFolder, console: Co
     batch_norm = describe_batch_norms(models, processes, built.distiller.sync_batchnorm)
     record(run, {"processes": processes, "batch_norm": batch_norm})
     if processes > 1:
-        console.print(f"batch norm: {batch_norm}", highlight=False)
+        console.print(f"batch norm: {batch_norm}", highlight=False, markup=False)
 
 
 def describe_metrics(built: Built, run: RunFolder) -> None:

@@ -102,7 +102,39 @@ def is_first_process() -> bool:
     return int(rank) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
 
 
-def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: Sequence[str] = ()) -> None:
+def require_usable(run: RunFolder, recipe: Recipe, existing: Existing) -> None:
+    """Check that a folder can be filled, replaced or resumed, and change nothing.
+
+    Args:
+        run: the folder.
+        recipe: as it is trained, overrides applied.
+        existing: what to do with a folder in use.
+
+    Raises:
+        UserError: a file is in its place, or the folder is in use and neither resuming nor overwriting was
+            asked for.
+        RecipeError: resuming under another recipe; the differing keys are listed.
+    """
+    for place in (run.path, *run.path.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"{place} is a file, so that {run.path} cannot be a run folder; choose another --run.")
+    used = run.path.exists() and any(run.path.iterdir())
+    if not used:
+        return
+    if existing == "refuse":
+        raise UserError(f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.")
+    # Only a run folder may be deleted: a wrong path must not cost anybody their files.
+    if existing == "overwrite" and not run.recipe.is_file():
+        raise UserError(f"{run.path} holds no recipe.yaml, so it is no run folder; it is not overwritten.")
+    if existing == "resume" and run.recipe.is_file():
+        # A resumed training must be the one that was interrupted.
+        different = differences(load_recipe(run.recipe), recipe)
+        harmful = [key for key in different if key not in _HARMLESS]
+        if harmful:
+            raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(harmful)}.")
+
+
+def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: Sequence[str] = ()) -> bool:
     """Make the folder and write recipe and environment, or check that it can be resumed.
 
     Args:
@@ -111,28 +143,36 @@ def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: S
         existing: what to do with a folder in use.
         overrides: those given on the command line, for the record.
 
+    Returns:
+        Whether everything in the folder is of this start.
+
     Raises:
-        UserError: the folder is in use and neither resuming nor overwriting was asked for.
-        RecipeError: resuming under another recipe; the differing keys are listed.
+        UserError, RecipeError: see :func:`require_usable`.
     """
-    # Only a run folder may be deleted: a wrong path must not cost anybody their files.
+    require_usable(run, recipe, existing)
     used = run.path.exists() and any(run.path.iterdir())
     if used and existing == "overwrite":
-        if not run.recipe.is_file():
-            raise UserError(f"{run.path} holds no recipe.yaml, so it is no run folder; it is not overwritten.")
         shutil.rmtree(run.path)
-    elif used and existing == "refuse":
-        raise UserError(f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.")
-    elif used and run.recipe.is_file():
-        # A resumed training must be the one that was interrupted.
-        different = differences(load_recipe(run.recipe), recipe)
-        harmful = [key for key in different if key not in _HARMLESS]
-        if harmful:
-            raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(harmful)}.")
-        return
+        used = False
     # New, or interrupted before its recipe was written.
-    write_text(run.recipe, dump_recipe(recipe))
-    write_text(run.environment, json.dumps(environment(overrides), indent=1) + "\n")
+    if not run.recipe.is_file():
+        write_text(run.recipe, dump_recipe(recipe))
+        write_text(run.environment, json.dumps(environment(overrides), indent=1) + "\n")
+    return not used
+
+
+def remove_failed_start(run: RunFolder) -> None:
+    """Remove a folder that a start made and left without a step done, so that it blocks no other start.
+
+    A checkpoint, a student or a row of metrics is kept with everything around it.
+    """
+    for path in run.path.rglob("*"):
+        if path.suffix in (".ckpt", ".safetensors", ".bin", ".npy"):
+            return
+        # The first row is the head.
+        if path.name == "metrics.csv" and len(path.read_text(encoding="utf-8").splitlines()) > 1:
+            return
+    shutil.rmtree(run.path, ignore_errors=True)
 
 
 def record(run: RunFolder, facts: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ class MetricsLogger(L.Callback):
         self._record(trainer, trainer.global_step, values)
         if trainer.is_global_zero:
             shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
-            self.console.print(f"step {trainer.global_step}  {shown}", highlight=False)
+            self.console.print(f"step {trainer.global_step}  {shown}", highlight=False, markup=False)
         # Validation is not part of the time of a step.
         self.started = (time.perf_counter(), trainer.global_step)
 
@@ -136,6 +136,7 @@ class MetricsLogger(L.Callback):
         self.console.print(
             f"step {step}/{trainer.max_steps}  {terms}  {self.seconds:.3f} s/step  {left} left",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 

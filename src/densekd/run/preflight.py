@@ -1,7 +1,6 @@
 """Preflight of a training: data sampled, models built, a few steps run, memory and time."""
 
 import csv
-import resource
 import statistics
 import sys
 import tempfile
@@ -65,7 +64,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
         table.add_row("[yellow]warning[/]", escape(remark))
     _add_models(table, built)
     if cache_size:
-        table.add_row("teacher cache", f"{cache_size}; the steps below run the teacher")
+        table.add_row("teacher cache", f"{escape(cache_size)}; the steps below run the teacher")
     with using(recipe.kernels):
         _add_teacher_score(table, built)
     _add_terms(table, built)
@@ -129,9 +128,9 @@ def _add_data(table: Table, recipe: Recipe, built: Built) -> None:
         (recipe.data.val, built.validation),
     ):
         decoded = len(subset(files, SAMPLES))
-        table.add_row(f"{split} images", f"{len(files)}, {decoded} of them decoded and verified")
+        table.add_row(escape(f"{split} images"), f"{len(files)}, {decoded} of them decoded and verified")
     classes = built.package.classes
-    table.add_row("classes", f"{len(classes)}: {', '.join(classes)}")
+    table.add_row("classes", f"{len(classes)}: {escape(', '.join(classes))}")
 
 
 def _add_models(table: Table, built: Built) -> None:
@@ -160,7 +159,7 @@ def _add_terms(table: Table, built: Built) -> None:
         assert isinstance(term, Term | Context)
         # A context reads the student alone.
         taps = [", ".join(paths(tap)) for tap in term.taps if tap]
-        table.add_row(f"{type(term).__name__.lower()} {name}", " <- ".join(taps))
+        table.add_row(escape(f"{type(term).__name__.lower()} {name}"), escape(" <- ".join(taps)))
 
 
 def _add_processes(table: Table, recipe: Recipe, built: Built, processes: int) -> None:
@@ -196,6 +195,11 @@ def _peak_memory() -> str:
     """Return the most memory that was held at once: of the GPU, or of this process."""
     if torch.cuda.is_available():
         return f"{torch.cuda.max_memory_allocated() / 1e9:.2f} GB on the GPU"
+    # Windows has no such counter.
+    try:
+        import resource
+    except ImportError:
+        return "this system does not count it"
     # Linux counts kilobytes, macOS bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -18,6 +18,9 @@ from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 from densekd.tasks.protocol import Augmentation
 
+# Bytes of a stem that leave room for what is added to it; disks allow names of 255.
+_LONG_STEM = 200
+
 
 def to_float(images: Tensor) -> Tensor:
     """Return images as a model takes them, float in [0, 1], from the uint8 ones that travelled.

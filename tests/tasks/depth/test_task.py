@@ -21,8 +21,8 @@ from densekd.cli.app import app
 from densekd.data.sampler import Draw
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import parse_recipe
-from densekd.run.callbacks import Interrupted
 from densekd.run.preflight import check
+from densekd.stopping import Interrupted
 from densekd.tasks import Depth
 
 OF_LABELS: dict[str, dict[str, Any]] = {

@@ -1,0 +1,97 @@
+"""Checkpoints on disk: written whole, with a checksum, two generations kept; the newest sound one."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from typing_extensions import override
+
+from densekd.atomic import atomic, remove_leftovers
+from densekd.errors import UserError
+from densekd.run.folder import RunFolder
+from densekd.seal import damage_of, seal
+
+
+class SealedCheckpoints(CheckpointIO):
+    """Writer and reader of checkpoints for Lightning: atomic, beside their target, with a checksum.
+
+    The one before ``last.ckpt`` is kept as ``previous.ckpt``.
+    """
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint; a reader never sees half of it, nor does a power cut leave one."""
+        final = Path(path)
+        with atomic(final) as temporary:
+            torch.save(checkpoint, temporary)
+            seal(temporary)
+            # Between the two renamings there is no last one; a start at this moment reads the previous.
+            if final.name == "last.ckpt" and final.is_file():
+                final.replace(previous_of(final))
+
+    @override
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        """Read a checkpoint; nothing in it is executed."""
+        return read_checkpoint(Path(path))
+
+    @override
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of a training.
+
+    Raises:
+        UserError: a damaged one.
+    """
+    damage = damage_of(path)
+    if damage is not None:
+        raise UserError(f"{path} is damaged: {damage}.")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content
+
+
+def previous_of(last: Path) -> Path:
+    """Return where the checkpoint before the last is."""
+    return last.with_name("previous.ckpt")
+
+
+def sound_checkpoint(run: RunFolder) -> Path | None:
+    """Return the newest sound checkpoint; None where there is none."""
+    for path in _generations(run):
+        if damage_of(path) is None:
+            return path
+    return None
+
+
+def newest_checkpoint(run: RunFolder) -> tuple[Path | None, list[str]]:
+    """Find the checkpoint that a training goes on from, and put damaged ones aside.
+
+    Returns:
+        The newest sound one, None where nothing was saved; a line about each damaged one, which is
+        renamed so that it neither is read again nor takes the place of a sound one.
+
+    Raises:
+        UserError: there are checkpoints, and all are damaged.
+    """
+    remove_leftovers(run.last.parent)
+    there = _generations(run)
+    found = sound_checkpoint(run)
+    newer = there if found is None else there[: there.index(found)]
+    remarks = [f"{path} is damaged: {damage_of(path)}" for path in newer]
+    if newer and found is None:
+        raise UserError(
+            f"{'; '.join(remarks)}. No sound checkpoint is left: restore one from a copy, or start from the beginning "
+            "with --overwrite."
+        )
+    for path in newer:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    return found, [f"{remark}; going on from {found}" for remark in remarks]
+
+
+def _generations(run: RunFolder) -> list[Path]:
+    """Return the checkpoints that are there, the newest first; the best one is the last resort."""
+    return [path for path in (run.last, previous_of(run.last), run.best) if path.exists()]

@@ -1,0 +1,36 @@
+"""What the machine lacks, in plain words."""
+
+import errno
+import os
+
+import pytest
+
+from densekd.cli.explain import explain
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a/last.ckpt"), "runs/a/last.ckpt: the disk is full."),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), "out: you have no permission for this."),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "a"), "a: Invalid cross-device link."),
+        # Of a file that is moved, the name that people know.
+        (IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), ".a.tmp", None, "a"), "a: this is a folder"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 3 GiB\nmore"), "smaller data.batch_size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), "smaller data.batch_size"),
+        (MemoryError(), "Out of memory"),
+        (RuntimeError("failed to listen (errno: 98 - Address already in use)."), "MASTER_PORT=29511"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "use fewer (data.workers"),
+        (RuntimeError("unable to open shared memory object </torch_1> in read-write mode"), "/dev/shm"),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_machine_is_explained(error: Exception, words: str) -> None:
+    explained = explain(error)
+    assert explained is not None
+    assert words in explained
+    assert "\n" not in explained
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), RuntimeError("shapes do not fit"), OSError("no file at all")])
+def test_other_errors_are_not_explained(error: Exception) -> None:
+    assert explain(error) is None
