@@ -171,8 +171,10 @@ def test_a_damaged_image_is_named_after_the_others_are_predicted(pictures: Path,
 def test_images_of_one_stem_keep_their_suffix(pictures: Path, tmp_path: Path) -> None:
     Image.new("RGB", (3, 2), (255, 0, 0)).save(pictures / "a.jpg")
     assert LabelPredictor(Color(), CLASSES).predict_folder(pictures, tmp_path / "out") == 3
-    assert Image.open(tmp_path / "out" / "labels" / "a.png.png").size == (9, 6)
-    assert Image.open(tmp_path / "out" / "labels" / "a.jpg.png").size == (3, 2)
+    with Image.open(tmp_path / "out" / "labels" / "a.png.png") as label:
+        assert label.size == (9, 6)
+    with Image.open(tmp_path / "out" / "labels" / "a.jpg.png") as label:
+        assert label.size == (3, 2)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.jpg"])

@@ -154,6 +154,7 @@ class WindowRows:
         overlapping = -(-self._window.crop[0] // self._window.stride[0]) + 1
         return self._tile_numel * across * overlapping
 
+    @torch.no_grad()
     def rows(self, rows: range) -> Tensor:
         """Return consecutive rows of the average."""
         # Windows that end above are done with.
@@ -169,6 +170,7 @@ class WindowRows:
         count = down[rows.start : rows.stop, None] * across
         return total.div_(count.to(total))
 
+    @torch.no_grad()
     def _run_batch(self) -> None:
         """Run the model on the next windows, several of all images together."""
         some = self._places[self._next : self._next + self._window.batch]
