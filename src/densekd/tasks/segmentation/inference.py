@@ -30,7 +30,7 @@ from densekd.tasks.segmentation.sliding import (
 
 __all__ = ["WHOLE", "Inference", "PredictedRows", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
 
-_STRIPE_BYTES = 1 << 24
+_STRIPE_BYTES = 1 << 25
 
 
 class Prediction(NamedTuple):
