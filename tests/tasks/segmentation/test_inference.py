@@ -196,7 +196,7 @@ def whole_slide(model: nn.Module, images: Tensor, window: Window, align_corners:
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("enlarged", [0, 1 << 28])
-@pytest.mark.parametrize("stripe", [1000, 20000])
+@pytest.mark.parametrize("stripe", [60000])
 @pytest.mark.parametrize("crop", [(64, 160), (33, 140), (61, 40), (200, 260)])
 @torch.no_grad()
 def test_stripes_equal_the_whole_bit_for_bit(
