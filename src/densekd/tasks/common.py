@@ -1,15 +1,18 @@
 """What several tasks do alike: images on their way into a model, files on their way out."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
+from rich.progress import track
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from densekd.atomic import atomic, short_name
-from densekd.data.files import IMAGE_SUFFIXES, find
+from densekd.data.files import IMAGE_SUFFIXES
+from densekd.data.listing import list_files
 from densekd.data.photometric import BandDistortion, PhotometricDistortion, photometric_distortion
 from densekd.data.transforms import PadToSize, RandomScaledCrop
 from densekd.errors import UserError
@@ -86,17 +89,71 @@ def after_crop(views: Augmentation) -> list[v2.Transform]:
 
 
 def images_at(path: Path) -> dict[str, Path]:
-    """List one image, or all images below a folder, by stem.
+    """List one image, or all images below a folder, by the name of their output.
+
+    That is the path from the folder without its suffix; images that share it keep their suffix.
 
     Raises:
         UserError: there is none.
     """
     if path.is_file():
         return {path.stem: path}
-    found = find(path, IMAGE_SUFFIXES)
-    if not found:
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder.")
+    images = []
+    for file in list_files(path):
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            images.append(file.relative_to(path))
+    if not images:
         raise UserError(f"{path}: no images ({', '.join(IMAGE_SUFFIXES)}).")
+    stems = Counter(image.with_suffix("").as_posix() for image in images)
+    found: dict[str, Path] = {}
+    for image in images:
+        name = image.with_suffix("").as_posix()
+        if stems[name] > 1:
+            name = image.as_posix()
+        # A file may be called what another became.
+        while name in found:
+            name += "_"
+        found[name] = path / image
     return found
+
+
+def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], None]) -> list[str]:
+    """Predict images one by one; one that cannot be read does not stop the others.
+
+    Args:
+        images: name of the output -> file.
+        write: predicts one and writes its files.
+
+    Returns:
+        what was wrong with each image that was left out.
+
+    Raises:
+        UserError: the one image there is cannot be read.
+    """
+    odd: list[str] = []
+    progress = track(images.items(), "predicting", transient=True)
+    for name, path in progress:
+        try:
+            write(name, path)
+        except UserError as error:
+            if len(images) == 1:
+                raise
+            odd.append(str(error))
+    return odd
+
+
+def require_all(odd: Sequence[str], count: int, out: Path) -> None:
+    """Name the images that were not predicted, after all others were.
+
+    Raises:
+        UserError: there are some.
+    """
+    if odd:
+        listed = "\n".join(odd)
+        done = f"The other {count - len(odd)} are in {out}."
+        raise UserError(f"{len(odd)} of {count} images were not predicted. {done}\n{listed}")
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

@@ -159,6 +159,24 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_image_is_named_after_the_others_are_predicted(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "b.jpg").write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"1 of 3 images were not predicted.*The other 2 are in") as error:
+        LabelPredictor(Color(), CLASSES).predict_folder(pictures, tmp_path / "out")
+    assert str(pictures / "b.jpg") in str(error.value)
+    assert (tmp_path / "out" / "labels" / "a.png").is_file()
+    assert (tmp_path / "out" / "labels" / "town" / "b.png").is_file()
+
+
+def test_images_of_one_stem_keep_their_suffix(pictures: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (3, 2), (255, 0, 0)).save(pictures / "a.jpg")
+    assert LabelPredictor(Color(), CLASSES).predict_folder(pictures, tmp_path / "out") == 3
+    with Image.open(tmp_path / "out" / "labels" / "a.png.png") as label:
+        assert label.size == (9, 6)
+    with Image.open(tmp_path / "out" / "labels" / "a.jpg.png") as label:
+        assert label.size == (3, 2)
+
+
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.jpg"])
 def test_a_place_that_does_not_exist(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: no such"):

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from densekd.tasks.segmentation.inference import Inference, Window, upsample_rows, windows
+from densekd.tasks.segmentation import inference, sliding
+from densekd.tasks.segmentation.inference import Inference, TensorPixels, Window, upsample_rows, windows
 
 
 class Strided(nn.Module):
@@ -112,7 +113,8 @@ def test_scales_and_mirror_images_equal_a_literal_computation(
             images = IMAGES.flip(3) if mirrored else IMAGES
             shape = [round(scale * 37), round(scale * 50)]
             images = F.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=True)
-            logits = single._logits(model, images, (1.0, False), False)
+            view = single._logits(model, TensorPixels(images), (1.0, False), False)
+            logits = view.rows(range(view.shape[2]))
             logits = full(logits, size, False)
             logits = logits.flip(3) if mirrored else logits
             scores.append(logits.softmax(1) if average == "softmax" else logits)
@@ -148,12 +150,12 @@ def test_every_scale_is_stretched() -> None:
 
 
 def test_it_is_deterministic_and_batches_do_not_matter(model: Strided) -> None:
-    inference = Inference(Window((24, 24), (16, 16)), (1.0, 1.5), "horizontal")
-    together = inference.predict(model, IMAGES, (37, 50), False)
-    again = inference.predict(model, IMAGES, (37, 50), False)
+    mode = Inference(Window((24, 24), (16, 16)), (1.0, 1.5), "horizontal")
+    together = mode.predict(model, IMAGES, (37, 50), False)
+    again = mode.predict(model, IMAGES, (37, 50), False)
     assert torch.equal(together.label, again.label)
     assert torch.equal(together.confidence, again.confidence)
-    alone = inference.predict(model, IMAGES[1:], (37, 50), False)
+    alone = mode.predict(model, IMAGES[1:], (37, 50), False)
     torch.testing.assert_close(alone.confidence, together.confidence[1:], rtol=1e-5, atol=1e-6)
 
 
@@ -175,3 +177,70 @@ def test_half_precision_logits_are_decided_in_float32(model: Strided) -> None:
 def test_what_makes_no_sense_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Inference(**arguments)  # type: ignore[arg-type]
+
+
+def whole_slide(model: nn.Module, images: Tensor, window: Window, align_corners: bool) -> Tensor:
+    """Average windows in one map of the whole image: what stripes must equal bit for bit."""
+    B, _, H, W = images.shape
+    places = list(windows((H, W), window))
+    count = images.new_zeros(H, W)
+    total = images.new_zeros(B, 5, H, W)
+    for first in range(0, len(places), window.batch):
+        some = places[first : first + window.batch]
+        logits = model(torch.cat([images[:, :, y, x] for y, x in some]))
+        for (y, x), part in zip(some, torch.split(logits, B), strict=True):
+            total[:, :, y, x] += full(part, (y.stop - y.start, x.stop - x.start), align_corners)
+            count[y, x] += 1
+    return total.div_(count)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("enlarged", [0, 1 << 28])
+@pytest.mark.parametrize("stripe", [60000])
+@pytest.mark.parametrize("crop", [(64, 160), (33, 140), (61, 40), (200, 260)])
+@torch.no_grad()
+def test_stripes_equal_the_whole_bit_for_bit(
+    model: Strided,
+    monkeypatch: pytest.MonkeyPatch,
+    crop: tuple[int, int],
+    stripe: int,
+    enlarged: int,
+    align_corners: bool,
+) -> None:
+    monkeypatch.setattr(inference, "_STRIPE_BYTES", stripe)
+    monkeypatch.setattr(sliding, "_ENLARGED_BYTES", enlarged)
+    images = torch.rand(1, 3, 150, 230, generator=torch.Generator().manual_seed(2))
+    window = Window(crop, (crop[0] * 2 // 3, crop[1] * 2 // 3))
+    found = Inference(window).predict(model, images, (150, 230), align_corners)
+    scores = whole_slide(model, images, window, align_corners)
+    assert torch.equal(found.label, scores.max(1).indices)
+    # The averaged logits themselves, which every score follows from.
+    view = sliding.WindowRows(model, TensorPixels(images), window, align_corners)
+    parts = [view.rows(range(top, min(top + 7, 150))) for top in range(0, 150, 7)]
+    assert torch.equal(torch.cat(parts, 2), scores)
+    # The last digit of an exponential depends on where its stripe ends, as it always did.
+    torch.testing.assert_close(found.confidence, (scores.max(1).values - scores.logsumexp(1)).exp(), rtol=1e-6, atol=0)
+    # Mirror images and scales, added up in the same order.
+    found = Inference(window, (1.0, 1.5), "horizontal").predict(model, images, (150, 230), align_corners)
+    total = torch.zeros_like(scores)
+    for scale in (1.0, 1.5):
+        fed = images
+        if scale != 1:
+            fed = F.interpolate(images, [225, 345], mode="bilinear", align_corners=False, antialias=True)
+        for mirrored in (False, True):
+            part = whole_slide(model, fed.flip(3) if mirrored else fed, window, align_corners)
+            part = part.flip(3) if mirrored else part
+            total += upsample_rows(part, (150, 230), align_corners, range(150)).softmax(1)
+    assert torch.equal(found.label, total.div_(4).max(1).indices)
+    torch.testing.assert_close(found.confidence, total.max(1).values, rtol=1e-6, atol=0)
+
+
+def test_windows_are_freed_when_no_row_below_needs_them(model: Strided) -> None:
+    images = TensorPixels(torch.zeros(1, 3, 400, 64, dtype=torch.uint8))
+    view = sliding.WindowRows(model, images, Window((32, 32), (16, 16)), False)
+    most = 0
+    for top in range(0, 400, 8):
+        view.rows(range(top, top + 8))
+        most = max(most, len(view._tiles))
+    # Three windows in a row of them, two rows of them on a pixel, and the rest of a batch.
+    assert most <= 3 * 2 + 3 + 3

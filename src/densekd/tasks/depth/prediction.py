@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import nn
 
 from densekd.atomic import write_text
@@ -18,7 +17,7 @@ from densekd.data.files import read_image
 from densekd.data.maps import Resize, to_model_input
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.errors import UserError
-from densekd.tasks.common import device_of, images_at, sample_path, save_picture
+from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
 from densekd.tasks.depth.evaluation import DepthEvaluation, Quantity, predict_maps, to_depth
 from densekd.tasks.depth.pictures import depth_picture, error_picture, overlay, value_range
 
@@ -66,11 +65,12 @@ class DepthPredictor:
             How many images were predicted.
 
         Raises:
-            UserError: no image there, or a damaged one.
+            UserError: no image there; or damaged ones, after all others were predicted.
         """
         found = images_at(images)
         ranges: dict[str, list[float]] = {}
-        for stem, path in track(found.items(), "predicting", transient=True):
+
+        def write(stem: str, path: Path) -> None:
             image = read_image(path, bands=self.bands)
             # Sixteen bits for the range of each picture, whatever it is.
             values = self(image).astype(np.float64)
@@ -81,8 +81,11 @@ class DepthPredictor:
             write_depth(((values - low) / span * _STEPS).round(), out / "depth" / f"{stem}.png")
             nearness = as_nearness(values, self.quantity)
             save_picture(overlay(shown_bands(image), nearness), out / "overlays" / f"{stem}.png")
+
+        odd = predict_each(found, write)
         content = {"quantity": self.quantity, "ranges": ranges}
         write_text(out / "ranges.json", json.dumps(content, indent=1) + "\n")
+        require_all(odd, len(found), out)
         return len(found)
 
     def write_submission(self, images: Path, out: Path, benchmark: str) -> int:

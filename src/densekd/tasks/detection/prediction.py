@@ -13,12 +13,12 @@ from torch import nn
 from densekd.data.annotations import stacked
 from densekd.data.classes import Classes
 from densekd.data.detection import DetectionFiles, DetectionItem, to_detector_input
-from densekd.data.files import image_size, read_image
+from densekd.data.files import read_image
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.data.transforms import Limits
 from densekd.errors import UserError
 from densekd.ops.boxes import Detections
-from densekd.tasks.common import device_of, images_at, sample_path, save_picture
+from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
 from densekd.tasks.detection.evaluation import confident, detect, predict_boxes, write_results
 from densekd.tasks.detection.pictures import box_picture, error_picture, found_marks, truth_marks
 
@@ -68,24 +68,27 @@ class BoxPredictor:
             How many images were predicted.
 
         Raises:
-            UserError: no image there, or a damaged one.
+            UserError: no image there; or damaged ones, after all others were predicted.
         """
         paths = images_at(images)
-        # The images as a split without annotations.
-        items: list[DetectionItem] = []
-        for number, (stem, path) in zip(image_numbers(list(paths)), paths.items(), strict=True):
-            items.append(DetectionItem(stem, path, number, image_size(path), stacked([])))
-        files = DetectionFiles(self.classes, tuple(items), self.categories, bands=self.bands)
+        numbers = dict(zip(paths, image_numbers(list(paths)), strict=True))
         results: list[tuple[DetectionItem, Detections]] = []
-        for item, found in detect(self.model, files, self.resize):
+
+        def write(stem: str, path: Path) -> None:
+            image = read_image(path, bands=self.bands)
+            found = self(image)
             # Only what is likely is drawn; the results file holds all.
             marks = found_marks(confident(found, self.threshold), self.classes)
-            image = shown_bands(read_image(item.image, item.size, self.bands))
-            picture = box_picture(image, marks)
-            save_picture(picture, out / "boxes" / f"{item.stem}.png")
-            results.append((item, found))
+            save_picture(box_picture(shown_bands(image), marks), out / "boxes" / f"{stem}.png")
+            size = (image.shape[0], image.shape[1])
+            # The results say which file it is, whose suffix may be in the name already.
+            name = stem.removesuffix(path.suffix)
+            results.append((DetectionItem(name, path, numbers[stem], size, stacked([])), found))
+
+        odd = predict_each(paths, write)
         write_results(results, self.categories, out / "detections.json")
-        return len(items)
+        require_all(odd, len(paths), out)
+        return len(paths)
 
     def write_submission(self, images: Path, out: Path, benchmark: str) -> int:
         """Refuse: servers of detection take the results file as it is.

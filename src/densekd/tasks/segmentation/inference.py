@@ -1,13 +1,13 @@
 """Sliding-window inference and test-time augmentation: windows, scales and mirror images, averaged.
 
-Nothing here holds more than one tensor of scores at full resolution, and the plain mode none:
-logits stay at the model's own stride and are enlarged a few rows at a time, just before the maximum
-is taken.
+Logits stay at the model's own stride and are enlarged a few rows at a time, just before the maximum is
+taken, so that no map of scores at full resolution is held. Only where so many views would take more
+than that map, they are added up in it one after the other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,26 +15,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.ops.precision import to_float32
+from densekd.tasks.common import to_float
+from densekd.tasks.segmentation.sliding import (
+    Forward,
+    MapRows,
+    MirroredRows,
+    Pixels,
+    Rows,
+    Size,
+    Window,
+    WindowRows,
+    windows,
+)
 
-Size = tuple[int, int]
-Forward = Callable[[Tensor], Tensor]
+__all__ = ["WHOLE", "Inference", "PredictedRows", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
 
 _STRIPE_BYTES = 1 << 25
-
-
-class Window(NamedTuple):
-    """Sliding windows.
-
-    Args:
-        crop: (height, width) of a window; a smaller image is one window.
-        stride: (vertical, horizontal) step; the last window of a row or column is moved back to end
-            at the border.
-        batch: windows that go through the model together.
-    """
-
-    crop: Size
-    stride: Size
-    batch: int = 4
 
 
 class Prediction(NamedTuple):
@@ -47,6 +43,46 @@ class Prediction(NamedTuple):
 
     label: Tensor
     confidence: Tensor
+
+
+class PredictedRows(NamedTuple):
+    """Class and confidence of the pixels of some rows, see :class:`Prediction`."""
+
+    rows: range
+    label: Tensor
+    confidence: Tensor
+
+
+class TensorPixels:
+    """Images in memory, uint8 or float in [0, 1], ``[B, 3, H, W]``; the whole is never made float."""
+
+    def __init__(self, images: Tensor) -> None:
+        self._images = images
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, 3, H, W)."""
+        B, C, H, W = self._images.shape
+        return B, C, H, W
+
+    def crop(self, y: slice, x: slice) -> Tensor:
+        """Return a rectangle of all images, float in [0, 1]."""
+        return to_float(self._images[:, :, y, x])
+
+
+class _MirroredPixels:
+    """Images mirrored from left to right."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._pixels = pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self._pixels.shape
+
+    def crop(self, y: slice, x: slice) -> Tensor:
+        width = self._pixels.shape[3]
+        return self._pixels.crop(y, slice(width - x.stop, width - x.start)).flip(3)
 
 
 @dataclass(frozen=True)
@@ -82,63 +118,114 @@ class Inference:
                 got = f"{self.window.stride} of {self.window.crop}"
                 raise ValueError(f"strides must be between 1 and the crop, got {got}")
 
-    def predict(self, forward: Forward, images: Tensor, size: Size, align_corners: bool) -> Prediction:
+    def predict(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Prediction:
         """Predict images.
 
         Args:
             forward: float images -> logits of any stride.
-            images: ``[B, 3, H, W]``, float in [0, 1].
+            images: ``[B, 3, H, W]``, uint8 or float in [0, 1], or what reads them by rectangle.
             size: (height, width) of the prediction.
             align_corners: how the logits are enlarged.
         """
+        labels: list[Tensor] = []
+        confidences: list[Tensor] = []
+        for part in self.predict_rows(forward, images, size, align_corners):
+            labels.append(part.label)
+            confidences.append(part.confidence)
+        return Prediction(torch.cat(labels, 1), torch.cat(confidences, 1))
+
+    def predict_rows(
+        self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool
+    ) -> Iterator[PredictedRows]:
+        """Predict images a few rows at a time, from top to bottom; see :meth:`predict`."""
+        pixels = TensorPixels(images) if isinstance(images, Tensor) else images
         mirrored = (False, True) if self.flip == "horizontal" else (False,)
         views = list(product(self.scales, mirrored))
-        # One view needs no average, and no map of scores at full size.
+        first = self._logits(forward, pixels, views[0], align_corners)
+        # One view needs no average.
         if len(views) == 1:
-            scores = self._logits(forward, images, views[0], align_corners)
-            return _decide(scores, size, align_corners, "logits")
+            for rows in _stripes(first.shape, size):
+                yield _decide(upsample_rows(first, size, align_corners, rows), rows, "logits")
+            return
+        rest = (self._logits(forward, pixels, view, align_corners) for view in views[1:])
+        if self._fits(first, size):
+            scores = self._stripes_of_views([first, *rest], size, align_corners)
+        else:
+            scores = self._sum_of_views(chain([first], rest), size, align_corners)
+        for rows, part in scores:
+            yield _decide(part.div_(len(views)), rows, self.average)
+
+    def _fits(self, first: Rows, size: Size) -> bool:
+        """Whether what all views hold is less than a map of all scores at the size of the prediction."""
+        area = sum(scale**2 for scale in self.scales) / self.scales[0] ** 2
+        if self.flip == "horizontal":
+            area *= 2
+        B, C, _, _ = first.shape
+        return first.held * area <= B * C * size[0] * size[1]
+
+    def _stripes_of_views(self, views: list[Rows], size: Size, align_corners: bool) -> Iterator[tuple[range, Tensor]]:
+        """Add up the scores of all views, stripe by stripe."""
+        for rows in _stripes(views[0].shape, size):
+            total = self._scores(views[0], size, align_corners, rows).clone()
+            for view in views[1:]:
+                total += self._scores(view, size, align_corners, rows)
+            yield rows, total
+
+    def _sum_of_views(self, views: Iterable[Rows], size: Size, align_corners: bool) -> Iterator[tuple[range, Tensor]]:
+        """Add up the scores of all views, view by view, in one map."""
         total: Tensor | None = None
         for view in views:
-            logits = self._logits(forward, images, view, align_corners)
-            if total is None:
-                total = logits.new_zeros(*logits.shape[:2], *size)
-            for rows in _stripes(total):
-                part = upsample_rows(logits, size, align_corners, rows)
-                if self.average == "softmax":
-                    part = part.softmax(1)
+            for rows in _stripes(view.shape, size):
+                part = self._scores(view, size, align_corners, rows)
+                if total is None:
+                    total = part.new_zeros(*part.shape[:2], *size)
                 total[:, :, rows.start : rows.stop] += part
         assert total is not None
-        return _decide(total.div_(len(views)), size, align_corners, self.average)
+        for rows in _stripes((*total.shape[:2], *size), size):
+            yield rows, total[:, :, rows.start : rows.stop]
 
-    def _logits(self, forward: Forward, images: Tensor, view: tuple[float, bool], align_corners: bool) -> Tensor:
+    def _scores(self, view: Rows, size: Size, align_corners: bool, rows: range) -> Tensor:
+        part = upsample_rows(view, size, align_corners, rows)
+        if self.average == "softmax":
+            return part.softmax(1)
+        return part
+
+    def _logits(self, forward: Forward, pixels: Pixels, view: tuple[float, bool], align_corners: bool) -> Rows:
         """Return logits of one view, in at least float32, at the model's stride.
 
         Those of windows are at the size of the image that was fed.
         """
         scale, mirrored = view
+        pixels = self._resized(pixels, scale)
+        if mirrored:
+            pixels = _MirroredPixels(pixels)
+        source: Rows
+        if self.window is None:
+            source = MapRows(to_float32(forward(_whole(pixels))))
+        else:
+            source = WindowRows(forward, pixels, self.window, align_corners)
+        return MirroredRows(source) if mirrored else source
+
+    def _resized(self, pixels: Pixels, scale: float) -> Pixels:
+        """Return images at a scale, stretched to the next multiples of the divisor."""
+        height, width = pixels.shape[2:]
+        if scale == 1 and height % self.divisor == 0 and width % self.divisor == 0:
+            return pixels
+        images = _whole(pixels)
         if scale != 1:
-            height, width = images.shape[-2:]
             size = [max(1, round(scale * height)), max(1, round(scale * width))]
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-        images = _aligned(images, self.divisor)
-        if mirrored:
-            images = images.flip(3)
-        if self.window is None:
-            logits = to_float32(forward(images))
-        else:
-            logits = _slide(forward, images, self.window, align_corners)
-        # Mirrored back, so that scores of all views agree in place.
-        return logits.flip(3) if mirrored else logits
+        return TensorPixels(_aligned(images, self.divisor))
 
 
 WHOLE = Inference()
 
 
-def upsample_rows(logits: Tensor, size: Size, align_corners: bool, rows: range) -> Tensor:
+def upsample_rows(logits: Tensor | Rows, size: Size, align_corners: bool, rows: range) -> Tensor:
     """Return some rows of bilinearly resized logits: ``F.interpolate(logits, size)[:, :, rows]``.
 
     Args:
-        logits: ``[B, C, h, w]``.
+        logits: ``[B, C, h, w]``, or what reads them by rows.
         size: (H, W) of the whole result.
         align_corners: as ``F.interpolate``'s.
         rows: consecutive rows of the result.
@@ -146,28 +233,37 @@ def upsample_rows(logits: Tensor, size: Size, align_corners: bool, rows: range) 
     Returns:
         ``[B, C, len(rows), W]``
     """
-    (h, w), (H, W) = logits.shape[-2:], size
-    # Where the rows lie in the map: corners on corners, or centers on centers.
-    wanted = torch.arange(rows.start, rows.stop, device=logits.device, dtype=torch.float64)
-    y = ((wanted + 0.5) * (h / H) - 0.5).clamp(min=0)
-    if align_corners:
-        y = wanted * ((h - 1) / max(H - 1, 1))
-    above = y.floor().long().clamp(max=h - 1)
-    weight = (y - above).to(logits.dtype)[:, None]
-    # Rows first: they are few, and there the map is still narrow.
-    mixed = logits[:, :, above].lerp(logits[:, :, (above + 1).clamp(max=h - 1)], weight)
+    source = MapRows(logits) if isinstance(logits, Tensor) else logits
+    w = source.shape[3]
+    H, W = size
+    mixed = _mixed_rows(source, H, align_corners, rows)
     if w == W:
         return mixed
     return F.interpolate(mixed, (len(rows), W), mode="bilinear", align_corners=align_corners)
 
 
-def windows(size: Size, window: Window) -> Iterator[tuple[slice, slice]]:
-    """List the windows that cover an image of ``size``, row by row, as mmsegmentation does."""
+def _mixed_rows(source: Rows, height: int, align_corners: bool, rows: range) -> Tensor:
+    """Resize logits in height alone: rows are few, and there the map is still narrow."""
+    h = source.shape[2]
+    if h == height:
+        return source.rows(rows)
+    # Where the rows lie in the map: corners on corners, or centers on centers.
+    wanted = torch.arange(rows.start, rows.stop, dtype=torch.float64)
+    y = ((wanted + 0.5) * (h / height) - 0.5).clamp(min=0)
+    if align_corners:
+        y = wanted * ((h - 1) / max(height - 1, 1))
+    above = y.floor().long().clamp(max=h - 1)
+    below = (above + 1).clamp(max=h - 1)
+    # Only the rows of the map that these lie on are read.
+    first = int(above[0])
+    part = source.rows(range(first, int(below[-1]) + 1))
+    weight = (y - above).to(part)[:, None]
+    return part[:, :, (above - first).to(part.device)].lerp(part[:, :, (below - first).to(part.device)], weight)
 
-    (H, W), (crop_h, crop_w) = size, window.crop
-    for top in _starts(H, crop_h, window.stride[0]):
-        for left in _starts(W, crop_w, window.stride[1]):
-            yield slice(top, min(top + crop_h, H)), slice(left, min(left + crop_w, W))
+
+def _whole(pixels: Pixels) -> Tensor:
+    height, width = pixels.shape[2:]
+    return pixels.crop(slice(0, height), slice(0, width))
 
 
 def _aligned(images: Tensor, divisor: int) -> Tensor:
@@ -179,62 +275,20 @@ def _aligned(images: Tensor, divisor: int) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False)
 
 
-def _starts(length: int, crop: int, stride: int) -> list[int]:
-    """Return where the windows along one side begin.
-
-    The last one is moved back to end at the border.
-    """
-    steps = max(length - crop + stride - 1, 0) // stride + 1
-    return [max(min(k * stride, length - crop), 0) for k in range(steps)]
-
-
-def _slide(forward: Forward, images: Tensor, window: Window, align_corners: bool) -> Tensor:
-    """Average the enlarged logits of all windows: ``[B, C, H, W]``, the one full-size tensor."""
-    B, _, H, W = images.shape
-    places = list(windows((H, W), window))
-    count = images.new_zeros(H, W)
-    total: Tensor | None = None
-    for first in range(0, len(places), window.batch):
-        # Several windows of all images go through the model together.
-        some = places[first : first + window.batch]
-        crops = torch.cat([images[:, :, y, x] for y, x in some])
-        logits = to_float32(forward(crops))
-        for (y, x), part in zip(some, torch.split(logits, B), strict=True):
-            # The sum needs the number of classes, which the first window tells.
-            size = y.stop - y.start, x.stop - x.start
-            if total is None:
-                total = part.new_zeros(*part.shape[:2], H, W)
-            total[:, :, y, x] += F.interpolate(part, size, mode="bilinear", align_corners=align_corners)
-            count[y, x] += 1
-    assert total is not None
-    return total.div_(count)
+def _decide(part: Tensor, rows: range, kind: Literal["softmax", "logits"]) -> PredictedRows:
+    """Take the maximum of the scores of some rows."""
+    highest, label = part.max(1)
+    if kind == "logits":
+        # The largest softmax probability without the softmax map: exp(max - logsumexp).
+        highest = (highest - part.logsumexp(1)).exp()
+    return PredictedRows(rows, label, highest)
 
 
-def _decide(scores: Tensor, size: Size, align_corners: bool, kind: Literal["softmax", "logits"]) -> Prediction:
-    """Take the maximum, a few rows at a time.
-
-    ``scores`` of another size are enlarged on the way.
-    """
-    B = len(scores)
-    label = torch.empty(B, *size, dtype=torch.int64, device=scores.device)
-    confidence = torch.empty(B, *size, dtype=scores.dtype, device=scores.device)
-    for rows in _stripes(scores, size):
-        part = scores[:, :, rows.start : rows.stop]
-        if scores.shape[-2:] != torch.Size(size):
-            part = upsample_rows(scores, size, align_corners, rows)
-        highest, label[:, rows.start : rows.stop] = part.max(1)
-        if kind == "logits":
-            # The largest softmax probability without the softmax map: exp(max - logsumexp).
-            highest = (highest - part.logsumexp(1)).exp()
-        confidence[:, rows.start : rows.stop] = highest
-    return Prediction(label, confidence)
-
-
-def _stripes(scores: Tensor, size: Size | None = None) -> Iterator[range]:
-    """Cut the rows of a map into stripes whose scores take a few megabytes."""
-    # Bytes of one row of all scores at the wanted size.
-    height, width = size or (scores.shape[2], scores.shape[3])
-    row = len(scores) * scores.shape[1] * width * scores.element_size()
+def _stripes(shape: tuple[int, ...], size: Size) -> Iterator[range]:
+    """Cut the rows of a prediction into stripes whose scores take a few megabytes."""
+    height, width = size
+    # Bytes of one row of all scores, in float32.
+    row = shape[0] * shape[1] * width * 4
     step = max(1, _STRIPE_BYTES // row)
     for top in range(0, height, step):
         yield range(top, min(top + step, height))

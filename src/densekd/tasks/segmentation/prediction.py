@@ -18,7 +18,7 @@ from densekd.data.holdout import ALL
 from densekd.data.maps import Resize, to_model_input
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.models.package import PackageConfig
-from densekd.tasks.common import device_of, images_at, sample_path, save_picture
+from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
 from densekd.tasks.segmentation.inference import WHOLE, Inference
 from densekd.tasks.segmentation.pictures import color_picture, error_picture, overlay
 from densekd.tasks.segmentation.submission import (
@@ -67,15 +67,18 @@ class LabelPredictor:
             How many images were predicted.
 
         Raises:
-            UserError: no image there, or a damaged one.
+            UserError: no image there; or damaged ones, after all others were predicted.
         """
         found = images_at(images)
-        for stem, path in track(found.items(), "predicting", transient=True):
+
+        def write(stem: str, path: Path) -> None:
             image = read_image(path, bands=self.bands)
             label = self(image)
             # The label is the picture: its pixels are the class numbers themselves.
             save_picture(color_picture(label, self.classes), out / "labels" / f"{stem}.png")
             save_picture(overlay(shown_bands(image), label, self.classes), out / "overlays" / f"{stem}.png")
+
+        require_all(predict_each(found, write), len(found), out)
         return len(found)
 
     def write_submission(self, images: Path, out: Path, benchmark: str) -> int:

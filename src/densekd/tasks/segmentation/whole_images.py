@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from densekd.data.maps import Sample
 from densekd.models import contract
-from densekd.tasks.common import to_float
 from densekd.tasks.segmentation.inference import WHOLE, Inference, Prediction
 from densekd.tasks.segmentation.logits import checked_logits
 
@@ -45,7 +44,7 @@ class WholeImages:
         def forward(part: Tensor) -> Tensor:
             return checked_logits(model(part), self.num_classes)
 
-        return self.inference.predict(forward, to_float(images), size, contract.align_corners(model))
+        return self.inference.predict(forward, images, size, contract.align_corners(model))
 
     def predictions(
         self, model: nn.Module, samples: Sequence[Sample], device: torch.device
