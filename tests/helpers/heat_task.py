@@ -115,7 +115,10 @@ class HeatPredictor:
             predicted = upsample(self.model, self.model.eval()(to_float(pixels)), image.shape[:2])
         return predicted[0, 0].clamp(0, 1).cpu().numpy()
 
-    def predict_folder(self, images: Path, out: Path) -> int:
+    def drawn(self, image: np.ndarray) -> Image.Image:
+        return as_picture(self(image))
+
+    def predict_folder(self, images: Path, out: Path, resume: bool = False) -> int:
         found = images_at(images)
         for stem, path in found.items():
             save_picture(as_picture(self(read_image(path))), out / "heat" / f"{stem}.png")

@@ -96,7 +96,7 @@ def test_pretrained_weights_of_three_channels_fill_a_backbone_of_four_bands(fami
         model="pspnet", options={"backbone": "resnet18", "family": family}, pretrained=str(tmp_path / "resnet18.pth")
     )
     bands = BandInput(4, (1, 2, 3, 4), (0.5,) * 4, (0.2,) * 4)
-    opened = build_model(spec, 3, "student", bands)
+    opened = build_model(spec, 3, "student", bands=bands)
     weight = contract.backbone(opened.model).conv1.weight  # type: ignore[union-attr,operator]
     order = contract.convention(built("pspnet", spec.options)).order  # type: ignore[union-attr]
     assert torch.equal(weight, widened_filters(pretrained.conv1.weight.detach(), 4, order))

@@ -22,11 +22,22 @@ Split = Annotated[
 ]
 OutPath = Annotated[
     Path | None,
-    typer.Option("--out", help="default: predictions/ beside the model"),
+    typer.Option("--out", help="default: predicted/ beside the model"),
 ]
 Submission = Annotated[
     str | None,
     typer.Option(help="for a server: cityscapes, ade20k or voc"),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="images, videos, folders, patterns in quotes, addresses; a data folder or a recipe; and key=value",
+        show_default=False,
+    ),
+]
+ResumePrediction = Annotated[
+    bool,
+    typer.Option("--resume", help="leave out what an earlier prediction into the same folder has done"),
 ]
 MaxMegapixels = Annotated[
     float | None,
@@ -64,46 +75,40 @@ def evaluate(
 
 def predict(
     model: ModelPath,
-    images: Annotated[
-        Path | None,
-        typer.Argument(help="an image, a folder of images, a data folder, or a recipe", show_default=False),
-    ] = None,
-    overrides: EvaluationOverrides = None,
+    inputs: Inputs = None,
     recipe: EvaluationRecipe = None,
     split: Split = None,
     out: OutPath = None,
+    resume: ResumePrediction = False,
     submission: Submission = None,
     max_megapixels: MaxMegapixels = None,
 ) -> None:
-    """Write label PNGs and overlays, boxes and results, or the files of a submission."""
+    """Write label PNGs and overlays, boxes and results, videos, or the files of a submission."""
     from densekd.data.picture import RGB, set_max_megapixels
     from densekd.data.picture_notes import notes_of_images
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
-    from densekd.run.evaluation_data import Asked, asked_images, asked_recipe
+    from densekd.run.evaluation_data import Asked, asked_recipe
+    from densekd.run.predict import predict_inputs
+    from densekd.run.prediction_inputs import is_override, prediction_inputs
     from densekd.tasks.common import images_at
 
-    changes = list(overrides or [])
-    # Without images the first override stands in their place.
-    if images is not None and "=" in str(images) and not images.exists():
-        changes.insert(0, str(images))
-        images = None
-    out = out or _place_of(model) / "predictions"
+    changes = [text for text in inputs or [] if is_override(text)]
+    texts = [text for text in inputs or [] if not is_override(text)]
+    out = out or _place_of(model) / "predicted"
     set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
     predictor = predictor_of(opened, model, changes, asked_recipe(recipe))
-    with asked_images(Asked(images, recipe, split), opened) as folder:
+    with prediction_inputs(texts, Asked(None, recipe, split), opened) as found:
         # What viewers show is said of pictures for viewers.
-        if opened.config.bands == RGB:
-            print_notes(notes_of_images(images_at(folder).values()))
+        if found.folder is not None and opened.config.bands == RGB:
+            print_notes(notes_of_images(images_at(found.folder).values()))
         if submission is not None:
-            count = predictor.write_submission(folder, out, submission)
+            count = predictor.write_submission(found.pictures(), out, submission)
             print_plain(f"{count} images: {out}")
             return
-        count = predictor.predict_folder(folder, out)
-    written = ", ".join(str(out / name) for name in predictor.writes)
-    print_plain(f"{count} images: {written}")
+        print_plain(predict_inputs(predictor, found, out, resume))
 
 
 def _place_of(model: Path) -> Path:

@@ -1,11 +1,16 @@
 """What several tasks do alike: images on their way into a model, files on their way out."""
 
+import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -20,9 +25,10 @@ from densekd.models import contract
 from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 from densekd.tasks.protocol import Augmentation
+from densekd.tasks.records import Records
 
-# Bytes of a stem that leave room for what is added to it; disks allow names of 255.
-_LONG_STEM = 200
+# Seconds between two lines about a long prediction, where no bar can be shown.
+_SAY_EVERY = 60
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -115,16 +121,19 @@ def images_at(path: Path) -> dict[str, Path]:
         # A file may be called what another became.
         while name in found:
             name += "_"
-        found[name] = path / image
+        file = path / image
+        # Messages name the file that a link leads to.
+        found[name] = file.readlink() if file.is_symlink() and file.readlink().is_absolute() else file
     return found
 
 
-def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], None]) -> list[str]:
+def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], Any], records: Records) -> list[str]:
     """Predict images one by one; one that cannot be read does not stop the others.
 
     Args:
         images: name of the output -> file.
-        write: predicts one and writes its files.
+        write: predicts one, writes its files and returns what is to be recorded of it.
+        records: of what is done; an image that is in it is left out.
 
     Returns:
         what was wrong with each image that was left out.
@@ -133,15 +142,31 @@ def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], None])
         UserError: the one image there is cannot be read.
     """
     odd: list[str] = []
-    progress = track(images.items(), "predicting", transient=True)
-    for name, path in progress:
+    for name, path in tracked(images):
         try:
-            write(name, path)
+            if not records.has(name, path):
+                records.add(name, path, write(name, path))
         except UserError as error:
             if len(images) == 1:
                 raise
             odd.append(str(error))
     return odd
+
+
+def tracked(images: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
+    """Yield images, with a bar and the time left; a file or a pipe gets a line every minute instead."""
+    if sys.stderr.isatty():
+        console = Console(stderr=True)
+        yield from track(images.items(), "predicting", transient=True, console=console)
+        return
+    started = said = time.monotonic()
+    for done, one in enumerate(images.items()):
+        now = time.monotonic()
+        if done and now - said > _SAY_EVERY:
+            said = now
+            left = (now - started) / done * (len(images) - done)
+            sys.stderr.write(f"{done} of {len(images)} predicted, {timedelta(seconds=round(left))} left\n")
+        yield one
 
 
 def require_all(odd: Sequence[str], count: int, out: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from densekd.data.contract import EvaluationData, Files, Labels, TrainingData
@@ -118,8 +119,17 @@ class Predictor(Protocol):
         """Predict a decoded image, uint8 RGB ``[H, W, 3]``, at its own size."""
         ...
 
-    def predict_folder(self, images: Path, out: Path) -> int:
+    def drawn(self, image: np.ndarray) -> Image.Image:
+        """Predict a decoded image and draw over it what was found."""
+        ...
+
+    def predict_folder(self, images: Path, out: Path, resume: bool = False) -> int:
         """Predict one image or all images below a folder into ``out``; return how many.
+
+        Args:
+            images: an image or a folder.
+            out: the folder to fill.
+            resume: leave out what an earlier prediction into ``out`` has done.
 
         Raises:
             UserError: no image there, or a damaged one.

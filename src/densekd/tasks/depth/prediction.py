@@ -20,6 +20,7 @@ from densekd.errors import UserError
 from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
 from densekd.tasks.depth.evaluation import DepthEvaluation, Quantity, predict_maps, to_depth
 from densekd.tasks.depth.pictures import depth_picture, error_picture, overlay, value_range
+from densekd.tasks.records import Records
 
 _STEPS = 65535
 
@@ -53,7 +54,11 @@ class DepthPredictor:
         array: np.ndarray = predicted[0].float().cpu().numpy()
         return array
 
-    def predict_folder(self, images: Path, out: Path) -> int:
+    def drawn(self, image: np.ndarray) -> Image.Image:
+        """Predict a decoded image and draw the depths over it, near bright and far dark."""
+        return overlay(shown_bands(image), as_nearness(self(image).astype(np.float64), self.quantity))
+
+    def predict_folder(self, images: Path, out: Path, resume: bool = False) -> int:
         """Predict one image or all images below a folder.
 
         ``depth/<stem>.png`` holds the model's numbers in 16 bits, stretched from the least to the
@@ -68,21 +73,22 @@ class DepthPredictor:
             UserError: no image there; or damaged ones, after all others were predicted.
         """
         found = images_at(images)
-        ranges: dict[str, list[float]] = {}
+        records = Records(out, resume)
 
-        def write(stem: str, path: Path) -> None:
+        def write(stem: str, path: Path) -> list[float]:
             image = read_image(path, bands=self.bands)
             # Sixteen bits for the range of each picture, whatever it is.
             values = self(image).astype(np.float64)
             low, high = float(values.min()), float(values.max())
-            ranges[stem] = [low, high]
             # A map that does not vary has no range to be stretched over.
             span = high - low if high > low else 1.0
             write_depth(((values - low) / span * _STEPS).round(), out / "depth" / f"{stem}.png")
             nearness = as_nearness(values, self.quantity)
             save_picture(overlay(shown_bands(image), nearness), out / "overlays" / f"{stem}.png")
+            return [low, high]
 
-        odd = predict_each(found, write)
+        odd = predict_each(found, write, records)
+        ranges = {name: records.found[name] for name in found if name in records.found}
         content = {"quantity": self.quantity, "ranges": ranges}
         write_text(out / "ranges.json", json.dumps(content, indent=1) + "\n")
         require_all(odd, len(found), out)

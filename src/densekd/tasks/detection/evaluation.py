@@ -118,6 +118,22 @@ def confident(found: Detections, threshold: float) -> Detections:
     return Detections(found.boxes[keep], found.scores[keep], found.labels[keep])
 
 
+def coco_results(number: int, file: str, found: Detections, categories: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return what was found in one image as entries of COCO's results.
+
+    Args:
+        number: of the image.
+        file: its name.
+        found: boxes in its pixels.
+        categories: the number of each class.
+    """
+    image = {"image_id": number, "file_name": file}
+    results: list[dict[str, Any]] = []
+    for box, score, label in zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True):
+        results.append(image | {"category_id": categories[label], "bbox": corner_and_size(box), "score": score})
+    return results
+
+
 def write_results(found: Iterable[tuple[DetectionItem, Detections]], categories: tuple[int, ...], path: Path) -> None:
     """Write what was found as COCO's results: image_id, category_id, bbox (x, y, width, height) and score of each box.
 
@@ -130,9 +146,5 @@ def write_results(found: Iterable[tuple[DetectionItem, Detections]], categories:
     """
     results: list[dict[str, Any]] = []
     for item, one in found:
-        image = {"image_id": item.number, "file_name": f"{item.stem}{item.image.suffix}"}
-        rows = zip(one.boxes.tolist(), one.scores.tolist(), one.labels.tolist(), strict=True)
-        for box, score, label in rows:
-            found_box = {"category_id": categories[label], "bbox": corner_and_size(box)}
-            results.append(image | found_box | {"score": score})
+        results += coco_results(item.number, f"{item.stem}{item.image.suffix}", one, categories)
     write_text(path, json.dumps(results) + "\n")

@@ -1,26 +1,28 @@
 """Detections as files: pictures with boxes, COCO's results, and the sample pictures of a report."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 
-from densekd.data.annotations import stacked
+from densekd.atomic import write_text
 from densekd.data.classes import Classes
-from densekd.data.detection import DetectionFiles, DetectionItem, to_detector_input
+from densekd.data.detection import DetectionFiles, to_detector_input
 from densekd.data.files import read_image
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.data.transforms import Limits
 from densekd.errors import UserError
 from densekd.ops.boxes import Detections
 from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
-from densekd.tasks.detection.evaluation import confident, detect, predict_boxes, write_results
+from densekd.tasks.detection.evaluation import coco_results, confident, detect, predict_boxes
 from densekd.tasks.detection.pictures import box_picture, error_picture, found_marks, truth_marks
+from densekd.tasks.records import Records
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,11 @@ class BoxPredictor:
         factors = found.boxes.new_tensor([image.shape[1] / width, image.shape[0] / height] * 2)
         return found._replace(boxes=found.boxes * factors)
 
-    def predict_folder(self, images: Path, out: Path) -> int:
+    def drawn(self, image: np.ndarray) -> Image.Image:
+        """Predict a decoded image and draw the boxes that are likely."""
+        return box_picture(shown_bands(image), found_marks(confident(self(image), self.threshold), self.classes))
+
+    def predict_folder(self, images: Path, out: Path, resume: bool = False) -> int:
         """Write ``boxes/<stem>.png`` for one image or all below a folder, and ``detections.json``, COCO's results.
 
         An image's number is what its name says, where the names are different numbers, as COCO's
@@ -72,21 +78,21 @@ class BoxPredictor:
         """
         paths = images_at(images)
         numbers = dict(zip(paths, image_numbers(list(paths)), strict=True))
-        results: list[tuple[DetectionItem, Detections]] = []
+        records = Records(out, resume)
 
-        def write(stem: str, path: Path) -> None:
+        def write(stem: str, path: Path) -> list[dict[str, Any]]:
             image = read_image(path, bands=self.bands)
             found = self(image)
             # Only what is likely is drawn; the results file holds all.
             marks = found_marks(confident(found, self.threshold), self.classes)
             save_picture(box_picture(shown_bands(image), marks), out / "boxes" / f"{stem}.png")
-            size = (image.shape[0], image.shape[1])
             # The results say which file it is, whose suffix may be in the name already.
-            name = stem.removesuffix(path.suffix)
-            results.append((DetectionItem(name, path, numbers[stem], size, stacked([])), found))
+            file = f"{stem.removesuffix(path.suffix)}{path.suffix}"
+            return coco_results(numbers[stem], file, found, self.categories)
 
-        odd = predict_each(paths, write)
-        write_results(results, self.categories, out / "detections.json")
+        odd = predict_each(paths, write, records)
+        results = [one for name in paths for one in records.found.get(name, [])]
+        write_text(out / "detections.json", json.dumps(results) + "\n")
         require_all(odd, len(paths), out)
         return len(paths)
 

@@ -19,6 +19,7 @@ from densekd.data.maps import Resize, to_model_input
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.models.package import PackageConfig
 from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
+from densekd.tasks.records import Records
 from densekd.tasks.segmentation.inference import WHOLE, Inference
 from densekd.tasks.segmentation.pictures import color_picture, error_picture, overlay
 from densekd.tasks.segmentation.submission import (
@@ -60,7 +61,11 @@ class LabelPredictor:
         array: np.ndarray = predicted.label[0].to(torch.uint8).cpu().numpy()
         return array
 
-    def predict_folder(self, images: Path, out: Path) -> int:
+    def drawn(self, image: np.ndarray) -> Image.Image:
+        """Predict a decoded image and draw the classes over it."""
+        return overlay(shown_bands(image), self(image), self.classes)
+
+    def predict_folder(self, images: Path, out: Path, resume: bool = False) -> int:
         """Write ``labels/<stem>.png`` and ``overlays/<stem>.png`` for one image or all images below a folder.
 
         Returns:
@@ -78,7 +83,7 @@ class LabelPredictor:
             save_picture(color_picture(label, self.classes), out / "labels" / f"{stem}.png")
             save_picture(overlay(shown_bands(image), label, self.classes), out / "overlays" / f"{stem}.png")
 
-        require_all(predict_each(found, write), len(found), out)
+        require_all(predict_each(found, write, Records(out, resume)), len(found), out)
         return len(found)
 
     def write_submission(self, images: Path, out: Path, benchmark: str) -> int:

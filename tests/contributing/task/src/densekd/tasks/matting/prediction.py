@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from densekd.data.files import read_image
 from densekd.data.maps import Resize, to_model_input
 from densekd.errors import UserError
-from densekd.tasks.common import device_of, images_at, sample_path, save_picture, to_float, upsample
+from densekd.tasks.common import (
+    device_of,
+    images_at,
+    predict_each,
+    require_all,
+    sample_path,
+    save_picture,
+    to_float,
+    upsample,
+)
+from densekd.tasks.records import Records
 
 
 def predict_alpha(model: nn.Module, images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -44,11 +54,18 @@ class MattingPredictor:
         array: np.ndarray = alpha[0].float().cpu().numpy()
         return array
 
-    def predict_folder(self, images: Path, out: Path) -> int:
+    def drawn(self, image: np.ndarray) -> Image.Image:
+        """Predict a decoded image and show the matte."""
+        return _picture(self(image))
+
+    def predict_folder(self, images: Path, out: Path, resume: bool = False) -> int:
         """Write ``mattes/<stem>.png`` for one image or all images below a folder; return how many."""
         found = images_at(images)
-        for stem, path in found.items():
-            save_picture(_picture(self(read_image(path))), out / "mattes" / f"{stem}.png")
+
+        def write(stem: str, path: Path) -> None:
+            save_picture(self.drawn(read_image(path)), out / "mattes" / f"{stem}.png")
+
+        require_all(predict_each(found, write, Records(out, resume)), len(found), out)
         return len(found)
 
     def write_submission(self, images: Path, out: Path, benchmark: str) -> int:
