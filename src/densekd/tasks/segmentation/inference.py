@@ -28,9 +28,11 @@ from densekd.tasks.segmentation.sliding import (
     windows,
 )
 
-__all__ = ["WHOLE", "Inference", "PredictedRows", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
+__all__ = ["WHOLE", "Inference", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
 
 _STRIPE_BYTES = 1 << 25
+# Classes whose numbers fit a byte.
+_BYTE = 256
 
 
 class Prediction(NamedTuple):
@@ -45,12 +47,12 @@ class Prediction(NamedTuple):
     confidence: Tensor
 
 
-class PredictedRows(NamedTuple):
-    """Class and confidence of the pixels of some rows, see :class:`Prediction`."""
+class ScoredRows(NamedTuple):
+    """Scores ``[B, C, len(rows), W]`` of the pixels of some rows, and what they are."""
 
     rows: range
-    label: Tensor
-    confidence: Tensor
+    scores: Tensor
+    kind: Literal["softmax", "logits"]
 
 
 class TensorPixels:
@@ -127,17 +129,36 @@ class Inference:
             size: (height, width) of the prediction.
             align_corners: how the logits are enlarged.
         """
-        labels: list[Tensor] = []
-        confidences: list[Tensor] = []
-        for part in self.predict_rows(forward, images, size, align_corners):
-            labels.append(part.label)
-            confidences.append(part.confidence)
-        return Prediction(torch.cat(labels, 1), torch.cat(confidences, 1))
+        B, (H, W) = images.shape[0], size
+        label: Tensor | None = None
+        for rows, scores, kind in self._scored_rows(forward, images, size, align_corners):
+            if label is None:
+                label = scores.new_empty((B, H, W), dtype=torch.int64)
+                confidence = scores.new_empty((B, H, W))
+            there = slice(rows.start, rows.stop)
+            label[:, there], confidence[:, there] = _decide(scores, kind)
+        assert label is not None
+        return Prediction(label, confidence)
 
-    def predict_rows(
+    def label(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Tensor:
+        """Predict the classes of images alone, in a fraction of the memory; see :meth:`predict`.
+
+        Returns:
+            ``[B, H, W]`` on the CPU: uint8, or int16 of more than 256 classes.
+        """
+        label: Tensor | None = None
+        for rows, scores, _ in self._scored_rows(forward, images, size, align_corners):
+            if label is None:
+                dtype = torch.uint8 if scores.shape[1] <= _BYTE else torch.int16
+                label = torch.empty((images.shape[0], *size), dtype=dtype)
+            label[:, rows.start : rows.stop] = scores.argmax(1)
+        assert label is not None
+        return label
+
+    def _scored_rows(
         self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool
-    ) -> Iterator[PredictedRows]:
-        """Predict images a few rows at a time, from top to bottom; see :meth:`predict`."""
+    ) -> Iterator[ScoredRows]:
+        """Score images a few rows at a time, from top to bottom."""
         pixels = TensorPixels(images) if isinstance(images, Tensor) else images
         mirrored = (False, True) if self.flip == "horizontal" else (False,)
         views = list(product(self.scales, mirrored))
@@ -145,7 +166,7 @@ class Inference:
         # One view needs no average.
         if len(views) == 1:
             for rows in _stripes(first.shape, size):
-                yield _decide(upsample_rows(first, size, align_corners, rows), rows, "logits")
+                yield ScoredRows(rows, upsample_rows(first, size, align_corners, rows), "logits")
             return
         rest = (self._logits(forward, pixels, view, align_corners) for view in views[1:])
         if self._fits(first, size):
@@ -153,7 +174,7 @@ class Inference:
         else:
             scores = self._sum_of_views(chain([first], rest), size, align_corners)
         for rows, part in scores:
-            yield _decide(part.div_(len(views)), rows, self.average)
+            yield ScoredRows(rows, part.div_(len(views)), self.average)
 
     def _fits(self, first: Rows, size: Size) -> bool:
         """Whether what all views hold is less than a map of all scores at the size of the prediction."""
@@ -275,13 +296,13 @@ def _aligned(images: Tensor, divisor: int) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False)
 
 
-def _decide(part: Tensor, rows: range, kind: Literal["softmax", "logits"]) -> PredictedRows:
-    """Take the maximum of the scores of some rows."""
-    highest, label = part.max(1)
+def _decide(scores: Tensor, kind: Literal["softmax", "logits"]) -> tuple[Tensor, Tensor]:
+    """Return the class of the highest score, and its probability."""
+    highest, label = scores.max(1)
     if kind == "logits":
         # The largest softmax probability without the softmax map: exp(max - logsumexp).
-        highest = (highest - part.logsumexp(1)).exp()
-    return PredictedRows(rows, label, highest)
+        highest = (highest - scores.logsumexp(1)).exp()
+    return label, highest
 
 
 def _stripes(shape: tuple[int, ...], size: Size) -> Iterator[range]:

@@ -56,8 +56,8 @@ class LabelPredictor:
         pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
         height, width = image.shape[:2]
         with torch.no_grad():
-            predicted = whole_images.predict(self.model.eval(), pixels, (height, width))
-        array: np.ndarray = predicted.label[0].to(torch.uint8).cpu().numpy()
+            label = whole_images.label(self.model.eval(), pixels, (height, width))
+        array: np.ndarray = label[0].numpy()
         return array
 
     def predict_folder(self, images: Path, out: Path) -> int:
