@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from densekd.data.large_images import LargeImage
 from densekd.ops.precision import to_float32
 from densekd.tasks.common import to_float
 from densekd.tasks.segmentation.sliding import (
@@ -28,7 +29,7 @@ from densekd.tasks.segmentation.sliding import (
     windows,
 )
 
-__all__ = ["WHOLE", "Inference", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
+__all__ = ["WHOLE", "FilePixels", "Inference", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
 
 _STRIPE_BYTES = 1 << 25
 # Classes whose numbers fit a byte.
@@ -70,6 +71,29 @@ class TensorPixels:
     def crop(self, y: slice, x: slice) -> Tensor:
         """Return a rectangle of all images, float in [0, 1]."""
         return to_float(self._images[:, :, y, x])
+
+
+class FilePixels:
+    """One picture in a file, of which only rectangles are read.
+
+    Args:
+        image: the picture.
+        device: where the model is.
+    """
+
+    def __init__(self, image: LargeImage, device: torch.device) -> None:
+        self._image = image
+        self._device = device
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(1, 3, H, W)."""
+        return 1, 3, *self._image.size
+
+    def crop(self, y: slice, x: slice) -> Tensor:
+        """Read a rectangle, float in [0, 1]."""
+        rectangle = torch.from_numpy(self._image.read(y, x))
+        return to_float(rectangle.permute(2, 0, 1)[None].to(self._device))
 
 
 class _MirroredPixels:
@@ -119,6 +143,11 @@ class Inference:
             if not 0 < step <= side:
                 got = f"{self.window.stride} of {self.window.crop}"
                 raise ValueError(f"strides must be between 1 and the crop, got {got}")
+
+    @property
+    def reads_windows(self) -> bool:
+        """Whether no more of an image than its windows is needed at once."""
+        return self.window is not None and self.scales == (1.0,) and self.divisor == 1
 
     def predict(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Prediction:
         """Predict images.
