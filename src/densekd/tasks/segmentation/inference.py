@@ -31,7 +31,9 @@ from densekd.tasks.segmentation.sliding import (
 
 __all__ = ["WHOLE", "FilePixels", "Inference", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
 
+# Scores of a stripe; of one of which the classes alone are asked, with windows above and below it in memory.
 _STRIPE_BYTES = 1 << 25
+_THIN_STRIPE_BYTES = 1 << 23
 # Classes whose numbers fit a byte.
 _BYTE = 256
 
@@ -160,7 +162,7 @@ class Inference:
         """
         B, (H, W) = images.shape[0], size
         label: Tensor | None = None
-        for rows, scores, kind in self._scored_rows(forward, images, size, align_corners):
+        for rows, scores, kind in self._scored_rows(forward, images, size, align_corners, _STRIPE_BYTES):
             if label is None:
                 label = scores.new_empty((B, H, W), dtype=torch.int64)
                 confidence = scores.new_empty((B, H, W))
@@ -176,7 +178,7 @@ class Inference:
             ``[B, H, W]`` on the CPU: uint8, or int16 of more than 256 classes.
         """
         label: Tensor | None = None
-        for rows, scores, _ in self._scored_rows(forward, images, size, align_corners):
+        for rows, scores, _ in self._scored_rows(forward, images, size, align_corners, _THIN_STRIPE_BYTES):
             if label is None:
                 dtype = torch.uint8 if scores.shape[1] <= _BYTE else torch.int16
                 label = torch.empty((images.shape[0], *size), dtype=dtype)
@@ -185,7 +187,7 @@ class Inference:
         return label
 
     def _scored_rows(
-        self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool
+        self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool, stripe: int
     ) -> Iterator[ScoredRows]:
         """Score images a few rows at a time, from top to bottom."""
         pixels = TensorPixels(images) if isinstance(images, Tensor) else images
@@ -194,14 +196,14 @@ class Inference:
         first = self._logits(forward, pixels, views[0], align_corners)
         # One view needs no average.
         if len(views) == 1:
-            for rows in _stripes(first.shape, size):
+            for rows in _stripes(first.shape, size, stripe):
                 yield ScoredRows(rows, upsample_rows(first, size, align_corners, rows), "logits")
             return
         rest = (self._logits(forward, pixels, view, align_corners) for view in views[1:])
         if self._fits(first, size):
-            scores = self._stripes_of_views([first, *rest], size, align_corners)
+            scores = self._stripes_of_views([first, *rest], size, align_corners, stripe)
         else:
-            scores = self._sum_of_views(chain([first], rest), size, align_corners)
+            scores = self._sum_of_views(chain([first], rest), size, align_corners, stripe)
         for rows, part in scores:
             yield ScoredRows(rows, part.div_(len(views)), self.average)
 
@@ -213,25 +215,29 @@ class Inference:
         B, C, _, _ = first.shape
         return first.held * area <= B * C * size[0] * size[1]
 
-    def _stripes_of_views(self, views: list[Rows], size: Size, align_corners: bool) -> Iterator[tuple[range, Tensor]]:
+    def _stripes_of_views(
+        self, views: list[Rows], size: Size, align_corners: bool, stripe: int
+    ) -> Iterator[tuple[range, Tensor]]:
         """Add up the scores of all views, stripe by stripe."""
-        for rows in _stripes(views[0].shape, size):
+        for rows in _stripes(views[0].shape, size, stripe):
             total = self._scores(views[0], size, align_corners, rows).clone()
             for view in views[1:]:
                 total += self._scores(view, size, align_corners, rows)
             yield rows, total
 
-    def _sum_of_views(self, views: Iterable[Rows], size: Size, align_corners: bool) -> Iterator[tuple[range, Tensor]]:
+    def _sum_of_views(
+        self, views: Iterable[Rows], size: Size, align_corners: bool, stripe: int
+    ) -> Iterator[tuple[range, Tensor]]:
         """Add up the scores of all views, view by view, in one map."""
         total: Tensor | None = None
         for view in views:
-            for rows in _stripes(view.shape, size):
+            for rows in _stripes(view.shape, size, stripe):
                 part = self._scores(view, size, align_corners, rows)
                 if total is None:
                     total = part.new_zeros(*part.shape[:2], *size)
                 total[:, :, rows.start : rows.stop] += part
         assert total is not None
-        for rows in _stripes((*total.shape[:2], *size), size):
+        for rows in _stripes((*total.shape[:2], *size), size, stripe):
             yield rows, total[:, :, rows.start : rows.stop]
 
     def _scores(self, view: Rows, size: Size, align_corners: bool, rows: range) -> Tensor:
@@ -334,11 +340,11 @@ def _decide(scores: Tensor, kind: Literal["softmax", "logits"]) -> tuple[Tensor,
     return label, highest
 
 
-def _stripes(shape: tuple[int, ...], size: Size) -> Iterator[range]:
-    """Cut the rows of a prediction into stripes whose scores take a few megabytes."""
+def _stripes(shape: tuple[int, ...], size: Size, stripe: int) -> Iterator[range]:
+    """Cut the rows of a prediction into stripes whose scores take so many bytes."""
     height, width = size
     # Bytes of one row of all scores, in float32.
     row = shape[0] * shape[1] * width * 4
-    step = max(1, _STRIPE_BYTES // row)
+    step = max(1, stripe // row)
     for top in range(0, height, step):
         yield range(top, min(top + step, height))

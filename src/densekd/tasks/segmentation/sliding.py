@@ -194,7 +194,11 @@ class WindowRows:
         """Run the model on the next windows, several of all images together."""
         some = self._places[self._next : self._next + count]
         self._next += len(some)
-        logits = to_float32(self._forward(torch.cat([self._pixels.crop(y, x) for y, x in some])))
+        images = self._pixels.crop(*some[0])
+        if len(some) > 1:
+            images = torch.cat([images, *(self._pixels.crop(y, x) for y, x in some[1:])])
+        logits = to_float32(self._forward(images))
+        del images
         self._channels = logits.shape[1]
         for (y, x), part in zip(some, torch.split(logits, self._images), strict=True):
             tile = _Tile(part, y, x, self._align_corners)
