@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from densekd.recipe import parse_recipe
-from densekd.run.folder import RunFolder, differences, environment, is_first_process, prepare_run
+from densekd.run.folder import Existing, RunFolder, claim_run, differences, environment, is_first_process
+
+
+def make(run: RunFolder, recipe: dict[str, Any], existing: Existing, overrides: tuple[str, ...] = ()) -> None:
+    with claim_run(run, parse_recipe(recipe, "a"), existing).taken(overrides):
+        pass
 
 
 def test_differences_are_dotted_keys(recipe: dict[str, Any]) -> None:
@@ -23,18 +28,18 @@ def test_differences_are_dotted_keys(recipe: dict[str, Any]) -> None:
 
 def test_overwrite_starts_from_nothing(recipe: dict[str, Any], tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    prepare_run(run, parse_recipe(recipe, "a"), "refuse", ("training.seed=1",))
+    make(run, recipe, "refuse", ("training.seed=1",))
     (run.path / "old.txt").write_text("x")
-    prepare_run(run, parse_recipe(recipe, "a"), "overwrite")
+    make(run, recipe, "overwrite")
     assert {p.name for p in run.path.iterdir()} == {"recipe.yaml", "environment.json"}
 
 
 def test_resume_keeps_what_is_there(recipe: dict[str, Any], tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    prepare_run(run, parse_recipe(recipe, "a"), "refuse")
+    make(run, recipe, "refuse")
     before = (run.path / "environment.json").read_text()
     recipe["data"] |= {"workers": 2, "cache": "off"}  # neither changes what is learnt
-    prepare_run(run, parse_recipe(recipe, "a"), "resume")
+    make(run, recipe, "resume")
     assert (run.path / "environment.json").read_text() == before
 
 

@@ -12,6 +12,8 @@ from densekd.errors import UserError
 
 # Pictures whose pixels are looked at for their values; of the others the header tells all.
 _DECODED = 32
+# Larger ones are not decoded for their values: they may not fit the memory.
+_LARGE = 1 << 26
 
 
 def notes_of_images(paths: Iterable[Path]) -> list[str]:
@@ -76,7 +78,8 @@ def _with_values(seen: list[Seen]) -> list[Seen]:
     found: list[Seen] = []
     left = _DECODED
     for one in seen:
-        if left and (one.kind.bits > 8 or "alpha" in one.kind.mode):
+        height, width = one.kind.stored
+        if left and height * width <= _LARGE and (one.kind.bits > 8 or "alpha" in one.kind.mode):
             left -= 1
             one = one._replace(kind=_decoded(one))
         found.append(one)

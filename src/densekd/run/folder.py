@@ -7,7 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,7 +103,54 @@ def is_first_process() -> bool:
     return int(rank) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
 
 
-def require_usable(run: RunFolder, recipe: Recipe, existing: Existing) -> None:
+@dataclass(frozen=True)
+class Claim:
+    """A folder that a training may fill, replace or resume, once nothing is known to be wrong.
+
+    Args:
+        run: the folder.
+        recipe: its recipe as text.
+        existing: what to do with a folder in use.
+    """
+
+    run: RunFolder
+    recipe: str
+    existing: Existing
+
+    @contextmanager
+    def taken(self, overrides: Sequence[str] = ()) -> Iterator[None]:
+        """Make the folder with recipe and environment; a start that fails in it leaves none behind.
+
+        Processes other than the first change nothing.
+
+        Args:
+            overrides: those given on the command line, for the record.
+
+        Raises:
+            UserError: another training has begun in the folder by now.
+        """
+        if not is_first_process():
+            yield
+            return
+        used = _is_used(self.run)
+        if used and self.existing == "refuse":
+            raise _in_use(self.run)
+        if used and self.existing == "overwrite":
+            shutil.rmtree(self.run.path)
+            used = False
+        # New, or interrupted before its recipe was written.
+        if not self.run.recipe.is_file():
+            write_text(self.run.recipe, self.recipe)
+            write_text(self.run.environment, json.dumps(environment(overrides), indent=1) + "\n")
+        try:
+            yield
+        except BaseException:
+            if not used:
+                _remove_failed_start(self.run)
+            raise
+
+
+def claim_run(run: RunFolder, recipe: Recipe, existing: Existing) -> Claim:
     """Check that a folder can be filled, replaced or resumed, and change nothing.
 
     Args:
@@ -115,14 +163,16 @@ def require_usable(run: RunFolder, recipe: Recipe, existing: Existing) -> None:
             asked for.
         RecipeError: resuming under another recipe; the differing keys are listed.
     """
+    claim = Claim(run, dump_recipe(recipe), existing)
+    if not is_first_process():
+        return claim
     for place in (run.path, *run.path.parents):
         if place.exists() and not place.is_dir():
             raise UserError(f"{place} is a file, so that {run.path} cannot be a run folder; choose another --run.")
-    used = run.path.exists() and any(run.path.iterdir())
-    if not used:
-        return
+    if not _is_used(run):
+        return claim
     if existing == "refuse":
-        raise UserError(f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.")
+        raise _in_use(run)
     # Only a run folder may be deleted: a wrong path must not cost anybody their files.
     if existing == "overwrite" and not run.recipe.is_file():
         raise UserError(f"{run.path} holds no recipe.yaml, so it is no run folder; it is not overwritten.")
@@ -132,36 +182,18 @@ def require_usable(run: RunFolder, recipe: Recipe, existing: Existing) -> None:
         harmful = [key for key in different if key not in _HARMLESS]
         if harmful:
             raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(harmful)}.")
+    return claim
 
 
-def prepare_run(run: RunFolder, recipe: Recipe, existing: Existing, overrides: Sequence[str] = ()) -> bool:
-    """Make the folder and write recipe and environment, or check that it can be resumed.
-
-    Args:
-        run: the folder.
-        recipe: as it is trained, overrides applied.
-        existing: what to do with a folder in use.
-        overrides: those given on the command line, for the record.
-
-    Returns:
-        Whether everything in the folder is of this start.
-
-    Raises:
-        UserError, RecipeError: see :func:`require_usable`.
-    """
-    require_usable(run, recipe, existing)
-    used = run.path.exists() and any(run.path.iterdir())
-    if used and existing == "overwrite":
-        shutil.rmtree(run.path)
-        used = False
-    # New, or interrupted before its recipe was written.
-    if not run.recipe.is_file():
-        write_text(run.recipe, dump_recipe(recipe))
-        write_text(run.environment, json.dumps(environment(overrides), indent=1) + "\n")
-    return not used
+def _is_used(run: RunFolder) -> bool:
+    return run.path.exists() and any(run.path.iterdir())
 
 
-def remove_failed_start(run: RunFolder) -> None:
+def _in_use(run: RunFolder) -> UserError:
+    return UserError(f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.")
+
+
+def _remove_failed_start(run: RunFolder) -> None:
     """Remove a folder that a start made and left without a step done, so that it blocks no other start.
 
     A checkpoint, a student or a row of metrics is kept with everything around it.

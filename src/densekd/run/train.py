@@ -1,48 +1,23 @@
 """One training from recipe to report: the order of its parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
 from densekd.builders.bands import with_statistics
-from densekd.builders.build import Built, build
+from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.recipe import Recipe
-from densekd.run.baseline import Baseline, find_baseline
+from densekd.run.baseline import find_baseline
 from densekd.run.checks import check_before_training, score_teacher
 from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
-from densekd.run.folder import (
-    Existing,
-    RunFolder,
-    is_first_process,
-    prepare_run,
-    remove_failed_start,
-    require_usable,
-)
+from densekd.run.folder import Existing, RunFolder, claim_run, is_first_process
 from densekd.run.launch import Launch
-from densekd.run.loggers import Observers, build_observers
+from densekd.run.loggers import build_observers
 from densekd.stopping import stop_at_once, stop_signals
-
-
-@dataclass(frozen=True)
-class Start:
-    """How a training is started.
-
-    Args:
-        launch: where to run.
-        existing: what to do with a folder in use.
-        baseline: the student alone, where the recipe wants it.
-        observers: loggers and callbacks.
-    """
-
-    launch: Launch
-    existing: Existing
-    baseline: Baseline | None
-    observers: Observers
 
 
 def train(
@@ -89,8 +64,7 @@ def _train(
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
-    if is_first_process():
-        require_usable(run, recipe, existing)
+    claim = claim_run(run, recipe, existing)
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = build_observers(recipe, run)
     baseline = find_baseline(recipe, run, existing == "overwrite")
@@ -103,31 +77,20 @@ def _train(
     for remark in odd:
         console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     # The run folder is made once nothing is known to be wrong.
-    is_new = is_first_process() and prepare_run(run, recipe, existing, overrides)
-    try:
-        return _fit_and_finish(recipe, run, built, Start(launch, existing, baseline, observers), console)
-    except BaseException:
-        if is_new:
-            remove_failed_start(run)
-        raise
-
-
-def _fit_and_finish(recipe: Recipe, run: RunFolder, built: Built, start: Start, console: Console) -> dict[str, Any]:
-    """Train the baseline, fill the teacher cache, train, and finish; the run folder is there."""
-    baseline = start.baseline
-    # The baseline is a training like any other, of the same student without its teacher.
-    if baseline is not None and baseline.recipe is not None:
-        line = f"training the student alone ({run.baseline.path})"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-        again: Existing = "resume" if start.existing == "resume" else "refuse"
-        train(baseline.recipe, run.baseline, start.launch, again, console)
-    with using(recipe.kernels):
-        score_teacher(built, console)
-        if built.cache is not None:
-            fill_cache(built.cache, console)
-    # The training itself; other processes than the first are done then.
-    fit(recipe, built, run, start.launch, console, start.observers, start.existing == "resume")
-    if not is_first_process():
-        return {}
-    alone = None if baseline is None else baseline.package
-    return finish(recipe, built, run, alone, console)
+    with claim.taken(overrides):
+        # The baseline is a training like any other, of the same student without its teacher.
+        if baseline is not None and baseline.recipe is not None:
+            line = f"training the student alone ({run.baseline.path})"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            again: Existing = "resume" if existing == "resume" else "refuse"
+            train(baseline.recipe, run.baseline, launch, again, console)
+        with using(recipe.kernels):
+            score_teacher(built, console)
+            if built.cache is not None:
+                fill_cache(built.cache, console)
+        # The training itself; other processes than the first are done then.
+        fit(recipe, built, run, launch, console, observers, existing == "resume")
+        if not is_first_process():
+            return {}
+        alone = None if baseline is None else baseline.package
+        return finish(recipe, built, run, alone, console)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from densekd.data.large_images import LargeImage
 from densekd.ops.precision import to_float32
 from densekd.tasks.common import to_float
 from densekd.tasks.segmentation.sliding import (
@@ -28,9 +29,13 @@ from densekd.tasks.segmentation.sliding import (
     windows,
 )
 
-__all__ = ["WHOLE", "Inference", "PredictedRows", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
+__all__ = ["WHOLE", "FilePixels", "Inference", "Prediction", "TensorPixels", "Window", "upsample_rows", "windows"]
 
+# Scores of a stripe; of one of which the classes alone are asked, with windows above and below it in memory.
 _STRIPE_BYTES = 1 << 25
+_THIN_STRIPE_BYTES = 1 << 23
+# Classes whose numbers fit a byte.
+_BYTE = 256
 
 
 class Prediction(NamedTuple):
@@ -45,12 +50,12 @@ class Prediction(NamedTuple):
     confidence: Tensor
 
 
-class PredictedRows(NamedTuple):
-    """Class and confidence of the pixels of some rows, see :class:`Prediction`."""
+class ScoredRows(NamedTuple):
+    """Scores ``[B, C, len(rows), W]`` of the pixels of some rows, and what they are."""
 
     rows: range
-    label: Tensor
-    confidence: Tensor
+    scores: Tensor
+    kind: Literal["softmax", "logits"]
 
 
 class TensorPixels:
@@ -68,6 +73,29 @@ class TensorPixels:
     def crop(self, y: slice, x: slice) -> Tensor:
         """Return a rectangle of all images, float in [0, 1]."""
         return to_float(self._images[:, :, y, x])
+
+
+class FilePixels:
+    """One picture in a file, of which only rectangles are read.
+
+    Args:
+        image: the picture.
+        device: where the model is.
+    """
+
+    def __init__(self, image: LargeImage, device: torch.device) -> None:
+        self._image = image
+        self._device = device
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(1, 3, H, W)."""
+        return 1, 3, *self._image.size
+
+    def crop(self, y: slice, x: slice) -> Tensor:
+        """Read a rectangle, float in [0, 1]."""
+        rectangle = torch.from_numpy(self._image.read(y, x))
+        return to_float(rectangle.permute(2, 0, 1)[None].to(self._device))
 
 
 class _MirroredPixels:
@@ -118,6 +146,11 @@ class Inference:
                 got = f"{self.window.stride} of {self.window.crop}"
                 raise ValueError(f"strides must be between 1 and the crop, got {got}")
 
+    @property
+    def reads_windows(self) -> bool:
+        """Whether no more of an image than its windows is needed at once."""
+        return self.window is not None and self.scales == (1.0,) and self.divisor == 1
+
     def predict(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Prediction:
         """Predict images.
 
@@ -127,33 +160,52 @@ class Inference:
             size: (height, width) of the prediction.
             align_corners: how the logits are enlarged.
         """
-        labels: list[Tensor] = []
-        confidences: list[Tensor] = []
-        for part in self.predict_rows(forward, images, size, align_corners):
-            labels.append(part.label)
-            confidences.append(part.confidence)
-        return Prediction(torch.cat(labels, 1), torch.cat(confidences, 1))
+        B, (H, W) = images.shape[0], size
+        label: Tensor | None = None
+        for rows, scores, kind in self._scored_rows(forward, images, size, align_corners, _STRIPE_BYTES):
+            if label is None:
+                label = scores.new_empty((B, H, W), dtype=torch.int64)
+                confidence = scores.new_empty((B, H, W))
+            there = slice(rows.start, rows.stop)
+            label[:, there], confidence[:, there] = _decide(scores, kind)
+        assert label is not None
+        return Prediction(label, confidence)
 
-    def predict_rows(
-        self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool
-    ) -> Iterator[PredictedRows]:
-        """Predict images a few rows at a time, from top to bottom; see :meth:`predict`."""
+    def label(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Tensor:
+        """Predict the classes of images alone, in a fraction of the memory; see :meth:`predict`.
+
+        Returns:
+            ``[B, H, W]`` on the CPU: uint8, or int16 of more than 256 classes.
+        """
+        label: Tensor | None = None
+        for rows, scores, _ in self._scored_rows(forward, images, size, align_corners, _THIN_STRIPE_BYTES):
+            if label is None:
+                dtype = torch.uint8 if scores.shape[1] <= _BYTE else torch.int16
+                label = torch.empty((images.shape[0], *size), dtype=dtype)
+            label[:, rows.start : rows.stop] = scores.argmax(1)
+        assert label is not None
+        return label
+
+    def _scored_rows(
+        self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool, stripe: int
+    ) -> Iterator[ScoredRows]:
+        """Score images a few rows at a time, from top to bottom."""
         pixels = TensorPixels(images) if isinstance(images, Tensor) else images
         mirrored = (False, True) if self.flip == "horizontal" else (False,)
         views = list(product(self.scales, mirrored))
         first = self._logits(forward, pixels, views[0], align_corners)
         # One view needs no average.
         if len(views) == 1:
-            for rows in _stripes(first.shape, size):
-                yield _decide(upsample_rows(first, size, align_corners, rows), rows, "logits")
+            for rows in _stripes(first.shape, size, stripe):
+                yield ScoredRows(rows, upsample_rows(first, size, align_corners, rows), "logits")
             return
         rest = (self._logits(forward, pixels, view, align_corners) for view in views[1:])
         if self._fits(first, size):
-            scores = self._stripes_of_views([first, *rest], size, align_corners)
+            scores = self._stripes_of_views([first, *rest], size, align_corners, stripe)
         else:
-            scores = self._sum_of_views(chain([first], rest), size, align_corners)
+            scores = self._sum_of_views(chain([first], rest), size, align_corners, stripe)
         for rows, part in scores:
-            yield _decide(part.div_(len(views)), rows, self.average)
+            yield ScoredRows(rows, part.div_(len(views)), self.average)
 
     def _fits(self, first: Rows, size: Size) -> bool:
         """Whether what all views hold is less than a map of all scores at the size of the prediction."""
@@ -163,25 +215,29 @@ class Inference:
         B, C, _, _ = first.shape
         return first.held * area <= B * C * size[0] * size[1]
 
-    def _stripes_of_views(self, views: list[Rows], size: Size, align_corners: bool) -> Iterator[tuple[range, Tensor]]:
+    def _stripes_of_views(
+        self, views: list[Rows], size: Size, align_corners: bool, stripe: int
+    ) -> Iterator[tuple[range, Tensor]]:
         """Add up the scores of all views, stripe by stripe."""
-        for rows in _stripes(views[0].shape, size):
+        for rows in _stripes(views[0].shape, size, stripe):
             total = self._scores(views[0], size, align_corners, rows).clone()
             for view in views[1:]:
                 total += self._scores(view, size, align_corners, rows)
             yield rows, total
 
-    def _sum_of_views(self, views: Iterable[Rows], size: Size, align_corners: bool) -> Iterator[tuple[range, Tensor]]:
+    def _sum_of_views(
+        self, views: Iterable[Rows], size: Size, align_corners: bool, stripe: int
+    ) -> Iterator[tuple[range, Tensor]]:
         """Add up the scores of all views, view by view, in one map."""
         total: Tensor | None = None
         for view in views:
-            for rows in _stripes(view.shape, size):
+            for rows in _stripes(view.shape, size, stripe):
                 part = self._scores(view, size, align_corners, rows)
                 if total is None:
                     total = part.new_zeros(*part.shape[:2], *size)
                 total[:, :, rows.start : rows.stop] += part
         assert total is not None
-        for rows in _stripes((*total.shape[:2], *size), size):
+        for rows in _stripes((*total.shape[:2], *size), size, stripe):
             yield rows, total[:, :, rows.start : rows.stop]
 
     def _scores(self, view: Rows, size: Size, align_corners: bool, rows: range) -> Tensor:
@@ -275,20 +331,20 @@ def _aligned(images: Tensor, divisor: int) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False)
 
 
-def _decide(part: Tensor, rows: range, kind: Literal["softmax", "logits"]) -> PredictedRows:
-    """Take the maximum of the scores of some rows."""
-    highest, label = part.max(1)
+def _decide(scores: Tensor, kind: Literal["softmax", "logits"]) -> tuple[Tensor, Tensor]:
+    """Return the class of the highest score, and its probability."""
+    highest, label = scores.max(1)
     if kind == "logits":
         # The largest softmax probability without the softmax map: exp(max - logsumexp).
-        highest = (highest - part.logsumexp(1)).exp()
-    return PredictedRows(rows, label, highest)
+        highest = (highest - scores.logsumexp(1)).exp()
+    return label, highest
 
 
-def _stripes(shape: tuple[int, ...], size: Size) -> Iterator[range]:
-    """Cut the rows of a prediction into stripes whose scores take a few megabytes."""
+def _stripes(shape: tuple[int, ...], size: Size, stripe: int) -> Iterator[range]:
+    """Cut the rows of a prediction into stripes whose scores take so many bytes."""
     height, width = size
     # Bytes of one row of all scores, in float32.
     row = shape[0] * shape[1] * width * 4
-    step = max(1, _STRIPE_BYTES // row)
+    step = max(1, stripe // row)
     for top in range(0, height, step):
         yield range(top, min(top + step, height))

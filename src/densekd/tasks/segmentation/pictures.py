@@ -23,8 +23,9 @@ def color_picture(label: np.ndarray, classes: Classes) -> Image.Image:
     picture.
     """
     height, width = label.shape
-    # An indexed picture: one byte a pixel, and a table of 256 colors.
-    indexed = Image.frombytes("P", (width, height), label.astype(np.uint8).tobytes())
+    # An indexed picture: one byte a pixel, those of the array itself, and a table of 256 colors.
+    values = np.ascontiguousarray(label, dtype=np.uint8)
+    indexed = Image.frombuffer("P", (width, height), values, "raw", "P", 0, 1)
     colors = np.zeros((256, 3), dtype=np.uint8)
     colors[: len(classes.palette)] = classes.palette
     indexed.putpalette(colors.tobytes())

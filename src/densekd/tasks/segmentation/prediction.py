@@ -1,5 +1,6 @@
 """Label pictures and write what was found: label PNGs, overlays, the sample pictures of a report."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,13 @@ from densekd.data.classes import Classes
 from densekd.data.files import SegmentationFiles, pair_by_stem, read_image
 from densekd.data.folder import folder
 from densekd.data.holdout import ALL
+from densekd.data.large_images import LargeImage, large_image
 from densekd.data.maps import Resize, to_model_input
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.models.package import PackageConfig
 from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
 from densekd.tasks.records import Records
-from densekd.tasks.segmentation.inference import WHOLE, Inference
+from densekd.tasks.segmentation.inference import WHOLE, FilePixels, Inference
 from densekd.tasks.segmentation.pictures import color_picture, error_picture, overlay
 from densekd.tasks.segmentation.submission import (
     require_benchmark,
@@ -29,6 +31,10 @@ from densekd.tasks.segmentation.submission import (
     submission_values,
 )
 from densekd.tasks.segmentation.whole_images import WholeImages
+
+_LOG = logging.getLogger("densekd")
+# Longer side of the overlay of a large picture: as much as a viewer opens with ease.
+LONGEST_OVERLAY = 4096
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,17 @@ class LabelPredictor:
         pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
         height, width = image.shape[:2]
         with torch.no_grad():
-            predicted = whole_images.predict(self.model.eval(), pixels, (height, width))
-        array: np.ndarray = predicted.label[0].to(torch.uint8).cpu().numpy()
+            label = whole_images.label(self.model.eval(), pixels, (height, width))
+        array: np.ndarray = label[0].numpy()
+        return array
+
+    def label_large(self, image: LargeImage) -> np.ndarray:
+        """Predict the class numbers ``[H, W]`` of a picture that is read window by window."""
+        whole_images = WholeImages(len(self.classes.names), self.inference)
+        pixels = FilePixels(image, device_of(self.model))
+        with torch.no_grad():
+            label = whole_images.label(self.model.eval(), pixels, image.size)
+        array: np.ndarray = label[0].numpy()
         return array
 
     def drawn(self, image: np.ndarray) -> Image.Image:
@@ -77,14 +92,32 @@ class LabelPredictor:
         found = images_at(images)
 
         def write(stem: str, path: Path) -> None:
-            image = read_image(path, bands=self.bands)
-            label = self(image)
+            label, blended = self._labelled(path)
             # The label is the picture: its pixels are the class numbers themselves.
             save_picture(color_picture(label, self.classes), out / "labels" / f"{stem}.png")
-            save_picture(overlay(shown_bands(image), label, self.classes), out / "overlays" / f"{stem}.png")
+            save_picture(blended, out / "overlays" / f"{stem}.png")
 
         require_all(predict_each(found, write, Records(out, resume)), len(found), out)
         return len(found)
+
+    def _labelled(self, path: Path) -> tuple[np.ndarray, Image.Image]:
+        """Predict a file; return its class numbers and its overlay, which is reduced for a large one."""
+        large = self._large(path)
+        if large is None:
+            image = read_image(path, bands=self.bands)
+            label = self(image)
+            return label, overlay(shown_bands(image), label, self.classes)
+        label = self.label_large(large)
+        shown, factor = large.reduced(LONGEST_OVERLAY)
+        if factor > 1:
+            _LOG.warning("%s: its overlay has 1/%d of its height and width; labels have all pixels.", path, factor)
+        return label, overlay(shown, np.ascontiguousarray(label[::factor, ::factor]), self.classes)
+
+    def _large(self, path: Path) -> LargeImage | None:
+        """Open a file that is read window by window; None where all pixels are needed at once."""
+        if self.resize is not None or self.bands != RGB or not self.inference.reads_windows:
+            return None
+        return large_image(path)
 
     def write_submission(self, images: Path, out: Path, benchmark: str) -> int:
         """Predict all images below a folder into one flat folder of PNGs, as a benchmark's server wants them.
@@ -102,7 +135,9 @@ class LabelPredictor:
         # The server's numbers are looked up, for all pixels at once.
         values = submission_values(classes)
         for path in track(found, "predicting", transient=True):
-            picture = submission_picture(values[self(read_image(path, bands=self.bands))], classes, benchmark)
+            large = self._large(path)
+            label = self(read_image(path, bands=self.bands)) if large is None else self.label_large(large)
+            picture = submission_picture(values[label], classes, benchmark)
             save_picture(picture, out / f"{path.stem}.png")
         return len(found)
 

@@ -1,7 +1,7 @@
 """Sliding windows whose averaged logits are read a few rows at a time.
 
-Windows go through the model from top to bottom. Their logits stay at the model's stride, and are freed
-as soon as no row below needs them: memory grows with the width of an image, not with its height.
+Windows go through the model from top to bottom. Their logits stay at the model's stride, and rows of them
+are freed before the next windows are run: memory grows with the width of an image, not with its height.
 """
 
 # B images, C channels
@@ -23,6 +23,8 @@ Forward = Callable[[Tensor], Tensor]
 _ENLARGED_BYTES = 1 << 28
 # Channels that are enlarged together where only some rows of the result are wanted.
 _CHANNELS = 8
+# Logits of windows that go through the model together take at most this, unless one alone takes more.
+_BATCH_BYTES = 1 << 26
 # torch has another kernel for results whose height and width add up to at most this.
 _SMALL = 128
 
@@ -136,11 +138,12 @@ class WindowRows:
         self._places = list(windows(self._size, window))
         self._next = 0
         self._tiles: list[_Tile] = []
+        self._across = len(_starts(width, window.crop[1], window.stride[1]))
         down = _counts(height, window.crop[0], window.stride[0])
         across = _counts(width, window.crop[1], window.stride[1])
         self._counts = (down, across)
-        # The first windows tell the number of classes.
-        self._run_batch()
+        # The first window tells how much memory one takes.
+        self._run(1)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -150,17 +153,19 @@ class WindowRows:
     @property
     def held(self) -> int:
         """Numbers of the windows that lie on one row of the image, and of those below them."""
-        across = len(_starts(self._size[1], self._window.crop[1], self._window.stride[1]))
         overlapping = -(-self._window.crop[0] // self._window.stride[0]) + 1
-        return self._tile_numel * across * overlapping
+        return self._tile_numel * self._across * overlapping
 
     @torch.no_grad()
     def rows(self, rows: range) -> Tensor:
         """Return consecutive rows of the average."""
         # Windows that end above are done with.
         self._tiles = [tile for tile in self._tiles if tile.bottom > rows.start]
-        while self._next < len(self._places) and self._places[self._next][0].start < rows.stop:
-            self._run_batch()
+        if self._is_needed(rows):
+            for tile in self._tiles:
+                tile.free_above(rows.start)
+        while self._is_needed(rows):
+            self._run(self._together)
         first = self._tiles[0].logits
         total = first.new_zeros(self._images, self._channels, len(rows), self._size[1])
         for tile in self._tiles:
@@ -170,17 +175,34 @@ class WindowRows:
         count = down[rows.start : rows.stop, None] * across
         return total.div_(count.to(total))
 
+    def _is_needed(self, rows: range) -> bool:
+        """Whether the next window lies on one of the rows."""
+        return self._next < len(self._places) and self._places[self._next][0].start < rows.stop
+
+    @property
+    def _together(self) -> int:
+        """How many windows are run next."""
+        bytes_of_tile = self._tile_numel * 4
+        count = max(1, min(self._window.batch, _BATCH_BYTES // bytes_of_tile))
+        # Those of the next row would wait for long, and keep the memory of those beside them.
+        if bytes_of_tile * self._across > _BATCH_BYTES:
+            count = min(count, self._across - self._next % self._across)
+        return count
+
     @torch.no_grad()
-    def _run_batch(self) -> None:
+    def _run(self, count: int) -> None:
         """Run the model on the next windows, several of all images together."""
-        some = self._places[self._next : self._next + self._window.batch]
+        some = self._places[self._next : self._next + count]
         self._next += len(some)
-        logits = to_float32(self._forward(torch.cat([self._pixels.crop(y, x) for y, x in some])))
+        images = self._pixels.crop(*some[0])
+        if len(some) > 1:
+            images = torch.cat([images, *(self._pixels.crop(y, x) for y, x in some[1:])])
+        logits = to_float32(self._forward(images))
+        del images
         self._channels = logits.shape[1]
-        across = len(_starts(self._size[1], self._window.crop[1], self._window.stride[1]))
         for (y, x), part in zip(some, torch.split(logits, self._images), strict=True):
             tile = _Tile(part, y, x, self._align_corners)
-            tile.settle(across)
+            tile.settle(self._across)
             self._tiles.append(tile)
             self._tile_numel = tile.logits.numel()
 
@@ -201,18 +223,28 @@ class _Tile:
         self._columns = x
         self._align_corners = align_corners
         self._size = (y.stop - y.start, x.stop - x.start)
-        # Rows of a map of full size that were freed.
+        self._height = logits.shape[2]
+        # Rows of the map that were freed.
         self._freed = 0
 
     def settle(self, across: int) -> None:
         """Enlarge now what cannot be enlarged by rows, as long as so many windows take little memory."""
-        if tuple(self.logits.shape[2:]) == self._size:
-            # A copy of its own, so that its rows can be freed.
-            self.logits = self.logits.clone()
-            return
         bytes_of_row = across * self.logits[:, :, 0, 0].numel() * self._size[0] * self._size[1] * 4
-        if not self._enlarges_by_rows and bytes_of_row <= _ENLARGED_BYTES:
+        if not self._is_full and not self._enlarges_by_rows and bytes_of_row <= _ENLARGED_BYTES:
             self.logits = self._enlarge(self.logits)
+            self._height = self._size[0]
+
+    def free_above(self, row: int) -> None:
+        """Free what no row of the image from ``row`` on needs."""
+        if not self._is_full and not self._enlarges_by_rows:
+            return
+        factor = self._size[0] // self._height
+        # Enlarged rows lie between two of the map.
+        needed = max(0, (row - self._top) // factor - 1)
+        if needed > self._freed:
+            # A copy, since a part of a tensor holds its whole memory.
+            self.logits = self._kept(range(needed, self._height)).clone()
+            self._freed = needed
 
     def add_to(self, total: Tensor, rows: range) -> None:
         """Add the rows of the image on which the window lies to ``total [B, C, len(rows), W]``."""
@@ -221,8 +253,8 @@ class _Tile:
             return
         there = total[:, :, first - rows.start : last - rows.start, self._columns]
         wanted = range(first - self._top, last - self._top)
-        if self._freed or tuple(self.logits.shape[2:]) == self._size:
-            there += self._full_rows(wanted)
+        if self._is_full:
+            there += self._kept(wanted)
         elif self._enlarges_by_rows:
             there += self._enlarged_rows(wanted)
         else:
@@ -232,9 +264,18 @@ class _Tile:
                 there[:, some] += self._enlarge(self.logits[:, some])[:, :, wanted.start : wanted.stop]
 
     @property
+    def _is_full(self) -> bool:
+        """Whether the map has the size of its window."""
+        return (self._height, self.logits.shape[3]) == self._size
+
+    def _kept(self, rows: range) -> Tensor:
+        """Return rows of the map that were not freed."""
+        return self.logits[:, :, rows.start - self._freed : rows.stop - self._freed]
+
+    @property
     def _enlarges_by_rows(self) -> bool:
         """Whether rows alone are bit for bit those of the whole: their weights are exact in binary."""
-        (h, _), (H, W) = self.logits.shape[2:], self._size
+        h, (H, W) = self._height, self._size
         factor = H // h
         exact = H % h == 0 and factor & (factor - 1) == 0
         one_kernel = _SMALL < W or H + W <= _SMALL
@@ -245,24 +286,17 @@ class _Tile:
 
     def _enlarged_rows(self, rows: range) -> Tensor:
         """Enlarge the rows of the map that the wanted ones lie on, and their neighbors."""
-        h, factor = self.logits.shape[2], self._size[0] // self.logits.shape[2]
+        h, factor = self._height, self._size[0] // self._height
         first = max(0, rows.start // factor - 1)
         last = min(h, (rows.stop - 1) // factor + 2)
         # A slice in the same order in memory goes through the same kernel.
         layout = torch.contiguous_format
         if self.logits.is_contiguous(memory_format=torch.channels_last):
             layout = torch.channels_last
-        part = self.logits[:, :, first:last].contiguous(memory_format=layout)
+        part = self._kept(range(first, last)).contiguous(memory_format=layout)
         size = ((last - first) * factor, self._size[1])
         enlarged = F.interpolate(part, size, mode="bilinear", align_corners=False)
         return enlarged[:, :, rows.start - first * factor : rows.stop - first * factor]
-
-    def _full_rows(self, rows: range) -> Tensor:
-        """Return rows of a map of full size, and free those above once they are half of it."""
-        if 2 * (rows.start - self._freed) > self.logits.shape[2]:
-            self.logits = self.logits[:, :, rows.start - self._freed :].clone()
-            self._freed = rows.start
-        return self.logits[:, :, rows.start - self._freed : rows.stop - self._freed]
 
 
 def windows(size: Size, window: Window) -> Iterator[tuple[slice, slice]]:

@@ -11,6 +11,7 @@ from densekd.data.maps import Sample
 from densekd.models import contract
 from densekd.tasks.segmentation.inference import WHOLE, Inference, Prediction
 from densekd.tasks.segmentation.logits import checked_logits
+from densekd.tasks.segmentation.sliding import Forward, Pixels
 
 # Pixels that are predicted together: small images in batches, a Cityscapes frame alone.
 _PIXELS = 1 << 21
@@ -41,10 +42,24 @@ class WholeImages:
             UserError: a model of another number of classes.
         """
 
+        return self.inference.predict(self._forward(model), images, size, contract.align_corners(model))
+
+    def label(self, model: nn.Module, images: Tensor | Pixels, size: tuple[int, int]) -> Tensor:
+        """Predict the classes alone, ``[B, H, W]`` in uint8 on the CPU, see :meth:`Inference.label`.
+
+        Args:
+            model, images, size: as of :meth:`predict`; images may be read by rectangle.
+
+        Raises:
+            UserError: a model of another number of classes.
+        """
+        return self.inference.label(self._forward(model), images, size, contract.align_corners(model))
+
+    def _forward(self, model: nn.Module) -> Forward:
         def forward(part: Tensor) -> Tensor:
             return checked_logits(model(part), self.num_classes)
 
-        return self.inference.predict(forward, images, size, contract.align_corners(model))
+        return forward
 
     def predictions(
         self, model: nn.Module, samples: Sequence[Sample], device: torch.device
