@@ -174,6 +174,19 @@ def test_a_folder_is_predicted_into_pictures_and_a_results_file(files: Detection
     assert drawn.getpixel((32, 39)) == (0, 255, 0)  # below the threshold, so not drawn
 
 
+def test_images_of_a_resumed_prediction_are_numbered_together(files: DetectionFiles, tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "b"
+    for number in ("7", "8"):
+        (folder / f"{number}.png").rename(folder / f"n{number}.png")
+    (folder / "n7.png").rename(tmp_path / "n7.png")
+    predictor().predict_folder(folder, tmp_path / "out")
+    # A picture that comes to be the second moves the number of the third.
+    (tmp_path / "n7.png").rename(folder / "n7.png")
+    predictor().predict_folder(folder, tmp_path / "out", resume=True)
+    results = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [(one["image_id"], one["file_name"]) for one in results] == [(2, "n7.png"), (2, "n7.png"), (3, "n8.png")]
+
+
 def test_a_results_file_is_what_pycocotools_reads(files: DetectionFiles, tmp_path: Path, capsys: Any) -> None:
     coco = pytest.importorskip("pycocotools.coco")
     predictor().predict_folder(tmp_path / "in", tmp_path)
