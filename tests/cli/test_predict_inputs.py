@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from densekd.errors import UserError
+from densekd.run.predict import require_same_settings
 from densekd.run.prediction_inputs import gathered, is_address, is_override, is_pattern
 from densekd.tasks.records import Records
 
@@ -181,3 +182,22 @@ def test_videos_without_the_extra(run: Any, trained: Path, video: Path, monkeypa
     status, printed = run("predict", trained, video)
     assert status == 1
     assert "pip install 'densekd[video]'" in printed
+
+
+def test_resume_refuses_other_options(run: Any, trained: Path, pictures: Path, tmp_path: Path) -> None:
+    arguments = ("predict", trained, pictures, "--out", tmp_path / "out")
+    assert run(*arguments)[0] in (0, 1)
+    status, printed = run(*arguments, "flip=horizontal", "--resume")
+    assert status == 1
+    assert "with other options" in " ".join(printed.split())
+
+
+def test_resume_refuses_another_model(tmp_path: Path) -> None:
+    weights = tmp_path / "w.ckpt"
+    weights.write_bytes(b"1")
+    require_same_settings(tmp_path / "out", weights, ["a=1"], resume=False)
+    require_same_settings(tmp_path / "out", weights, ["a=1"], resume=True)
+    weights.write_bytes(b"12")
+    with pytest.raises(UserError, match="another model"):
+        require_same_settings(tmp_path / "out", weights, ["a=1"], resume=True)
+    require_same_settings(tmp_path / "out", weights, ["a=1"], resume=False)

@@ -89,7 +89,7 @@ def predict(
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
     from densekd.run.evaluation_data import Asked, asked_recipe
-    from densekd.run.predict import predict_inputs
+    from densekd.run.predict import predict_inputs, require_same_settings
     from densekd.run.prediction_inputs import is_override, prediction_inputs
     from densekd.tasks.common import images_at
 
@@ -108,6 +108,7 @@ def predict(
             count = predictor.write_submission(found.pictures(), out, submission)
             print_plain(f"{count} images: {out}")
             return
+        require_same_settings(out, model, changes, resume)
         print_plain(predict_inputs(predictor, found, out, resume))
 
 

@@ -1,11 +1,16 @@
 """Prediction of pictures and videos; what cannot be read is named at the end."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from densekd.atomic import write_text
 from densekd.errors import UserError
 from densekd.run.predict_video import predict_video, require_video
 from densekd.run.prediction_inputs import Inputs
 from densekd.tasks.protocol import Predictor
+
+SETTINGS = "predicted-by.json"
 
 
 def predict_inputs(predictor: Predictor, inputs: Inputs, out: Path, resume: bool = False) -> str:
@@ -44,3 +49,38 @@ def predict_inputs(predictor: Predictor, inputs: Inputs, out: Path, resume: bool
     if odd:
         raise UserError("\n".join([*odd, *done]))
     return "\n".join(done)
+
+
+def require_same_settings(out: Path, model: Path, changes: Sequence[str], resume: bool) -> None:
+    """Note what predicts into a folder; to go on there, it must be what began.
+
+    Args:
+        out: the folder of the prediction.
+        model: a weights file that was trained further is another model, too.
+        changes: of its evaluation, ``key=value``.
+        resume: whether an earlier prediction is to go on.
+
+    Raises:
+        UserError: another model or other options predicted into the folder.
+    """
+    path = out / SETTINGS
+    settings = {"model": _state(model), "options": sorted(changes)}
+    if resume and path.is_file():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            before = None
+        if before != settings:
+            what = "another model or with other options"
+            raise UserError(f"{out}: was predicted by {what}. Leave out --resume, or choose another folder with --out.")
+    write_text(path, json.dumps(settings) + "\n")
+
+
+def _state(model: Path) -> list[str]:
+    """List path, bytes and time of change of a model's file, or of the weights directly in its folders."""
+    files = [model] if model.is_file() else sorted(model.glob("**/*.safetensors"))
+    states = [str(model.absolute())]
+    for file in files:
+        known = file.stat()
+        states.append(f"{file.name} {known.st_size} {known.st_mtime_ns}")
+    return states

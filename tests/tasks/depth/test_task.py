@@ -232,7 +232,8 @@ def test_evaluate(trained: Path, depth_root: Path, tmp_path: Path) -> None:
 
 def test_predict(trained: Path, depth_root: Path, tmp_path: Path) -> None:
     command("predict", trained, depth_root / "images" / "val", "--out", tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"depth", "overlays", "ranges.json"}
+    kept = {"predicted.jsonl", "predicted-by.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"depth", "overlays", "ranges.json", *kept}
     stored = np.array(Image.open(tmp_path / "depth" / "001.png"))
     assert stored.dtype == np.uint16
     assert (stored.min(), stored.max()) == (0, 65535)

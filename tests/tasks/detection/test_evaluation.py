@@ -32,6 +32,7 @@ from densekd.tasks.detection.pictures import (
     truth_marks,
 )
 from densekd.tasks.detection.prediction import image_numbers
+from densekd.tasks.records import NAME as RECORDS
 
 CLASSES = Classes(("red", "green"), ((200, 0, 0), (0, 200, 0)))
 CATEGORIES = (3, 17)
@@ -159,7 +160,7 @@ def test_a_folder_is_predicted_into_pictures_and_a_results_file(files: Detection
     out = tmp_path / "out"
     assert predict.predict_folder(tmp_path / "in", out) == 3
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    assert written == ["boxes/b/12.png", "boxes/b/7.png", "boxes/b/8.png", "detections.json"]
+    assert written == ["boxes/b/12.png", "boxes/b/7.png", "boxes/b/8.png", "detections.json", RECORDS]
     results = json.loads((out / "detections.json").read_text())
     assert [one.pop("score") for one in results] == pytest.approx([0.9, 0.2, 0.2])
     assert results == [
@@ -172,6 +173,19 @@ def test_a_folder_is_predicted_into_pictures_and_a_results_file(files: Detection
     assert drawn.getpixel((4, 23)) == drawn.getpixel((19, 23)) == CLASSES.palette[0]
     assert drawn.getpixel((20, 24)) == (60, 60, 60)
     assert drawn.getpixel((32, 39)) == (0, 255, 0)  # below the threshold, so not drawn
+
+
+def test_images_of_a_resumed_prediction_are_numbered_together(files: DetectionFiles, tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "b"
+    for number in ("7", "8"):
+        (folder / f"{number}.png").rename(folder / f"n{number}.png")
+    (folder / "n7.png").rename(tmp_path / "n7.png")
+    predictor().predict_folder(folder, tmp_path / "out")
+    # A picture that comes to be the second moves the number of the third.
+    (tmp_path / "n7.png").rename(folder / "n7.png")
+    predictor().predict_folder(folder, tmp_path / "out", resume=True)
+    results = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [(one["image_id"], one["file_name"]) for one in results] == [(2, "n7.png"), (2, "n7.png"), (3, "n8.png")]
 
 
 def test_a_results_file_is_what_pycocotools_reads(files: DetectionFiles, tmp_path: Path, capsys: Any) -> None:
@@ -293,4 +307,4 @@ def test_a_detector_is_opened_from_its_package(files: DetectionFiles, tmp_path: 
 
 def test_predictors_say_what_they_write(files: DetectionFiles, tmp_path: Path) -> None:
     replace(predictor(), threshold=0.1).predict_folder(tmp_path / "in", tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == set(BoxPredictor.writes)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*BoxPredictor.writes, RECORDS}

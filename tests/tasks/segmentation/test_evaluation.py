@@ -12,6 +12,7 @@ from densekd.data.classes import Classes
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
 from densekd.errors import UserError
+from densekd.tasks.records import NAME as RECORDS
 from densekd.tasks.segmentation import LabelPredictor, Segmentation, SegmentationEvaluation
 from densekd.tasks.segmentation.inference import Window
 from densekd.tasks.segmentation.pictures import color_picture, overlay
@@ -120,9 +121,9 @@ def test_prediction_of_one_image_has_its_own_size() -> None:
 def test_a_folder_is_predicted_with_its_sub_folders(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert LabelPredictor(Color(), CLASSES).predict_folder(pictures, out) == 2
-    assert {path.name for path in out.iterdir()} == set(LabelPredictor.writes) == {"labels", "overlays"}
+    assert {path.name for path in out.iterdir()} == {*LabelPredictor.writes, RECORDS} == {"labels", "overlays", RECORDS}
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    assert written == ["labels/a.png", "labels/town/b.png", "overlays/a.png", "overlays/town/b.png"]
+    assert written == ["labels/a.png", "labels/town/b.png", "overlays/a.png", "overlays/town/b.png", RECORDS]
     label = Image.open(out / "labels" / "a.png")
     assert label.mode == "P"
     assert np.array(label).tolist() == [[0] * 4 + [1] * 5] * 6

@@ -91,7 +91,11 @@ class BoxPredictor:
             return coco_results(numbers[stem], file, found, self.categories)
 
         odd = predict_each(paths, write, records)
-        results = [one for name in paths for one in records.found.get(name, [])]
+        results: list[dict[str, Any]] = []
+        for name in paths:
+            # A resumed prediction may have more images, and so other numbers.
+            number = {"image_id": numbers[name]}
+            results += [one | number for one in records.found.get(name, [])]
         write_text(out / "detections.json", json.dumps(results) + "\n")
         require_all(odd, len(paths), out)
         return len(paths)
