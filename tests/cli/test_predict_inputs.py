@@ -64,6 +64,14 @@ def test_inputs_of_one_name_get_names_of_their_own(pictures: Path, tmp_path: Pat
         assert (found.folder / "a-2.png").resolve() == third
 
 
+def test_videos_of_one_stem_are_two(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.avi"):
+        (tmp_path / name).write_bytes(b"")
+    with gathered([str(tmp_path)]) as found:
+        assert found.folder is None
+        assert {name: path.name for name, path in found.videos.items()} == {"a": "a.avi", "a.mp4": "a.mp4"}
+
+
 def test_patterns(pictures: Path) -> None:
     with gathered([str(pictures / "**" / "*.png")]) as found:
         assert names_of(found.folder) == ["a.png", "b c.png"]

@@ -121,7 +121,8 @@ def gathered(texts: Sequence[str]) -> Iterator[Inputs]:
         for name, path in found:
             unique = _free_name(name, path, taken)
             if path.suffix.lower() in VIDEO_SUFFIXES:
-                videos[Path(unique).with_suffix("").as_posix()] = path
+                stem = Path(unique).with_suffix("").as_posix()
+                videos[unique if stem in videos else stem] = path
                 continue
             link = pictures / unique
             link.parent.mkdir(parents=True, exist_ok=True)

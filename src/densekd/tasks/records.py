@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from densekd.atomic import write_text
+
 NAME = "predicted.jsonl"
 
 
@@ -20,13 +22,12 @@ class Records:
         self.path = out / NAME
         self.found: dict[str, Any] = {}
         self._files: dict[str, str] = {}
-        out.mkdir(parents=True, exist_ok=True)
         if resume:
             for line in self._whole_lines():
                 self.found[line["name"]] = line["found"]
                 self._files[line["name"]] = line["file"]
         # Anew, or without a last line that was cut off.
-        self.path.write_text("".join(map(self._line, self.found)), encoding="utf-8")
+        write_text(self.path, "".join(map(self._line, self.found)))
 
     def has(self, name: str, file: Path) -> bool:
         """Tell whether an image was predicted before; another file of the same name was not."""
