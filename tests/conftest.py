@@ -51,6 +51,12 @@ def recipe(data_root: Path) -> dict[str, Any]:
     return tiny_recipe(data_root)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """One thread for all tests and fixtures: sums of several threads are rounded otherwise."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _calm_torch() -> Iterator[None]:
     """One thread and a known seed for every test."""

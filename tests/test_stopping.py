@@ -5,12 +5,21 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from densekd.stopping import Interrupted, Stopped, StopRequest, known_signals, stop_at_once, stop_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
+
+
+@pytest.fixture(autouse=True)
+def _hang_up_counts() -> Iterator[None]:
+    """Tests may be run by nohup, which ignores the signal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -64,6 +64,13 @@ def test_inputs_of_one_name_get_names_of_their_own(pictures: Path, tmp_path: Pat
         assert (found.folder / "a-2.png").resolve() == third
 
 
+def test_an_empty_input_is_not_the_current_folder(run: Any, trained: Path, tmp_path: Path) -> None:
+    status, printed = run("predict", trained, "", "--out", tmp_path / "out")
+    assert status == 1
+    assert 'an input is empty ("")' in printed
+    assert not (tmp_path / "out").exists()
+
+
 def test_videos_of_one_stem_are_two(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.avi"):
         (tmp_path / name).write_bytes(b"")

@@ -222,3 +222,20 @@ def test_jpeg_labels_are_refused_with_the_reason(tmp_path: Path) -> None:
 def test_options_that_do_not_fit(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         folder(make(tmp_path, numbers), "train", **options)
+
+
+@pytest.mark.parametrize(("files", "last"), [(43, 3), (500, 1)])
+def test_a_rare_class_is_found_wherever_it_is(tmp_path: Path, files: int, last: int) -> None:
+    for kind in ("images", "labels"):
+        (tmp_path / kind / "train").mkdir(parents=True)
+    empty = np.zeros((8, 8), np.uint8)
+    for k in range(files):
+        label = empty.copy()
+        # Nothing but background in nearly all files: defects are rare.
+        label[2:4, 2:4] = 255 if k >= files - last else 0
+        Image.fromarray(empty).save(tmp_path / "images" / "train" / f"{k:04}.png")
+        Image.fromarray(label).save(tmp_path / "labels" / "train" / f"{k:04}.png")
+    (tmp_path / "classes.json").write_text(json.dumps({"names": ["fine", "defect"]}))
+    found = folder(tmp_path, "train")
+    assert found.label(files - 1)[2:4, 2:4].tolist() == [[1, 1], [1, 1]]
+    assert "labels hold 0 and 255" in found.notes[0]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ def signal_in(patch: pytest.MonkeyPatch, hook: str, when: int, number: int) -> N
         return original(self, *arguments, **named)
 
     patch.setattr(Distiller, hook, call)
+
+
+@pytest.fixture(autouse=True)
+def _hang_up_counts() -> Iterator[None]:
+    """Tests may be run by nohup, which ignores the signal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,10 @@ def detect_coding(
         return survey(_readable(labels[::step][:count]))
 
     found = look(_SAMPLE)
+    # A rare class may be in other files; how it is written shows where it is.
+    for count in (_LARGE_SAMPLE, len(labels)):
+        if found.numbers == {0} and len(labels) > _SAMPLE:
+            found = look(count)
     if coding == "colors" or (coding == "auto" and _are_colors(described, found, explained, void_colors)):
         read, numbers = _by_color(described, void_colors)
         return Detected(read, numbers, f"{described.path}: labels are read by the colors of its palette.")

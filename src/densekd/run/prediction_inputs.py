@@ -78,6 +78,8 @@ def prediction_inputs(texts: Sequence[str], asked: Asked, opened: Opened) -> Ite
     Raises:
         UserError: an input that is not there, before any picture is predicted.
     """
+    if "" in texts:
+        raise UserError('an input is empty (""); is a variable of the shell not set?')
     if len(texts) > 1 or any(is_address(text) or is_pattern(text) or _has_videos(text) for text in texts):
         with gathered(texts) as found:
             yield found

@@ -320,11 +320,15 @@ def test_boxes_among_polygons_are_said_and_alone_refused(tmp_path: Path) -> None
         masks("yolo-masks", root, "train")
     coco_root = make_cvat_coco(tmp_path / "coco")
     content = coco_content()
-    content["annotations"][0]["segmentation"] = []
-    write(coco_root / "annotations/instances_default.json", content)
-    assert "1 of 4 annotations have no mask and are drawn as their boxes" in "".join(
-        masks("coco-masks", coco_root).notes
-    )
+    # Nothing, no polygon, and remains of two points: an object is never lost without a word.
+    drawn = []
+    for nothing in ([], None, [[]], [[1, 1, 5, 5]]):
+        content["annotations"][0]["segmentation"] = nothing
+        write(coco_root / "annotations/instances_default.json", content)
+        found = masks("coco-masks", coco_root)
+        assert "1 of 4 annotations have no mask and are drawn as their boxes" in "".join(found.notes)
+        drawn.append([found.label(k).tolist() for k in range(len(found))])
+    assert drawn[1:] == drawn[:1] * 3
     for annotation in content["annotations"]:
         annotation["segmentation"] = []
     write(coco_root / "annotations/instances_default.json", content)

@@ -132,6 +132,23 @@ def test_two_networks_that_fit_are_not_guessed(tmp_path: Path) -> None:
     assert_read(path, STATE)
 
 
+def test_two_networks_side_by_side_are_not_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    for one, other in (("net_a", "net_b"), ("net_b", "net_a")):
+        torch.save({one: STATE, other: OTHER}, path)
+        with pytest.raises(UserError, match=r"two networks that fit"):
+            loaded(path)
+        assert_read(tmp_path / f"a.pth#{one}", STATE)
+        assert_read(tmp_path / f"a.pth#{other}", OTHER)
+    # A discriminator is never the network that is meant, wherever it stands.
+    for parts in ({"generator": STATE, "discriminator": OTHER}, {"discriminator": OTHER, "generator": STATE}):
+        torch.save(parts, path)
+        assert_read(path, STATE)
+    # A trainer's own place is preferred to what lies beside it.
+    torch.save({"state_dict": STATE, "other": OTHER}, path)
+    assert_read(path, STATE)
+
+
 def test_a_part_that_is_not_there(tmp_path: Path) -> None:
     torch.save({"model": STATE, "ema": OTHER}, tmp_path / "a.pth")
     with pytest.raises(UserError, match=r"a\.pth: holds no part 'swa'; it has model, 0, 1, 2, ema"):

@@ -71,7 +71,7 @@ def _geometries(record: Mapping[str, Any]) -> list[Geometry]:
     if isinstance(mask, dict):
         found = bitmap(coco_mask(mask["counts"], mask["size"]))
         return [] if found is None else [found]
-    if not mask:
+    if not _has_area(mask):
         x, y, width, height = record["bbox"]
         return [rectangle(x, y, x + width, y + height)]
     parts = mask if isinstance(mask[0], list) else [mask]
@@ -85,6 +85,14 @@ def _geometries(record: Mapping[str, Any]) -> list[Geometry]:
     return geometries
 
 
+def _has_area(mask: Any) -> bool:
+    """Tell a mask from none: no polygon, or nothing but remains of fewer than three points."""
+    if not mask or isinstance(mask, dict):
+        return bool(mask)
+    parts = mask if isinstance(mask[0], list) else [mask]
+    return any(len(part) >= 6 or len(part) % 2 for part in parts)
+
+
 def _boxes(file: CocoFile) -> tuple[str, ...]:
     """Remark on annotations that have a box and no mask.
 
@@ -92,7 +100,7 @@ def _boxes(file: CocoFile) -> tuple[str, ...]:
         UserError: all have none.
     """
     records = file.content["annotations"]
-    without = sum(not record.get("segmentation") for record in records)
+    without = sum(not _has_area(record.get("segmentation")) for record in records)
     if records and without == len(records):
         raise UserError(
             f"{file.path}: no annotation has a mask (segmentation). For boxes write data.dataset: coco; for masks "

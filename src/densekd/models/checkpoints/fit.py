@@ -13,6 +13,7 @@ from densekd.models.checkpoints.file import Checkpoint
 from densekd.models.checkpoints.match import Match, first_of, match
 from densekd.models.checkpoints.recognize import recognize
 from densekd.models.checkpoints.views import View, join, rank, views_for
+from densekd.models.checkpoints.weight_sets import is_average, is_beside, is_wrapper
 
 # Prefixes that are compared; those with most of the model's names come first.
 _VIEWS = 12
@@ -76,7 +77,7 @@ def _candidates(
     # As it is meant, under our own names: most files that a model is built for are so.
     meant = checkpoint.view or View("", "", checkpoint.state)
     first = compare(meant, checkpoint.state)
-    if first.match.complete:
+    if first.match.complete and not _has_rivals(checkpoint, meant):
         return [first]
     found = [first]
     for view in views_for(checkpoint.all_sets, model.state_dict())[:_VIEWS]:
@@ -91,6 +92,14 @@ def _candidates(
     if published is not None:
         found.append(compare(meant, published.state))
     return found
+
+
+def _has_rivals(checkpoint: Checkpoint, meant: View) -> bool:
+    """Tell whether a file keeps several networks under names of their own, of which none was asked for."""
+    if "#" in checkpoint.name or not meant.place or is_wrapper(meant.place):
+        return False
+    others = [found.place for found in checkpoint.all_sets if found.place != meant.place]
+    return any(not (is_average(place) or is_beside(place) or is_wrapper(place)) for place in others)
 
 
 def _without(found: Match, renewed: Collection[str]) -> Match:

@@ -57,6 +57,12 @@ def is_beside(place: str) -> bool:
     return any(_BESIDE.fullmatch(part) for part in place.split("."))
 
 
+def is_wrapper(place: str) -> bool:
+    """Tell a place that trainers keep the model's weights at, as ``state_dict``, from a network's own name."""
+    parts = [part for part in place.split(".") if not part.isdigit()]
+    return bool(place) and all(part in _WRAPPERS for part in parts)
+
+
 def holds_swapped_average(content: Any) -> bool:
     """Return True where the main weights are the average, and the others those that were trained.
 
@@ -89,7 +95,7 @@ def _walk(content: Any, place: str, depth: int) -> Iterator[WeightSet]:
 def _rank(found: WeightSet) -> tuple[bool, bool, bool, int, int]:
     """Order sets: what learns before its average, known places before others, then by size."""
     parts = [part for part in found.place.split(".") if not part.isdigit()]
-    known = bool(found.place) and all(part in _WRAPPERS for part in parts)
+    known = is_wrapper(found.place)
     order = _WRAPPERS.index(parts[0]) if known and parts else len(_WRAPPERS)
     beside = is_beside(found.place)
     return is_average(found.place), beside, not known, order, -len(found.state)
