@@ -67,7 +67,7 @@ def _shapes(record: Mapping[str, Any], file: CocoFile, labels: Mapping[int, int]
 
 
 def _geometries(record: Mapping[str, Any]) -> list[Geometry]:
-    mask = record.get("segmentation")
+    mask: Any = record.get("segmentation")
     if isinstance(mask, dict):
         found = bitmap(coco_mask(mask["counts"], mask["size"]))
         return [] if found is None else [found]
