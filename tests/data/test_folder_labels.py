@@ -239,3 +239,22 @@ def test_a_rare_class_is_found_wherever_it_is(tmp_path: Path, files: int, last: 
     found = folder(tmp_path, "train")
     assert found.label(files - 1)[2:4, 2:4].tolist() == [[1, 1], [1, 1]]
     assert "labels hold 0 and 255" in found.notes[0]
+
+
+@pytest.mark.parametrize("content", [["road", "car", "tree"], {"0": "road", "2": "tree", "1": "car"}])
+def test_names_alone_are_a_class_file(tmp_path: Path, content: Any) -> None:
+    make(tmp_path, numbers)
+    (tmp_path / "classes.json").write_text(json.dumps(content))
+    files = folder(tmp_path, "train")
+    assert files.classes.names == ("road", "car", "tree")
+    check(files)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(7, "it holds 7, not an object"), ({"1": "a"}, "numbered 1, not from 0")]
+)
+def test_what_is_no_class_file(tmp_path: Path, content: Any, message: str) -> None:
+    make(tmp_path, numbers)
+    (tmp_path / "classes.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        folder(tmp_path, "train")

@@ -150,6 +150,15 @@ def test_resume_under_another_recipe_names_the_keys(recipe: dict[str, Any], tmp_
         run(parsed(recipe), tmp_path / "run", "resume")
 
 
+def test_resume_for_longer_says_how(recipe: dict[str, Any], tmp_path: Path) -> None:
+    run(parsed(recipe), tmp_path / "run")
+    recipe["training"]["steps"] += 5
+    with pytest.raises(
+        RecipeError, match=r"training\.steps\. To train its student for longer: student\.checkpoint=.*run"
+    ):
+        run(parsed(recipe), tmp_path / "run", "resume")
+
+
 def test_a_used_folder_is_refused(recipe: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"exists\. Continue it with --resume, replace it with --overwrite"):

@@ -61,7 +61,7 @@ def read_class_file(root: Path, folders: tuple[Path, ...]) -> ClassFile:
 
 def _read_json(path: Path) -> ClassFile:
     try:
-        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8-sig")))
+        content = _with_names(json.loads(path.read_text(encoding="utf-8-sig")))
         void = _void(content.pop("void", []))
         # Zero is what many tools write for pixels of no class.
         if content.get("ignore_index") == 0:
@@ -71,6 +71,20 @@ def _read_json(path: Path) -> ClassFile:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
         raise malformed(path, error) from error
     return ClassFile(path, classes, "palette" in content, "ignore_index" in content, void)
+
+
+def _with_names(content: Any) -> dict[str, Any]:
+    """Return the content of a file under its keys; names alone are a list, or a mapping of their numbers."""
+    if isinstance(content, list):
+        return {"names": content}
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {content!r:.40}, not an object with 'names'")
+    numbers = {key for key in content if key.isdecimal()}
+    if not numbers or numbers != set(content):
+        return dict(content)
+    if {int(key) for key in numbers} != set(range(len(numbers))):
+        raise ValueError(f"its classes are numbered {', '.join(content)}, not from 0 to {len(numbers) - 1}")
+    return {"names": [content[key] for key in sorted(content, key=int)]}
 
 
 def _void(value: Any) -> tuple[int | Color, ...]:

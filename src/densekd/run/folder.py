@@ -181,7 +181,12 @@ def claim_run(run: RunFolder, recipe: Recipe, existing: Existing) -> Claim:
         different = differences(load_recipe(run.recipe), recipe)
         harmful = [key for key in different if key not in _HARMLESS]
         if harmful:
-            raise RecipeError(f"{run.path} was started with another recipe; these keys differ: {', '.join(harmful)}.")
+            longer = ""
+            if harmful == ["training.steps"]:
+                longer = f" To train its student for longer: student.checkpoint={run.path} and another --run."
+            raise RecipeError(
+                f"{run.path} was started with another recipe; these keys differ: {', '.join(harmful)}.{longer}"
+            )
     return claim
 
 
