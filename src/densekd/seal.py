@@ -1,22 +1,15 @@
 """Checksums inside files: the archives of torch carry theirs as the archive's comment."""
 
 import hashlib
-import json
 import struct
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from densekd.atomic import write_text
-from densekd.errors import UserError
 
 # The end of a zip archive without a comment is 22 bytes; the last two are the comment's length.
 _END_OF_ZIP = b"PK\x05\x06"
 _PREFIX = b"densekd-sha256:"
 _COMMENT = len(_PREFIX) + 64
 _BLOCK = 1 << 20
-_KEY = "checksum"
 
 
 def seal(path: Path) -> None:
@@ -69,49 +62,6 @@ def damage_of(path: Path) -> str | None:
     except OSError as error:
         return f"it cannot be read ({error.strerror or error})"
     return None if broken is None else f"its part {broken} is damaged"
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object atomically, with its checksum as the last entry."""
-    sealed = dict(content) | {_KEY: json_checksum(content)}
-    write_text(path, json.dumps(sealed, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; a checksum in it is compared and left out.
-
-    Raises:
-        UserError: no JSON object, or one that is not as it was written.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object.")
-    return unsealed(content, path)
-
-
-def unsealed(content: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
-    """Return a JSON object without its checksum, which is compared first; none is none.
-
-    Raises:
-        UserError: a checksum of another content.
-    """
-    plain = dict(content)
-    checksum = plain.pop(_KEY, None)
-    if checksum is not None and checksum != json_checksum(plain):
-        raise UserError(
-            f"{where}: was changed or damaged since it was written: its checksum does not match. "
-            f'Restore it; if the change was made on purpose, remove the entry "{_KEY}".'
-        )
-    return plain
-
-
-def json_checksum(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a JSON object, whatever the order and the spaces of its file."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _digest(path: Path, length: int) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from densekd.builders.build import build
-from densekd.builders.models import map_classes
+from densekd.builders.teacher_classes import map_classes
 from densekd.data.classes import published_classes
 from densekd.data.maps import as_batch
 from densekd.data.sampler import Draw
@@ -19,7 +19,7 @@ from densekd.models.fpn import fpn
 from densekd.models.mapped import ClassMerge, RemapClasses
 from densekd.models.open import Opened
 from densekd.models.package import PackageConfig, save_package
-from densekd.recipe import TeacherSpec, parse_recipe
+from densekd.recipe import parse_recipe
 
 OPTIONS = {"backbone": "resnet18_025", "channels": 16}
 LOGITS = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
@@ -119,8 +119,8 @@ def test_a_teacher_of_182_classes_teaches_cocostuff_by_itself_and_by_name() -> N
     opened = published_teacher(182)
     classes = published_classes("cocostuff")
     images = torch.rand(1, 3, 32, 32)
-    found, notes = map_classes(TeacherSpec(), opened, classes)
-    named, no_notes = map_classes(TeacherSpec(classes="cocostuff-182"), opened, classes)
+    found, notes = map_classes(None, opened, classes)
+    named, no_notes = map_classes("cocostuff-182", opened, classes)
     assert notes == (
         "teacher.classes: cocostuff-182 was chosen, since the teacher has 182 logits: of these the 171 classes of "
         "cocostuff are taken.",
@@ -138,19 +138,19 @@ def test_a_teacher_of_182_classes_teaches_cocostuff_by_itself_and_by_name() -> N
 def test_no_map_is_applied_to_other_data_or_other_teachers() -> None:
     classes = published_classes("cocostuff")
     exact = published_teacher(171)
-    assert map_classes(TeacherSpec(), exact, classes) == (exact.model, ())
+    assert map_classes(None, exact, classes) == (exact.model, ())
     other = unnamed_classes(171)
     unmapped = published_teacher(182)
-    assert map_classes(TeacherSpec(), unmapped, other) == (unmapped.model, ())
+    assert map_classes(None, unmapped, other) == (unmapped.model, ())
     # Said by name, the order of the data's classes is the user's word.
-    assert map_classes(TeacherSpec(classes="cocostuff-182"), unmapped, other)[0].num_classes == 171
+    assert map_classes("cocostuff-182", unmapped, other)[0].num_classes == 171
     for count, data in ((171, classes), (182, published_classes("ade20k"))):
         with pytest.raises(
             RecipeError, match=r"cocostuff-182 takes 171 classes \(cocostuff\) out of 182; the data has"
         ):
-            map_classes(TeacherSpec(classes="cocostuff-182"), published_teacher(count), data)
+            map_classes("cocostuff-182", published_teacher(count), data)
     with pytest.raises(RecipeError, match="no class map is called 'cocostuff-181'"):
-        map_classes(TeacherSpec(classes="cocostuff-181"), unmapped, classes)
+        map_classes("cocostuff-181", unmapped, classes)
 
 
 def test_a_misfit_names_the_map() -> None:

@@ -1,5 +1,6 @@
 """From a recipe to live objects: the only place where strings become things."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from torch import nn
 
 from densekd.builders.bands import with_statistics
 from densekd.builders.data import build_files, build_validation, build_views
-from densekd.builders.models import build_models, package_config
+from densekd.builders.models import Models, build_models, package_config
 from densekd.builders.probe import probe_batch
 from densekd.builders.student_classes import in_order_of_training
 from densekd.builders.task import build_task, task_name
@@ -119,10 +120,15 @@ def _build(recipe: Recipe) -> Built:
     distiller = Distiller(models.student.model, features, task, terms, config, recipe.kernels, synced)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
-    scored = None
-    if models.teacher is not None:
-        with at_rest(models.teacher):
-            fits = scored_as.fits(models.teacher, torch.rand(1, recipe.data.channels, *recipe.probe_size))
-        scored = models.teacher if fits and models.scorable else None
+    scored = _scored_teacher(models, scored_as, (recipe.data.channels, *recipe.probe_size))
     notes = tuple(dict.fromkeys((*notes_of(training), *notes_of(validation), *models.notes)))
     return Built(distiller, samples, validation, package, scored_as, teacher, scored, notes)
+
+
+def _scored_teacher(models: Models, scored_as: Task, shape: Sequence[int]) -> nn.Module | None:
+    """Return the teacher where the task can score an image of ``shape``; None for features alone and other classes."""
+    if models.teacher is None or not models.scorable:
+        return None
+    with at_rest(models.teacher):
+        fits = scored_as.fits(models.teacher, torch.rand(1, *shape))
+    return models.teacher if fits else None

@@ -5,36 +5,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from densekd.builders.bands import band_input, band_option, fit_teacher
 from densekd.builders.student_classes import in_order_of_student
 from densekd.builders.student_weights import Begins, load_student
-from densekd.builders.teacher_classes import BY_NUMBER, TeacherUse, match_names, speaks_of
-from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
-from densekd.data.classes import Classes
+from densekd.builders.teacher_classes import TeacherUse, map_classes, speaks_of
 from densekd.data.contract import Files
 from densekd.data.picture import RGB
-from densekd.distill.probe import at_rest
 from densekd.errors import RecipeError, UserError
 from densekd.models import MODELS, contract, find_model
 from densekd.models.bands import BandInput
 from densekd.models.checkpoints.load import load_in_full, load_matched
-from densekd.models.classes import are_unnamed, unnamed_classes
+from densekd.models.classes import unnamed_classes
 from densekd.models.described import classes_in_checkpoint, description_of, options_for
 from densekd.models.locate import locate
-from densekd.models.mapped import RemapClasses
 from densekd.models.named import build_named
 from densekd.models.open import Opened, Weights, open_model, read_weights
 from densekd.models.package import PackageConfig, config_of, require_packable
 from densekd.models.pretrained import load_pretrained, pretrained_notes
 from densekd.models.sources import names_weights
-from densekd.recipe import ModelSpec, Recipe, StudentSpec, TeacherSpec
+from densekd.recipe import ModelSpec, Recipe, StudentSpec
 from densekd.tasks.protocol import Task
 
 UNTRAINED = "untrained"
-_NOTHING = TeacherUse()
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ def build_models(recipe: Recipe, files: Files, use: TeacherUse) -> Models:
     if recipe.reads_bands or contract.bands(teacher.model) != RGB:
         teacher = replace(teacher, notes=teacher.notes + fit_teacher(teacher.model, recipe.data, recipe.teacher))
     inherit(student.model, teacher.model, recipe.student.inherit)
-    model, notes = map_classes(recipe.teacher, teacher, classes, use)
+    model, notes = map_classes(recipe.teacher.classes, teacher, classes, use)
     scorable = recipe.teacher.classes is not None or model is not teacher.model or speaks_of(teacher, classes)
     return Models(student, model, files, student.notes + teacher.notes + notes, scorable)
 
@@ -234,84 +228,6 @@ def inherit(student: nn.Module, teacher: nn.Module, paths: Sequence[str]) -> Non
         except UserError as error:
             # Both models are as the recipe wants them: it is the recipe that is wrong.
             raise RecipeError(str(error)) from error
-
-
-def map_classes(
-    spec: TeacherSpec, teacher: Opened, classes: Classes, use: TeacherUse = _NOTHING
-) -> tuple[nn.Module, tuple[str, ...]]:
-    """Bring a teacher's logits to the data's classes: as ``teacher.classes`` says, or by their names.
-
-    Returns:
-        The teacher as it teaches, and a note where a class map or an order was found without being named.
-
-    Raises:
-        RecipeError: a class of the data that is not mapped or unknown, one that the teacher does
-            not have, or a class map for other models or data.
-    """
-    if spec.classes is None:
-        return _map_known_classes(teacher, classes, use)
-    if spec.classes == BY_NUMBER:
-        return teacher.model, ()
-    if isinstance(spec.classes, str):
-        return RemapClasses(teacher.model, _groups_of_map(spec.classes, teacher, classes)), ()
-    if set(spec.classes) != set(classes.names):
-        wrong = sorted(set(spec.classes) ^ set(classes.names))
-        raise RecipeError(
-            "teacher.classes must map every class of the data and no other: "
-            f"{', '.join(classes.names)}. Missing or unknown: {', '.join(wrong)}."
-        )
-    count = _count_logits(teacher.model)
-    names = () if are_unnamed(teacher.classes) else teacher.classes.names
-    # For each class of the data the numbers of the teacher's.
-    groups = []
-    for name in classes.names:
-        members = spec.classes[name]
-        if not isinstance(members, tuple):
-            members = (members,)
-        groups.append([_class_number(name, member, names, count) for member in members])
-    return RemapClasses(teacher.model, groups), ()
-
-
-def _map_known_classes(teacher: Opened, classes: Classes, use: TeacherUse) -> tuple[nn.Module, tuple[str, ...]]:
-    """Find the class map of a teacher that counts more classes than a benchmark scores."""
-    count = len(teacher.classes.names)
-    found = class_map_for(count, classes.names)
-    if found is None:
-        return match_names(teacher, classes, use)
-    entry = CLASS_MAPS[found]
-    note = (
-        f"teacher.classes: {found} was chosen, since the teacher has {count} logits: of these the {entry.classes} "
-        f"classes of {entry.dataset} are taken."
-    )
-    return RemapClasses(teacher.model, [[member] for member in entry.members]), (note,)
-
-
-def _groups_of_map(name: str, teacher: Opened, classes: Classes) -> list[list[int]]:
-    """Return the teacher's numbers of the data's classes by a class map that the recipe names."""
-    entry = find_class_map(name)
-    count = _count_logits(teacher.model)
-    if (entry.count, entry.classes) != (count, len(classes.names)):
-        raise RecipeError(
-            f"teacher.classes: {name} takes {entry.classes} classes ({entry.dataset}) out of {entry.count}; the data "
-            f"has {len(classes.names)} classes and the teacher {count}."
-        )
-    return [[member] for member in entry.members]
-
-
-def _count_logits(model: nn.Module) -> int:
-    """Ask the model itself, since it may have more classes than are named."""
-    with at_rest(model):
-        count: int = model(torch.rand(1, contract.bands(model), 64, 64)).shape[1]
-    return count
-
-
-def _class_number(name: str, member: int | str, names: Sequence[str], count: int) -> int:
-    """Return the teacher's number of a class that ``teacher.classes`` gives by number or name."""
-    index = names.index(member) if member in names else member
-    if isinstance(index, int) and 0 <= index < count:
-        return index
-    known = f"; it knows {', '.join(names)}" if names else ""
-    raise RecipeError(f"teacher.classes.{name}: the teacher has {count} classes, and {member!r} is none{known}.")
 
 
 def package_config(

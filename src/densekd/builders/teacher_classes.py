@@ -1,12 +1,15 @@
 """Classes of a teacher and of the data, compared by name: mapped, or refused where terms read them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
+from densekd.data.class_maps import CLASS_MAPS, class_map_for, find_class_map
 from densekd.data.class_order import describe_difference, positions, shown
 from densekd.data.classes import Classes
+from densekd.distill.probe import at_rest
 from densekd.distill.term_plan import TermPlan
 from densekd.distill.terms import Term, paths
 from densekd.errors import RecipeError
@@ -21,6 +24,8 @@ _REMEDY = (
     "Say under teacher.classes which of the teacher's classes each of the data's is, or 'by-number' where they are "
     "the same under other names."
 )
+# ``teacher.classes``: for each class the teacher's, the name of a class map, by-number, or nothing.
+Said = Mapping[str, int | str | tuple[int | str, ...]] | str | None
 # Short taps, or their beginnings, whose channels are classes.
 _CLASS_TAPS = ("logits", "aux", "cls")
 
@@ -106,3 +111,90 @@ def _can_be_mapped(model: nn.Module, taps: Sequence[str]) -> bool:
     # Of the taps whose channels are classes, the logits alone are mapped.
     known = contract.taps(model)
     return all(tap in known and tap != "aux" for tap in taps)
+
+
+_NOTHING = TeacherUse()
+
+
+def map_classes(
+    said: Said, teacher: Opened, classes: Classes, use: TeacherUse = _NOTHING
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Bring a teacher's logits to the data's classes: as ``teacher.classes`` says, or by their names.
+
+    Args:
+        said: the recipe's ``teacher.classes``.
+        teacher: as it was opened.
+        classes: of the data.
+        use: what the recipe reads of the teacher.
+
+    Returns:
+        The teacher as it teaches, and a note where a class map or an order was found without being named.
+
+    Raises:
+        RecipeError: a class of the data that is not mapped or unknown, one that the teacher does
+            not have, or a class map for other models or data.
+    """
+    if said is None:
+        return _map_known_classes(teacher, classes, use)
+    if said == BY_NUMBER:
+        return teacher.model, ()
+    if isinstance(said, str):
+        return RemapClasses(teacher.model, _groups_of_map(said, teacher, classes)), ()
+    if set(said) != set(classes.names):
+        wrong = sorted(set(said) ^ set(classes.names))
+        raise RecipeError(
+            "teacher.classes must map every class of the data and no other: "
+            f"{', '.join(classes.names)}. Missing or unknown: {', '.join(wrong)}."
+        )
+    count = _count_logits(teacher.model)
+    names = () if are_unnamed(teacher.classes) else teacher.classes.names
+    # For each class of the data the numbers of the teacher's.
+    groups = []
+    for name in classes.names:
+        members = said[name]
+        if not isinstance(members, tuple):
+            members = (members,)
+        groups.append([_class_number(name, member, names, count) for member in members])
+    return RemapClasses(teacher.model, groups), ()
+
+
+def _map_known_classes(teacher: Opened, classes: Classes, use: TeacherUse) -> tuple[nn.Module, tuple[str, ...]]:
+    """Find the class map of a teacher that counts more classes than a benchmark scores."""
+    count = len(teacher.classes.names)
+    found = class_map_for(count, classes.names)
+    if found is None:
+        return match_names(teacher, classes, use)
+    entry = CLASS_MAPS[found]
+    note = (
+        f"teacher.classes: {found} was chosen, since the teacher has {count} logits: of these the {entry.classes} "
+        f"classes of {entry.dataset} are taken."
+    )
+    return RemapClasses(teacher.model, [[member] for member in entry.members]), (note,)
+
+
+def _groups_of_map(name: str, teacher: Opened, classes: Classes) -> list[list[int]]:
+    """Return the teacher's numbers of the data's classes by a class map that the recipe names."""
+    entry = find_class_map(name)
+    count = _count_logits(teacher.model)
+    if (entry.count, entry.classes) != (count, len(classes.names)):
+        raise RecipeError(
+            f"teacher.classes: {name} takes {entry.classes} classes ({entry.dataset}) out of {entry.count}; the data "
+            f"has {len(classes.names)} classes and the teacher {count}."
+        )
+    return [[member] for member in entry.members]
+
+
+def _count_logits(model: nn.Module) -> int:
+    """Ask the model itself, since it may have more classes than are named."""
+    with at_rest(model):
+        count: int = model(torch.rand(1, contract.bands(model), 64, 64)).shape[1]
+    return count
+
+
+def _class_number(name: str, member: int | str, names: Sequence[str], count: int) -> int:
+    """Return the teacher's number of a class that ``teacher.classes`` gives by number or name."""
+    index = names.index(member) if member in names else member
+    if isinstance(index, int) and 0 <= index < count:
+        return index
+    known = f"; it knows {', '.join(names)}" if names else ""
+    raise RecipeError(f"teacher.classes.{name}: the teacher has {count} classes, and {member!r} is none{known}.")

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from densekd.builders.models import build_teacher, map_classes
+from densekd.builders.models import build_teacher
 from densekd.builders.task import packaged_task
+from densekd.builders.teacher_classes import map_classes
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.errors import UserError
@@ -84,7 +85,7 @@ def _models(
     else:
         try:
             teacher = build_teacher(recipe.teacher, len(classes.names))
-            models["teacher"], _ = map_classes(recipe.teacher, teacher, classes)
+            models["teacher"], _ = map_classes(recipe.teacher.classes, teacher, classes)
         except UserError as error:
             missing["teacher"] = str(error)
     try:

@@ -72,10 +72,7 @@ def _train(
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
     odd = check_before_training(built, recipe.data)
-    for note in built.notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
-    for remark in odd:
-        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    _tell(built.notes, odd, console)
     # The run folder is made once nothing is known to be wrong.
     with claim.taken(overrides):
         # The baseline is a training like any other, of the same student without its teacher.
@@ -94,3 +91,11 @@ def _train(
             return {}
         alone = None if baseline is None else baseline.package
         return finish(recipe, built, run, alone, console)
+
+
+def _tell(notes: Sequence[str], odd: Sequence[str], console: Console) -> None:
+    """Print what people should know before a training, and what looks wrong."""
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    for remark in odd:
+        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
