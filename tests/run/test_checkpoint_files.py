@@ -1,6 +1,7 @@
 """Two generations of checkpoints: a damaged one gives way to the one before it, and that is said."""
 
 import io
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -25,6 +26,35 @@ def test_the_one_before_the_last_is_kept(tmp_path: Path) -> None:
     assert read_checkpoint(last) == {"step": 2}
     assert read_checkpoint(previous_of(last)) == {"step": 1}
     assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
+
+
+def test_there_is_a_last_one_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, last = SealedCheckpoints(), tmp_path / "last.ckpt"
+    files.save_checkpoint({"step": 0}, last)
+    rename, there = Path.replace, []
+
+    def renamed(self: Path, target: Path) -> Path:
+        done = rename(self, target)
+        there.append(last.is_file())
+        return done
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    files.save_checkpoint({"step": 1}, last)
+    assert there == [True, True]
+    assert read_checkpoint(last) == {"step": 1}
+    assert read_checkpoint(previous_of(last)) == {"step": 0}
+
+
+def test_a_file_system_without_second_names_keeps_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    files, last = SealedCheckpoints(), tmp_path / "last.ckpt"
+    for step in range(2):
+        files.save_checkpoint({"step": step}, last)
+    assert read_checkpoint(last) == {"step": 1}
+    assert read_checkpoint(previous_of(last)) == {"step": 0}
 
 
 def test_a_failed_write_keeps_both(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints on disk: written whole, with a checksum, two generations kept; the newest sound one."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,8 @@ class SealedCheckpoints(CheckpointIO):
         with atomic(final) as temporary:
             torch.save(checkpoint, temporary)
             seal(temporary)
-            # Between the two renamings there is no last one; a start at this moment reads the previous.
             if final.name == "last.ckpt" and final.is_file():
-                final.replace(previous_of(final))
+                _keep_as_previous(final)
 
     @override
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
@@ -39,6 +39,17 @@ class SealedCheckpoints(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint."""
         Path(path).unlink(missing_ok=True)
+
+
+def _keep_as_previous(last: Path) -> None:
+    """Give the last checkpoint a second name, so that there is a last one at every moment."""
+    previous = previous_of(last)
+    try:
+        with atomic(previous) as temporary:
+            os.link(last, temporary)
+    except OSError:
+        # A file system without second names: a start between the two renamings reads the previous.
+        last.replace(previous)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
