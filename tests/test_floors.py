@@ -19,8 +19,9 @@ FLOORS = {
     7: ["builders"],
     8: ["convert_config", "report"],
     9: ["run"],
-    10: ["api", "cli"],
-    11: ["__main__"],
+    10: ["export"],
+    11: ["api", "cli"],
+    12: ["__main__"],
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FILES = sorted(PACKAGE.rglob("*.py"))
