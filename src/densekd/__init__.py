@@ -5,6 +5,7 @@ The Python API:
 - :func:`distill`: train a student to match a teacher, any two modules and any loader; no recipe.
 - :func:`train`: run a recipe: train, evaluate, export, report.
 - :func:`load`, :func:`predict`, :func:`evaluate`: use a finished model.
+- :func:`export`: write it for inference engines, verified there.
 - :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its
 objective.
 - :mod:`losses`, :mod:`models`, :mod:`data`, :mod:`tasks`: what these are made of.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from densekd.distill.distiller import Distiller
     from densekd.distill.fit import distill
     from densekd.distill.terms import Term
+    from densekd.export.export import export
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "data",
     "distill",
     "evaluate",
+    "export",
     "load",
     "losses",
     "models",
@@ -52,8 +55,8 @@ _HOMES = {
     "predict": "densekd.api.predict",
     "train": "densekd.api.train",
 }
-# The package of this name is also the function: see densekd/distill/__init__.py.
-_PACKAGES = ("data", "distill", "losses", "models", "tasks")
+# The packages distill and export are also the functions: see densekd/distill/__init__.py.
+_PACKAGES = ("data", "distill", "export", "losses", "models", "tasks")
 
 # A spawned worker process unpickles classes of the user's modules, and imports this package first.
 own_modules.restore()

@@ -11,6 +11,7 @@ from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.explain import explain
+from densekd.cli.export import export
 from densekd.cli.fetch import fetch
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
@@ -26,6 +27,7 @@ COMMANDS = (
     quickstart,
     evaluate,
     predict,
+    export,
     inspect,
     convert,
     convert_config,

@@ -42,7 +42,8 @@ def refuse_exported(name: str) -> None:
     if suffix in _EXPORTED:
         raise RecipeError(
             f"{name}: {_EXPORTED[suffix]}, which is a way out and no model that densekd opens. Name the run folder, "
-            "student package or checkpoint that it was exported from; its torch module is densekd.load(...)."
+            "student package or checkpoint that it was exported from; its torch module is densekd.load(...), and "
+            "'densekd export MODEL --to onnx,openvino,torch' writes it for engines."
         )
 
 

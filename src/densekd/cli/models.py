@@ -74,7 +74,9 @@ def convert(
 ) -> None:
     """Write any known checkpoint as a package, or as plain weights under our names."""
     if out.suffix == ".onnx":
-        raise RecipeError(f"{out}: convert writes .safetensors, .pth or a package; export densekd.load(...) by torch.")
+        raise RecipeError(
+            f"{out}: convert writes .safetensors, .pth or a package; 'densekd export MODEL --to onnx' writes ONNX."
+        )
     from densekd.cli.inspection import read_options
     from densekd.models.convert import convert as run_convert
     from densekd.models.open import open_model

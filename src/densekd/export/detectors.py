@@ -14,6 +14,9 @@ from densekd.models.detection.selection import Selection, concatenate, suppress,
 from densekd.models.sources.detector import Queries
 from densekd.ops.boxes import Detections
 
+# Raw outputs of queries: boxes as center and size in units of the picture.
+_SET = ["logits", "query_boxes"]
+
 
 class Decoding(NamedTuple):
     """How boxes and scores become detections.
@@ -55,7 +58,8 @@ class BoxOutput(nn.Module):
         self.is_set = not hasattr(getattr(model, "head", None), "boxes")
         if self.is_set and getattr(model, "spec", None) is None:
             raise RecipeError(
-                f"--output boxes: {type(model).__name__} decodes its boxes with its own suppression inside; --output raw."
+                f"{type(model).__name__}: its second stage reads what the first one found after non-maximum "
+                "suppression, which stays outside of graphs. Export a dense detector or one that answers with a set."
             )
         # Not a child: the model is exported once.
         self._model = (model,)
@@ -85,6 +89,7 @@ class RawMaps(nn.Module):
     def __init__(self, names: list[str]) -> None:
         super().__init__()
         self.names = names
+        self.is_set = names == _SET
 
     def forward(self, output: Any) -> tuple[Tensor, ...]:
         """Return the maps."""
@@ -94,8 +99,8 @@ class RawMaps(nn.Module):
 
     def rebuilt(self, arrays: list[Tensor], size: tuple[int, int]) -> Any:
         """Return the head's output again, from the arrays of an engine."""
-        if len(arrays) == 2 and self.names == ["logits", "query_boxes"]:
-            return Queries(arrays[0], arrays[1], size, None)
+        if self.is_set:
+            return Queries(arrays[0], arrays[1], size, ((), {}))
         half = len(arrays) // 2
         return Maps(tuple(arrays[:half]), tuple(arrays[half:]))
 
@@ -111,8 +116,8 @@ def raw_maps(model: nn.Module) -> RawMaps:
         levels = len(head.anchors.strides)
         return RawMaps([f"{kind}_{k}" for kind in ("cls", "reg") for k in range(levels)])
     if getattr(model, "spec", None) is not None:
-        return RawMaps(["logits", "query_boxes"])
-    raise RecipeError(f"{type(model).__name__}: export knows dense detectors and sets of queries; this one is neither.")
+        return RawMaps(_SET)
+    raise RecipeError(f"{type(model).__name__}: export knows dense detectors and those that answer with a set.")
 
 
 @torch.no_grad()

@@ -38,6 +38,11 @@ class Graph:
         """Names of the outputs."""
         return [output.name for output in self.outputs]
 
+    @property
+    def reason(self) -> str:
+        """Why a graph left torch by another way than the usual one; empty where it did not."""
+        return "; ".join(made.reason for made in self._made.values() if made.reason)
+
     def onnx(self) -> Exported:
         """Return the graph as an ONNX file in float32, exported once.
 

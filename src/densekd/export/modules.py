@@ -125,7 +125,7 @@ _MEANINGS = {
 
 
 @torch.no_grad()
-def describe_outputs(module: ExportModule, task: str, kind: str, taken: GraphInput) -> tuple[GraphOutput, ...]:
+def describe_outputs(module: ExportModule, kind: str, taken: GraphInput) -> tuple[GraphOutput, ...]:
     """Run a module once on one picture and describe what it returns.
 
     Raises:

@@ -76,6 +76,7 @@ class GraphInput:
         return {
             "name": self.name,
             "shape": shape,
+            "size": list(self.size),
             "dtype": dtype,
             "layout": self.layout,
             "range": values,
