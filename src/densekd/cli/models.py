@@ -75,7 +75,7 @@ def convert(
     """Write any known checkpoint as a package, or as plain weights under our names."""
     if out.suffix == ".onnx":
         raise RecipeError(
-            f"{out}: convert writes .safetensors, .pth or a package; 'densekd export MODEL --to onnx' writes ONNX."
+            f"{out}: convert writes .safetensors, .pth or a package; for ONNX: densekd export MODEL --to onnx."
         )
     from densekd.cli.inspection import read_options
     from densekd.models.convert import convert as run_convert

@@ -12,9 +12,9 @@ _DASH = "\N{EN DASH}"
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Return a row for each artefact: verdict, difference, equal labels, scores, size."""
     metric = next((verdict.metric for verdict in verdicts if verdict.metric), "score")
-    heads = ("engine", "precision", "verdict", "difference", "equal labels", f"{metric} torch", "engine", "drop", "MB")
+    heads = ("artefact", "verdict", "difference", "equal %", f"{metric} torch", "engine", "drop", "MB")
     table = Table(*heads)
-    for column in table.columns[3:]:
+    for column in table.columns[2:]:
         column.justify = "right"
     for verdict in verdicts:
         cells = (
@@ -22,10 +22,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             _share(verdict.equal_labels),
             _number(verdict.torch_score, ".2f"),
             _number(verdict.engine_score, ".2f"),
-            _number(verdict.drop, "+.3f"),
-            f"{verdict.bytes / 1e6:.2f}" if verdict.bytes else _DASH,
+            _number(verdict.drop, "+.2f"),
+            f"{verdict.bytes / 1e6:.1f}" if verdict.bytes else _DASH,
         )
-        table.add_row(verdict.engine, verdict.precision, verdict.status, *cells)
+        table.add_row(f"{verdict.engine}-{verdict.precision}", verdict.status, *cells)
     return table
 
 
@@ -43,4 +43,4 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _share(value: float | None) -> str:
-    return _DASH if value is None else f"{100 * value:.3f} %"
+    return _DASH if value is None else f"{100 * value:.2f}"

@@ -37,7 +37,7 @@ class Verdict:
         exporter: by which the graph left torch.
         exporter_reason: why it was not the usual one.
         bytes: of the artefact on disk.
-        folder: where it lies, beside the others; empty where it was not kept.
+        folder: where it lies; empty where it was not kept.
     """
 
     engine: str
@@ -65,5 +65,7 @@ class Verdict:
         return self.status != "refused"
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``model.json`` holds of it."""
-        return asdict(self)
+        """Return what files hold of it; where they lie they know themselves."""
+        content = asdict(self)
+        del content["folder"]
+        return content
