@@ -49,7 +49,7 @@ def main() -> None:
     # Engines print; what they print must not run into the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    run = _load(session_file).open_session(folder, int(threads))
+    run = load_session(session_file)(folder, int(threads))
     write_message(answers, {"loaded": True}, [])
     while True:
         try:
@@ -86,14 +86,14 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _load(path: str) -> Any:
-    """Import a session file by its path."""
+def load_session(path: str) -> Any:
+    """Import a session file by its path; return its ``open_session``."""
     spec = importlib.util.spec_from_file_location("engine_session", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return module.open_session
 
 
 if __name__ == "__main__":
