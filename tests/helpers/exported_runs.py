@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from tiny_data import make_folder, tiny_recipe
@@ -11,11 +11,12 @@ from torch import nn
 from densekd.data.classes import Classes
 from densekd.export.engines.contract import Conversion
 from densekd.export.engines.torch import TorchExport
+from densekd.export.spec import Precision
 from densekd.models import MODELS
 from densekd.models.package import config_of, save_package
 from densekd.recipe import dump_recipe, parse_recipe
 
-CLASSES = Classes(("ground", "car", "tree"), ((10, 20, 30), (200, 0, 0), (0, 200, 0)), 255)
+CLASSES = Classes(("class0", "class1", "class2"), ((10, 20, 30), (200, 0, 0), (0, 200, 0)), 255)
 PSPNET = {"backbone": "resnet18_025", "channels": 16, "auxiliary_channels": 0}
 
 
@@ -50,6 +51,8 @@ class BrokenEngine(TorchExport):
     """
 
     session: Path  # type: ignore[misc]
+    name: ClassVar[str] = "onnx"
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16")
 
     def convert(self, graph: Any, folder: Path, precision: Any) -> Conversion:
         """Write a file that nothing reads."""

@@ -51,7 +51,7 @@ def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         return tokens
     h, w = grid
     # Row by row, as all of these networks flatten their patches.
-    return tokens[:, -h * w :].mT.reshape(len(tokens), -1, h, w)
+    return tokens[:, -h * w :].mT.reshape(tokens.shape[0], -1, h, w)
 
 
 def four_maps(states: Sequence[Tensor], grid: tuple[int, int]) -> list[Tensor]:
