@@ -141,15 +141,14 @@ class Tampering(OnnxRuntime):
         self.factor = factor
 
     def convert(self, graph: Any, folder: Path, precision: Any) -> Any:
-        """Write the graph with its largest weight scaled."""
+        """Write the graph with other weights of the classifier."""
         conversion = super().convert(graph, folder, precision)
         model = onnx.load(folder / "model.onnx")
-        # The bias of the classifier: small, and every logit hangs on it.
-        weight = next(one for one in model.graph.initializer if one.name.endswith("classifier.bias"))
+        weight = next(one for one in model.graph.initializer if one.name.endswith("classifier.weight"))
         array = numpy_helper.to_array(weight)
-        weight.CopyFrom(
-            numpy_helper.from_array(array + np.float32(self.factor) * np.arange(3, dtype=np.float32), weight.name)
-        )
+        # Another number for each class.
+        more = (self.factor * np.arange(3)).reshape(3, 1, 1, 1)
+        weight.CopyFrom(numpy_helper.from_array((array + more).astype(array.dtype), weight.name))
         onnx.save(model, folder / "model.onnx")
         return conversion
 

@@ -29,13 +29,13 @@ def test_arrays_come_back_whatever_the_engine_prints(tmp_path: Path) -> None:
 
 
 def test_crash(tmp_path: Path) -> None:
-    with EngineProcess(engine(tmp_path, CRASHES), tmp_path) as process:
-        with pytest.raises(EngineFailed, match=r"crashed \(SIGSEGV\) while running it"):
-            process.run(IMAGE)
+    crashed = pytest.raises(EngineFailed, match=r"crashed \(SIGSEGV\) while running it")
+    with EngineProcess(engine(tmp_path, CRASHES), tmp_path) as process, crashed:
+        process.run(IMAGE)
 
 
 def test_file_that_cannot_be_loaded(tmp_path: Path) -> None:
-    with pytest.raises(EngineFailed, match="failed while loading it: RuntimeError: .*STABLEHLO_IOTA"):
+    with pytest.raises(EngineFailed, match=r"failed while loading it: RuntimeError: .*STABLEHLO_IOTA"):
         EngineProcess(engine(tmp_path, CANNOT_LOAD), tmp_path).__enter__()
 
 

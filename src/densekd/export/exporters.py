@@ -110,7 +110,7 @@ def _by_dynamo(module: nn.Module, example: Tensor, taken: GraphInput, names: lis
 
 
 def _by_tracing(module: nn.Module, example: Tensor, taken: GraphInput, names: list[str], path: Path) -> None:
-    options: dict[str, Any] = {"input_names": [taken.name], "output_names": names}
+    options: dict[str, Any] = {"input_names": [taken.name], "output_names": names, "verbose": False}
     if taken.batch == "dynamic":
         options["dynamic_axes"] = {name: {0: "batch"} for name in (taken.name, *names)}
     with _quiet():

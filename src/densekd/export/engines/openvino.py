@@ -23,7 +23,8 @@ class OpenVino:
     infer_lines: ClassVar[str] = """\
 import openvino
 
-model = openvino.compile_model(HERE / "model.xml", "CPU")
+# float32 arithmetic; without the hint some processors choose bfloat16, which is faster and coarser.
+model = openvino.compile_model(HERE / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def run(array):
