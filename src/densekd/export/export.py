@@ -18,6 +18,7 @@ from densekd.export.verdict import Verdict
 from densekd.export.verify import ALLOWED_DROP, Limits, Reference, verify
 from densekd.export.written import describe, move_over, size_on_disk, temporary_folder, write_description
 from densekd.models.open import Opened, open_model
+from densekd.report import write_report
 
 # Told after every artefact.
 Tell = Callable[[Verdict], None]
@@ -94,6 +95,9 @@ def export_opened(
             verdicts.append(verdict)
             if tell is not None:
                 tell(verdict)
+    if out.name == "export" and (out.parent / "report.html").is_file():
+        # The run's report shows what there is.
+        write_report(out.parent)
     return verdicts
 
 

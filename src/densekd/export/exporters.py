@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from densekd.errors import UserError, without_traceback
 from densekd.export.spec import GraphInput
 
+# Escape sequences that color a terminal.
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 # Operator set of the tracing exporter; dynamo chooses its own.
 _TRACING_OPSET = 17
 # Architectures that the dynamo exporter fails on, by a module's class, and why.
@@ -59,11 +62,13 @@ def export_onnx(module: nn.Module, example: Tensor, taken: GraphInput, names: li
     if not reason:
         try:
             _by_dynamo(module, example, taken, names, path)
+            _forget_sources(path)
             return Exported(path, "dynamo")
         except Exception as error:  # exporters raise anything
             reason = _first_line(error)
     try:
         _by_tracing(module, example, taken, names, path)
+        _forget_sources(path)
     except Exception as error:
         raise UserError(f"torch cannot export it to ONNX: {_first_line(error)} (dynamo: {reason})") from error
     return Exported(path, "tracing", reason)
@@ -84,6 +89,9 @@ def export_program(module: nn.Module, example: Tensor, taken: GraphInput, names:
     try:
         with _quiet():
             program = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
+            for node in program.graph.nodes:
+                # Paths of this machine.
+                node.meta.pop("stack_trace", None)
             torch.export.save(program, path)
     except Exception as error:
         raise UserError(f"torch.export cannot export it: {_first_line(error)}") from error
@@ -130,8 +138,27 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _first_line(error: Exception) -> str:
-    """Return an error's name and the first line that says something."""
-    lines = [line.strip() for line in without_traceback(str(error)).splitlines() if line.strip()]
+def _first_line(error: BaseException) -> str:
+    """Return the name and the first line of the error that began it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in _COLORS.sub("", without_traceback(str(error))).splitlines() if line.strip()]
     said = lines[0][:300] if lines else ""
     return f"{type(error).__name__}: {said}"
+
+
+def _forget_sources(path: Path) -> None:
+    """Remove what an ONNX file says of the source code that it comes from: paths of this machine, in every node."""
+    import onnx
+
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    for graph in (model.graph, *model.functions):
+        del graph.metadata_props[:]
+        for node in graph.node:
+            del node.metadata_props[:]
+        for value in graph.value_info:
+            del value.metadata_props[:]
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    onnx.save(model, path)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densekd.errors import UserError
+from densekd.exported import ExportRow, read_exports
 from densekd.metric_names import MetricNames
 from densekd.report.metrics import Series, read_metrics
 from densekd.report.names import names_in
@@ -33,6 +34,7 @@ class Run:
         student, baseline: columns of ``metrics.csv``.
         samples: pictures.
         figures: drawings.
+        exports: artefacts for inference engines, with their verdicts.
         recipe: its text.
         environment: rows of the environment table.
     """
@@ -44,6 +46,7 @@ class Run:
     baseline: Mapping[str, Series]
     samples: Samples
     figures: tuple[Figure, ...]
+    exports: tuple[ExportRow, ...]
     recipe: str
     environment: tuple[tuple[str, str], ...]
 
@@ -84,6 +87,7 @@ def read_run(folder: Path) -> Run:
         baseline=_metrics(folder / "baseline" / "metrics.csv"),
         samples=read_samples(folder / "predictions", photographs),
         figures=_figures(folder, drawings),
+        exports=read_exports(folder),
         recipe=_text(folder / "recipe.yaml"),
         environment=_environment(folder / "environment.json"),
     )
