@@ -58,9 +58,19 @@ def test_sets(name: str, tmp_path: Path) -> None:
     assert_same_detections(open_model(f"hf:{tmp_path}").model, (64, 96))
 
 
-def test_two_stage_detectors_are_refused() -> None:
-    with pytest.raises(RecipeError, match="non-maximum suppression"):
-        build_module(tiny_detector("faster_rcnn").eval(), "detection", "boxes", GraphInput((64, 64)))
+def test_two_stages() -> None:
+    model = tiny_detector("faster_rcnn").eval()
+    with torch.no_grad():
+        model.head.box.cls.weight *= 100
+    assert_same_detections(model, (64, 96))
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch", "message"), [("raw", 1, "second stage"), ("boxes", "dynamic", "one at a time")]
+)
+def test_two_stages_have_no_raw_maps_and_no_batch(kind: str, batch: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build_module(tiny_detector("faster_rcnn").eval(), "detection", kind, GraphInput((64, 64), batch))
 
 
 @pytest.fixture(scope="module")

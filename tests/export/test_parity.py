@@ -12,7 +12,7 @@ from exported_runs import PSPNET, vary
 from tiny_detectors import tiny_detector
 from torch import nn
 
-from densekd.export.compare import compare_arrays
+from densekd.export.compare import compare_arrays, compare_sets
 from densekd.export.engines import ENGINES
 from densekd.export.graph import Graph
 from densekd.export.modules import build_module, describe_outputs
@@ -88,6 +88,20 @@ def test_detector(name: str, tmp_path: Path) -> None:
     graph = graph_of(tiny_detector(name).eval(), "detection", "boxes", GraphInput(SIZE, "dynamic"), tmp_path)
     assert [output.name for output in graph.outputs] == ["boxes", "box_scores"]
     assert_parity(graph, (1, 3))
+
+
+def test_two_stage_detector(tmp_path: Path) -> None:
+    """Proposals are chosen in the graph; their order means nothing where scores are nearly equal."""
+    graph = graph_of(tiny_detector("faster_rcnn").eval(), "detection", "boxes", GraphInput(SIZE), tmp_path)
+    for name in ("onnx", "openvino"):
+        folder = tmp_path / name
+        folder.mkdir()
+        ENGINES[name].convert(graph, folder, "fp32")
+        image = graph.input.random(1, seed=4)
+        with torch.no_grad():
+            wanted = [output.numpy() for output in graph.module(image)]
+        assert wanted[0].shape[1] > 100
+        assert compare_sets(session(name, folder)(image.numpy()), wanted).largest <= EXACT
 
 
 def test_batch_of_three_alone(tmp_path: Path) -> None:

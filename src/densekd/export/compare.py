@@ -88,14 +88,23 @@ def compare_sets(found: list[np.ndarray], wanted: list[np.ndarray]) -> Differenc
 def _matched(found: list[np.ndarray], wanted: list[np.ndarray], image: int) -> list[np.ndarray]:
     """Bring the queries of an image into the order of torch's, greedily."""
     # One vector for each query, all arrays in units of their largest value.
-    ours = np.concatenate([as_float64(x[image]) / _scale(x) for x in wanted], 1)
-    theirs = np.concatenate([as_float64(x[image]) / _scale(x) for x in found], 1)
-    distance = np.abs(ours[:, None] - theirs[None]).max(2)
+    ours = _vectors(wanted, image)
+    theirs = _vectors(found, image)
     order = np.zeros(len(ours), np.int64)
-    for query in range(len(ours)):
-        order[query] = distance[query].argmin()
-        distance[:, order[query]] = np.inf
+    free = np.ones(len(ours), bool)
+    for query, vector in enumerate(ours):
+        distance = np.abs(theirs - vector).max(1)
+        order[query] = np.where(free, distance, np.inf).argmin()
+        free[order[query]] = False
     return [x[image][order] for x in found]
+
+
+def _vectors(arrays: list[np.ndarray], image: int) -> np.ndarray:
+    """Return what is said of each query of an image, ``[Q, values]``."""
+    parts = []
+    for array in arrays:
+        parts.append(as_float64(array[image]).reshape(array.shape[1], -1) / _scale(array))
+    return np.concatenate(parts, 1)
 
 
 def _relative(found: np.ndarray, wanted: np.ndarray) -> float:

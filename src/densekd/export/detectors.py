@@ -18,18 +18,22 @@ from densekd.ops.boxes import Detections
 _SET = ["logits", "query_boxes"]
 
 
+Kind = Literal["dense", "set", "per_class"]
+
+
 class Decoding(NamedTuple):
     """How boxes and scores become detections.
 
     Args:
         kind: ``dense``: the best of every level, then non-maximum suppression within each class;
-            ``set``: one per query.
+            ``set``: one per query; ``per_class``: every proposal has a box for each class, then
+            non-maximum suppression within each class.
         selection: thresholds and numbers of ``dense``.
         levels: number of boxes of each level.
         scores: of a ``set``: ``sigmoid`` (pairs of query and class compete) or ``softmax``.
     """
 
-    kind: Literal["dense", "set"]
+    kind: Kind
     selection: Selection | None
     levels: tuple[int, ...]
     scores: str = "sigmoid"
@@ -38,37 +42,40 @@ class Decoding(NamedTuple):
         """Return what ``model.json`` says of it."""
         if self.selection is None:
             return {"kind": self.kind, "scores": self.scores}
-        return {"kind": self.kind, "levels": list(self.levels), **asdict(self.selection)}
+        found: dict[str, Any] = {"kind": self.kind, **asdict(self.selection)}
+        return found | {"levels": list(self.levels)} if self.levels else found
 
 
 class BoxOutput(nn.Module):
     """Decoded boxes ``[B, N, 4]`` in pixels of the input and class scores ``[B, N, C]``.
 
+    Of a two-stage detector boxes are ``[1, N, C, 4]``: N proposals, as many as a picture has.
+
     Args:
-        model: a detector with a dense head, or one that answers with a set.
+        model: a detector.
         size: height and width of the input.
 
     Raises:
-        RecipeError: a detector whose boxes are decoded by itself alone.
+        RecipeError: a detector whose boxes nobody but itself decodes.
     """
 
     def __init__(self, model: nn.Module, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
-        self.is_set = not hasattr(getattr(model, "head", None), "boxes")
-        if self.is_set and getattr(model, "spec", None) is None:
-            raise RecipeError(
-                f"{type(model).__name__}: its second stage reads what the first one found after non-maximum "
-                "suppression, which stays outside of graphs. Export a dense detector or one that answers with a set."
-            )
+        self.kind = kind_of(model)
+        # Queries and proposals have no order that two roundings agree on.
+        self.is_set = self.kind != "dense"
         # Not a child: the model is exported once.
         self._model = (model,)
 
     def forward(self, output: Any) -> tuple[Tensor, ...]:
         """Return boxes and scores."""
-        if self.is_set:
+        if self.kind == "set":
             return self._of_set(output)
         head: Any = self._model[0].head
+        if self.kind == "per_class":
+            ((proposed, probabilities),) = head.refine(output, torch.tensor([self.size]))
+            return proposed[None], probabilities[None]
         boxes = torch.cat(head.boxes(output), 1)
         scores = [permute_and_flatten(cls, head.num_classes).sigmoid() for cls in output.cls]
         return boxes, torch.cat(scores, 1)
@@ -81,6 +88,22 @@ class BoxOutput(nn.Module):
             # Without "no object", which comes last.
             return boxes, output.logits.softmax(2)[..., :-1]
         return boxes, output.logits.sigmoid()
+
+
+def kind_of(model: nn.Module) -> Kind:
+    """Return how a detector's boxes become detections.
+
+    Raises:
+        RecipeError: they are decoded by itself alone.
+    """
+    head = getattr(model, "head", None)
+    if hasattr(head, "boxes"):
+        return "dense"
+    if hasattr(head, "refine"):
+        return "per_class"
+    if getattr(model, "spec", None) is not None:
+        return "set"
+    raise RecipeError(f"{type(model).__name__}: export knows the detectors of densekd and of the transformers library.")
 
 
 class RawMaps(nn.Module):
@@ -111,13 +134,16 @@ def raw_maps(model: nn.Module) -> RawMaps:
     Raises:
         RecipeError: a two-stage detector, whose second stage runs on what the first found.
     """
-    head: Any = getattr(model, "head", None)
-    if hasattr(head, "boxes"):
-        levels = len(head.anchors.strides)
-        return RawMaps([f"{kind}_{k}" for kind in ("cls", "reg") for k in range(levels)])
-    if getattr(model, "spec", None) is not None:
+    kind = kind_of(model)
+    if kind == "set":
         return RawMaps(_SET)
-    raise RecipeError(f"{type(model).__name__}: export knows dense detectors and those that answer with a set.")
+    if kind == "per_class":
+        raise RecipeError(
+            "--output raw: the second stage of this detector reads what the first one found; --output boxes."
+        )
+    head: Any = model.head
+    levels = len(head.anchors.strides)
+    return RawMaps([f"{kind}_{k}" for kind in ("cls", "reg") for k in range(levels)])
 
 
 @torch.no_grad()
@@ -128,30 +154,39 @@ def decoding_of(model: nn.Module, image: Tensor) -> Decoding:
         model: the detector.
         image: one picture, float ``[1, 3, H, W]``, for the numbers of boxes.
     """
-    head: Any = getattr(model, "head", None)
-    if hasattr(head, "boxes"):
-        levels = tuple(boxes.shape[1] for boxes in head.boxes(model(image)))
-        return Decoding("dense", head.selection, levels)
-    spec: Any = model.spec
-    return Decoding("set", None, (), spec.scores)
+    kind = kind_of(model)
+    if kind == "set":
+        spec: Any = model.spec
+        return Decoding(kind, None, (), spec.scores)
+    head: Any = model.head
+    if kind == "per_class":
+        return Decoding(kind, head.selection, ())
+    levels = tuple(boxes.shape[1] for boxes in head.boxes(model(image)))
+    return Decoding(kind, head.selection, levels)
 
 
 def decoded(boxes: Tensor, scores: Tensor, decoding: Decoding, size: Tensor) -> Detections:
     """Return the detections of one picture, as the model's own ``detect`` does.
 
     Args:
-        boxes, scores: ``[N, 4]``, ``[N, C]``.
+        boxes, scores: ``[N, 4]``, or ``[N, C, 4]`` of proposals; ``[N, C]``.
         decoding: of the model.
         size: ``[2]``, height and width without padding.
     """
     if decoding.kind == "dense":
         assert decoding.selection is not None
         levels = []
-        parts = zip(boxes.split(decoding.levels), scores.split(decoding.levels), strict=True)
+        counts = list(decoding.levels)
+        parts = zip(torch.split(boxes, counts), torch.split(scores, counts), strict=True)
         for box, score in parts:
-            kept, place, label = top_scores(score, decoding.selection)
-            levels.append(Detections(clip(box[place], size), kept, label))
+            best, place, label = top_scores(score, decoding.selection)
+            levels.append(Detections(clip(box[place], size), best, label))
         return suppress(concatenate(levels), decoding.selection)
+    if decoding.kind == "per_class":
+        assert decoding.selection is not None
+        place, label = (scores > decoding.selection.score).nonzero(as_tuple=True)
+        kept = Detections(clip(boxes, size)[place, label], scores[place, label], label)
+        return suppress(kept, decoding.selection)
     if decoding.scores == "softmax":
         best, label = scores.max(1)
         best, query = best.sort(descending=True, stable=True)

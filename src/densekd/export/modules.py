@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from densekd.errors import RecipeError, suggest
-from densekd.export.detectors import BoxOutput, raw_maps
+from densekd.export.detectors import BoxOutput, kind_of, raw_maps
 from densekd.export.pooling import fix_pooling
 from densekd.export.spec import OUTPUTS, GraphInput, GraphOutput
 from densekd.models import contract
@@ -87,12 +87,15 @@ def build_module(model: nn.Module, task: str, kind: str | None, taken: GraphInpu
         RecipeError: a task or an output that cannot be exported.
     """
     kind = checked_output(task, kind)
-    copy = deepcopy(model).eval().float().cpu().to(memory_format=torch.contiguous_format)
+    copy = deepcopy(model).eval().float().cpu()
+    copy = copy.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     copy.requires_grad_(False)
     # An auxiliary head is for training alone.
     contract.drop_auxiliary(copy)
     fix_pooling(copy)
     if task == "detection":
+        if kind == "boxes" and kind_of(copy) == "per_class" and taken.batch != 1:
+            raise RecipeError("--batch: proposals of a two-stage detector are as many as a picture has; one at a time.")
         finish: nn.Module = BoxOutput(copy, taken.size) if kind == "boxes" else raw_maps(copy)
     else:
         finish = MapOutput(kind, taken.size, contract.align_corners(model))
@@ -146,6 +149,6 @@ def _names(module: ExportModule, kind: str, count: int) -> list[str]:
     if kind == "boxes":
         return ["boxes", "box_scores"]
     if kind == "raw":
-        return list(module.finish.names)  # type: ignore[union-attr]
+        return list(module.finish.names)
     assert count == 1
     return [kind]

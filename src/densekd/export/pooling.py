@@ -41,12 +41,13 @@ def _fixed(pooling: nn.AdaptiveAvgPool2d) -> nn.Module:
     size = pooling.output_size
     if not isinstance(size, tuple):
         size = (size, size)
+    down, across = size
     # None stands for the map's own side: there is no fixed matrix.
-    if None in size:
+    if down is None or across is None:
         return pooling
-    if size == (1, 1):
+    if (down, across) == (1, 1):
         return GlobalMean()
-    return FixedPooling((int(size[0]), int(size[1])))
+    return FixedPooling((down, across))
 
 
 class GlobalMean(nn.Module):

@@ -40,7 +40,7 @@ def run_pictures(run: Run, taken: GraphInput, images: Tensor) -> list[Tensor]:
     """
     together = taken.batch if isinstance(taken.batch, int) else 1
     parts: list[list[Tensor]] = []
-    for part in images.split(together):
+    for part in torch.split(images, together):
         count = len(part)
         if count < together:
             # A graph of a fixed batch is filled up with the last picture.

@@ -74,7 +74,7 @@ class Reference:
             # Whole batches alone; where pictures are too few they repeat.
             size = 1 if taken.batch == "dynamic" else taken.batch_size
             places = torch.arange(max(size, len(pictures) // size * size)) % len(pictures)
-            inputs += list(pictures[places].split(size))
+            inputs += list(torch.split(pictures[places], size))
         return [self._case(one) for one in inputs]
 
     @cached_property
