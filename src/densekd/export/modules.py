@@ -149,6 +149,7 @@ def _names(module: ExportModule, kind: str, count: int) -> list[str]:
     if kind == "boxes":
         return ["boxes", "box_scores"]
     if kind == "raw":
-        return list(module.finish.names)
+        finish: Any = module.finish
+        return list(finish.names)
     assert count == 1
     return [kind]
