@@ -37,7 +37,6 @@ class Subject:
         task: what scores it.
         files: validation images; None where there are none.
         unscored: why there are none.
-        licence: of the weights or data, where the recipe names it.
     """
 
     name: Path
@@ -49,7 +48,6 @@ class Subject:
     task: Task
     files: Files | None
     unscored: str = ""
-    licence: str = ""
 
     @property
     def task_name(self) -> str:

@@ -54,8 +54,6 @@ def describe(subject: Subject, engine: Engine, conversion: Conversion, verdict: 
         content["categories"] = list(config.categories) or list(range(1, len(config.classes) + 1))
         decoding = subject.decoding
         content["decoding"] = None if decoding is None else decoding.to_json()
-    if subject.licence:
-        content["licence"] = subject.licence
     return content
 
 
