@@ -1,6 +1,5 @@
 """End of a training: export of the student, scores of the validation split, report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
+from densekd.seal import write_document
 from densekd.tasks.common import sample_names
 from densekd.tasks.protocol import Figure, Scores
 
@@ -70,7 +70,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     if nothing is not None:
         results["warnings"] = [nothing]
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
-    write_text(run.results, json.dumps(results, indent=1) + "\n")
+    write_document(run.results, results)
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
     samples = _samples(files)
     task.sample_pictures(predictors, samples, run.path / "predictions", range(len(samples)))
