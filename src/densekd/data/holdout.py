@@ -176,9 +176,8 @@ def _write_once(folder: Path, items: Sequence[HeldOut], holdout: Holdout) -> Non
         folder.mkdir(exist_ok=True)
         for name, stems in lists.items():
             write_text(folder / f"{name}.txt", "\n".join(stems) + "\n")
-        write_document(
-            path, {**facts, _DRAWN: {name: _checksum(folder / f"{name}.txt") for name in lists}}, indent=None
-        )
+        checksums = {name: _checksum(folder / f"{name}.txt") for name in lists}
+        write_document(path, {**facts, _DRAWN: checksums}, indent=None)
     except OSError as error:
         raise UserError(
             f"{folder}: the lists of the split cannot be written ({error}). Make {folder.parent} writable once, or "

@@ -21,8 +21,8 @@ from densekd.teacher_cache.packing import Packed
 
 _SHARD = 256 << 20
 _FORMAT = 1
-# Of the image and of the features.
-_CHECKSUM_BYTES = 16
+# Of the image. That of the features is not counted, so that files are divided as in earlier versions.
+_CHECKSUM_BYTES = 8
 _IMAGE, _FEATURES = "checksum", "features checksum"
 
 
@@ -154,7 +154,9 @@ class Store:
                 teacher_features[path] = parts
             image = int(file.get_slice(_IMAGE)[place])
             # Caches of earlier versions have no checksums of features.
-            written = int(file.get_slice(_FEATURES)[place]) if _FEATURES in file.keys() else None
+            written = None
+            if _FEATURES in set(file.keys()):
+                written = int(file.get_slice(_FEATURES)[place])
         except (OSError, SafetensorError) as error:
             raise UserError(f"{self._path(shard)}: cannot be read ({error}). {_ANEW}") from error
         if written not in (None, _checksum_of(teacher_features)):
@@ -195,9 +197,9 @@ def _checksums_of(teacher_features: Mapping[str, Packed], count: int) -> Tensor:
     """Return the CRC-32 of the features of each of ``count`` entries, int64 ``[count]``."""
     checksums = []
     for place in range(count):
-        entry = {
-            path: {name: part[place] for name, part in packed.items()} for path, packed in teacher_features.items()
-        }
+        entry: dict[str, Packed] = {}
+        for path, packed in teacher_features.items():
+            entry[path] = {name: part[place] for name, part in packed.items()}
         checksums.append(_checksum_of(entry))
     return torch.tensor(checksums, dtype=torch.int64)
 

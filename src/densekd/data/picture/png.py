@@ -27,9 +27,8 @@ def require_png_checksums(content: bytes) -> None:
         # Small letters name what is no pixel and may be left out: texts, times, colors of a screen.
         critical = kind[:1].isupper()
         if critical and zlib.crc32(view[place + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
-            raise ValueError(
-                f"the checksum of its part {kind.decode('ascii', 'replace')} does not match: it is damaged"
-            )
+            part = kind.decode("ascii", "replace")
+            raise ValueError(f"damaged: the checksum of its part {part} does not match")
         if kind == b"IEND":
             return
         place = end + 4

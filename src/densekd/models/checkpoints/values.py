@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.models.checkpoints.match import COUNTER
+from densekd.ops.finite import is_negative_variance
 
 
 def load_values(model: nn.Module, state: Mapping[str, Tensor], name: str) -> tuple[str, ...]:
@@ -54,8 +55,14 @@ def require_finite(state: Mapping[str, Tensor], name: str) -> None:
         name: of the file, for the message.
 
     Raises:
-        UserError: NaN or infinity in a tensor; the first is named.
+        UserError: NaN or infinity in a tensor, or a variance below zero; the first is named.
     """
+    negative = [key for key, value in state.items() if is_negative_variance(key, value)]
+    if negative:
+        raise UserError(
+            f"{name}: {negative[0]}, a variance of batch norm, is negative, so that all that follows is NaN. The file "
+            "is damaged, or the program that wrote it went wrong; take an earlier one."
+        )
     broken = [key for key, value in state.items() if not _is_finite(value)]
     if not broken:
         return
