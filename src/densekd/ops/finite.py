@@ -33,7 +33,8 @@ def require_finite_output(values: Tensor, what: str) -> None:
     if _is_sound(values.detach().amax()):
         return
     wrong = int((values.isnan() | values.isposinf()).sum())
-    raise NotFiniteError(f"{what} not finite (NaN or infinity): {wrong} of {values.numel()} values.")
+    counted = f": {wrong} of {values.numel()} values" if values.numel() > 1 else ""
+    raise NotFiniteError(f"{what} not finite (NaN or infinity){counted}.")
 
 
 def _is_sound(greatest: Tensor) -> bool:

@@ -67,14 +67,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def fault_of(path: Path) -> str | None:
-    """Return why a training cannot go on from a checkpoint: damage, or weights that are not finite; None of a sound one."""
+    """Return why a training cannot go on from a checkpoint: damage or NaN; None where it can."""
     damage = damage_of(path)
     if damage is not None:
         return damage
     try:
         # Read from the disk as it is needed.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-        require_finite(state, "it")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        require_finite(content.get("state_dict", {}), "it")
     except UserError as error:
         return str(error).removeprefix("it: ").rstrip(".")
     except Exception as error:  # a pickle of something else fails in any way there is

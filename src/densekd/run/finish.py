@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from densekd.atomic import write_text
+from densekd.atomic import atomic, write_text
 from densekd.builders.build import Built
 from densekd.data.contract import Files
 from densekd.models import contract
@@ -18,6 +18,7 @@ from densekd.models.package import save_package
 from densekd.ops.finite import output_of
 from densekd.recipe import Recipe
 from densekd.report import write_report
+from densekd.report.metrics import METRICS, checksum_of
 from densekd.run.checkpoint_files import fault_of, read_checkpoint
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
@@ -77,6 +78,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = _results(built, recipe.data.val, scores)
     if nothing is not None:
         results["warnings"] = [nothing]
+    # Rows that were damaged since are no curves of this training.
+    checksum = checksum_of(run.path / METRICS)
+    if checksum is not None:
+        results[METRICS] = checksum
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_document(run.results, results)
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
@@ -119,9 +124,9 @@ def _load_student(student: nn.Module, path: Path) -> None:
 
 def _put_in_place(package: Path, folder: Path) -> None:
     """Move the files of a package over those of another."""
-    folder.mkdir(exist_ok=True)
     for path in package.iterdir():
-        path.replace(folder / path.name)
+        with atomic(folder / path.name) as temporary:
+            path.replace(temporary)
     package.rmdir()
 
 

@@ -133,7 +133,6 @@ class Store:
         for path, packed in teacher_features.items():
             for name, part in packed.items():
                 parts[f"{path}/{name}"] = part
-        _remove_folder(self._path(shard))
         # A shard that is there is complete, so an interrupted run goes on where it stopped.
         with atomic(self._path(shard)) as temporary:
             save_file(parts, temporary)
@@ -212,19 +211,6 @@ def _checksum_of(teacher_features: Mapping[str, Packed]) -> int:
             data = part.contiguous().view(-1).view(torch.uint8).numpy().data
             checksum = zlib.crc32(data, checksum)
     return checksum
-
-
-def _remove_folder(path: Path) -> None:
-    """Remove an empty folder that stands in a file's place.
-
-    Raises:
-        UserError: it holds something.
-    """
-    try:
-        if path.is_dir():
-            path.rmdir()
-    except OSError as error:
-        raise UserError(f"{path}: a folder stands in its place, and it holds files; move it away.") from error
 
 
 def free_bytes(folder: Path) -> int:

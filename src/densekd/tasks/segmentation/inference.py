@@ -181,15 +181,16 @@ class Inference:
             ``[B, H, W]`` on the CPU: uint8, or int16 of more than 256 classes.
         """
         label: Tensor | None = None
-        greatest: list[Tensor] = []
         for rows, scores, _ in self._scored_rows(forward, images, size, align_corners, _THIN_STRIPE_BYTES):
             if label is None:
                 dtype = torch.uint8 if scores.shape[1] <= _BYTE else torch.int16
                 label = torch.empty((images.shape[0], *size), dtype=dtype)
-            highest, label[:, rows.start : rows.stop] = scores.max(1)
-            greatest.append(highest.amax())
+                greatest = scores.new_full((), -torch.inf)
+            label[:, rows.start : rows.stop] = scores.argmax(1)
+            # NaN where any score is.
+            torch.maximum(greatest, scores.amax(), out=greatest)
         assert label is not None
-        require_finite_output(torch.stack(greatest), "the logits are")
+        require_finite_output(greatest, "the logits are")
         return label
 
     def _scored_rows(
