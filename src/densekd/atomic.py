@@ -79,6 +79,17 @@ def _clear(path: Path) -> None:
         raise UserError(f"{path}: a folder stands where a file is to be written; move it away.") from error
 
 
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file, or what stands in its place, to ``<name>.damaged``; return where it is."""
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.replace(aside)
+    return aside
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes from a folder; those of living ones are left."""
     for path in folder.glob(".*.tmp*"):

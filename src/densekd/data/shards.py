@@ -205,7 +205,10 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
             f"no index of shards; looked for {path}, which 'densekd data shard RECIPE {root}' writes."
         ) from error
     except (OSError, ImportError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
+        raise UserError(
+            f"{path}: not an index of shards ({type(error).__name__}: {error}). Put back a copy of it, or pack "
+            "the shards anew."
+        ) from error
 
 
 def _parse_classes(content: Mapping[str, Any]) -> Classes:

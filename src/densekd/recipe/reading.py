@@ -83,7 +83,7 @@ def _require_unchanged(text: str, path: Path) -> None:
     if (path.parent / "environment.json").exists() and was_changed(text):
         raise RecipeError(
             f"{path}: not what was written when its training began. Put back a copy; where it was edited on purpose, "
-            "remove its last line, the checksum."
+            "remove its first line, the checksum."
         )
 
 

@@ -11,7 +11,7 @@ from densekd.report.metrics import METRICS, Series, checksum_of, read_metrics
 from densekd.report.names import names_in
 from densekd.report.pictures import KINDS, Samples, read_drawing, read_samples
 from densekd.report.results import Drawing, Results, read_results
-from densekd.seal import read_document, require_unchanged
+from densekd.seal import read_document, require_unchanged, was_changed
 
 _WITHOUT_CURVES = "Put back a copy, or remove it: the report then has no curves."
 
@@ -65,12 +65,12 @@ def read_run(folder: Path) -> Run:
             malformed.
     """
     results, metrics = folder / "results.json", folder / METRICS
-    if not results.is_file() and not metrics.is_file():
+    if not results.exists() and not metrics.is_file():
         raise UserError(f"{folder}: no report can be made, there is neither results.json nor metrics.csv.")
     # What the scores are called stands with them, or, before there are any, beside metrics.csv.
     scored: Results | None = None
     drawings: tuple[Drawing, ...] = ()
-    if results.is_file():
+    if results.exists():
         scored = read_results(results)
         names: MetricNames | None = scored.names
         drawings = scored.figures
@@ -87,7 +87,7 @@ def read_run(folder: Path) -> Run:
         baseline=_metrics(folder / "baseline" / METRICS),
         samples=read_samples(folder / "predictions", photographs),
         figures=_figures(folder, drawings),
-        recipe=_text(folder / "recipe.yaml"),
+        recipe=_recipe(folder / "recipe.yaml"),
         environment=_environment(folder / "environment.json"),
     )
 
@@ -121,13 +121,23 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
+def _recipe(path: Path) -> str:
+    """Read the text of the recipe; where it was changed, or is a folder, the text says so."""
+    text = _text(path)
+    if path.is_dir():
+        return f"# {path.name}: a folder stands in its place\n"
+    if was_changed(text) or (path.is_file() and "\nstudent:" not in f"\n{text}"):
+        return f"# NOT what the training began with: {path.name} was changed or damaged since\n{text}"
+    return text
+
+
 def _environment(path: Path) -> tuple[tuple[str, str], ...]:
     """Read the rows of the environment table. It is a side note: a damaged file is shown, not refused."""
     if path.is_dir():
         return ((f"{path.name}: a folder stands in its place", ""),)
-    text = _text(path)
-    if not text:
+    if not path.is_file():
         return ()
+    text = _text(path)
     try:
         content = json.loads(text)
         checked = require_unchanged(content, path.name)

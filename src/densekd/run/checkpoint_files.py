@@ -8,7 +8,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
-from densekd.atomic import atomic, remove_leftovers
+from densekd.atomic import atomic, put_aside, remove_leftovers
 from densekd.errors import UserError
 from densekd.models.checkpoints.values import require_finite
 from densekd.run.folder import RunFolder
@@ -115,8 +115,9 @@ def newest_checkpoint(run: RunFolder) -> tuple[Path | None, list[str]]:
             f"{'; '.join(remarks)}. No sound checkpoint is left: restore one from a copy, or start from the beginning "
             "with --overwrite."
         )
-    for path in newer:
-        path.replace(path.with_name(f"{path.name}.damaged"))
+    # A folder in the place of an older one would be in the way of the next.
+    for path in [*newer, *(other for other in there if other.is_dir() and other not in newer)]:
+        put_aside(path)
     return found, [f"{remark}; going on from {found}" for remark in remarks]
 
 

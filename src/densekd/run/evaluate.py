@@ -142,6 +142,8 @@ def evaluation_of(
 def _recipe_of(model: Path) -> Path | None:
     """Return the recipe of the run folder that a model lies in."""
     for folder in (model, model.parent, model.parent.parent):
+        if (folder / "recipe.yaml").is_dir():
+            raise UserError(f"{folder / 'recipe.yaml'}: a folder stands in place of the file. Put back a copy of it.")
         if (folder / "recipe.yaml").is_file():
             return folder / "recipe.yaml"
     return None

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 
 import densekd
-from densekd.atomic import write_text
+from densekd.atomic import put_aside, write_text
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, dump_recipe, load_recipe
 from densekd.seal import read_document, sealed_text, write_document
@@ -223,9 +223,7 @@ def record(run: RunFolder, facts: Mapping[str, Any]) -> None:
         known = read_document(run.environment)
     except UserError as error:
         # What a training was started with is no part of it: it goes on without.
-        aside = run.environment.with_name(f"{run.environment.name}.damaged")
-        run.environment.replace(aside)
-        _LOG.warning("%s It is kept as %s; the training goes on.", error, aside)
+        _LOG.warning("%s It is kept as %s; the training goes on.", error, put_aside(run.environment))
         known = {}
     write_document(run.environment, known | dict(facts))
 

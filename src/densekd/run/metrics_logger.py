@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from densekd.atomic import atomic
+from densekd.atomic import atomic, put_aside
 from densekd.run.folder import is_first_process
 
 # Where no progress bar can be shown, every tenth record is printed.
@@ -56,14 +56,12 @@ class MetricsLogger(L.Callback):
         rows = _read_rows(self.path)
         if not is_first_process() or _summed(rows[:count]) == (count, state_dict["checksum"]):
             return
-        aside = self.path.with_name(f"{self.path.name}.damaged")
-        if self.path.exists():
-            self.path.replace(aside)
+        kept = f"it is kept as {put_aside(self.path)}" if self.path.exists() else "it is gone"
         self.columns = list(rows[0]) if rows else ["step"]
         self._rewrite(rows)
         self.console.print(
-            f"warning: {self.path} is damaged: of {count} rows {min(count, len(rows))} can be read, and they are not all as "
-            f"they were written; it is kept as {aside}, and the training goes on with the rows that can be read",
+            f"warning: {self.path} is damaged: of {count} rows {min(count, len(rows))} can be read, and not all are as "
+            f"they were written; {kept}, and the training goes on with the rows that can be read",
             style="yellow",
             highlight=False,
             markup=False,

@@ -91,7 +91,7 @@ class Store:
         self.layout = layout
         self._open: dict[int, Any] = {}
         about = folder / "cache.json"
-        if about.is_file():
+        if about.exists():
             self._compare(about)
         elif folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"teacher.cache.folder: {folder} is no teacher cache, and not empty; name another folder.")

@@ -44,6 +44,8 @@ def kind_of_file(path: Path) -> str | None:
         start = handle.read(_HEAD)
     if not start:
         return "is empty; download it again."
+    if not any(start):
+        return "begins with nothing but zeros, as an interrupted copy leaves behind; download it again."
     for beginning, sentence in _BEGINNINGS:
         if start.startswith(beginning):
             return sentence
@@ -103,6 +105,6 @@ def _reason_of_pickle(error: Exception) -> str | None:
 def _damaged(error: Exception) -> str:
     words = [type(error).__name__]
     # What torch says of a pickle is not repeated: it recommends to run the file's code.
-    if not isinstance(error, pickle.UnpicklingError):
+    if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
         words += str(error).splitlines()[:1]
     return f"damaged, or no checkpoint of plain tensors ({': '.join(words)[:160]}). {GET_AGAIN}"
