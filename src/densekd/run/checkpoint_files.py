@@ -115,10 +115,13 @@ def newest_checkpoint(run: RunFolder) -> tuple[Path | None, list[str]]:
             f"{'; '.join(remarks)}. No sound checkpoint is left: restore one from a copy, or start from the beginning "
             "with --overwrite."
         )
+    remarks = [f"{remark}; going on from {found}" for remark in remarks]
     # A folder in the place of an older one would be in the way of the next.
-    for path in [*newer, *(other for other in there if other.is_dir() and other not in newer)]:
+    folders = [path for path in there if path.is_dir() and path not in newer]
+    remarks += [f"{path} is damaged: {fault_of(path)}; it is put aside" for path in folders]
+    for path in (*newer, *folders):
         put_aside(path)
-    return found, [f"{remark}; going on from {found}" for remark in remarks]
+    return found, remarks
 
 
 def _generations(run: RunFolder) -> list[Path]:

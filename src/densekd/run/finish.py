@@ -103,12 +103,12 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder, folder: Path, c
         console: for people.
     """
     student = built.distiller.student
-    if recipe.training.export == "best" and run.best.exists():
-        fault = fault_of(run.best)
+    if recipe.training.export == "best":
+        fault = "it is not there" if not run.best.exists() else fault_of(run.best)
         if fault is None:
             _load_student(student, run.best)
         else:
-            line = f"warning: {run.best} is damaged: {fault}; the last weights are exported instead"
+            line = f"warning: {run.best}: {fault}; the last weights are exported instead"
             console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     # Only training needs the auxiliary head.
     contract.drop_auxiliary(student)
