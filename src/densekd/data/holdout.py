@@ -2,7 +2,6 @@
 
 import json
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,8 +22,6 @@ LISTS = "splits"
 # Split of all images, where they are not divided.
 ALL = "all"
 _FACTS = "split.json"
-# Entry of it: the checksum of each list.
-_DRAWN = "lists"
 # Of 16 x 16 comparisons of neighboring pixels; so many may differ in near-duplicates.
 _SIDE = 16
 _NEAR = 8
@@ -162,7 +159,6 @@ def _write_once(folder: Path, items: Sequence[HeldOut], holdout: Holdout) -> Non
     path = folder / _FACTS
     if path.exists():
         written = read_document(path, f"Or remove {folder} to draw anew.")
-        _require_drawn(folder, written)
         if written != facts:
             raise UserError(
                 f"{path}: the images were divided with {json.dumps(written)}, and the recipe says {json.dumps(facts)}. "
@@ -176,32 +172,12 @@ def _write_once(folder: Path, items: Sequence[HeldOut], holdout: Holdout) -> Non
         folder.mkdir(exist_ok=True)
         for name, stems in lists.items():
             write_text(folder / f"{name}.txt", "\n".join(stems) + "\n")
-        checksums = {name: _checksum(folder / f"{name}.txt") for name in lists}
-        write_document(path, {**facts, _DRAWN: checksums}, indent=None)
+        write_document(path, facts, indent=None)
     except OSError as error:
         raise UserError(
             f"{folder}: the lists of the split cannot be written ({error}). Make {folder.parent} writable once, or "
             "put train.txt and val.txt, a stem a line, there."
         ) from error
-
-
-def _require_drawn(folder: Path, written: Any) -> None:
-    """Check that the lists are those that were drawn, and take their checksums off what was written.
-
-    Raises:
-        UserError: a list is another.
-    """
-    drawn = written.pop(_DRAWN, {}) if isinstance(written, dict) else {}
-    changed = [f"{name}.txt" for name, checksum in drawn.items() if _checksum(folder / f"{name}.txt") != checksum]
-    if changed:
-        raise UserError(
-            f"{folder}: {', '.join(changed)} was changed after the images were divided. Remove {folder} to draw anew; "
-            f"where it was edited on purpose, remove {_FACTS} there and data.split from the recipe."
-        )
-
-
-def _checksum(path: Path) -> int | None:
-    return zlib.crc32(path.read_bytes()) if path.is_file() else None
 
 
 def group_images(items: Sequence[HeldOut], groups: str | None) -> list[int]:
