@@ -104,11 +104,11 @@ def export_student(recipe: Recipe, built: Built, run: RunFolder, folder: Path, c
     """
     student = built.distiller.student
     if recipe.training.export == "best":
-        fault = "it is not there" if not run.best.exists() else fault_of(run.best)
+        fault = fault_of(run.best) if run.best.exists() else "it is not there"
         if fault is None:
             _load_student(student, run.best)
         else:
-            line = f"warning: {run.best}: {fault}; the last weights are exported instead"
+            line = f"warning: {run.best} is damaged or missing: {fault}; the last weights are exported instead"
             console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     # Only training needs the auxiliary head.
     contract.drop_auxiliary(student)
