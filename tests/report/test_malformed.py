@@ -16,7 +16,10 @@ def test_an_empty_folder_is_an_error_that_names_what_was_looked_for(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"student":\n {"miou": }}', ", line 2: not valid JSON (Expecting value)."),
+        (
+            '{"student":\n {"miou": }}',
+            ", line 2: not valid JSON (Expecting value). A run's scores are made anew by 'densekd train RUN --resume'.",
+        ),
         ("[1]", ": 'the document' must be an object, not [1]."),
         ("{}", ": 'student' is missing."),
         ('{%s"student": {}}', ": 'student.miou' is missing."),

@@ -182,7 +182,7 @@ def test_other_weights_data_taps_and_precision_are_refused(cached: dict[str, Any
         with pytest.raises(UserError, match=message):
             made(cached | change)
     (folder / "cache.json").write_text("{")
-    with pytest.raises(UserError, match=r"cache\.json: cannot be read"):
+    with pytest.raises(UserError, match=r"cache\.json, line 1: not valid JSON"):
         made(cached)
 
 

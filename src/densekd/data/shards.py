@@ -11,6 +11,7 @@ import io
 import json
 import math
 import tarfile
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -20,13 +21,14 @@ from typing import Any, Literal, NamedTuple
 import fsspec
 from PIL import Image
 
-from densekd.atomic import atomic, write_text
+from densekd.atomic import atomic
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.data.files import Item, SegmentationFiles, Source, image_size, read_image
 from densekd.data.label_coding import LabelCoding
 from densekd.data.picture import RGB
 from densekd.errors import UserError
+from densekd.seal import require_unchanged, write_document
 
 Images = Literal["as-is", "uncompressed"]
 
@@ -41,12 +43,14 @@ class Slice(NamedTuple):
         offset: of the first byte.
         size: in bytes.
         name: of the file that was packed, for messages.
+        checksum: CRC-32 of the file, or None in archives of earlier versions.
     """
 
     archive: str
     offset: int
     size: int
     name: str
+    checksum: int | None = None
 
     def read_bytes(self) -> bytes:
         """Read the file; from an object store with one range request."""
@@ -55,6 +59,8 @@ class Slice(NamedTuple):
         content: bytes = system.cat_file(path, start=self.offset, end=self.offset + self.size)
         if len(content) != self.size:
             raise OSError(f"{self.archive} ends before byte {self.offset + self.size}")
+        if self.checksum is not None and zlib.crc32(content) != self.checksum:
+            raise OSError(f"{self.archive} is damaged: the checksum of {self.name} in it does not match; pack it anew")
         return content
 
     @property
@@ -170,7 +176,7 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
         "label_map": sorted(files.label_map.items()),
         "items": rows,
     }
-    write_text(out / f"{split}.json", json.dumps(content) + "\n")
+    write_document(out / f"{split}.json", content, indent=None)
 
 
 def shards(root: Path | str, split: str) -> SegmentationFiles:
@@ -187,7 +193,7 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
     path = f"{root}/{split}.json"
     try:
         system, inside = _system(path)
-        content = json.loads(system.cat_file(inside))
+        content = require_unchanged(json.loads(system.cat_file(inside)), path, "Or pack the shards anew.")
         items = []
         for stem, archive, image, label in content["items"]:
             url = f"{root}/{archive}"
@@ -199,7 +205,10 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
             f"no index of shards; looked for {path}, which 'densekd data shard RECIPE {root}' writes."
         ) from error
     except (OSError, ImportError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
+        raise UserError(
+            f"{path}: not an index of shards ({type(error).__name__}: {error}). Put back a copy of it, or pack "
+            "the shards anew."
+        ) from error
 
 
 def _parse_classes(content: Mapping[str, Any]) -> Classes:
@@ -211,8 +220,8 @@ def _parse_classes(content: Mapping[str, Any]) -> Classes:
     )
 
 
-def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str]:
-    """Add one file; return where its bytes begin, how many there are, and its name."""
+def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str, int]:
+    """Add one file; return where its bytes begin, how many there are, its name and their CRC-32."""
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -223,7 +232,7 @@ def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str
     tar.addfile(header, io.BytesIO(content))
     # A tar pads each file to whole blocks; the file begins that far before the end.
     blocks = math.ceil(len(content) / tarfile.BLOCKSIZE)
-    return tar.offset - blocks * tarfile.BLOCKSIZE, len(content), str(source)
+    return tar.offset - blocks * tarfile.BLOCKSIZE, len(content), str(source), zlib.crc32(content)
 
 
 @functools.lru_cache(maxsize=64)

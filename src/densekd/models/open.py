@@ -25,7 +25,7 @@ from densekd.models.checkpoints.unusable import describe_unusable
 from densekd.models.checkpoints.widths import require_width
 from densekd.models.classes import classes_in, classes_of
 from densekd.models.described import classes_in_checkpoint, count_classes, options_for
-from densekd.models.locate import Place, locate
+from densekd.models.locate import PACKAGE_FILES, Place, locate
 from densekd.models.named import Named, build_named
 from densekd.models.package import PackageConfig, config_beside, config_of, parse_config, read_config, require_packable
 from densekd.models.sources import SOURCES, names_weights
@@ -176,7 +176,10 @@ def _open_folder(place: Place, asked: _Asked) -> Opened:
         return _open_file(Checkpoint.read(place.path), asked)
     # A run folder holds its student's package.
     inside = place.path / "student"
-    folder = inside if (inside / "config.json").is_file() else place.path
+    folder = inside if (inside / "config.json").exists() else place.path
+    for name in PACKAGE_FILES:
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name}: a folder stands in place of the file. Put back a copy of it.")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: {missing_package(folder)}")
     described = read_config(folder)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
 from densekd.models.sources import SOURCES
+from densekd.seal import require_unchanged, write_document
+from densekd.seal.tensors import save_tensors
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,12 @@ def config_of(model: str, options: Mapping[str, Any], classes: Classes, task: st
 
 
 def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` into ``folder``, each atomically."""
+    """Write ``config.json`` and ``model.safetensors`` into ``folder``, each atomically and with a checksum."""
     # Copies, because safetensors refuses tied weights, which share memory.
     plain = {"device": "cpu", "copy": True, "memory_format": torch.contiguous_format}
     state = {key: value.detach().to(**plain) for key, value in model.state_dict().items()}
-    with atomic(folder / "model.safetensors") as temporary:
-        save_file(state, temporary)
-    content = {"format": 1, **config.entries()}
-    write_text(folder / "config.json", json.dumps(content, indent=1) + "\n")
+    save_tensors(state, folder / "model.safetensors")
+    write_document(folder / "config.json", {"format": 1, **config.entries()})
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
@@ -102,11 +100,11 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _malformed(str(path), error) from error
     if isinstance(content, dict) and "model_type" in content and "model" not in content:
         raise UserError(f"{path}: the config of a transformers model; write hf:{folder} instead.")
-    return content  # type: ignore[no-any-return]
+    return require_unchanged(content, str(path))  # type: ignore[no-any-return]
 
 
 def config_beside(weights: Path) -> Mapping[str, Any] | None:
@@ -120,7 +118,7 @@ def config_beside(weights: Path) -> Mapping[str, Any] | None:
     except (UnicodeDecodeError, json.JSONDecodeError):
         return None
     ours = isinstance(content, dict) and {"model", "options", "classes"} <= content.keys()
-    return content if ours else None
+    return require_unchanged(content, str(path)) if ours else None
 
 
 def parse_config(content: Any, where: str) -> PackageConfig:
@@ -166,4 +164,4 @@ def require_packable(name: str, builder: Callable[..., Any], where: str) -> None
 
 def _malformed(where: str, error: Exception) -> UserError:
     reason = f"{type(error).__name__}: {error}"
-    return UserError(f"{where}: not the config of a student package ({reason}).")
+    return UserError(f"{where}: not the config of a student package ({reason}). Put back a copy of it.")

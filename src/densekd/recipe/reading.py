@@ -13,6 +13,7 @@ from densekd.errors import RecipeError
 from densekd.recipe.complaints import complaints
 from densekd.recipe.old_keys import rename_keys, rename_override
 from densekd.recipe.sections import EvaluationSpec, Recipe
+from densekd.seal import was_changed
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,7 +54,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             a wrong value.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
+        _require_unchanged(text, path)
+        content = yaml.load(text, _Loader)
     except FileNotFoundError as error:
         raise RecipeError(
             f"{path}: there is no such recipe; 'densekd recipes' lists those that have a name."
@@ -69,6 +72,19 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
     return parse_recipe(content, str(path), overrides)
+
+
+def _require_unchanged(text: str, path: Path) -> None:
+    """Compare the recipe of a run with its checksum; that of a copy elsewhere, which may be edited, is not looked at.
+
+    Raises:
+        RecipeError: it was changed.
+    """
+    if (path.parent / "environment.json").exists() and was_changed(text):
+        raise RecipeError(
+            f"{path}: not what was written when its training began. Put back a copy; where it was edited on purpose, "
+            "remove its first line, the checksum."
+        )
 
 
 def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:

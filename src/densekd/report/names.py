@@ -10,6 +10,7 @@ import yaml
 from densekd.errors import UserError
 from densekd.metric_names import MetricNames
 from densekd.registry import resolve
+from densekd.seal import read_document
 
 
 def names_of(results: Mapping[str, Any], path: Path) -> MetricNames:
@@ -48,8 +49,8 @@ def names_in(folder: Path) -> MetricNames | None:
     path = folder / "metrics.json"
     if path.is_file():
         try:
-            return MetricNames.from_json(json.loads(path.read_text(encoding="utf-8"))["metrics"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return MetricNames.from_json(read_document(path)["metrics"])
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: does not describe the columns of metrics.csv ({error!r}).") from error
     task = _task_of_run(folder)
     if task is None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from densekd.atomic import atomic
 from densekd.errors import UserError
+from densekd.ops.finite import output_of
 
 # Frames a second where a video does not say.
 _RATE = Fraction(25)
@@ -40,7 +41,7 @@ def predict_video(source: Path, out: Path, drawn: Callable[[np.ndarray], Image.I
     import av
 
     try:
-        with av.open(str(source)) as video:
+        with output_of(str(source)), av.open(str(source)) as video:
             if not video.streams.video:
                 raise UserError(f"{source}: holds no moving pictures.")
             with atomic(out) as temporary, av.open(str(temporary), "w") as written:

@@ -22,6 +22,7 @@ from densekd.data.photometric import BandDistortion, PhotometricDistortion, phot
 from densekd.data.transforms import PadToSize, RandomScaledCrop
 from densekd.errors import UserError
 from densekd.models import contract
+from densekd.ops.finite import output_of
 from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 from densekd.tasks.protocol import Augmentation
@@ -145,7 +146,8 @@ def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], Any], 
     for name, path in tracked(images):
         try:
             if not records.has(name, path):
-                records.add(name, path, write(name, path))
+                with output_of(str(path)):
+                    records.add(name, path, write(name, path))
         except UserError as error:
             if len(images) == 1:
                 raise

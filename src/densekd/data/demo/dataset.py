@@ -33,14 +33,6 @@ def make_demo(root: Path, images: dict[str, int], size: tuple[int, int], seed: i
     made_with = {"version": _VERSION, "images": images, "size": list(size), "seed": seed}
     # The settings are kept in the index: other settings make the set anew.
     index = root / "classes.json"
-    if index.exists():
-        if _settings(index) == made_with:
-            return
-        index.unlink()
-    for stale in root.glob("*/*/demo_*.png"):
-        stale.unlink()
-    for split, count in images.items():
-        _write_split(root, split, count, size, seed)
     about = {
         "name": "demo",
         "num_classes": len(NAMES),
@@ -49,6 +41,16 @@ def make_demo(root: Path, images: dict[str, int], size: tuple[int, int], seed: i
         "ignore_index": IGNORE,
         "made_with": made_with,
     }
+    if index.exists():
+        if _settings(index) == made_with:
+            # A damaged index is written again.
+            write_text(index, json.dumps(about, indent=1) + "\n")
+            return
+        index.unlink()
+    for stale in root.glob("*/*/demo_*.png"):
+        stale.unlink()
+    for split, count in images.items():
+        _write_split(root, split, count, size, seed)
     write_text(index, json.dumps(about, indent=1) + "\n")
 
 

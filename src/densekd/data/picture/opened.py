@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from densekd.data.picture.identify import what_it_is
 from densekd.data.picture.limit import require_size
+from densekd.data.picture.png import require_png_checksums
 
 # Everything that Pillow raises for a damaged or foreign file.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
@@ -33,6 +34,8 @@ def opened(content: bytes | BinaryIO) -> Iterator[Image.Image]:
     """
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
+        if isinstance(content, bytes):
+            require_png_checksums(content)
         with _open(stream) as picture:
             require_size(picture.size)
             yield picture

@@ -10,9 +10,13 @@ from safetensors import safe_open
 
 from densekd.errors import UserError
 from densekd.models.checkpoints.allowed_globals import ALLOWED
-from densekd.models.checkpoints.unreadable import describe_archive, describe_unreadable
+from densekd.models.checkpoints.unreadable import GET_AGAIN, describe_archive, describe_unreadable, kind_of_file
+from densekd.seal import damage_of
+from densekd.seal.tensors import damage_of_tensors
 
 INDEX_SUFFIX = ".index.json"
+# How zip archives begin, and checkpoints of torch with them.
+_ARCHIVE = b"PK\x03\x04"
 
 
 class Container(NamedTuple):
@@ -35,6 +39,9 @@ def read_container(path: Path) -> Container:
     other = describe_archive(path) if archive else None
     if other is not None:
         raise UserError(f"{path}: {other}")
+    damage = _damage_of(path, archive)
+    if damage is not None:
+        raise UserError(f"{path}: damaged: {damage}. {GET_AGAIN}")
     try:
         if path.suffix == ".safetensors":
             # Header and tensors in one go.
@@ -47,6 +54,21 @@ def read_container(path: Path) -> Container:
         return Container(content, {})
     except Exception as error:  # a damaged pickle fails in any way there is
         raise UserError(f"{path}: {describe_unreadable(path, error)}") from error
+
+
+def _damage_of(path: Path, archive: bool) -> str | None:
+    """Return what the checksums in a file say is wrong with it; a pickle outside of an archive has none."""
+    if archive:
+        return damage_of(path)
+    with path.open("rb") as handle:
+        start = handle.read(len(_ARCHIVE))
+    # An archive that is none any more has lost its end.
+    if start == _ARCHIVE:
+        return "its end is missing"
+    # What is another kind of file altogether is said where it cannot be read.
+    if path.suffix == ".safetensors" and kind_of_file(path) is None:
+        return damage_of_tensors(path)
+    return None
 
 
 def _read_shards(path: Path) -> Container:

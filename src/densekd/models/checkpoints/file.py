@@ -14,6 +14,7 @@ from densekd.models.checkpoints.containers import INDEX_SUFFIX, Container, read_
 from densekd.models.checkpoints.views import PARTS, View, main_view, named_view
 from densekd.models.checkpoints.weight_sets import WeightSet, find_sets, holds_swapped_average, is_average
 from densekd.models.published_files import how_to_get
+from densekd.seal.tensors import CHECKSUM
 
 # Weights in a folder, in order of preference; the last two are of several files.
 _WEIGHTS = (
@@ -118,8 +119,8 @@ class Checkpoint:
             return None
         described = {}
         for key, value in header.items():
-            # This one is the format's own.
-            if key == "format":
+            # These two are the file's own.
+            if key in ("format", CHECKSUM):
                 continue
             try:
                 described[key] = json.loads(value)

@@ -13,6 +13,7 @@ from densekd.data.depth import DepthFiles
 from densekd.data.loaders import evaluation_loader
 from densekd.data.maps import EvaluationSet, Resize, Sample
 from densekd.errors import UserError
+from densekd.ops.finite import require_finite_output
 from densekd.ops.ranges import Positive
 from densekd.tasks.common import device_of, parameter_count, to_float, upsample
 from densekd.tasks.depth.alignment import scale_alone, scale_and_shift
@@ -72,8 +73,12 @@ def predict_maps(model: nn.Module, images: Tensor, size: tuple[int, int]) -> Ten
         model: any model with one output channel.
         images: uint8 RGB ``[B, 3, H', W']``, or float in [0, 1].
         size: (height, width).
+
+    Raises:
+        NotFiniteError: NaN or infinity in the output.
     """
     output = checked_output(model(to_float(images)))
+    require_finite_output(output.abs(), "the depths are")
     return upsample(model, output, size)[:, 0]
 
 

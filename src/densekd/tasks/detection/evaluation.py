@@ -23,6 +23,7 @@ from densekd.data.loaders import evaluation_loader
 from densekd.data.transforms import Limits
 from densekd.models.contract import as_detector
 from densekd.ops.boxes import Detections
+from densekd.ops.finite import require_finite_output, tensors_in
 from densekd.tasks.common import device_of, parameter_count, to_float
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
 from densekd.tasks.protocol import Scores
@@ -104,12 +105,20 @@ def predict_boxes(model: nn.Module, images: Sequence[Tensor], device: torch.devi
 
     Raises:
         UserError: a model that is no detector.
+        NotFiniteError: NaN or infinity in its output.
     """
     detector = as_detector(model)
     # The sizes before padding say where an image ends.
     batch, sizes = pad_to_batch(images)
     output = detector(to_float(batch.to(device)))
-    return detector.detect(output, sizes.to(device))
+    # Boxes of NaN have no score, and would be left out in silence.
+    for maps in tensors_in(output):
+        require_finite_output(maps, "the detector's maps are")
+    found = detector.detect(output, sizes.to(device))
+    for one in found:
+        require_finite_output(one.boxes.abs(), "boxes are")
+        require_finite_output(one.scores, "scores of boxes are")
+    return found
 
 
 def confident(found: Detections, threshold: float) -> Detections:

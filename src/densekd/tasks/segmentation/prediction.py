@@ -20,6 +20,7 @@ from densekd.data.large_images import LargeImage, large_image
 from densekd.data.maps import Resize, to_model_input
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.models.package import PackageConfig
+from densekd.ops.finite import output_of
 from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
 from densekd.tasks.records import Records
 from densekd.tasks.segmentation.inference import WHOLE, FilePixels, Inference
@@ -136,7 +137,8 @@ class LabelPredictor:
         values = submission_values(classes)
         for path in track(found, "predicting", transient=True):
             large = self._large(path)
-            label = self(read_image(path, bands=self.bands)) if large is None else self.label_large(large)
+            with output_of(str(path)):
+                label = self(read_image(path, bands=self.bands)) if large is None else self.label_large(large)
             picture = submission_picture(values[label], classes, benchmark)
             save_picture(picture, out / f"{path.stem}.png")
         return len(found)
