@@ -166,7 +166,7 @@ def test_all_complaints_come_at_once(load: Load) -> None:
         ("a: [1", "not YAML: .*line 1"),
         ("- a", "a recipe is a mapping; see recipes/ for examples"),
         ("", "a recipe is a mapping"),
-        ("name: \x00", "not YAML: unacceptable character"),
+        ("name: \x00", "no text in UTF-8"),
     ],
 )
 def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, message: str) -> None:

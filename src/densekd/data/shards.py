@@ -23,10 +23,11 @@ from PIL import Image
 from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Item, SegmentationFiles, Source, image_size, read_image
+from densekd.data.files import Item, SegmentationFiles, Source, content_of, image_size, read_image
 from densekd.data.label_coding import LabelCoding
 from densekd.data.picture import RGB
 from densekd.errors import UserError
+from densekd.parsers import parse_json
 
 Images = Literal["as-is", "uncompressed"]
 
@@ -102,7 +103,7 @@ class Numbers(NamedTuple):
 
     def read_bytes(self) -> bytes:
         """Decode the label and write its values as a PNG."""
-        return self.coding.encode(self.source.read_bytes(), str(self.source))
+        return self.coding.encode(content_of(self.source), str(self.source))
 
     @property
     def suffix(self) -> str:
@@ -187,7 +188,7 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
     path = f"{root}/{split}.json"
     try:
         system, inside = _system(path)
-        content = json.loads(system.cat_file(inside))
+        content = parse_json(system.cat_file(inside))
         items = []
         for stem, archive, image, label in content["items"]:
             url = f"{root}/{archive}"
@@ -214,7 +215,7 @@ def _parse_classes(content: Mapping[str, Any]) -> Classes:
 def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str]:
     """Add one file; return where its bytes begin, how many there are, and its name."""
     try:
-        content = source.read_bytes()
+        content = content_of(source)
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error}).") from error
     # Names, times and owners are left out: the same files give the same tar.

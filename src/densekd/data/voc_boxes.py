@@ -11,6 +11,7 @@ from densekd.data.classes import Classes, distinct_classes, published_classes, r
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import IMAGE_SUFFIXES, first_file, first_folder, image_size, read_lines
 from densekd.errors import UserError
+from densekd.parsers import load_xml
 
 
 class _Object(NamedTuple):
@@ -142,8 +143,8 @@ def _item(home: Path, image: Path | None, stem: str, number: int, names: Sequenc
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
-        return ElementTree.fromstring(path.read_bytes())
-    except (OSError, ElementTree.ParseError) as error:
+        return load_xml(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as XML ({error}). Restore or export it again.") from error
 
 

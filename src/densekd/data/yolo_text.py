@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from densekd.data.files import IMAGE_SUFFIXES, find, read_lines, read_text
 from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.data.listing import join_path
 from densekd.errors import RecipeError, UserError
+from densekd.parsers import load_yaml
 
 # Corners of a box at the border may be a rounding error outside.
 _SLACK = 0.01
@@ -136,8 +135,8 @@ def _description(root: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        content = load_yaml(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML ({error}).") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected 'names', 'train' and 'val'.")

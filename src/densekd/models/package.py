@@ -15,6 +15,7 @@ from densekd.data.classes import Classes
 from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
 from densekd.models.sources import SOURCES
+from densekd.parsers import load_json
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     """
     path = folder / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = load_json(path, small=True)
+    except (OSError, ValueError) as error:
         raise _malformed(str(path), error) from error
     if isinstance(content, dict) and "model_type" in content and "model" not in content:
         raise UserError(f"{path}: the config of a transformers model; write hf:{folder} instead.")
@@ -116,8 +117,8 @@ def config_beside(weights: Path) -> Mapping[str, Any] | None:
         return None
     # The same names are usual with other libraries.
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        content = load_json(path, small=True)
+    except (OSError, ValueError):
         return None
     ours = isinstance(content, dict) and {"model", "options", "classes"} <= content.keys()
     return content if ours else None

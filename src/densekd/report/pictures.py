@@ -87,9 +87,14 @@ def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
     if not path.is_file():
         return Picture(kind, None, (0, 0), "no picture")
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=("PNG",)) as opened:
             image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError):  # Pillow reports a broken PNG as any of these
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ):
         return Picture(kind, None, (0, 0), "unreadable file")
     if kind in photographs:
         image = _shrink(image, Image.Resampling.LANCZOS)

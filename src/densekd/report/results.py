@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from densekd.errors import UserError
 from densekd.metric_names import MetricName, MetricNames
+from densekd.parsers import load_json
 from densekd.report.names import names_of
 
 Color = tuple[int, int, int]
@@ -79,10 +80,10 @@ def read_results(path: Path) -> Results:
             wrong kind; the message says which.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = load_json(path)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}).") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     try:
         return _results(_mapping(document, "the document"), path)

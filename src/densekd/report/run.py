@@ -7,10 +7,14 @@ from pathlib import Path
 
 from densekd.errors import UserError
 from densekd.metric_names import MetricNames
+from densekd.parsers import parse_json, read_bytes
 from densekd.report.metrics import Series, read_metrics
 from densekd.report.names import names_in
 from densekd.report.pictures import KINDS, Samples, read_drawing, read_samples
 from densekd.report.results import Drawing, Results, read_results
+
+# Of a recipe or a description of the machine.
+_MOST_MEGABYTES = 2
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,10 @@ def _metrics(path: Path) -> dict[str, Series]:
 def _text(path: Path) -> str:
     if not path.is_file():
         return ""
-    return path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return read_bytes(path, _MOST_MEGABYTES).decode("utf-8", "replace")
+    except (OSError, ValueError) as error:
+        return f"{path.name} cannot be shown: {error}"
 
 
 def _environment(path: Path) -> tuple[tuple[str, str], ...]:
@@ -118,8 +125,8 @@ def _environment(path: Path) -> tuple[tuple[str, str], ...]:
     if not text:
         return ()
     try:
-        return tuple(_flatten("", json.loads(text)))
-    except (ValueError, RecursionError):
+        return tuple(_flatten("", parse_json(text.encode("utf-8"))))
+    except ValueError:
         return ((f"{path.name} is not valid JSON", text),)
 
 

@@ -19,6 +19,7 @@ import torch
 import densekd
 from densekd.atomic import write_text
 from densekd.errors import RecipeError, UserError
+from densekd.parsers import read_json
 from densekd.recipe import Recipe, dump_recipe, load_recipe
 
 Existing = Literal["refuse", "resume", "overwrite"]
@@ -216,7 +217,7 @@ def record(run: RunFolder, facts: Mapping[str, Any]) -> None:
     """Add what is known of a training once it begins to its environment; a preflight has none."""
     if not run.environment.is_file():
         return
-    known = json.loads(run.environment.read_text(encoding="utf-8"))
+    known = read_json(run.environment, "Remove it; it describes the machine and no more.")
     write_text(run.environment, json.dumps(known | dict(facts), indent=1) + "\n")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from densekd.atomic import write_text
 from densekd.errors import UserError
+from densekd.parsers import load_json
 from densekd.run.predict_video import predict_video, require_video
 from densekd.run.prediction_inputs import Inputs
 from densekd.tasks.protocol import Predictor
@@ -67,7 +68,7 @@ def require_same_settings(out: Path, model: Path, changes: Sequence[str], resume
     settings = {"model": _state(model), "options": sorted(changes)}
     if resume and path.is_file():
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = load_json(path)
         except ValueError:
             before = None
         if before != settings:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densekd.atomic import write_text
+from densekd.parsers import parse_json, read_bytes
 
 NAME = "predicted.jsonl"
 
@@ -52,9 +53,9 @@ class Records:
     def _whole_lines(self) -> Iterator[dict[str, Any]]:
         if not self.path.is_file():
             return
-        for text in self.path.read_text(encoding="utf-8").splitlines():
+        for text in read_bytes(self.path).splitlines():
             try:
-                line = json.loads(text)
+                line = parse_json(text)
             except ValueError:
                 # The last line of a killed process; its image is predicted again.
                 continue

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from densekd.atomic import atomic, write_text
 from densekd.errors import UserError
+from densekd.parsers import load_json
 from densekd.teacher_cache.packing import Packed
 
 _SHARD = 256 << 20
@@ -168,7 +169,7 @@ class Store:
     def _compare(self, about: Path) -> None:
         """Refuse a cache that was made from other weights, data, views or packings."""
         try:
-            there = _flat(json.loads(about.read_text(encoding="utf-8")))
+            there = _flat(load_json(about))
         except (OSError, ValueError, AttributeError) as error:
             raise UserError(f"{about}: cannot be read ({error}). Delete {self.folder} to have it made anew.") from error
         # Through JSON and back, so that tuples and numbers are what a file makes of them.

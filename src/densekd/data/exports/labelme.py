@@ -131,10 +131,7 @@ def _size(content: dict[str, Any], image: Source) -> tuple[int, int]:
     height, width = content.get("imageHeight"), content.get("imageWidth")
     if isinstance(height, int) and isinstance(width, int):
         return height, width
-    if isinstance(image, Path):
-        return image_size(image)
-    with opened(image.read_bytes()) as picture:
-        return picture.height, picture.width
+    return image_size(image)
 
 
 def _shapes(path: Path, content: dict[str, Any]) -> tuple[tuple[Shape, ...], int]:

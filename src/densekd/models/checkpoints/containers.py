@@ -1,6 +1,5 @@
 """Safe reading of checkpoint files: tensors and plain data only; no code in a pickle is run."""
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from safetensors import safe_open
 from densekd.errors import UserError
 from densekd.models.checkpoints.allowed_globals import ALLOWED
 from densekd.models.checkpoints.unreadable import describe_archive, describe_unreadable
+from densekd.parsers import load_json
 
 INDEX_SUFFIX = ".index.json"
 
@@ -52,7 +52,7 @@ def read_container(path: Path) -> Container:
 def _read_shards(path: Path) -> Container:
     """Join the files of an index (``model.safetensors.index.json``), as transformers writes it."""
     try:
-        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        places = load_json(path, small=True)["weight_map"]
         names = sorted({str(name) for name in places.values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: is no index of weights; it needs 'weight_map', {{name: file}}.") from error

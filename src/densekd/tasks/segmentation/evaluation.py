@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Lt, MinLen
-from rich.progress import track
 from torch import nn
 
 from densekd.data.files import SegmentationFiles
@@ -20,6 +19,7 @@ from densekd.tasks.segmentation.calibration import Calibration
 from densekd.tasks.segmentation.confusion import Absent, ConfusionMatrix, confidence_interval, scores
 from densekd.tasks.segmentation.inference import Inference, Window
 from densekd.tasks.segmentation.whole_images import WholeImages
+from densekd.terminal import track
 
 # Images that are loaded together; those of one size are predicted together.
 _BATCH = 8
@@ -121,7 +121,7 @@ def evaluate_labels(
         outlines = BoundaryScore(len(names), ignore_index, options.boundary)
     batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
     with torch.no_grad():
-        for samples in track(batches, "evaluating", transient=True, disable=len(files) < 20):
+        for samples in track(batches, "evaluating", shown=len(files) >= 20):
             for predicted, labels in whole_images.predictions(model, samples, device):
                 metric.update(predicted.label, labels)
                 calibration.update(predicted.label, predicted.confidence, labels)
