@@ -95,11 +95,15 @@ def logger() -> logging.Logger:
 
 
 def prepare_streams() -> None:
-    """Let the standard streams write any text in the terminal's own encoding, and tracebacks without escapes."""
+    """Let the standard streams write any text in the terminal's own encoding."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def hook_tracebacks() -> None:
+    """Let tracebacks show control characters as escapes."""
     sys.excepthook = _show_traceback
 
 

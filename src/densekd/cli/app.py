@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
 from densekd.stopping import Stopped, stop_at_once, stop_signals
-from densekd.terminal import prepare_streams
+from densekd.terminal import hook_tracebacks, prepare_streams
 
 # In the order of ``--help``.
 COMMANDS = (
@@ -78,12 +79,14 @@ def main() -> None:
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
     prepare_streams()
+    _require_folder()
     # What the user can fix is one message; what we have to fix says how to see where.
     try:
         with stop_signals(stop_at_once("Stopped; the same command begins again.")):
             status = app(standalone_mode=False)
     except UserError as error:
         if debug:
+            hook_tracebacks()
             raise
         print_error(str(error))
         sys.exit(error.code)
@@ -96,6 +99,7 @@ def main() -> None:
         if is_usage_error(error):
             sys.exit(_show_usage_error(error))
         if debug:
+            hook_tracebacks()
             raise
         print_error(_describe(error))
         sys.exit(1)
@@ -104,6 +108,15 @@ def main() -> None:
     if status == _INTERRUPTED:
         print_error("Stopped from the keyboard; the same command begins again.")
     sys.exit(status)
+
+
+def _require_folder() -> None:
+    """End where the current folder was removed: libraries of torch crash there."""
+    try:
+        Path.cwd()
+    except OSError:
+        print_error("The current folder was removed; change into one that is there (cd).")
+        sys.exit(1)
 
 
 def _describe(error: Exception) -> str:

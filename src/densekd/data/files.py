@@ -227,7 +227,7 @@ def _unreadable(source: Source, error: Exception) -> UserError:
 def _content(path: Source) -> bytes:
     try:
         return content_of(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
 
 

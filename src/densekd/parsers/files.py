@@ -47,8 +47,10 @@ def read_bytes(path: Path, megabytes: float | None = None) -> bytes:
     size = require_file(path)
     if megabytes is not None and size > megabytes * _MEGABYTE:
         raise ValueError(f"it has {size / _MEGABYTE:.0f} MB, and a file of its kind has at most {megabytes:g}")
+    if megabytes is None:
+        return path.read_bytes()
     # Without waiting: what became a pipe a moment ago has no one who writes.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(handle, "rb") as file:
         # Special files of the system say that they are empty and have no end.
-        return file.read() if megabytes is None else file.read(int(megabytes * _MEGABYTE))
+        return file.read(int(megabytes * _MEGABYTE))

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from densekd.atomic import atomic, remove_leftovers
 from densekd.errors import UserError
+from densekd.models.checkpoints.sizes import describe_swollen
 from densekd.run.folder import RunFolder
 from densekd.seal import damage_of, seal
 
@@ -61,6 +62,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     damage = damage_of(path)
     if damage is not None:
         raise UserError(f"{path} is damaged: {damage}.")
+    swollen = describe_swollen(path)
+    if swollen is not None:
+        raise UserError(f"{path}: {swollen}")
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return content
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from densekd.data.exports.shapes import Bitmap, Geometry, Polygon, Shape, unpacked
+from densekd.data.picture.limit import require_size
 
 
 def draw(shapes: Iterable[Shape], size: tuple[int, int], numbers: Mapping[str | None, int], fill: int) -> np.ndarray:
@@ -19,7 +20,12 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], numbers: Mapping[str | 
         size: (height, width) of the image; what reaches beyond is cut off.
         numbers: label of each name; None is void's.
         fill: label where no shape is.
+
+    Raises:
+        ValueError: an image that is larger than what is decoded.
     """
+    height, width = size
+    require_size((width, height))
     label = np.full(size, fill, np.uint8)
     for name, geometry in shapes:
         paint(label, geometry, numbers[name])

@@ -9,8 +9,10 @@ from safetensors import safe_open
 
 from densekd.errors import UserError
 from densekd.models.checkpoints.allowed_globals import ALLOWED
+from densekd.models.checkpoints.sizes import describe_swollen, require_bounded
 from densekd.models.checkpoints.unreadable import describe_archive, describe_unreadable
-from densekd.parsers import load_json
+from densekd.parsers import NotAFileError, load_json
+from densekd.parsers.files import require_file
 
 INDEX_SUFFIX = ".index.json"
 
@@ -30,11 +32,20 @@ def read_container(path: Path) -> Container:
     """
     if path.name.endswith(INDEX_SUFFIX):
         return _read_shards(path)
+    try:
+        require_file(path)
+    except NotAFileError as error:
+        raise UserError(f"{path}: {error}, and a checkpoint is one.") from error
+    except OSError as error:
+        raise UserError(f"{path}: {describe_unreadable(path, error)}") from error
     # torch would begin to open a compiled network, and warn.
     archive = zipfile.is_zipfile(path)
     other = describe_archive(path) if archive else None
     if other is not None:
         raise UserError(f"{path}: {other}")
+    swollen = describe_swollen(path) if archive else None
+    if swollen is not None:
+        raise UserError(f"{path}: {swollen}")
     try:
         if path.suffix == ".safetensors":
             # Header and tensors in one go.
@@ -44,6 +55,7 @@ def read_container(path: Path) -> Container:
         with torch.serialization.safe_globals(ALLOWED):
             # Tensors of a zip archive are read from the disk when they are used.
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+        require_bounded(content, path.stat().st_size)
         return Container(content, {})
     except Exception as error:  # a damaged pickle fails in any way there is
         raise UserError(f"{path}: {describe_unreadable(path, error)}") from error
