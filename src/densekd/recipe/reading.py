@@ -1,6 +1,7 @@
 """Reading a recipe and changing it; what is wrong is said in the words of the file."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from densekd.recipe.sections import EvaluationSpec, Recipe
 # weight.warmup=100.
 _LONGER_FORMS = {"weight": "value", "adapter": "name"}
 
+# Neither counts nor weights come near it.
+_MOST = 1e15
 # A number beyond was mistyped, and nothing counts so far.
 _MOST_STEPS = 10**9
 
@@ -68,6 +71,7 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
     for override in overrides:
         _override(changed, override)
     rename_keys(changed)
+    _require_sane(changed, where, ())
     try:
         recipe = Recipe.model_validate(changed)
     except ValidationError as error:
@@ -76,6 +80,28 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
         raise RecipeError("\n".join(lines)) from error
     _require_consistent(recipe, where)
     return recipe
+
+
+def _require_sane(content: Any, where: str, path: tuple[str, ...]) -> None:
+    """Refuse numbers that nothing can have, wherever they stand, and keys that are no names.
+
+    Raises:
+        RecipeError: names the key.
+    """
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            # Numbers are keys of label values and schedules.
+            if not isinstance(key, str | int | float):
+                raise RecipeError(f"{where}: {'.'.join((*path, str(key)))}: a key is a name, not {key!r:.40}.")
+            _require_sane(value, where, (*path, str(key)))
+    elif isinstance(content, list | tuple):
+        for index, value in enumerate(content):
+            _require_sane(value, where, (*path, str(index)))
+    elif isinstance(content, int | float) and abs(content) > _MOST and math.isfinite(content):
+        # Generators take seeds of 64 bits.
+        if path[-1:] == ("seed",) and isinstance(content, int) and abs(content) < 2**64:
+            return
+        raise RecipeError(f"{where}: {'.'.join(path)}: a number of at most {_MOST:.0e}, got {content:.3g}.")
 
 
 def _require_consistent(recipe: Recipe, where: str) -> None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Lt, MinLen
+from annotated_types import Ge, Le, Lt, MaxLen, MinLen
 from torch import nn
 
 from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader
 from densekd.data.maps import EvaluationSet, Resize
-from densekd.ops.ranges import Positive, Size
+from densekd.ops.ranges import Scale, Size
 from densekd.tasks.common import device_of, parameter_count
 from densekd.tasks.protocol import Scores
 from densekd.tasks.segmentation.boundary import BoundaryScore
@@ -50,10 +50,10 @@ class SegmentationEvaluation:
 
     crop: Size | None = None
     stride: Size | Literal["height"] | None = None
-    scales: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0,)
+    scales: Annotated[tuple[Scale, ...], MinLen(1), MaxLen(32)] = (1.0,)
     flip: Literal["none", "horizontal"] = "none"
     average: Literal["softmax", "logits"] = "softmax"
-    divisor: Annotated[int, Ge(1)] = 1
+    divisor: Annotated[int, Ge(1), Le(65_536)] = 1
     absent: Absent = "excluded"
     boundary: Annotated[float, Ge(0), Lt(1)] = 0.0
 
