@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import annotation_exports as exports
 import dataset_trees as trees
 import numpy as np
+import original_configs
 import torch
 import yaml
 from mutations import Mutate, bytes_changed, json_changed, text_changed
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from tiny_data import make_depth, make_folder, make_scene, tiny_recipe
 
 from densekd.builders.build import build
-from densekd.convert_config import convert_file
+from densekd.convert_config.python_config import read_config
 from densekd.data import DATASETS
 from densekd.data.files import SegmentationFiles, read_image
 from densekd.data.shards import write_shards
@@ -154,7 +155,15 @@ def _results(root: Path) -> Path:
         "teacher": scores,
         "palette": {"sky": [1, 2, 3]},
     }
-    path.write_text(json.dumps({**document, "figures": [{"file": "a.svg", "title": "t", "description": "d"}]}))
+    path.write_text(
+        json.dumps(
+            {
+                **document,
+                "palette": {"sky": [1, 2, 3]},
+                "figures": [{"file": "a.svg", "title": "t", "description": "d"}],
+            }
+        )
+    )
     return path
 
 
@@ -187,6 +196,10 @@ def _read_bands(root: Path) -> Any:
     return read_image(root / "a.tif", bands=5)
 
 
+def _no_base(reference: str) -> dict[str, Any]:
+    return {}
+
+
 def _first(suffix: str) -> Callable[[Path], Any]:
     return lambda root: read_image(root / f"a.{suffix}")
 
@@ -210,14 +223,18 @@ READERS: dict[str, Reader] = {
         json_changed,
     ),
     "coco masks": Reader(
-        _after(exports.make_roboflow_coco, "train/_annotations.coco.json"), read_data("coco-masks", "train"), json_changed
+        _after(exports.make_roboflow_coco, "train/_annotations.coco.json"),
+        read_data("coco-masks", "train"),
+        json_changed,
     ),
     "coco runs": Reader(
         _after(lambda root: exports.make_cvat_coco(root, runs=True), "annotations/instances_default.json"),
         read_data("coco-masks", "annotations/instances_default.json@images/default"),
         json_changed,
     ),
-    "voc xml": Reader(_after(trees.make_voc_boxes, "Annotations/000012.xml"), read_data("voc-boxes", "trainval"), text_changed),
+    "voc xml": Reader(
+        _after(trees.make_voc_boxes, "Annotations/000012.xml"), read_data("voc-boxes", "trainval"), text_changed
+    ),
     "voc list": Reader(
         _after(trees.make_voc_boxes, "ImageSets/Main/trainval.txt"), read_data("voc-boxes", "trainval"), text_changed
     ),
@@ -266,9 +283,7 @@ READERS: dict[str, Reader] = {
     "checkpoint": Reader(_checkpoint(True), lambda root: read_container(root / "w.pt"), bytes_changed),
     "old checkpoint": Reader(_checkpoint(False), lambda root: read_container(root / "w.pt"), bytes_changed),
     "safetensors": Reader(_safetensors, lambda root: read_container(root / "w.safetensors"), bytes_changed),
-    "weights index": Reader(
-        _index, lambda root: read_container(root / "model.safetensors.index.json"), json_changed
-    ),
+    "weights index": Reader(_index, lambda root: read_container(root / "model.safetensors.index.json"), json_changed),
     "png": Reader(_picture("png"), _first("png"), bytes_changed),
     "png palette": Reader(_picture("png", "P"), _first("png"), bytes_changed),
     "jpeg": Reader(_picture("jpg"), _first("jpg"), bytes_changed),
@@ -280,16 +295,23 @@ READERS: dict[str, Reader] = {
     "gif": Reader(_picture("gif", "P"), _first("gif"), bytes_changed),
     "ppm": Reader(_picture("ppm"), _first("ppm"), bytes_changed),
     "label": Reader(
-        _after(lambda root: make_folder(root, {"train": 2}), "labels/train/000.png"), read_data("folder", "train"),
+        _after(lambda root: make_folder(root, {"train": 2}), "labels/train/000.png"),
+        read_data("folder", "train"),
         bytes_changed,
     ),
     "depth map": Reader(
-        _after(lambda root: make_depth(root, {"train": 2}), "depth/train/000.npy"), read_data("depth", "train"),
+        _after(lambda root: make_depth(root, {"train": 2}), "depth/train/000.npy"),
+        read_data("depth", "train"),
         bytes_changed,
     ),
     "results.json": Reader(_results, write_report, json_changed),
     "metrics.csv": Reader(_metrics, write_report, text_changed),
     "environment.json": Reader(_environment, write_report, json_changed),
-    "config yaml": Reader(_config("a.yaml"), lambda root: convert_file(root / "a.yaml", None, None, None, None), text_changed),
-    "config json": Reader(_config("a.json"), lambda root: convert_file(root / "a.json", None, None, None, None), json_changed),
-}  # fmt: skip
+    "config yaml": Reader(_config("a.yaml"), lambda root: read_config(root / "a.yaml", _no_base), text_changed),
+    "config python": Reader(
+        lambda root: original_configs.write(root, "a.py", original_configs.segdistill("b0", "cgd")),
+        lambda root: read_config(root / "a.py", _no_base),
+        text_changed,
+    ),
+    "config json": Reader(_config("a.json"), lambda root: read_config(root / "a.json", _no_base), json_changed),
+}

@@ -1,5 +1,6 @@
 """Mutations of valid files: bytes flipped, cut, doubled, and values replaced by odd ones."""
 
+import copy
 import json
 import re
 from collections.abc import Callable
@@ -83,6 +84,6 @@ def _value_changed(data: st.DataObject, parsed: Any) -> Any:
         elif kind == "remove":
             del parsed[key]
         elif isinstance(parsed, list):
-            parsed.append(parsed[key])
+            parsed.append(copy.deepcopy(parsed[key]))
         return parsed
-    return data.draw(st.sampled_from(ODD_VALUES))
+    return copy.deepcopy(data.draw(st.sampled_from(ODD_VALUES)))

@@ -14,6 +14,7 @@ from typing import Any
 from densekd.convert_config.literals import Literals, require_small
 from densekd.errors import UserError
 from densekd.parsers import load_text, parse_json, parse_yaml
+from densekd.parsers.files import is_file
 
 _MAX_BYTES = 1_000_000
 _MAX_BASES = 20
@@ -126,7 +127,7 @@ def _bases(path: Path, references: list[str], known_base: KnownBase, chain: tupl
 def _base(path: Path, reference: str, known_base: KnownBase, chain: tuple[Path, ...]) -> Config:
     in_package = "::" in reference
     file = path.parent / reference
-    if not in_package and file.is_file():
+    if not in_package and is_file(file):
         return _read(file, known_base, chain)
     content = known_base(reference)
     if content is None:

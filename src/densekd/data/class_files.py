@@ -12,6 +12,7 @@ from densekd.data.files import read_lines, read_text
 from densekd.data.label_coding import Color
 from densekd.errors import UserError
 from densekd.parsers import load_json
+from densekd.parsers.files import exists
 
 ROBOFLOW = "_classes.csv"
 CVAT = "labelmap.txt"
@@ -49,7 +50,7 @@ def read_class_file(root: Path, folders: tuple[Path, ...]) -> ClassFile:
         UserError: no such file, or a malformed one.
     """
     path = root / "classes.json"
-    if path.is_file():
+    if exists(path):
         return _read_json(path)
     if (root / CVAT).is_file():
         return _read_labelmap(root / CVAT)

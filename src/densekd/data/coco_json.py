@@ -9,6 +9,7 @@ from densekd.data.files import first_file, first_folder
 from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.errors import RecipeError, UserError
 from densekd.parsers import load_json
+from densekd.parsers.files import is_file
 
 T = TypeVar("T")
 _ROBOFLOW = "_annotations.coco.json"
@@ -239,7 +240,7 @@ def _located(
         # Windows' tools write backslashes.
         names = dict.fromkeys((name, name.replace("\\", "/")))
         places = [(folder / one, one) for folder in folders for one in names]
-        there = [(place, one) for place, one in places if place.is_file()]
+        there = [(place, one) for place, one in places if is_file(place)]
         if not there:
             missing.append(name)
             continue

@@ -208,7 +208,7 @@ def _read_index(path: Path) -> tuple[float, str]:
     except FileNotFoundError as error:
         what = "what one step of the numbers is"
         raise UserError(f"{path}: missing. Write {_EXAMPLE} there: {what}.") from error
-    except (OSError, TypeError, KeyError, ValueError) as error:
+    except (OSError, OverflowError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: expected {_EXAMPLE}; {error!r}.") from error
     return scale, unit
 

@@ -26,7 +26,7 @@ from densekd.data.picture import (
 )
 from densekd.errors import UserError
 from densekd.parsers import load_text, read_bytes
-from densekd.parsers.files import require_file
+from densekd.parsers.files import is_file, require_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABEL_SUFFIXES = (".png",)
@@ -327,7 +327,7 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
 def first_file(candidates: Iterable[Path]) -> Path | None:
     """Return the first file that exists, or None."""
     for path in candidates:
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 

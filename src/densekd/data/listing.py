@@ -46,7 +46,7 @@ def join_path(folder: Path, name: str) -> Path:
     are read so.
     """
     path = folder / name
-    if "\\" not in name or path.exists():
+    if "\\" not in name or exists(path):
         return path
     return folder / name.replace("\\", "/")
 

@@ -199,7 +199,7 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
         raise UserError(
             f"no index of shards; looked for {path}, which 'densekd data shard RECIPE {root}' writes."
         ) from error
-    except (OSError, ImportError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ImportError, ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
 
 

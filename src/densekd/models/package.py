@@ -146,9 +146,32 @@ def parse_config(content: Any, where: str) -> PackageConfig:
         for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
             if not isinstance(value, kind):
                 raise TypeError(f"{value!r} is no {kind.__name__}")
-    except (TypeError, KeyError) as error:
+        _require_values(config)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise _malformed(where, error) from error
     return config
+
+
+def _require_values(config: PackageConfig) -> None:
+    """Check what the entries hold.
+
+    Raises:
+        TypeError, ValueError: names the entry.
+    """
+    if not all(isinstance(name, str) for name in config.classes):
+        raise ValueError("classes are texts")
+    for color in config.labels.palette:
+        if not all(isinstance(value, int) and 0 <= value <= 255 for value in color):
+            raise ValueError(f"palette has {list(color)}, and a color is three whole numbers from 0 to 255")
+    if not isinstance(config.ignore_index, int):
+        raise TypeError(f"ignore_index is {config.ignore_index!r}, and a label is a whole number")
+    if not isinstance(config.task, str) or not isinstance(config.task_options, dict):
+        raise TypeError("task is a text and task_options are an object")
+    sides = config.resize or ()
+    if len(sides) > 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"resize is {list(sides)}, and it is one or two numbers of pixels")
+    if not all(isinstance(number, int) for number in config.categories):
+        raise ValueError("categories are whole numbers")
 
 
 def require_packable(name: str, builder: Callable[..., Any], where: str) -> None:

@@ -18,6 +18,22 @@ class NotAFileError(OSError):
     """A folder, pipe, socket or device stands where a file should be."""
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; a name that no disk can hold, as files may say, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is anything; a name that no disk can hold is nothing."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def require_file(path: Path) -> int:
     """Check that a path leads to a regular file, without opening it; return its size in bytes.
 

@@ -79,14 +79,12 @@ def require_shallow(content: Any) -> None:
     Raises:
         ValueError: they are.
     """
-    level = [content]
-    for _ in range(MOST_LEVELS + 1):
+    level = [content] if isinstance(content, dict | list) else []
+    for _ in range(MOST_LEVELS):
         inside: list[Any] = []
         for one in level:
-            if isinstance(one, dict):
-                inside += one.values()
-            elif isinstance(one, list):
-                inside += one
+            values = one.values() if isinstance(one, dict) else one
+            inside += [value for value in values if isinstance(value, dict | list)]
         if not inside:
             return
         level = inside

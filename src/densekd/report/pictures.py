@@ -71,7 +71,7 @@ def read_drawing(path: Path) -> str:
 
     Without the file it is empty.
     """
-    if not path.is_file():
+    if not is_file(path):
         return ""
     return _address("image/svg+xml", io.BytesIO(path.read_bytes()))
 
@@ -84,7 +84,7 @@ def _sample(folder: Path, stem: str, kinds: Sequence[str], photographs: Collecti
 
 
 def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
-    if not path.is_file():
+    if not is_file(path):
         return Picture(kind, None, (0, 0), "no picture")
     try:
         with Image.open(path, formats=("PNG",)) as opened:

@@ -145,7 +145,7 @@ def _shapes(path: Path, content: dict[str, Any]) -> tuple[tuple[Shape, ...], int
                 thin += 1
                 continue
             geometry = _geometry(kind, record)
-        except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, OSError, AttributeError) as error:
             raise UserError(f"{path}: shapes[{position}]: {error}. Correct it in LabelMe, or remove it.") from error
         if geometry is not None:
             shapes.append(Shape(None if name == _VOID else name, geometry))

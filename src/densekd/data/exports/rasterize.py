@@ -4,6 +4,7 @@ A pixel belongs to a polygon if its center (x + 0.5, y + 0.5) is inside by the e
 the left and upper ones count. A rectangle from (2, 3) to (6, 5) covers exactly its 4 x 2 pixels.
 """
 
+import operator
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -24,9 +25,9 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], numbers: Mapping[str | 
     Raises:
         ValueError: an image that is larger than what is decoded.
     """
-    height, width = size
+    height, width = map(operator.index, size)
     require_size((width, height))
-    label = np.full(size, fill, np.uint8)
+    label = np.full((height, width), fill, np.uint8)
     for name, geometry in shapes:
         paint(label, geometry, numbers[name])
     return label

@@ -126,7 +126,7 @@ def _classes(path: Path) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], .
         for record in records:
             r, g, b = ImageColor.getrgb(str(record.get("color", "#000000")))[:3]
             colors.append((r, g, b))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: expected 'classes' with 'title' and 'color' ({error}).") from error
     if not names:
         raise UserError(f"{path}: 'classes' is empty, so there is nothing to learn.")
@@ -153,7 +153,7 @@ def _image(path: Path, picture: Path, stem: str, names: tuple[str, ...]) -> tupl
             geometry = _geometry(record)
             if geometry is not None:
                 shapes.append(Shape(name, geometry))
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise UserError(f"{where}: {error}. Correct it, or export the project again.") from error
     split = next((tag for tag in tags if tag in USUAL), None)
     return Annotated(stem, picture, size, tuple(shapes), split), thin

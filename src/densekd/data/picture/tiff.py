@@ -140,7 +140,9 @@ def _any_tiff(content: bytes, fits: Size | None) -> Stored:
             _require_bounded(math.prod(series.shape) * series.dtype.itemsize, len(content))
             pixels = _bands_last(series.asarray(), series.axes)
             bits = int(page.bitspersample)
-    except (library.TiffFileError, RuntimeError, KeyError, IndexError) as error:
+    except WrongBandsError:
+        raise
+    except Exception as error:  # a damaged file fails in any way there is
         raise ValueError(f"it is a damaged TIFF, or one of a kind that is not read: {error}") from error
     if is_turned((pixels.shape[0], pixels.shape[1]), orientation, fits):
         pixels = turned(pixels, orientation)
@@ -161,7 +163,10 @@ def _require_bounded(claimed: int, size: int) -> None:
 
 
 def _tifffile() -> Any:
-    return optional_import("tifffile", "tiff")
+    library = optional_import("tifffile", "tiff")
+    # It writes to the terminal of each odd tag.
+    library.logger().setLevel("CRITICAL")
+    return library
 
 
 def _tag(page: Any, number: int, default: int) -> int:

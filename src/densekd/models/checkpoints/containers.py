@@ -12,7 +12,7 @@ from densekd.models.checkpoints.allowed_globals import ALLOWED
 from densekd.models.checkpoints.sizes import describe_swollen, require_bounded
 from densekd.models.checkpoints.unreadable import describe_archive, describe_unreadable
 from densekd.parsers import NotAFileError, load_json
-from densekd.parsers.files import require_file
+from densekd.parsers.files import is_file, require_file
 
 INDEX_SUFFIX = ".index.json"
 
@@ -71,7 +71,7 @@ def _read_shards(path: Path) -> Container:
     # An index names files beside itself, nothing elsewhere.
     if any(Path(name).name != name for name in names):
         raise UserError(f"{path}: names files outside of its folder; they are not read.")
-    missing = [name for name in names if not (path.parent / name).is_file()]
+    missing = [name for name in names if not is_file(path.parent / name)]
     if missing:
         shown = ", ".join(missing[:4])
         raise UserError(f"{path}: {len(missing)} of its {len(names)} files are not beside it: {shown}. Fetch them.")
