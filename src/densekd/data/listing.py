@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from densekd.parsers.files import exists
+
 
 def list_files(folder: Path) -> list[Path]:
     """List the files of a folder and its sub-folders, sorted by path.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from densekd.parsers.files import is_file
+
 KINDS = ("image", "truth", "teacher", "baseline", "student", "student-errors")
 LONGEST_SIDE = 1024  # pixels: more than a page shows of one picture among six
 MOST_SAMPLES = 12
