@@ -134,7 +134,9 @@ def _without_group(content: dict[str, Any]) -> None:
     categories = content.get("categories")
     if not isinstance(categories, list) or not all(isinstance(one, dict) for one in categories):
         return
-    annotations = content.get("annotations") or []
+    annotations = content.get("annotations")
+    if not isinstance(annotations, list):
+        return
     used = [one.get("category_id") for one in annotations if isinstance(one, dict)]
     for group in categories:
         others = [one for one in categories if one is not group]

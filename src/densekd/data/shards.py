@@ -32,6 +32,8 @@ from densekd.parsers import parse_json
 Images = Literal["as-is", "uncompressed"]
 
 _MEGABYTE = 1_000_000
+# Bytes of an archive; no disk has more.
+_LARGEST = 2**60
 
 
 class Slice(NamedTuple):
@@ -192,15 +194,37 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
         items = []
         for stem, archive, image, label in content["items"]:
             url = f"{root}/{archive}"
-            items.append(Item(stem, Slice(url, *image), Slice(url, *label)))
+            items.append(Item(str(stem), _slice(url, *image), _slice(url, *label)))
         classes = _parse_classes(content["classes"])
-        return SegmentationFiles(classes, tuple(items), dict(content["label_map"]))
+        return SegmentationFiles(classes, tuple(items), _label_map(content["label_map"]))
     except FileNotFoundError as error:
         raise UserError(
             f"no index of shards; looked for {path}, which 'densekd data shard RECIPE {root}' writes."
         ) from error
     except (OSError, ImportError, ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
+
+
+def _slice(archive: str, offset: int, size: int, name: str) -> Slice:
+    """Check a place of the index.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    whole = isinstance(offset, int) and isinstance(size, int)
+    if not whole or not 0 <= offset < _LARGEST or not 0 <= size < _LARGEST or not isinstance(name, str):
+        raise ValueError(f"{[offset, size, name]!r:.80} is no offset, size and name of a file")
+    return Slice(archive, offset, size, name)
+
+
+def _label_map(pairs: Any) -> dict[int, int]:
+    """Check the values of the label files and the labels that they become."""
+    found: dict[int, int] = {}
+    for value, label in pairs:
+        if not (isinstance(value, int) and isinstance(label, int) and 0 <= value <= 255 and 0 <= label <= 255):
+            raise ValueError(f"label_map: {[value, label]!r:.80} are no two numbers from 0 to 255")
+        found[value] = label
+    return found
 
 
 def _parse_classes(content: Mapping[str, Any]) -> Classes:

@@ -28,14 +28,16 @@ class _Loader(yaml.SafeLoader):
         self._values += 1
         self._level += 1
         if self._values > _MOST_VALUES:
-            raise _refusal(f"it holds more than {_MOST_VALUES} values", self.peek_event().start_mark)
+            raise _refusal(f"it holds more than {_MOST_VALUES} values", self._place())
         if self._level > _MOST_LEVELS:
-            raise _refusal(
-                f"its lists and mappings are nested more than {_MOST_LEVELS} deep", self.peek_event().start_mark
-            )
+            raise _refusal(f"its lists and mappings are nested more than {_MOST_LEVELS} deep", self._place())
         node = super().compose_node(parent, index)
         self._level -= 1
         return node
+
+    def _place(self) -> Any:
+        """Return where the next value begins."""
+        return self.peek_event().start_mark  # type: ignore[no-untyped-call]
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """Build a value; a date or number that is none is refused with its line."""

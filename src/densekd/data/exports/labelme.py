@@ -138,6 +138,8 @@ def _shapes(path: Path, content: dict[str, Any]) -> tuple[tuple[Shape, ...], int
     """Parse the shapes of a file; return them and how many have no area."""
     shapes: list[Shape] = []
     thin = 0
+    if not isinstance(content["shapes"], list):
+        raise UserError(f"{path}: 'shapes' must be a list. Correct it in LabelMe, or remove the file.")
     for position, record in enumerate(content["shapes"]):
         try:
             name, kind = str(record["label"]), record.get("shape_type") or "polygon"

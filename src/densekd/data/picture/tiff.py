@@ -22,6 +22,8 @@ PLAIN = ("L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX")
 _PILLOW = 4
 # Bytes of pixels for each byte of a file, at most.
 _DENSEST = 20
+# What Pillow raises besides of tags that are damaged.
+_DAMAGED = (TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError, struct.error)
 # Tags of TIFF.
 _WIDTH, _HEIGHT = 256, 257
 _SAMPLES, _ORIENTATION, _BITS, _PHOTOMETRIC = 277, 274, 258, 262
@@ -97,7 +99,7 @@ def _plain_tiff(content: bytes, fits: Size | None) -> Stored | None:
         with opened(content) as picture:
             orientation = orientation_of(picture)
             stored = _plain_pixels(picture, tags)
-    except UNREADABLE:
+    except (*UNREADABLE, *_DAMAGED):
         return None
     if stored is None or orientation == 1:
         return stored
