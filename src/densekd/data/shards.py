@@ -228,6 +228,8 @@ def _label_map(pairs: Any) -> dict[int, int]:
 
 
 def _parse_classes(content: Mapping[str, Any]) -> Classes:
+    if not isinstance(content["ignore_index"], int) or not all(isinstance(name, str) for name in content["names"]):
+        raise ValueError("classes have names, which are texts, and a whole number as ignore_index")
     return Classes(
         names=tuple(content["names"]),
         palette=tuple((r, g, b) for r, g, b in content["palette"]),

@@ -99,7 +99,7 @@ def _words(bits: bytes, most: int) -> np.ndarray:
     # Number of words, bits of a word, and bits of each of four lengths of runs.
     length = take(32)
     if length > most:
-        raise ValueError(f"its brush claims {length} bytes, and its image has {most}")
+        raise ValueError(f"its brush has {length} bytes, and its image has {most}")
     word = take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
     words = np.zeros(length, np.uint8)
