@@ -9,8 +9,8 @@ import densekd
 
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
-    0: ["braces", "errors", "own_modules", "presets", "quiet", "signature"],
-    1: ["atomic", "metric_names", "registry", "ops", "stopping"],
+    0: ["braces", "errors", "own_modules", "presets", "quiet", "signature", "terminal"],
+    1: ["atomic", "metric_names", "parsers", "registry", "ops", "stopping"],
     2: ["kernels", "seal"],
     3: ["losses", "data", "recipe"],
     4: ["models"],

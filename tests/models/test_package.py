@@ -121,7 +121,7 @@ def test_wrong_configs(package: Path, entries: dict[str, Any], parts: list[str])
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [(b"{", "JSONDecodeError"), (b"[]", "TypeError"), (b"{}", "KeyError: 'model'"), (b"\xff", "UnicodeDecodeError")],
+    [(b"{", "JSONDecodeError"), (b"[]", "TypeError"), (b"{}", "KeyError: 'model'"), (b"\xff", "EncodingError")],
 )
 def test_malformed_configs(package: Path, text: bytes, part: str) -> None:
     (package / "config.json").write_bytes(text)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from rich.console import Console
 from torch import nn
 
 from densekd.api.load import load
@@ -16,6 +15,7 @@ from densekd.recipe.shipped import named_recipe
 from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
 from densekd.run.train import train as run_training
+from densekd.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def train(
     launch = Launch(accelerator, str(devices))
     # Lightning's banners are nobody's results.
     if not quiet:
-        results = run_training(loaded, folder, launch, existing, Console(), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(), overrides)
         return Training(folder.path, results)
     with quiet_libraries():
-        results = run_training(loaded, folder, launch, existing, Console(quiet=True), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(quiet=True), overrides)
     return Training(folder.path, results)
 
 

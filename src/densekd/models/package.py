@@ -1,6 +1,5 @@
 """Student package: ``config.json`` and ``model.safetensors``, all that is needed to run a model."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from densekd.data.classes import Classes
 from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
 from densekd.models.sources import SOURCES
+from densekd.parsers import load_json
 from densekd.seal import require_unchanged, write_document
 from densekd.seal.tensors import save_tensors
 
@@ -99,8 +99,8 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     """
     path = folder / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = load_json(path, small=True)
+    except (OSError, ValueError) as error:
         raise _malformed(str(path), error) from error
     if isinstance(content, dict) and "model_type" in content and "model" not in content:
         raise UserError(f"{path}: the config of a transformers model; write hf:{folder} instead.")
@@ -114,8 +114,8 @@ def config_beside(weights: Path) -> Mapping[str, Any] | None:
         return None
     # The same names are usual with other libraries.
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        content = load_json(path, small=True)
+    except (OSError, ValueError):
         return None
     ours = isinstance(content, dict) and {"model", "options", "classes"} <= content.keys()
     return require_unchanged(content, str(path)) if ours else None
@@ -143,9 +143,32 @@ def parse_config(content: Any, where: str) -> PackageConfig:
         for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
             if not isinstance(value, kind):
                 raise TypeError(f"{value!r} is no {kind.__name__}")
-    except (TypeError, KeyError) as error:
+        _require_values(config)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise _malformed(where, error) from error
     return config
+
+
+def _require_values(config: PackageConfig) -> None:
+    """Check what the entries hold.
+
+    Raises:
+        TypeError, ValueError: names the entry.
+    """
+    if not all(isinstance(name, str) for name in config.classes):
+        raise ValueError("classes are texts")
+    for color in config.labels.palette:
+        if not all(isinstance(value, int) and 0 <= value <= 255 for value in color):
+            raise ValueError(f"palette has {list(color)}, and a color is three whole numbers from 0 to 255")
+    if not isinstance(config.ignore_index, int):
+        raise TypeError(f"ignore_index is {config.ignore_index!r}, and a label is a whole number")
+    if not isinstance(config.task, str) or not isinstance(config.task_options, dict):
+        raise TypeError("task is a text and task_options are an object")
+    sides = config.resize or ()
+    if len(sides) > 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"resize is {list(sides)}, and it is one or two numbers of pixels")
+    if not all(isinstance(number, int) for number in config.categories):
+        raise ValueError("categories are whole numbers")
 
 
 def require_packable(name: str, builder: Callable[..., Any], where: str) -> None:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from densekd.atomic import atomic, put_aside, remove_leftovers
 from densekd.errors import UserError
+from densekd.models.checkpoints.sizes import describe_swollen
 from densekd.models.checkpoints.values import require_finite
 from densekd.run.folder import RunFolder
 from densekd.seal import damage_of, seal
@@ -59,6 +60,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: a damaged one.
     """
+    swollen = describe_swollen(path)
+    if swollen is not None:
+        raise UserError(f"{path}: {swollen}")
     damage = damage_of(path)
     if damage is not None:
         raise UserError(f"{path} is damaged: {damage}.")
