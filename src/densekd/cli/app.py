@@ -18,6 +18,7 @@ from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
+from densekd.search_path import spare_children
 from densekd.stopping import Stopped, stop_at_once, stop_signals
 
 # In the order of ``--help``.
@@ -76,6 +77,7 @@ def main() -> None:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
+    spare_children()
     # What the user can fix is one message; what we have to fix says how to see where.
     try:
         with stop_signals(stop_at_once("Stopped; the same command begins again.")):
