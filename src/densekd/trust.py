@@ -71,9 +71,10 @@ def require_trust(name: str) -> None:
         _NAMED.add(name)
         return
     if not is_trusted(name):
+        module = name.partition(":")[0]
         raise UserError(
-            f"{file}: names '{name}', which is code that is not densekd's; nothing of it was run. Where you know and "
-            f"trust it, add --trust {name} (in Python trust=['{name}'])."
+            f"{file}: names '{name}', code that is not densekd's, and nothing of it was run. Where you know and trust "
+            f"it, add --trust {module} (in Python trust=['{module}'])."
         )
 
 

@@ -58,7 +58,5 @@ def find_model(name: str, where: str = "") -> Callable[..., nn.Module]:
     try:
         return resolve(name, MODELS, "model", where, MODULE)
     except RecipeError as error:
-        if ":" in name:
-            raise
         others = ", ".join(f"{source}:NAME" for source in SOURCES)
         raise RecipeError(f"{error} Other libraries' models: {others}.") from error

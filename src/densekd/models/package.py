@@ -14,6 +14,7 @@ from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
+from densekd.models.package_entries import wrong_entry
 from densekd.models.sources import SOURCES
 
 
@@ -135,16 +136,18 @@ def parse_config(content: Any, where: str) -> PackageConfig:
         UserError: an entry that is missing or of the wrong type.
     """
     try:
+        if not isinstance(content, Mapping):
+            raise TypeError(f"it is a {type(content).__name__}, not a mapping")
         # A newer version may have written more, an older one less.
         entries = {}
         for entry in fields(PackageConfig):
             required = entry.default is MISSING and entry.default_factory is MISSING
             if required or entry.name in content:
                 entries[entry.name] = content[entry.name]
+        wrong = wrong_entry(entries)
+        if wrong is not None:
+            raise TypeError(wrong)
         config = PackageConfig(**entries)
-        for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{value!r} is no {kind.__name__}")
     except (TypeError, KeyError) as error:
         raise _malformed(where, error) from error
     return config

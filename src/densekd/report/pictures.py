@@ -87,7 +87,7 @@ def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
     if not path.is_file():
         return Picture(kind, None, (0, 0), "no picture")
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=("PNG",)) as opened:
             image = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError):  # Pillow reports a broken PNG as any of these
         return Picture(kind, None, (0, 0), "unreadable file")
