@@ -43,7 +43,7 @@ class PickledDtype:
         if order not in _ORDERS:
             raise _refused("numpy.dtype with an unknown byte order")
         if order in ("<", ">"):
-            self.made = self.made.newbyteorder(order)
+            self.made = self.made.newbyteorder(order)  # type: ignore[arg-type]
 
 
 class PickledArray(np.ndarray):
@@ -67,7 +67,7 @@ class PickledArray(np.ndarray):
             raise _refused("numpy.ndarray with an unknown dtype or shape")
         if math.prod(shape) * kind.made.itemsize != len(content):
             raise _refused("numpy.ndarray whose bytes do not fit its shape")
-        super().__setstate__((1, shape, kind.made, bool(fortran), content))
+        super().__setstate__((1, shape, kind.made, bool(fortran), content))  # type: ignore[arg-type]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Be pickled as an array of NumPy's own class."""
