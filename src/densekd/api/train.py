@@ -16,6 +16,7 @@ from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
 from densekd.run.train import train as run_training
 from densekd.terminal import Terminal
+from densekd.trust import trust_modules
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def train(
     accelerator: str = "auto",
     devices: int | str = "auto",
     quiet: bool = True,
+    trust: Sequence[str] = (),
 ) -> Training:
     """Train a student by a recipe, with or without a teacher; evaluate, export and report.
 
@@ -58,6 +60,8 @@ def train(
         accelerator: ``auto``, ``cpu``, ``gpu``, ...
         devices: their number, or ``auto``.
         quiet: print nothing; otherwise progress and scores.
+        trust: modules that the package of a teacher may name, see :func:`densekd.load`; what the recipe
+            names itself is trusted.
 
     Returns:
         The run folder, the results, and the student.
@@ -68,6 +72,7 @@ def train(
     """
     if existing not in get_args(Existing):
         raise UserError(f"existing: one of {', '.join(get_args(Existing))}, not {existing!r}.")
+    trust_modules(trust)
     loaded = _read(recipe, overrides)
     # A run folder as recipe is trained in that folder.
     source = recipe if isinstance(recipe, str | Path) else ""

@@ -19,6 +19,7 @@ from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
+from densekd.search_path import spare_children
 from densekd.stopping import Stopped, stop_at_once, stop_signals
 from densekd.terminal import hook_tracebacks, prepare_streams
 
@@ -78,6 +79,7 @@ def main() -> None:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
+    spare_children()
     prepare_streams()
     _require_folder()
     # What the user can fix is one message; what we have to fix says how to see where.

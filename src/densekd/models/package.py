@@ -11,6 +11,7 @@ from torch import nn
 from densekd.data.classes import Classes
 from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
+from densekd.models.package_entries import wrong_entry
 from densekd.models.sources import SOURCES
 from densekd.parsers import load_json
 from densekd.seal import require_unchanged, write_document
@@ -133,42 +134,21 @@ def parse_config(content: Any, where: str) -> PackageConfig:
         UserError: an entry that is missing or of the wrong type.
     """
     try:
+        if not isinstance(content, Mapping):
+            raise TypeError(f"it is a {type(content).__name__}, not a mapping")
         # A newer version may have written more, an older one less.
         entries = {}
         for entry in fields(PackageConfig):
             required = entry.default is MISSING and entry.default_factory is MISSING
             if required or entry.name in content:
                 entries[entry.name] = content[entry.name]
+        wrong = wrong_entry(entries)
+        if wrong is not None:
+            raise TypeError(wrong)
         config = PackageConfig(**entries)
-        for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{value!r} is no {kind.__name__}")
-        _require_values(config)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise _malformed(where, error) from error
     return config
-
-
-def _require_values(config: PackageConfig) -> None:
-    """Check what the entries hold.
-
-    Raises:
-        TypeError, ValueError: names the entry.
-    """
-    if not all(isinstance(name, str) for name in config.classes):
-        raise ValueError("classes are texts")
-    for color in config.labels.palette:
-        if not all(isinstance(value, int) and 0 <= value <= 255 for value in color):
-            raise ValueError(f"palette has {list(color)}, and a color is three whole numbers from 0 to 255")
-    if not isinstance(config.ignore_index, int):
-        raise TypeError(f"ignore_index is {config.ignore_index!r}, and a label is a whole number")
-    if not isinstance(config.task, str) or not isinstance(config.task_options, dict):
-        raise TypeError("task is a text and task_options are an object")
-    sides = config.resize or ()
-    if len(sides) > 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise ValueError(f"resize is {list(sides)}, and it is one or two numbers of pixels")
-    if not all(isinstance(number, int) for number in config.categories):
-        raise ValueError("categories are whole numbers")
 
 
 def require_packable(name: str, builder: Callable[..., Any], where: str) -> None:

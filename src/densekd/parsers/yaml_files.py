@@ -9,7 +9,7 @@ import yaml
 from densekd.parsers.text import load_text
 
 # A recipe has some hundred values.
-_MOST_MEGABYTES = 2
+MOST_MEGABYTES = 2
 _MOST_VALUES = 50_000
 _MOST_LEVELS = 50
 _MERGE = "tag:yaml.org,2002:merge"
@@ -64,7 +64,7 @@ def load_yaml(path: Path) -> Any:
         OSError: it cannot be read, or is no file.
         ValueError: no YAML, a key that is there twice, too large, or nested too deeply.
     """
-    return parse_yaml(load_text(path, _MOST_MEGABYTES))
+    return parse_yaml(load_text(path, MOST_MEGABYTES))
 
 
 def parse_yaml(text: str) -> Any:

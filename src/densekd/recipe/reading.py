@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from densekd.errors import RecipeError
-from densekd.parsers import EncodingError, NotAFileError, parse_yaml
+from densekd.parsers import EncodingError, NotAFileError, load_text, parse_yaml
+from densekd.parsers.yaml_files import MOST_MEGABYTES
 from densekd.recipe.complaints import complaints
 from densekd.recipe.old_keys import rename_keys, rename_override
 from densekd.recipe.sections import EvaluationSpec, Recipe
@@ -34,7 +35,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             a wrong value.
     """
     try:
-        text = load_text(path)
+        text = load_text(path, MOST_MEGABYTES)
         _require_unchanged(text, path)
         content = parse_yaml(text)
     except FileNotFoundError as error:

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from densekd.doors import TASK
 from densekd.errors import UserError
 from densekd.metric_names import MetricNames
 from densekd.parsers import load_json, load_yaml
 from densekd.registry import resolve
 from densekd.seal import read_document
+from densekd.trust import names_of_file
 
 
 def names_of(results: Mapping[str, Any], path: Path) -> MetricNames:
@@ -61,7 +63,8 @@ def task_names(task: str) -> MetricNames:
     # Only files that do not describe their scores need the task itself, which imports torch.
     from densekd.tasks import TASKS
 
-    names: MetricNames = resolve(task, TASKS, "task").metrics  # type: ignore[attr-defined]
+    with names_of_file("a results file"):
+        names: MetricNames = resolve(task, TASKS, "task", door=TASK).metrics  # type: ignore[attr-defined]
     return names
 
 

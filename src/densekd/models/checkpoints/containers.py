@@ -1,6 +1,7 @@
 """Safe reading of checkpoint files: tensors and plain data only; no code in a pickle is run."""
 
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,10 +63,42 @@ def read_container(path: Path) -> Container:
         with torch.serialization.safe_globals(ALLOWED):
             # Tensors of a zip archive are read from the disk when they are used.
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+        # Before anything looks into them.
+        _require_plain(content, path)
         require_bounded(content, path.stat().st_size)
         return Container(content, {})
+    except UserError:
+        raise
     except Exception as error:  # a damaged pickle fails in any way there is
         raise UserError(f"{path}: {describe_unreadable(path, error)}") from error
+
+
+def _require_plain(content: Any, path: Path) -> None:
+    """Refuse tensors that are not plain memory: torch does not check where a sparse one's indices lead.
+
+    Raises:
+        UserError: a sparse or nested tensor, or one without memory.
+    """
+    for tensor in _tensors(content):
+        kinds = {"nested": tensor.is_nested, "sparse": tensor.layout is not torch.strided, "empty": tensor.is_meta}
+        wrong = [kind for kind, holds in kinds.items() if holds]
+        if wrong:
+            raise UserError(f"{path}: holds a {wrong[0]} tensor, and only plain ones are read; save it as a dense one.")
+
+
+def _tensors(content: Any) -> Iterator[torch.Tensor]:
+    """Yield every tensor in mappings, lists and tuples; what contains itself is entered once."""
+    waiting = [content]
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+            continue
+        if not isinstance(value, Mapping | list | tuple) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        waiting += value.values() if isinstance(value, Mapping) else value
 
 
 def _damage_of(path: Path, archive: bool) -> str | None:
