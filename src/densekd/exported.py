@@ -1,10 +1,12 @@
 """Verdicts of exported artefacts beside a run or a package, as rows of a table."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from densekd.errors import UserError
+from densekd.parsers import load_json
 
 # What is said of a status.
 _TITLES = {
@@ -49,8 +51,8 @@ def read_exports(folder: Path) -> tuple[ExportRow, ...]:
     rows = []
     for path in sorted((folder / "export").glob("*/model.json")):
         try:
-            rows.append(_row(path.parent.name, json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            rows.append(_row(path.parent.name, load_json(path, small=True)))
+        except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError):
             # A side note of a report: somebody else's file of that name is none of ours.
             continue
     return tuple(rows)

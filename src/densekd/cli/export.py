@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.cli.arguments import JsonPath, ModelPath
+from densekd.cli.arguments import JsonPath, ModelPath, Trust
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.trust import trust_modules
 
 if TYPE_CHECKING:
     from densekd.export.verdict import Verdict
@@ -30,6 +31,7 @@ def export(
     allow: Annotated[float, typer.Option(help="points of the score that fp16 may cost")] = 0.5,
     keep: Annotated[bool, typer.Option("--keep", help="keep what was refused, as *.refused")] = False,
     out: Annotated[Path | None, typer.Option(help="default: export/ in the run or beside the model")] = None,
+    trust: Trust = None,
     json: JsonPath = None,
 ) -> None:
     """Write a model for inference engines; what was not loaded, compared and scored there is refused."""
@@ -48,6 +50,7 @@ def export(
         keep=keep,
         out=out,
     )
+    trust_modules(trust)
     opened = open_model(model)
     print_notes(opened.notes)
     verdicts = export_opened(opened, model, to, precision or ["fp32"], options, _tell)

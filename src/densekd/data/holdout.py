@@ -13,7 +13,7 @@ from annotated_types import Ge, Lt
 from PIL import Image
 
 from densekd.atomic import write_text
-from densekd.data.files import Source, read_lines
+from densekd.data.files import Source, content_of, read_lines
 from densekd.data.picture import UNREADABLE, opened
 from densekd.errors import UserError
 from densekd.seal import read_document, write_document
@@ -228,7 +228,7 @@ def _names(items: Sequence[HeldOut], groups: str | None) -> list[str | None]:
 def _fingerprint(item: HeldOut) -> np.ndarray:
     """Hash how an image looks: which of neighboring pixels is brighter, at 16 x 17 pixels; 32 bytes."""
     try:
-        with opened(item.image.read_bytes()) as picture:
+        with opened(content_of(item.image)) as picture:
             # JPEG decodes at a fraction of its size.
             picture.draft("L", (4 * _SIDE, 4 * _SIDE))
             gray = picture.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)

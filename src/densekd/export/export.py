@@ -19,6 +19,7 @@ from densekd.export.verify import ALLOWED_DROP, Limits, Reference, verify
 from densekd.export.written import describe, move_over, size_on_disk, temporary_folder, write_description
 from densekd.models.open import Opened, open_model
 from densekd.report import write_report
+from densekd.trust import trusting
 
 # Told after every artefact.
 Tell = Callable[[Verdict], None]
@@ -37,6 +38,7 @@ def export(
     allow: float = ALLOWED_DROP,
     keep: bool = False,
     out: str | Path | None = None,
+    trust: Sequence[str] = (),
 ) -> list[Verdict]:
     """Export a model to engines and verify every artefact there.
 
@@ -52,6 +54,7 @@ def export(
         allow: points of the score that precisions below float32 may cost.
         keep: keep what was refused, as ``*.refused``.
         out: folder; None: ``export`` in the run or beside the model.
+        trust: modules that a package, and the recipe of a run, may name; see :func:`densekd.load`.
 
     Returns:
         a verdict for each engine and precision; what is refused is not written.
@@ -62,7 +65,8 @@ def export(
     parsed = parse_size(size) if isinstance(size, str) else size
     places = (None if data is None else Path(data), None if out is None else Path(out))
     options = ExportOptions(parsed, batch, output, input, places[0], allow, keep, places[1])
-    return export_opened(open_model(model), Path(model), to, precision, options)
+    with trusting(trust):
+        return export_opened(open_model(model), Path(model), to, precision, options)
 
 
 def export_opened(

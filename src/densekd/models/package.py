@@ -1,6 +1,5 @@
 """Student package: ``config.json`` and ``model.safetensors``, all that is needed to run a model."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,7 +11,9 @@ from torch import nn
 from densekd.data.classes import Classes
 from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
+from densekd.models.package_entries import wrong_entry
 from densekd.models.sources import SOURCES
+from densekd.parsers import load_json
 from densekd.seal import require_unchanged, write_document
 from densekd.seal.tensors import save_tensors
 
@@ -99,8 +100,8 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     """
     path = folder / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = load_json(path, small=True)
+    except (OSError, ValueError) as error:
         raise _malformed(str(path), error) from error
     if isinstance(content, dict) and "model_type" in content and "model" not in content:
         raise UserError(f"{path}: the config of a transformers model; write hf:{folder} instead.")
@@ -114,8 +115,8 @@ def config_beside(weights: Path) -> Mapping[str, Any] | None:
         return None
     # The same names are usual with other libraries.
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        content = load_json(path, small=True)
+    except (OSError, ValueError):
         return None
     ours = isinstance(content, dict) and {"model", "options", "classes"} <= content.keys()
     return require_unchanged(content, str(path)) if ours else None
@@ -133,17 +134,19 @@ def parse_config(content: Any, where: str) -> PackageConfig:
         UserError: an entry that is missing or of the wrong type.
     """
     try:
+        if not isinstance(content, Mapping):
+            raise TypeError(f"it is a {type(content).__name__}, not a mapping")
         # A newer version may have written more, an older one less.
         entries = {}
         for entry in fields(PackageConfig):
             required = entry.default is MISSING and entry.default_factory is MISSING
             if required or entry.name in content:
                 entries[entry.name] = content[entry.name]
+        wrong = wrong_entry(entries)
+        if wrong is not None:
+            raise TypeError(wrong)
         config = PackageConfig(**entries)
-        for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{value!r} is no {kind.__name__}")
-    except (TypeError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise _malformed(where, error) from error
     return config
 

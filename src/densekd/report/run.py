@@ -8,6 +8,7 @@ from pathlib import Path
 from densekd.errors import UserError
 from densekd.exported import ExportRow, read_exports
 from densekd.metric_names import MetricNames
+from densekd.parsers import parse_json, read_bytes
 from densekd.report.metrics import METRICS, Series, checksum_of, read_metrics
 from densekd.report.names import names_in
 from densekd.report.pictures import KINDS, Samples, read_drawing, read_samples
@@ -15,6 +16,9 @@ from densekd.report.results import Drawing, Results, read_results
 from densekd.seal import read_document, require_unchanged, was_changed
 
 _WITHOUT_CURVES = "Put back a copy, or remove it: the report then has no curves."
+
+# Of a recipe or a description of the machine.
+_MOST_MEGABYTES = 2
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,10 @@ def _metrics(path: Path) -> dict[str, Series]:
 def _text(path: Path) -> str:
     if not path.is_file():
         return ""
-    return path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return read_bytes(path, _MOST_MEGABYTES).decode("utf-8", "replace")
+    except (OSError, ValueError) as error:
+        return f"{path.name} cannot be shown: {error}"
 
 
 def _recipe(path: Path) -> str:
@@ -143,10 +150,10 @@ def _environment(path: Path) -> tuple[tuple[str, str], ...]:
         return ()
     text = _text(path)
     try:
-        content = json.loads(text)
+        content = parse_json(text.encode("utf-8"))
         checked = require_unchanged(content, path.name)
         return tuple(_flatten("", checked))
-    except (ValueError, RecursionError):
+    except ValueError:
         return ((f"{path.name} is not valid JSON", text),)
     except UserError as error:
         return ((str(error), text),)

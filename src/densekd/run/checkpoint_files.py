@@ -1,6 +1,7 @@
 """Checkpoints on disk: written whole, with a checksum, two generations kept; the newest sound one."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from typing_extensions import override
 
 from densekd.atomic import atomic, put_aside, remove_leftovers
 from densekd.errors import UserError
+from densekd.models.checkpoints.sizes import describe_swollen
+from densekd.models.checkpoints.unreadable import describe_unreadable
 from densekd.models.checkpoints.values import require_finite
 from densekd.run.folder import RunFolder
 from densekd.seal import damage_of, seal
@@ -57,12 +60,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of a training.
 
     Raises:
-        UserError: a damaged one.
+        UserError: a damaged one, something else, or a pickle that wants to run code.
     """
+    swollen = describe_swollen(path)
+    if swollen is not None:
+        raise UserError(f"{path}: {swollen}")
     damage = damage_of(path)
     if damage is not None:
         raise UserError(f"{path} is damaged: {damage}.")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # What torch says recommends to run the file's code.
+        raise UserError(f"{path}: {describe_unreadable(path, error)}") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise UserError(f"{path}: is no checkpoint of a training; it has no 'state_dict'.")
     return content
 
 

@@ -132,7 +132,11 @@ def score_teacher(built: Built, console: Console) -> None:
     chance = task.chance
     if chance is not None and headline.gain(score, chance) < 0:
         level = headline.format(chance)
-        console.print(f"[yellow]warning:[/] the teacher is worse than chance ({level}); is it the right one?")
+        console.print(
+            f"warning: the teacher is worse than chance ({level}); is it the right one?",
+            style="yellow",
+            highlight=False,
+        )
 
 
 def learnt_nothing(built: Built, scores: Any) -> str | None:

@@ -63,12 +63,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     _put_in_place(candidate, run.student)
     # Images without labels have no scores.
     if scores["student"][task.metrics.headline.key] is None:
-        console.print(
-            "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
-        )
+        console.print("no labels: there are no scores; agreement with the teacher is all that can be measured")
     nothing = learnt_nothing(built, scores["student"])
     if nothing is not None:
-        console.print(f"warning: {nothing}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {nothing}", style="yellow", highlight=False, soft_wrap=True)
     # How often student and teacher agree needs no labels.
     if built.teacher is not None and built.scored_teacher is not None:
         scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
@@ -88,7 +86,7 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     samples = _samples(files)
     task.sample_pictures(predictors, samples, run.path / "predictions", range(len(samples)))
     report = write_report(run.path)
-    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
 
 

@@ -127,7 +127,7 @@ def find_checkpoint(run: RunFolder, console: Console) -> Path | None:
         return sound_checkpoint(run)
     found, remarks = newest_checkpoint(run)
     for remark in remarks:
-        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {remark}", style="yellow", highlight=False, soft_wrap=True)
     return found
 
 
@@ -218,7 +218,7 @@ def describe_processes(built: Built, processes: int, run: RunFolder, console: Co
     batch_norm = describe_batch_norms(models, processes, built.distiller.sync_batchnorm)
     record(run, {"processes": processes, "batch_norm": batch_norm})
     if processes > 1:
-        console.print(f"batch norm: {batch_norm}", highlight=False, markup=False)
+        console.print(f"batch norm: {batch_norm}", highlight=False)
 
 
 def describe_metrics(built: Built, run: RunFolder) -> None:

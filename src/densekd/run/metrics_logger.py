@@ -80,10 +80,10 @@ class MetricsLogger(L.Callback):
         # A file or a pipe gets lines instead of a bar.
         hidden = not (self.console.is_terminal and trainer.is_global_zero)
         self.bar = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeRemainingColumn(),
             console=self.console,
             disable=hidden,
@@ -138,7 +138,7 @@ class MetricsLogger(L.Callback):
         self._record(trainer, trainer.global_step, values)
         if trainer.is_global_zero:
             shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
-            self.console.print(f"step {trainer.global_step}  {shown}", highlight=False, markup=False)
+            self.console.print(f"step {trainer.global_step}  {shown}", highlight=False)
         # Validation is not part of the time of a step.
         self.started = (time.perf_counter(), trainer.global_step)
 
@@ -165,7 +165,6 @@ class MetricsLogger(L.Callback):
         self.console.print(
             f"step {step}/{trainer.max_steps}  {terms}  {self.seconds:.3f} s/step  {left} left",
             highlight=False,
-            markup=False,
             soft_wrap=True,
         )
 

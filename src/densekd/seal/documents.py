@@ -8,6 +8,7 @@ from typing import Any
 
 from densekd.atomic import write_text
 from densekd.errors import UserError
+from densekd.parsers import NotAFileError, load_json
 
 KEY = "checksums"
 
@@ -41,12 +42,12 @@ def read_document(path: Path, advice: str = "") -> Any:
         UserError: it cannot be read, is no JSON, or is not what was written.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except IsADirectoryError as error:
-        raise UserError(f"{path}: a folder stands in its place. {advice}".rstrip()) from error
+        content = load_json(path)
+    except NotAFileError as error:
+        raise UserError(f"{path}: {error}. {advice}".rstrip()) from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}). {advice}".rstrip()) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}). {advice}".rstrip()) from error
     return require_unchanged(content, str(path), advice)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from densekd.atomic import write_text
 from densekd.errors import UserError
+from densekd.parsers import parse_json, read_bytes
 from densekd.seal import require_unchanged, sealed
 
 NAME = "predicted.jsonl"
@@ -55,10 +56,10 @@ class Records:
     def _whole_lines(self) -> Iterator[dict[str, Any]]:
         if not self.path.is_file():
             return
-        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for text in read_bytes(self.path).splitlines():
             try:
-                line = require_unchanged(json.loads(text), str(self.path))
-            except (ValueError, RecursionError, UserError):
+                line = require_unchanged(parse_json(text), str(self.path))
+            except (ValueError, UserError):
                 # Damaged, or the last line of a killed process; its image is predicted again.
                 continue
             if isinstance(line, dict) and {"name", "file", "found"} <= line.keys():

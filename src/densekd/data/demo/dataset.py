@@ -11,6 +11,7 @@ from densekd.atomic import write_text
 from densekd.data.demo.classes import IGNORE, NAMES, PALETTE
 from densekd.data.demo.scene import draw_scene
 from densekd.errors import UserError
+from densekd.parsers import load_json
 
 _VERSION = 1  # raise it when the pictures change: sets made before are then made again
 
@@ -62,7 +63,7 @@ def scene_rng(seed: int, split: str, index: int) -> np.random.Generator:
 def _settings(index: Path) -> object:
     """Read what the set of ``index`` was made with; a set from elsewhere is never overwritten."""
     try:
-        return json.loads(index.read_text(encoding="utf-8"))["made_with"]
+        return load_json(index)["made_with"]
     except (ValueError, KeyError, TypeError):
         problem = "holds another dataset; give the demo a folder of its own."
         raise UserError(f"{index.parent}: {problem}") from None

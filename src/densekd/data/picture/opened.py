@@ -1,6 +1,7 @@
 """Opening of picture files: a closed list of decoders, one limit of their size, and errors that say what a file is."""
 
 import io
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
 
 # Of all that Pillow opens; of the others some start programs (EPS: Ghostscript), or know no pixels.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF")
+
+# What its readers raise besides of headers that are damaged.
+_DAMAGED = (TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError, struct.error)
 
 _LOCK = threading.Lock()
 
@@ -53,5 +57,7 @@ def _open(stream: BinaryIO) -> Image.Image:
         Image.MAX_IMAGE_PIXELS = None
         try:
             return Image.open(stream, formats=FORMATS)
+        except _DAMAGED as error:
+            raise ValueError(f"its header is damaged ({type(error).__name__}: {error})") from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit

@@ -113,7 +113,7 @@ class Checkpoint:
         # A checkpoint of a training.
         ours = _entry(content, "densekd")
         if ours is not None:
-            return ours.get("package")
+            return _package_in(ours, self.name)
         # A .safetensors file: every entry of its header is text.
         if not {"model", "options", "classes"} <= header.keys():
             return None
@@ -124,7 +124,7 @@ class Checkpoint:
                 continue
             try:
                 described[key] = json.loads(value)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{self.name}: '{key}' in its header is malformed ({error}).") from error
         return described
 
@@ -133,6 +133,18 @@ def _entry(content: Any, key: str) -> Mapping[str, Any] | None:
     """Return a mapping inside a checkpoint, or None."""
     found = content.get(key) if isinstance(content, Mapping) else None
     return found if isinstance(found, Mapping) else None
+
+
+def _package_in(ours: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """Return what a checkpoint of a training says of its model.
+
+    Raises:
+        UserError: something else is in its place.
+    """
+    found = ours.get("package")
+    if found is not None and not isinstance(found, Mapping):
+        raise UserError(f"{name}: what it says of its model is a {type(found).__name__}, not a mapping.")
+    return found
 
 
 def split_part(path: Path) -> tuple[Path, str]:

@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Literal
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from densekd.data.depth import DepthFiles
@@ -19,6 +18,7 @@ from densekd.tasks.common import device_of, parameter_count, to_float, upsample
 from densekd.tasks.depth.alignment import scale_alone, scale_and_shift
 from densekd.tasks.depth.metric import DepthMetric
 from densekd.tasks.protocol import Scores
+from densekd.terminal import track
 
 # What the numbers of a model are: inverse depths, as those of MiDaS and Depth Anything, or depths.
 Quantity = Literal["inverse", "depth"]
@@ -163,7 +163,7 @@ def evaluate_depth(
     device = device_of(model.eval())
     metric = DepthMetric().to(device)
     batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
-    for samples in track(batches, "evaluating", transient=True, disable=len(files) < 20):
+    for samples in track(batches, "evaluating", shown=len(files) >= 20):
         for prediction, truth in predictions(model, samples, device):
             # What is not scored has no part in the alignment either.
             truth = scored_truth(truth, options)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
@@ -27,6 +26,7 @@ from densekd.ops.finite import require_finite_output, tensors_in
 from densekd.tasks.common import device_of, parameter_count, to_float
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
 from densekd.tasks.protocol import Scores
+from densekd.terminal import track
 
 # Images that are loaded together; those of one size go through the model together.
 _BATCH = 8
@@ -70,7 +70,7 @@ def detect(
     """
     device = device_of(model.eval())
     batches = evaluation_loader(DetectionEvaluationSet(files, resize), _BATCH, workers)
-    for samples in track(batches, "detecting", transient=True, disable=len(files) < 20):
+    for samples in track(batches, "detecting", shown=len(files) >= 20):
         yield from predictions(model, samples, device)
 
 
