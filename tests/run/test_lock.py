@@ -34,7 +34,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 def write(folder: Path, **record: Any) -> Path:
@@ -76,19 +76,20 @@ def test_a_killed_process_holds_nothing(tmp_path: Path, holder: subprocess.Popen
         assert json.loads((tmp_path / "run" / lock.NAME).read_text())["process"] == os.getpid()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_forked_processes_do_not_keep_the_lock(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with locked(run):
         child = os.fork()
         if child == 0:
             signal.pause()
-        # As after kill -9 of the training, whose loading processes live on for seconds.
-        lock._forget()
-    try:
-        require_unlocked(run)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        try:
+            # As after kill -9 of the training, whose loading processes live on for seconds.
+            lock._forget()
+            require_unlocked(run)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def test_a_second_thread_is_refused(tmp_path: Path) -> None:

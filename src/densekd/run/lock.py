@@ -114,7 +114,10 @@ def moved(before: Path, after: Path) -> None:
 
 def _release(identity: tuple[int, int]) -> None:
     """Remove the lock's file, and give the lock back."""
-    held = _HELD.pop(identity)
+    held = _HELD.pop(identity, None)
+    # In a forked process it is the parent's.
+    if held is None:
+        return
     with suppress(OSError):
         # An empty record is nobody's, also where the file cannot be removed.
         os.ftruncate(held.descriptor, 0)
