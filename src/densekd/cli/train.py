@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, read_recipe
-from densekd.cli.console import console
+from densekd.cli.console import console, print_plain
 from densekd.quiet import silence_libraries
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ def train(
 ) -> None:
     """Train a student, with or without a teacher; evaluate, export and report."""
     existing = _existing(resume, overwrite)
+    # A run that a killed process was about to replace has no name for a moment.
+    from densekd.run.replace import mend_missing
+
+    mend_missing(recipe, print_plain)
     loaded = read_recipe(recipe, overrides)
     # The recipe is checked before Lightning is imported, which takes seconds.
     from densekd.report.tables import comparison_table

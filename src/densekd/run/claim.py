@@ -13,7 +13,7 @@ from densekd.recipe import Recipe, dump_recipe, load_recipe
 from densekd.run import contents, replace
 from densekd.run.environment import environment
 from densekd.run.folder import Existing, RunFolder, differences, flat, is_first_process
-from densekd.run.lock import locked
+from densekd.run.lock import locked, require_unlocked
 from densekd.run.replace import say_nothing
 
 # What may change between an interruption and its resumption without changing the result.
@@ -186,6 +186,9 @@ def claim_run(run: RunFolder, recipe: Recipe, existing: Existing, tell: replace.
     for place in (run.path, *run.path.parents):
         if place.exists() and not place.is_dir():
             raise UserError(f"{place} is a file, so that {run.path} cannot be a run folder; choose another --run.")
+    # The student alone may be trained by itself, too.
+    for place in (run, run.baseline):
+        require_unlocked(place.path)
     replace.mend(run.path, tell)
     if existing == "resume" and replace.is_folder(waiting.path) and waiting.recipe.is_file():
         _require_waiting(waiting, run, recipe)

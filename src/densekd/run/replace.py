@@ -113,9 +113,28 @@ def mend(folder: Path, tell: Tell) -> None:
     Raises:
         UserError: another training runs in it, or beside it to replace it.
     """
-    for place in (folder, new_of(folder)):
+    new, old = new_of(folder), _beside(folder, "old")
+    if not (new.exists() or new.is_symlink() or old.exists()):
+        return
+    for place in (folder, new):
         lock.require_unlocked(place)
     settle(folder, tell)
+
+
+def mend_missing(name: str, tell: Tell) -> None:
+    """Bring back the run folder of a name that is missing, where a process was killed while it replaced it.
+
+    Args:
+        name: what a person calls a recipe: a run folder, a file or anything else.
+        tell: says to people what was found.
+    """
+    # Too long a name, for instance, is no folder of a run.
+    try:
+        is_there = Path(name).exists()
+    except (OSError, ValueError):
+        return
+    if not is_there:
+        mend(Path(name), tell)
 
 
 def settle(folder: Path, tell: Tell) -> None:
