@@ -350,3 +350,25 @@ def test_other_processes_of_the_training_take_no_lock(
         assert state(old.parent) == before
         monkeypatch.delenv("LOCAL_RANK")
     assert state(old.parent / ".x.new")
+
+
+def test_an_interrupted_replacement_of_a_run_that_is_gone_is_kept(content: dict[str, Any], old: Path) -> None:
+    kill(content, old, "overwrite", 2)
+    old.rename(old.with_name("moved"))
+    run(parsed(with_seed(content, 3)), old)
+    assert names(old.parent) == ["moved", "x", "x.new"]
+
+
+def test_a_foreign_folder_of_the_prepared_runs_name_is_left_alone(content: dict[str, Any], old: Path) -> None:
+    mine = old.parent / ".x.new"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"\.x\.new was not made by a training"):
+        run(parsed(content), old, "overwrite")
+    assert names(mine) == ["notes.txt"]
+
+
+def test_a_part_of_a_file_of_the_old_run_is_seen(content: dict[str, Any], old: Path) -> None:
+    part = {"teacher": {"checkpoint": f"{old}/checkpoints/last.ckpt#student"}}
+    with pytest.raises(UserError, match=r"which teacher.checkpoint names"):
+        run(parsed(content | part | {"distill": [{"method": "cwd", "weight": 1}]}), old, "overwrite")

@@ -12,7 +12,7 @@ import pytest
 
 from densekd.errors import UserError
 from densekd.run.contents import MARKER, mark
-from densekd.run.replace import discard, final_of, mend, new_of, require_replaceable, swap
+from densekd.run.replace import discard, final_of, mend, mend_missing, new_of, require_replaceable, swap
 
 SAID: list[str] = []
 
@@ -226,3 +226,24 @@ def test_the_marker_has_an_id_of_its_own(tmp_path: Path) -> None:
         mark(tmp_path / name)
         ids.add(json.loads((tmp_path / name / MARKER).read_text())["run"])
     assert len(ids) == 2
+
+
+def test_what_is_waiting_is_ours_or_left_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "x", "old")
+    # Killed before anything was written.
+    new_of(run).mkdir()
+    (new_of(run) / "densekd.lock").write_text("")
+    mend(run, SAID.append)
+    assert not new_of(run).exists()
+    # Somebody's link.
+    new_of(run).symlink_to(tmp_path)
+    mend(run, SAID.append)
+    assert new_of(run).is_symlink()
+
+
+def test_a_name_that_is_missing_is_brought_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "x", "old")
+    run.rename(tmp_path / ".x.old")
+    for name in ("", "a" * 5000, "\0", "cirkd-deeplabv3", str(run)):
+        mend_missing(name, SAID.append)
+    assert content_of(run) == "old"

@@ -123,8 +123,11 @@ class Claim:
             contents.clear(self.run.path)
         elif contents.is_used(self.run.path):
             raise _in_use(self.run)
-        if replace.is_folder(waiting):
-            replace.discard(waiting, self.tell)
+        # Nothing is there that it could replace, and a resumption must not take it for this run.
+        if contents.is_failed_start(waiting):
+            contents.remove(waiting)
+        elif replace.is_folder(waiting):
+            replace.set_aside(waiting, self.tell)
 
     def _leave(self, began: bool) -> None:
         """Leave nothing of a start that failed, and what a training has done; an old run stays or is replaced."""
@@ -201,6 +204,8 @@ def claim_run(run: RunFolder, recipe: Recipe, existing: Existing, tell: replace.
             raise _in_use(run)
         _require_apart(run, recipe)
         replace.require_replaceable(run.path)
+        if contents.is_used(waiting.path):
+            replace.require_replaceable(waiting.path)
         return Claim(run, waiting, text, existing, tell)
     return Claim(run, run, text, existing, tell)
 
@@ -259,8 +264,9 @@ def _require_apart(run: RunFolder, recipe: Recipe) -> None:
         is_path = key in _PLACES or (isinstance(value, str) and "/" in value)
         if not is_path or not isinstance(value, str) or "://" in value:
             continue
-        place = Path(value.partition("#")[0]).expanduser().resolve()
-        if place.is_relative_to(folder):
+        # A part of a file is named behind its path: teacher.ckpt#ema.
+        paths = [Path(text).expanduser().resolve() for text in (value, value.partition("#")[0])]
+        if any(path.is_relative_to(folder) for path in paths):
             raise UserError(
                 f"{run.path} holds {value}, which {key} names; it is not overwritten. Choose another --run."
             )

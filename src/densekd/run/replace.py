@@ -145,8 +145,11 @@ def settle(folder: Path, tell: Tell) -> None:
         tell: says to people what was found.
     """
     new, old = new_of(folder), _beside(folder, "old")
-    if new.is_symlink():
+    if new.is_symlink() and new.readlink() == Path(folder.name):
         new.unlink()
+    # Killed before anything was written.
+    if is_folder(new) and not is_used(new):
+        remove(new)
     if not folder.exists():
         # Killed between the two renamings: go on with the second, or take the first one back.
         if is_folder(new) and has_checkpoint(new):
@@ -183,6 +186,13 @@ def discard(old: Path, tell: Tell) -> None:
         remove(old)
     except OSError as error:
         tell(f"{old}: the old run cannot be removed ({error.strerror or error}); the next start tries again.")
+
+
+def set_aside(folder: Path, tell: Tell) -> None:
+    """Give a hidden folder a name that people see, and say which."""
+    kept = _free_name(folder)
+    folder.replace(kept)
+    tell(f"{kept}: kept; it was to replace a run that is gone, and was interrupted.")
 
 
 def listed(names: list[str]) -> str:
