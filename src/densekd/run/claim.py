@@ -190,8 +190,8 @@ def claim_run(run: RunFolder, recipe: Recipe, existing: Existing, tell: replace.
         if place.exists() and not place.is_dir():
             raise UserError(f"{place} is a file, so that {run.path} cannot be a run folder; choose another --run.")
     # The student alone may be trained by itself, too.
-    for place in (run, run.baseline):
-        require_unlocked(place.path)
+    require_unlocked(run.path)
+    require_unlocked(run.baseline.path)
     replace.mend(run.path, tell)
     if existing == "resume" and replace.is_folder(waiting.path) and waiting.recipe.is_file():
         _require_waiting(waiting, run, recipe)
