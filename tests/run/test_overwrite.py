@@ -363,7 +363,7 @@ def test_a_foreign_folder_of_the_prepared_runs_name_is_left_alone(content: dict[
     mine = old.parent / ".x.new"
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"\.x\.new was not made by a training"):
+    with pytest.raises(UserError, match=r"\.x\.new holds no recipe\.yaml, so it is no run folder"):
         run(parsed(content), old, "overwrite")
     assert names(mine) == ["notes.txt"]
 

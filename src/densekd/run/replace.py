@@ -92,7 +92,8 @@ def require_replaceable(folder: Path) -> None:
     if folder.is_mount():
         raise UserError(f"{folder} is a disk of its own and cannot be replaced; choose a folder in it with --run.")
     if not is_made_by_densekd(folder):
-        raise UserError(f"{folder} was not made by a training, so it is no run folder; it is not overwritten.")
+        reason = "was not made by a training" if (folder / "recipe.yaml").is_file() else "holds no recipe.yaml"
+        raise UserError(f"{folder} {reason}, so it is no run folder; it is not overwritten.")
     foreign = foreign_files(folder)
     if foreign:
         raise UserError(
