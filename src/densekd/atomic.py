@@ -90,6 +90,11 @@ def put_aside(path: Path) -> Path:
     return aside
 
 
+def is_temporary(path: Path) -> bool:
+    """Return whether a file is the temporary sibling of one that is, or was, being written."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes from a folder; those of living ones are left."""
     for path in folder.glob(".*.tmp*"):

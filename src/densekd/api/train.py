@@ -14,6 +14,7 @@ from densekd.recipe import Recipe, parse_recipe
 from densekd.recipe.shipped import named_recipe
 from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
+from densekd.run.replace import mend_missing, say_nothing
 from densekd.run.train import train as run_training
 from densekd.terminal import Terminal
 from densekd.trust import trust_modules
@@ -56,7 +57,8 @@ def train(
         run: the folder to fill; None: ``runs/<name of the recipe>``.
         overrides: ``key.path=value``, as on the command line.
         existing: what to do with a folder in use: ``refuse``, ``resume`` (continue exactly where it
-            stopped) or ``overwrite``.
+            stopped) or ``overwrite`` (the old run is removed when the first checkpoint of the new one
+            stands).
         accelerator: ``auto``, ``cpu``, ``gpu``, ...
         devices: their number, or ``auto``.
         quiet: print nothing; otherwise progress and scores.
@@ -73,6 +75,9 @@ def train(
     if existing not in get_args(Existing):
         raise UserError(f"existing: one of {', '.join(get_args(Existing))}, not {existing!r}.")
     trust_modules(trust)
+    if isinstance(recipe, str | Path):
+        # A run that a killed process was about to replace has no name for a moment.
+        mend_missing(str(recipe), say_nothing)
     loaded = _read(recipe, overrides)
     # A run folder as recipe is trained in that folder.
     source = recipe if isinstance(recipe, str | Path) else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, Trust, read_recipe
-from densekd.cli.console import console
+from densekd.cli.console import console, print_plain
 from densekd.quiet import silence_libraries
 from densekd.trust import trust_modules
 
@@ -35,6 +35,10 @@ def train(
     """Train a student, with or without a teacher; evaluate, export and report."""
     existing = _existing(resume, overwrite)
     trust_modules(trust)
+    # A run that a killed process was about to replace has no name for a moment.
+    from densekd.run.replace import mend_missing
+
+    mend_missing(recipe, print_plain)
     loaded = read_recipe(recipe, overrides)
     # The recipe is checked before Lightning is imported, which takes seconds.
     from densekd.report.tables import comparison_table

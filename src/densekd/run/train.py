@@ -1,6 +1,8 @@
 """One training from recipe to report: the order of its parts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -10,13 +12,15 @@ from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
+from densekd.run.callbacks import SwapRuns
 from densekd.run.checks import check_before_training, score_teacher
+from densekd.run.claim import Claim, claim_run
 from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
-from densekd.run.folder import Existing, RunFolder, claim_run, is_first_process
+from densekd.run.folder import Existing, RunFolder, is_first_process
 from densekd.run.launch import Launch
-from densekd.run.loggers import build_observers
+from densekd.run.loggers import Observers, build_observers
 from densekd.stopping import stop_at_once, stop_signals
 
 
@@ -64,10 +68,11 @@ def _train(
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
-    claim = claim_run(run, recipe, existing)
+    claim = claim_run(run, recipe, existing, partial(_say, console))
+    work = claim.work
     # A logger or callback that cannot be built stops the training before anything is computed.
-    observers = build_observers(recipe, run)
-    baseline = find_baseline(recipe, run, existing == "overwrite")
+    observers = _and_swap(build_observers(recipe, work), claim)
+    baseline = find_baseline(recipe, work, existing == "overwrite")
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
@@ -77,25 +82,37 @@ def _train(
     with claim.taken(overrides):
         # The baseline is a training like any other, of the same student without its teacher.
         if baseline is not None and baseline.recipe is not None:
-            line = f"training the student alone ({run.baseline.path})"
-            console.print(line, highlight=False, soft_wrap=True)
+            _say(console, f"training the student alone ({work.baseline.path})")
             again: Existing = "resume" if existing == "resume" else "refuse"
-            train(baseline.recipe, run.baseline, launch, again, console)
+            train(baseline.recipe, work.baseline, launch, again, console)
         with using(recipe.kernels):
             score_teacher(built, console)
             if built.cache is not None:
                 fill_cache(built.cache, console)
         # The training itself; other processes than the first are done then.
-        fit(recipe, built, run, launch, console, observers, existing == "resume")
+        fit(recipe, built, work, launch, console, observers, existing == "resume")
         if not is_first_process():
             return {}
-        alone = None if baseline is None else baseline.package
+        claim.swap()
+        alone = None if baseline is None else claim.final(baseline.package)
         return finish(recipe, built, run, alone, console)
+
+
+def _and_swap(observers: Observers, claim: Claim) -> Observers:
+    """Add what puts a new run in the place of an old one."""
+    if not claim.replaces:
+        return observers
+    return replace(observers, callbacks=(*observers.callbacks, SwapRuns(claim.swap)))
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a line as it is."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell(notes: Sequence[str], odd: Sequence[str], console: Console) -> None:
     """Print what people should know before a training, and what looks wrong."""
     for note in notes:
-        console.print(note, highlight=False, soft_wrap=True)
+        _say(console, note)
     for remark in odd:
         console.print(f"warning: {remark}", style="yellow", highlight=False, soft_wrap=True)
