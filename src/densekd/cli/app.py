@@ -10,7 +10,6 @@ import typer
 from densekd.cli.console import console, print_error
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
-from densekd.cli.explain import explain
 from densekd.cli.fetch import fetch
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
@@ -18,6 +17,7 @@ from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
+from densekd.explain import explain
 from densekd.stopping import Stopped, stop_at_once, stop_signals
 
 # In the order of ``--help``.
