@@ -20,6 +20,7 @@ import densekd
 from densekd.atomic import write_text
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, dump_recipe, load_recipe
+from densekd.run.job import job
 
 Existing = Literal["refuse", "resume", "overwrite"]
 # What may change between an interruption and its resumption without changing the result.
@@ -240,6 +241,8 @@ def environment(overrides: Sequence[str] = ()) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(program).name, *arguments]),
         "overrides": list(overrides),
+        # A restarted job goes on with what it began itself.
+        "job": job(),
         "versions": versions,
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
