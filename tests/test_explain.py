@@ -11,7 +11,7 @@ from densekd.explain import explain
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "runs/a/last.ckpt"), "last.ckpt: the disk is full; make room"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a/last.ckpt"), "a/last.ckpt: the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "out"), "out: you have no permission for this."),
         (OSError(errno.EXDEV, "Invalid cross-device link", "a"), "a: Invalid cross-device link."),
         # Of a file that is moved, the name that people know.

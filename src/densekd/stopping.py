@@ -37,6 +37,10 @@ class Stopped(BaseException):
         self.code = 128 + number
 
 
+class Ended(SystemExit):
+    """This process is done, and another one of its training says how it ended."""
+
+
 class StopRequest:
     """The signal that asked to stop, kept until a safe point.
 

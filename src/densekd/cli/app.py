@@ -18,7 +18,8 @@ from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
 from densekd.explain import explain
-from densekd.stopping import Stopped, stop_at_once, stop_signals
+from densekd.own_modules import place_of
+from densekd.stopping import Ended, Stopped, stop_at_once, stop_signals
 
 # In the order of ``--help``.
 COMMANDS = (
@@ -90,6 +91,12 @@ def main() -> None:
         sys.exit(stopped.code)
     except KeyboardInterrupt:
         status = _INTERRUPTED
+    except Ended:
+        raise
+    except SystemExit as error:
+        # No command ends so: code that it ran did, and what follows was not done.
+        print_error(f"The program was ended by sys.exit({error.code!r}){place_of(error)}, and not by densekd.")
+        sys.exit(error.code if isinstance(error.code, int) and error.code else 1)
     except Exception as error:
         if is_usage_error(error):
             sys.exit(_show_usage_error(error))
@@ -110,6 +117,9 @@ def _describe(error: Exception) -> str:
     if explained is not None:
         return f"{explained} --debug shows where."
     message = without_traceback(str(error))
+    place = place_of(error)
+    if place:
+        return f"{type(error).__name__}: {message}{place}, in code that is not densekd's. --debug shows more."
     return f"{type(error).__name__}: {message}\nThis should not happen; --debug shows where."
 
 

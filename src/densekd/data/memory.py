@@ -17,8 +17,9 @@ _OF_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inacti
 _OWN_GROUPS = Path("/proc/self/cgroup")
 # Version 1 writes a number near 2**63 where there is no limit.
 _NO_LIMIT = 1 << 60
-# Processes of a training on this machine, as torchrun, Slurm and Lightning say it.
-_LOCAL = ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE")
+# Processes of a training on this machine, as torchrun, Slurm and we ourselves say it.
+SHARED = "DENSEKD_LOCAL_PROCESSES"
+_LOCAL = ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", SHARED)
 
 
 def free_memory() -> int:

@@ -114,7 +114,7 @@ def fit(
     if checkpoint is not None:
         require_same_classes(checkpoint, built)
     ignore_signals_of_lightning(trainer)
-    with stop.listening(), end_of_others(trainer.world_size):
+    with stop.listening(), end_of_others(trainer):
         trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)
     # A signal behind the last safe point stops the rest of the work.
     if stop.number and not stop.obeyed:

@@ -15,7 +15,7 @@ from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
 from densekd.run.folder import Existing, RunFolder, claim_run, is_first_process
-from densekd.run.launch import Launch
+from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import build_observers
 from densekd.run.scheduler import existing_of, queue_again
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
@@ -77,6 +77,19 @@ def _train(
     """Train as :func:`train` does, while it listens to signals."""
     # What cannot be is said before anything is computed or written.
     launch.require_possible()
+    with sharing_memory(launch):
+        return _train_there(recipe, run, launch, existing, console, overrides)
+
+
+def _train_there(
+    recipe: Recipe,
+    run: RunFolder,
+    launch: Launch,
+    existing: Existing,
+    console: Console,
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """Train as :func:`train` does, where that is known to be possible."""
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
