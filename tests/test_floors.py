@@ -10,7 +10,7 @@ import densekd
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
     0: ["braces", "disk", "errors", "explain", "own_modules", "presets", "quiet", "signature"],
-    1: ["atomic", "metric_names", "registry", "ops", "stopping"],
+    1: ["atomic", "metric_names", "network", "registry", "ops", "stopping"],
     2: ["kernels", "seal"],
     3: ["losses", "data", "recipe"],
     4: ["models"],
