@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
+import lightning.pytorch.strategies.launchers.subprocess_script as launching
 import torch
 import torch.distributed as dist
-from lightning.pytorch.strategies.launchers import subprocess_script
 
 from densekd.errors import UserError
 from densekd.run.folder import is_first_process
@@ -152,9 +152,10 @@ def _watched(trainer: L.Trainer) -> Iterator[Callable[[], list[Any]]]:
         return
     os.environ[_FIRST] = str(os.getpid())
     over = threading.Event()
-    original = getattr(subprocess_script, "_launch_process_observer", None)
+    launcher_module: Any = launching
+    original = getattr(launcher_module, "_launch_process_observer", None)
     if original is not None:
-        subprocess_script._launch_process_observer = _silent
+        launcher_module._launch_process_observer = _silent
     threading.Thread(target=_end_with_children, args=(started, over), daemon=True).start()
     try:
         yield started
@@ -162,7 +163,7 @@ def _watched(trainer: L.Trainer) -> Iterator[Callable[[], list[Any]]]:
         over.set()
         os.environ.pop(_FIRST, None)
         if original is not None:
-            subprocess_script._launch_process_observer = original
+            launcher_module._launch_process_observer = original
 
 
 def _silent(children: Any) -> None:
