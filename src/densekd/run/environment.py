@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import densekd
+from densekd.run.job import job
 
 _LIBRARIES = (
     "torch",
@@ -39,6 +40,8 @@ def environment(overrides: Sequence[str] = ()) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(program).name, *arguments]),
         "overrides": list(overrides),
+        # A restarted job goes on with what it began itself.
+        "job": job(),
         "versions": versions,
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",

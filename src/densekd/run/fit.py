@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
@@ -112,7 +113,7 @@ def fit(
     if checkpoint is not None:
         require_same_classes(checkpoint, built)
     ignore_signals_of_lightning(trainer)
-    with stop.listening(), end_of_others(trainer.world_size):
+    with stop.listening(), end_of_others(trainer):
         trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)
     # A signal behind the last safe point stops the rest of the work.
     if stop.number and not stop.obeyed:
@@ -178,12 +179,17 @@ def _make_trainer(
         logger=list(observers.loggers),
         log_every_n_steps=min(settings.log_every, settings.steps),
         callbacks=callbacks,
-        plugins=[SealedCheckpoints()],
+        plugins=[SealedCheckpoints(), *_of_scheduler()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def _of_scheduler() -> list[Any]:
+    """Return Slurm's environment without Lightning's handlers of signals, which save in the middle of a step."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def require_shares(recipe: Recipe, built: Built, processes: int) -> None:

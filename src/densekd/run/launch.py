@@ -1,10 +1,14 @@
 """Where a training runs: accelerator, devices, nodes, strategy."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
 
+from densekd.data.memory import SHARED
 from densekd.errors import RecipeError, UserError, suggest
 
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
@@ -40,6 +44,9 @@ class Launch:
             raise RecipeError(f"--accelerator {self.accelerator}: unknown accelerator. {known}")
         if self.nodes < 1:
             raise RecipeError(f"--nodes {self.nodes}: the number of machines, at least 1.")
+        port = os.environ.get("MASTER_PORT", "1")
+        if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+            raise RecipeError(f"MASTER_PORT={port}: the environment must name a port, a number from 1 to 65535.")
         self._require_accelerator()
         self._require_devices()
         self._require_strategy()
@@ -97,6 +104,22 @@ class Launch:
         on_gpus = self.accelerator != "cpu" and torch.cuda.is_available()
         if self.strategy.startswith(_OF_GPUS) and not on_gpus:
             raise UserError(f"--strategy {self.strategy} needs GPUs, and this training runs without; ddp does not.")
+
+
+@contextmanager
+def sharing_memory(launch: Launch) -> Iterator[None]:
+    """Tell this process and those that it starts how many of them share the memory of this machine."""
+    alone = launch.accelerator == "cpu" and launch.devices == "auto"
+    everyone = str(max(1, torch.cuda.device_count())) if launch.devices == "-1" else launch.devices
+    before = os.environ.get(SHARED)
+    os.environ[SHARED] = "1" if alone else str(count_devices(everyone))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SHARED]
+        else:
+            os.environ[SHARED] = before
 
 
 def count_devices(devices: str) -> int:

@@ -19,9 +19,13 @@ from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
 from densekd.run.folder import Existing, RunFolder, is_first_process
-from densekd.run.launch import Launch
+from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import Observers, build_observers
-from densekd.stopping import stop_at_once, stop_signals
+from densekd.run.scheduler import existing_of, queue_again
+from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
+
+# A baseline is a training within a training: what it says is not done twice.
+_QUEUED = "queued again"
 
 
 def train(
@@ -50,8 +54,20 @@ def train(
         Interrupted: a signal stopped the training at a safe point.
         Stopped: a signal before or after the training itself.
     """
+    # A command that its scheduler or torchrun started again goes on with what it began.
+    existing = existing_of(run, existing)
     with stop_signals(stop_at_once("Stopped; continue with --resume.")):
-        return _train(recipe, run, launch, existing, console, overrides)
+        try:
+            return _train(recipe, run, launch, existing, console, overrides)
+        except (Stopped, Interrupted) as stop:
+            raise _queued_again(stop) from None
+
+
+def _queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
+    """Queue a job again that was warned before its end, once, and say so in the message."""
+    said = str(stop)
+    sentence = "" if _QUEUED in said else queue_again(stop)
+    return type(stop)(f"{said}. {sentence}", stop.code - 128) if sentence else stop
 
 
 def _train(
@@ -65,6 +81,19 @@ def _train(
     """Train as :func:`train` does, while it listens to signals."""
     # What cannot be is said before anything is computed or written.
     launch.require_possible()
+    with sharing_memory(launch):
+        return _train_there(recipe, run, launch, existing, console, overrides)
+
+
+def _train_there(
+    recipe: Recipe,
+    run: RunFolder,
+    launch: Launch,
+    existing: Existing,
+    console: Console,
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """Train as :func:`train` does, where that is known to be possible."""
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
