@@ -11,7 +11,7 @@ from rich.console import Console
 
 from densekd.atomic import write_text
 from densekd.builders.build import Built
-from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.loaders import TrainingLoader, evaluation_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError, UserError
@@ -60,7 +60,7 @@ class Loaders(L.LightningDataModule):
             sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
-        return training_loader(self.built.samples, sampler, self.recipe.data.workers)
+        return TrainingLoader(self.built.samples, sampler, self.recipe.data.workers)
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""

@@ -36,7 +36,6 @@ _LIBRARIES = (
     "torchvision",
     "timm",
     "lightning",
-    "torchdata",
     "numpy",
     "pydantic",
     "safetensors",
