@@ -45,6 +45,7 @@ def train(
     accelerator: str = "auto",
     devices: int | str = "auto",
     quiet: bool = True,
+    accept_changes: bool = False,
 ) -> Training:
     """Train a student by a recipe, with or without a teacher; evaluate, export and report.
 
@@ -58,6 +59,8 @@ def train(
         accelerator: ``auto``, ``cpu``, ``gpu``, ...
         devices: their number, or ``auto``.
         quiet: print nothing; otherwise progress and scores.
+        accept_changes: with ``existing="resume"``: go on also where the data, the teacher or the number
+            of processes are others than the run began with. Otherwise that is refused.
 
     Returns:
         The run folder, the results, and the student.
@@ -68,6 +71,8 @@ def train(
     """
     if existing not in get_args(Existing):
         raise UserError(f"existing: one of {', '.join(get_args(Existing))}, not {existing!r}.")
+    if accept_changes and existing != "resume":
+        raise UserError('accept_changes belongs to existing="resume".')
     loaded = _read(recipe, overrides)
     # A run folder as recipe is trained in that folder.
     source = recipe if isinstance(recipe, str | Path) else ""
@@ -75,10 +80,10 @@ def train(
     launch = Launch(accelerator, str(devices))
     # Lightning's banners are nobody's results.
     if not quiet:
-        results = run_training(loaded, folder, launch, existing, Console(), overrides)
+        results = run_training(loaded, folder, launch, existing, Console(), overrides, accept_changes)
         return Training(folder.path, results)
     with quiet_libraries():
-        results = run_training(loaded, folder, launch, existing, Console(quiet=True), overrides)
+        results = run_training(loaded, folder, launch, existing, Console(quiet=True), overrides, accept_changes)
     return Training(folder.path, results)
 
 

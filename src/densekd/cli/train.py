@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from densekd.run.folder import Existing
 
 Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="resume also where data, teacher or processes are others by now")
+]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, gpu, ...")]
 Devices = Annotated[str, typer.Option(help="number or list of devices")]
 Nodes = Annotated[int, typer.Option(help="number of machines")]
@@ -24,6 +27,7 @@ def train(
     overrides: Overrides = None,
     run: RunPath = None,
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     overwrite: Overwrite = False,
     accelerator: Accelerator = "auto",
     devices: Devices = "auto",
@@ -32,6 +36,8 @@ def train(
 ) -> None:
     """Train a student, with or without a teacher; evaluate, export and report."""
     existing = _existing(resume, overwrite)
+    if accept_changes and not resume:
+        raise typer.BadParameter("--accept-changes belongs to --resume.")
     loaded = read_recipe(recipe, overrides)
     # The recipe is checked before Lightning is imported, which takes seconds.
     from densekd.report.tables import comparison_table
@@ -43,7 +49,7 @@ def train(
     # A run folder as recipe is trained in that folder.
     folder = default_run(loaded, recipe) if run is None else RunFolder(run)
     launch = Launch(accelerator, devices, nodes, strategy)
-    results = run_training(loaded, folder, launch, existing, console, overrides or ())
+    results = run_training(loaded, folder, launch, existing, console, overrides or (), accept_changes)
     # Of several processes only the first has results.
     if results:
         console.print(comparison_table(results))

@@ -80,6 +80,7 @@ def fit(
     console: Console,
     observers: Observers = NOBODY,
     resume: bool = True,
+    accept: bool = False,
 ) -> L.Trainer:
     """Run Lightning from the run's last checkpoint, or from the start where there is none.
 
@@ -92,6 +93,7 @@ def fit(
         observers: loggers and callbacks of the recipe.
         resume: go on from the run's last checkpoint. Of several processes the first deletes it where a
             training begins anew, and the others do not wait for that.
+        accept: go on with classes of other names.
     """
     settings = recipe.training
     if is_first_process():
@@ -106,12 +108,13 @@ def fit(
     callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
     trainer = make_trainer(settings, launch, run, observers, callbacks)
     require_shares(recipe, built, trainer.world_size)
-    if is_first_process():
+    # A finished run keeps what is known of its training.
+    if is_first_process() and not run.results.is_file():
         describe_processes(built, trainer.world_size, run, console)
     # An interrupted training goes on from its newest sound checkpoint; a finished one has no step left.
     checkpoint = find_checkpoint(run, console) if resume else None
     if checkpoint is not None:
-        require_same_classes(checkpoint, built)
+        require_same_classes(checkpoint, built, accept)
     ignore_signals_of_lightning(trainer)
     with stop.listening(), end_of_others(trainer.world_size):
         trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)

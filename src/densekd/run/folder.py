@@ -30,6 +30,7 @@ _HARMLESS = (
     "teacher.cache.folder",
     "training.log_every",
     "training.checkpoint_every",
+    "logging",
 )
 _LIBRARIES = (
     "torch",
@@ -178,7 +179,8 @@ def claim_run(run: RunFolder, recipe: Recipe, existing: Existing) -> Claim:
     if existing == "resume" and run.recipe.is_file():
         # A resumed training must be the one that was interrupted.
         different = differences(load_recipe(run.recipe), recipe)
-        harmful = [key for key in different if key not in _HARMLESS]
+        # Loggers are a list, whose keys have its name before them.
+        harmful = [key for key in different if key not in _HARMLESS and not key.startswith("logging.")]
         if harmful:
             longer = ""
             if harmful == ["training.steps"]:

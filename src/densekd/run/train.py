@@ -17,6 +17,7 @@ from densekd.run.fit import fit
 from densekd.run.folder import Existing, RunFolder, claim_run, is_first_process
 from densekd.run.launch import Launch
 from densekd.run.loggers import build_observers
+from densekd.run.provenance import provenance, resumed
 from densekd.stopping import stop_at_once, stop_signals
 
 
@@ -27,6 +28,7 @@ def train(
     existing: Existing,
     console: Console,
     overrides: Sequence[str] = (),
+    accept: bool = False,
 ) -> dict[str, Any]:
     """Train, evaluate, export and report.
 
@@ -37,6 +39,7 @@ def train(
         existing: what to do with a folder in use.
         console: for people.
         overrides: those that the recipe was changed by, for the record.
+        accept: resume also where data, teacher or number of processes are others by now.
 
     Returns:
         The content of results.json; nothing in processes other than the first.
@@ -47,7 +50,7 @@ def train(
         Stopped: a signal before or after the training itself.
     """
     with stop_signals(stop_at_once("Stopped; continue with --resume.")):
-        return _train(recipe, run, launch, existing, console, overrides)
+        return _train(recipe, run, launch, existing, console, overrides, accept)
 
 
 def _train(
@@ -57,6 +60,7 @@ def _train(
     existing: Existing,
     console: Console,
     overrides: Sequence[str],
+    accept: bool,
 ) -> dict[str, Any]:
     """Train as :func:`train` does, while it listens to signals."""
     # What cannot be is said before anything is computed or written.
@@ -73,20 +77,25 @@ def _train(
     # What is wrong with data, models or teacher is found here, before the first step of any training.
     odd = check_before_training(built, recipe.data)
     _tell(built.notes, odd, console)
+    # A resumed training goes on with what it began with, or with changes that were accepted.
+    inputs = provenance(built)
+    if existing == "resume":
+        inputs = resumed(inputs, run, launch, accept, console)
     # The run folder is made once nothing is known to be wrong.
     with claim.taken(overrides):
+        inputs.write(run)
         # The baseline is a training like any other, of the same student without its teacher.
         if baseline is not None and baseline.recipe is not None:
             line = f"training the student alone ({run.baseline.path})"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
             again: Existing = "resume" if existing == "resume" else "refuse"
-            train(baseline.recipe, run.baseline, launch, again, console)
+            train(baseline.recipe, run.baseline, launch, again, console, accept=accept)
         with using(recipe.kernels):
             score_teacher(built, console)
             if built.cache is not None:
                 fill_cache(built.cache, console)
         # The training itself; other processes than the first are done then.
-        fit(recipe, built, run, launch, console, observers, existing == "resume")
+        fit(recipe, built, run, launch, console, observers, existing == "resume", accept)
         if not is_first_process():
             return {}
         alone = None if baseline is None else baseline.package
