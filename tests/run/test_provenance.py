@@ -149,9 +149,7 @@ def test_a_copy_elsewhere_and_other_harmless_keys_go_on(content: dict[str, Any],
 
 
 @pytest.mark.parametrize(("workers", "others"), [(0, 1), (1, 0), (2, 1), (1, 2)])
-def test_another_number_of_workers_is_exact(
-    content: dict[str, Any], tmp_path: Path, workers: int, others: int
-) -> None:
+def test_another_number_of_workers_is_exact(content: dict[str, Any], tmp_path: Path, workers: int, others: int) -> None:
     content["training"] |= {"accumulate": 2, "validate_every": 3}
     run(parsed(content), tmp_path / "whole")
     content["data"]["workers"] = workers

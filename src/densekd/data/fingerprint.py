@@ -151,7 +151,7 @@ def _facts_of(item: Any) -> Print:
 
 def _sources(item: Any) -> tuple[Any, Any]:
     """Return where the bytes of image and label are; None where there is no label."""
-    label = getattr(item, "label", None)
+    label: Any = getattr(item, "label", None)
     # Labels that are counted anew are as their files are.
     while hasattr(label, "files"):
         label = label.files.items[0].label
