@@ -47,6 +47,7 @@ def train(
     accelerator: str = "auto",
     devices: int | str = "auto",
     quiet: bool = True,
+    accept_changes: bool = False,
     trust: Sequence[str] = (),
 ) -> Training:
     """Train a student by a recipe, with or without a teacher; evaluate, export and report.
@@ -62,6 +63,8 @@ def train(
         accelerator: ``auto``, ``cpu``, ``gpu``, ...
         devices: their number, or ``auto``.
         quiet: print nothing; otherwise progress and scores.
+        accept_changes: with ``existing="resume"``: go on also where the data, the teacher or the number
+            of processes are others than the run began with. Otherwise that is refused.
         trust: modules that the package of a teacher may name, see :func:`densekd.load`; what the recipe
             names itself is trusted.
 
@@ -74,6 +77,8 @@ def train(
     """
     if existing not in get_args(Existing):
         raise UserError(f"existing: one of {', '.join(get_args(Existing))}, not {existing!r}.")
+    if accept_changes and existing != "resume":
+        raise UserError('accept_changes belongs to existing="resume".')
     trust_modules(trust)
     if isinstance(recipe, str | Path):
         # A run that a killed process was about to replace has no name for a moment.
@@ -85,10 +90,10 @@ def train(
     launch = Launch(accelerator, str(devices))
     # Lightning's banners are nobody's results.
     if not quiet:
-        results = run_training(loaded, folder, launch, existing, Terminal(), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(), overrides, accept_changes)
         return Training(folder.path, results)
     with quiet_libraries():
-        results = run_training(loaded, folder, launch, existing, Terminal(quiet=True), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(quiet=True), overrides, accept_changes)
     return Training(folder.path, results)
 
 

@@ -24,6 +24,7 @@ _HARMLESS = (
     "teacher.cache.folder",
     "training.log_every",
     "training.checkpoint_every",
+    "logging",
 )
 # What a recipe reads, by the keys that name it.
 _PLACES = (
@@ -220,7 +221,8 @@ def _is_waited_for(waiting: RunFolder, recipe: Recipe, existing: Existing) -> bo
 def _harmful(run: RunFolder, recipe: Recipe) -> list[str]:
     """List the keys in which a run's recipe differs so that it would be another training."""
     different = differences(load_recipe(run.recipe), recipe)
-    return [key for key in different if key not in _HARMLESS]
+    # Loggers are a list, whose keys have its name before them.
+    return [key for key in different if key not in _HARMLESS and not key.startswith("logging.")]
 
 
 def _require_resumable(run: RunFolder, recipe: Recipe) -> None:

@@ -25,6 +25,7 @@ _FILES: dict[str, tuple[str, ...]] = {
         lock.NAME,
         "recipe.yaml",
         "environment.json",
+        "inputs.json.gz",
         "metrics.csv",
         "metrics.json",
         "results.json",

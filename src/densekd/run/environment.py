@@ -20,7 +20,6 @@ _LIBRARIES = (
     "torchvision",
     "timm",
     "lightning",
-    "torchdata",
     "numpy",
     "pydantic",
     "safetensors",

@@ -10,7 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from densekd.builders.build import Built
-from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.loaders import TrainingLoader, evaluation_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError, UserError
@@ -60,7 +60,7 @@ class Loaders(L.LightningDataModule):
             sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
-        return training_loader(self.built.samples, sampler, self.recipe.data.workers)
+        return TrainingLoader(self.built.samples, sampler, self.recipe.data.workers)
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
@@ -80,6 +80,7 @@ def fit(
     console: Console,
     observers: Observers = NOBODY,
     resume: bool = True,
+    accept: bool = False,
 ) -> L.Trainer:
     """Run Lightning from the run's last checkpoint, or from the start where there is none.
 
@@ -92,6 +93,7 @@ def fit(
         observers: loggers and callbacks of the recipe.
         resume: go on from the run's last checkpoint. Of several processes the first deletes it where a
             training begins anew, and the others do not wait for that.
+        accept: go on with classes of other names.
     """
     settings = recipe.training
     if is_first_process():
@@ -106,12 +108,13 @@ def fit(
     callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
     trainer = make_trainer(settings, launch, run, observers, callbacks)
     require_shares(recipe, built, trainer.world_size)
-    if is_first_process():
+    # A finished run keeps what is known of its training.
+    if is_first_process() and not run.results.is_file():
         describe_processes(built, trainer.world_size, run, console)
     # An interrupted training goes on from its newest sound checkpoint; a finished one has no step left.
     checkpoint = find_checkpoint(run, console) if resume else None
     if checkpoint is not None:
-        require_same_classes(checkpoint, built)
+        require_same_classes(checkpoint, built, accept)
     ignore_signals_of_lightning(trainer)
     with stop.listening(), end_of_others(trainer):
         trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)

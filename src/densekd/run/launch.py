@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from densekd.data.memory import SHARED
 from densekd.errors import RecipeError, UserError, suggest
@@ -50,6 +52,22 @@ class Launch:
         self._require_accelerator()
         self._require_devices()
         self._require_strategy()
+
+    def processes(self) -> int:
+        """Return how many processes a training runs in, on all machines; nothing is started.
+
+        Raises:
+            UserError: accelerator, devices and strategy that Lightning does not run together.
+        """
+        devices = int(self.devices) if self.devices.isdigit() else self.devices
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        where = {"accelerator": self.accelerator, "num_nodes": self.nodes, "strategy": self.strategy}
+        try:
+            trainer = L.Trainer(devices=devices, enable_model_summary=False, **where, **quiet)  # type: ignore[arg-type]
+        except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+            asked = f"--accelerator {self.accelerator} --devices {self.devices} --strategy {self.strategy}"
+            raise UserError(f"{asked}: Lightning cannot run this: {error}") from error
+        return trainer.world_size
 
     def _require_accelerator(self) -> None:
         has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()

@@ -1,7 +1,7 @@
 """One training from recipe to report: the order of its parts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,25 @@ from densekd.run.fit import fit
 from densekd.run.folder import Existing, RunFolder, is_first_process
 from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import Observers, build_observers
+from densekd.run.provenance import provenance, resumed
 from densekd.run.scheduler import existing_of, queue_again
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 
 # A baseline is a training within a training: what it says is not done twice.
 _QUEUED = "queued again"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training is started with; see :func:`train`."""
+
+    recipe: Recipe
+    run: RunFolder
+    launch: Launch
+    existing: Existing
+    console: Console
+    overrides: Sequence[str]
+    accept: bool
 
 
 def train(
@@ -35,6 +49,7 @@ def train(
     existing: Existing,
     console: Console,
     overrides: Sequence[str] = (),
+    accept: bool = False,
 ) -> dict[str, Any]:
     """Train, evaluate, export and report.
 
@@ -45,6 +60,7 @@ def train(
         existing: what to do with a folder in use.
         console: for people.
         overrides: those that the recipe was changed by, for the record.
+        accept: resume also where data, teacher or number of processes are others by now.
 
     Returns:
         The content of results.json; nothing in processes other than the first.
@@ -58,7 +74,7 @@ def train(
     existing = existing_of(run, existing)
     with stop_signals(stop_at_once("Stopped; continue with --resume.")):
         try:
-            return _train(recipe, run, launch, existing, console, overrides)
+            return _train(Start(recipe, run, launch, existing, console, overrides, accept))
         except (Stopped, Interrupted) as stop:
             raise _queued_again(stop) from None
 
@@ -70,30 +86,17 @@ def _queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
     return type(stop)(f"{said}. {sentence}", stop.code - 128) if sentence else stop
 
 
-def _train(
-    recipe: Recipe,
-    run: RunFolder,
-    launch: Launch,
-    existing: Existing,
-    console: Console,
-    overrides: Sequence[str],
-) -> dict[str, Any]:
+def _train(start: Start) -> dict[str, Any]:
     """Train as :func:`train` does, while it listens to signals."""
     # What cannot be is said before anything is computed or written.
-    launch.require_possible()
-    with sharing_memory(launch):
-        return _train_there(recipe, run, launch, existing, console, overrides)
+    start.launch.require_possible()
+    with sharing_memory(start.launch):
+        return _train_there(start)
 
 
-def _train_there(
-    recipe: Recipe,
-    run: RunFolder,
-    launch: Launch,
-    existing: Existing,
-    console: Console,
-    overrides: Sequence[str],
-) -> dict[str, Any]:
+def _train_there(start: Start) -> dict[str, Any]:
     """Train as :func:`train` does, where that is known to be possible."""
+    recipe, run, launch, existing, console = start.recipe, start.run, start.launch, start.existing, start.console
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
@@ -107,19 +110,24 @@ def _train_there(
     # What is wrong with data, models or teacher is found here, before the first step of any training.
     odd = check_before_training(built, recipe.data)
     _tell(built.notes, odd, console)
+    # A resumed training goes on with what it began with, or with changes that were accepted.
+    inputs = provenance(built)
+    if existing == "resume":
+        inputs = resumed(inputs, work, launch, start.accept, console)
     # The run folder is made once nothing is known to be wrong.
-    with claim.taken(overrides):
+    with claim.taken(start.overrides):
+        inputs.write(work)
         # The baseline is a training like any other, of the same student without its teacher.
         if baseline is not None and baseline.recipe is not None:
             _say(console, f"training the student alone ({work.baseline.path})")
             again: Existing = "resume" if existing == "resume" else "refuse"
-            train(baseline.recipe, work.baseline, launch, again, console)
+            train(baseline.recipe, work.baseline, launch, again, console, accept=start.accept)
         with using(recipe.kernels):
             score_teacher(built, console)
             if built.cache is not None:
                 fill_cache(built.cache, console)
         # The training itself; other processes than the first are done then.
-        fit(recipe, built, work, launch, console, observers, existing == "resume")
+        fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
             return {}
         claim.swap()
