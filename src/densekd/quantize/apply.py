@@ -1,10 +1,12 @@
 """Apply a quantization plan to a model in place, and take it back."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.quantize.grid import FakeQuantizer
-from densekd.quantize.layers import fold_norm, quantize_layer, quantize_output, restore, weight_axis
+from densekd.quantize.layers import fold_norm, quantize_layer, quantize_output, restore, set_sources, weight_axis
 from densekd.quantize.plan import QuantizationPlan
 
 # Attribute of a quantized model: its plan, whose names begin there.
@@ -31,11 +33,11 @@ def apply_plan(model: nn.Module, plan: QuantizationPlan) -> nn.Module:
     _require_modules(plan, modules)
     device = _device_of(model)
     for name in plan.layers:
-        quantize_layer(modules[name])
+        quantize_layer(modules[name], plan.steps)
     for name in plan.inputs:
-        modules[name].add_module("input_quantizer", FakeQuantizer(plan.activations).to(device))
+        modules[name].add_module("input_quantizer", FakeQuantizer(plan.activations, plan.steps).to(device))
     for name in plan.outputs:
-        quantize_output(modules[name], FakeQuantizer(plan.activations).to(device))
+        quantize_output(modules[name], FakeQuantizer(plan.activations, plan.steps).to(device))
     # Pooling chooses among values of a grid; its output is put on it once more, which changes nothing.
     for name, other in plan.same.items():
         shared = modules[other].get_submodule("output_quantizer")
@@ -43,8 +45,19 @@ def apply_plan(model: nn.Module, plan: QuantizationPlan) -> nn.Module:
         quantize_output(modules[name], shared)
     for conv, norm in plan.norms.items():
         fold_norm(modules[conv], modules[norm])
+    for name in plan.layers:
+        set_sources(modules[name], _sources(modules, name, plan))
     object.__setattr__(model, _PLAN, plan)
     return model
+
+
+def _sources(modules: Mapping[str, nn.Module], name: str, plan: QuantizationPlan) -> list[FakeQuantizer]:
+    """Return the grids that the input of a layer may be on: its own is the last one."""
+    if name in plan.inputs:
+        grids = [modules[name].get_submodule("input_quantizer")]
+    else:
+        grids = [modules[maker].get_submodule("output_quantizer") for maker in plan.reads.get(name, ())]
+    return [grid for grid in grids if isinstance(grid, FakeQuantizer)]
 
 
 def plan_of(model: nn.Module) -> QuantizationPlan | None:
@@ -67,7 +80,8 @@ def _require_modules(plan: QuantizationPlan, modules: dict[str, nn.Module]) -> N
     Raises:
         UserError: names a module that is not there, or one that is no layer.
     """
-    named = [*plan.layers, *plan.norms, *plan.norms.values(), *plan.outputs, *plan.inputs, *plan.same]
+    read = [maker for makers in plan.reads.values() for maker in makers]
+    named = [*plan.layers, *read, *plan.reads, *plan.norms, *plan.norms.values(), *plan.outputs, *plan.inputs, *plan.same]
     for name in [*named, *plan.same.values()]:
         if name not in modules:
             raise UserError(f"The quantization is of another model: this one has no module '{name}'.")
@@ -75,8 +89,8 @@ def _require_modules(plan: QuantizationPlan, modules: dict[str, nn.Module]) -> N
         if weight_axis(modules[name]) is None or name not in plan.layers:
             kind = type(modules[name]).__name__
             raise UserError(f"The quantization is of another model: '{name}' is a {kind}, no layer to quantize.")
-    for name in plan.same.values():
-        if name not in plan.outputs:
+    for name in [*plan.same.values(), *read]:
+        if name not in plan.outputs and name not in plan.same:
             raise UserError(f"The quantization is of another model: '{name}' has no grid to share.")
 
 

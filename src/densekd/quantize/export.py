@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.quantize.apply import plan_of
-from densekd.quantize.grid import RANGES, Activations, FakeQuantizer, per_channel, weight_codes, weight_scale
-from densekd.quantize.layers import float_class, is_quantized, weight_axis
+from densekd.quantize.grid import RANGES, Activations, FakeQuantizer, per_channel
+from densekd.quantize.layers import Integers, float_class, integers_of, is_quantized, weight_axis
 
 # Opset of the symbolic operators: the first with a step for each channel.
 _OPSET = 13
@@ -38,9 +38,11 @@ def exportable(model: nn.Module) -> nn.Module:
     if not any(plan_of(module) is not None for module in model.modules()):
         raise UserError("The model is not quantized; train it with 'training: {quantise: int8}'.")
     exported = copy.deepcopy(model).eval().requires_grad_(False)
-    for module in list(exported.modules()):
-        if is_quantized(module):
-            _fix(module)
+    quantized = [module for module in exported.modules() if is_quantized(module)]
+    # All integers first: those of a layer depend on its batch norm and on the grids of other modules.
+    integers = {module: integers_of(module) for module in quantized if _is_layer(module)}
+    for module in quantized:
+        _fix(module, integers.get(module))
     return exported
 
 
@@ -151,7 +153,7 @@ def _derived(kind: type, plain: type[nn.Module]) -> type[nn.Module]:
     return type(f"Exported{plain.__name__}", (kind, plain), {})
 
 
-def _fix(module: nn.Module) -> None:
+def _fix(module: nn.Module, integers: Integers | None) -> None:
     """Give a quantized module of a copy its final integers, steps and class."""
     for name in ("input_quantizer", "output_quantizer"):
         quantizer = module._modules.get(name)
@@ -162,9 +164,11 @@ def _fix(module: nn.Module) -> None:
     plain = float_class(module)
     if fold is not None and fold.norm is module:
         kind = _ConstantNorm
-    elif weight_axis(module) is not None and "codes" not in module._buffers and _is_layer(module):
+    elif integers is not None:
         kind = _ConstantLayer
-        _store_integers(module, fold)
+        _store_integers(module, integers)
+    for name in ("steps", "sources"):
+        vars(module).pop(name, None)
     module.__class__ = _derived(kind, plain)  # type: ignore[assignment]
 
 
@@ -173,21 +177,12 @@ def _is_layer(module: nn.Module) -> bool:
     return isinstance(getattr(type(module), "weight", None), property)
 
 
-def _store_integers(module: nn.Module, fold: Any) -> None:
+def _store_integers(module: nn.Module, integers: Integers) -> None:
     """Replace a layer's weight and bias by its integers, their steps, and the bias behind the norm."""
-    axis = weight_axis(module)
-    assert axis is not None
-    weight = module._parameters["weight"]
-    assert weight is not None
-    if fold is None:
-        codes, scale = weight_codes(weight, axis), weight_scale(weight, axis)
-        bias = module._parameters["bias"]
-    else:
-        codes, scale = fold.integers()
-        bias = nn.Parameter(fold.bias(), requires_grad=False)
-    object.__setattr__(module, "codes_axis", axis)
+    codes, scale, bias = integers
+    object.__setattr__(module, "codes_axis", weight_axis(module))
     del module._parameters["weight"]
-    module._parameters["bias"] = bias
+    module._parameters["bias"] = None if bias is None else nn.Parameter(bias, requires_grad=False)
     module._buffers["codes"] = codes
     module._buffers["scale"] = scale
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from densekd.kernels.fake_quantize import fake_quantize
 
 Activations = Literal["uint8", "int8"]
+Steps = Literal["power-of-two", "free"]
+STEPS: tuple[Steps, ...] = ("power-of-two", "free")
 
 # Symmetric weights use -127..127: a channel whose sign is turned has the same grid.
 _WEIGHT_LIMIT = 127
@@ -32,30 +34,49 @@ class Step(NamedTuple):
 RANGES: dict[Activations, Range] = {"uint8": Range(0, 255), "int8": Range(-128, 127)}
 
 
-def weight_scale(weight: Tensor, axis: int) -> Tensor:
-    """Return the step of each output channel, its largest magnitude over 127: float32 ``[C]``.
+def power_of_two(scale: Tensor) -> Tensor:
+    """Return the smallest power of two that is not below each positive value, exactly."""
+    mantissa, exponent = torch.frexp(scale)
+    # scale = mantissa * 2^exponent with a mantissa in [1/2, 1); 1/2 is a power of two itself.
+    exponent = exponent - (mantissa == 0.5).to(exponent.dtype)
+    return torch.ldexp(torch.ones_like(scale), exponent)
+
+
+def weight_scale(weight: Tensor, axis: int, steps: Steps, gain: Tensor | None = None) -> Tensor:
+    """Return the step of each output channel, float32 ``[C]``: its largest magnitude over 127, or more.
 
     Args:
         weight: of a convolution or a linear layer.
         axis: of the output channels.
+        steps: ``power-of-two``: the next one above.
+        gain: factors that the weight is multiplied by, float ``[C]``, not negative; the step is that
+            of the product.
     """
     others = [dimension for dimension in range(weight.ndim) if dimension != axis]
     largest = weight.detach().float().abs().amax(others)
-    return (largest / _WEIGHT_LIMIT).clamp(min=_SMALLEST_STEP)
+    if gain is not None:
+        largest = largest * gain.float()
+    scale = (largest / _WEIGHT_LIMIT).clamp(min=_SMALLEST_STEP)
+    return power_of_two(scale) if steps == "power-of-two" else scale
 
 
-def quantized_weight(weight: Tensor, axis: int) -> Tensor:
-    """Return a weight on its int8 grid, as floating point, with the straight-through gradient."""
-    scale = weight_scale(weight, axis)
+def quantized_weight(weight: Tensor, scale: Tensor, axis: int) -> Tensor:
+    """Return a weight on its int8 grid, as floating point, with the straight-through gradient.
+
+    Args:
+        weight: of a convolution or a linear layer.
+        scale: the step of each output channel, ``[C]``.
+        axis: of the output channels.
+    """
     zero_point = torch.zeros_like(scale, dtype=torch.int32)
     return fake_quantize(weight, scale, zero_point, -_WEIGHT_LIMIT, _WEIGHT_LIMIT, axis)
 
 
-def weight_codes(weight: Tensor, axis: int) -> Tensor:
-    """Return the integers of a weight, int8, to be multiplied by :func:`weight_scale`."""
-    rounded = quantized_weight(weight.detach().float(), axis)
-    scale = per_channel(weight_scale(weight, axis), rounded.ndim, axis)
-    return (rounded / scale).round().to(torch.int8)
+def weight_codes(weight: Tensor, scale: Tensor, axis: int) -> Tensor:
+    """Return the integers of a weight, int8, to be multiplied by its steps ``scale [C]``."""
+    weight = weight.detach().float()
+    rounded = quantized_weight(weight, scale, axis)
+    return (rounded / per_channel(scale, weight.ndim, axis)).round().to(torch.int8)
 
 
 def per_channel(values: Tensor, dimensions: int, axis: int) -> Tensor:
@@ -65,7 +86,7 @@ def per_channel(values: Tensor, dimensions: int, axis: int) -> Tensor:
     return values.view(shape)
 
 
-def activation_step(low: Tensor, high: Tensor, activations: Activations) -> Step:
+def activation_step(low: Tensor, high: Tensor, activations: Activations, steps: Steps) -> Step:
     """Return the step that covers ``low..high``, and 0 exactly.
 
     Args:
@@ -73,15 +94,21 @@ def activation_step(low: Tensor, high: Tensor, activations: Activations) -> Step
         high: largest value, a scalar.
         activations: ``uint8``: 256 steps from the smallest to the largest value, 0 is one of them.
             ``int8``: symmetric around 0, whose integer is 0.
+        steps: ``power-of-two``: the step is the next one above.
     """
     low, high = low.clamp(max=0), high.clamp(min=0)
     smallest, largest = RANGES[activations]
     if activations == "int8":
-        scale = (torch.maximum(-low, high) / largest).clamp(min=_SMALLEST_STEP)
+        scale = _step(torch.maximum(-low, high) / largest, steps)
         return Step(scale, torch.zeros_like(scale, dtype=torch.int32))
-    scale = ((high - low) / (largest - smallest)).clamp(min=_SMALLEST_STEP)
+    scale = _step((high - low) / (largest - smallest), steps)
     zero_point = (smallest - low / scale).round().clamp(smallest, largest)
     return Step(scale, zero_point.to(torch.int32))
+
+
+def _step(scale: Tensor, steps: Steps) -> Tensor:
+    scale = scale.clamp(min=_SMALLEST_STEP)
+    return power_of_two(scale) if steps == "power-of-two" else scale
 
 
 class FakeQuantizer(nn.Module):
@@ -93,6 +120,7 @@ class FakeQuantizer(nn.Module):
 
     Args:
         activations: see :func:`activation_step`.
+        steps: the same.
 
     Shape:
         any floating point tensor -> the same shape and dtype.
@@ -101,9 +129,10 @@ class FakeQuantizer(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, activations: Activations = "uint8") -> None:
+    def __init__(self, activations: Activations = "uint8", steps: Steps = "power-of-two") -> None:
         super().__init__()
         self.activations: Activations = activations
+        self.steps: Steps = steps
         # Nothing seen: an empty range.
         self.register_buffer("low", torch.tensor(float("inf")))
         self.register_buffer("high", torch.tensor(float("-inf")))
@@ -119,7 +148,7 @@ class FakeQuantizer(nn.Module):
             self._note(x.detach())
         if not self.ready:
             return x
-        step = activation_step(self.low, self.high, self.activations)
+        step = self.step()
         # bfloat16 has too few digits to find the step that a value belongs to.
         wide = x if x.dtype == torch.float64 else x.float()
         return fake_quantize(wide, *step, *RANGES[self.activations]).to(x.dtype)
@@ -140,7 +169,7 @@ class FakeQuantizer(nn.Module):
 
     def step(self) -> Step:
         """Return the step of the stored range."""
-        return activation_step(self.low, self.high, self.activations)
+        return activation_step(self.low, self.high, self.activations, self.steps)
 
     def _load_from_state_dict(self, *arguments: object) -> None:
         super()._load_from_state_dict(*arguments)  # type: ignore[arg-type]
@@ -148,4 +177,4 @@ class FakeQuantizer(nn.Module):
 
     def extra_repr(self) -> str:
         """Name the grid."""
-        return self.activations
+        return f"{self.activations}, {self.steps}"

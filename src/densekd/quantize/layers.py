@@ -5,8 +5,9 @@ activations; their class is replaced by one that is derived from it. So taps, op
 parts and checkpoints meet what they know.
 """
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from densekd.quantize.grid import FakeQuantizer, per_channel, quantized_weight, weight_codes, weight_scale
+from densekd.quantize.grid import FakeQuantizer, Steps, per_channel, quantized_weight, weight_codes, weight_scale
 
 # Exactly these types: a subclass may do anything with its weight. A layer of one's own says the axis
 # of its output channels in a class attribute ``weight_axis``.
@@ -63,36 +64,33 @@ class Fold:
         return not self.conv.training and not self.norm.training
 
     def gain(self) -> Tensor:
-        """Return the factor of each channel, float64 ``[C]``."""
+        """Return the factor of each channel, float64 ``[C]``, without gradient."""
         norm: Any = self.norm
-        weight = 1.0 if norm.weight is None else norm.weight.double()
+        weight = 1.0 if norm.weight is None else norm.weight.detach().double()
         gain: Tensor = weight / (norm.running_var.double() + norm.eps).sqrt()
         return gain
 
-    def weight(self) -> Tensor:
-        """Return the weight of both: the integers of the convolution's, their steps scaled."""
-        codes, scale = self.integers()
-        return codes.float() * per_channel(scale, codes.ndim, 0)
-
-    def integers(self) -> tuple[Tensor, Tensor]:
-        """Return the integers of both, int8, and the step of each channel."""
-        plain = self.conv._parameters["weight"]
-        assert plain is not None
-        gain = self.gain()
-        # A negative gamma turns the signs of a channel; the step stays positive.
-        codes = weight_codes(plain, 0) * per_channel(gain.sign(), plain.ndim, 0).to(torch.int8)
-        scale = weight_scale(plain, 0).double() * gain.abs()
-        # Where gamma is zero the integers are zeros, and any step will do.
-        return codes, torch.where(gain == 0, torch.ones_like(scale), scale).float()
-
-    def bias(self) -> Tensor:
+    def bias(self, own: Tensor | None) -> Tensor:
         """Return the bias of both, float32 ``[C]``."""
         norm: Any = self.norm
-        own = self.conv._parameters.get("bias")
         offset = -norm.running_mean.double() if own is None else own.double() - norm.running_mean.double()
         shift = 0.0 if norm.bias is None else norm.bias.double()
         bias: Tensor = (offset * self.gain() + shift).float()
         return bias
+
+
+class Integers(NamedTuple):
+    """Weight and bias of a layer as a device has them.
+
+    Args:
+        codes: int8, of the weight's shape.
+        scale: their step in each output channel, float32 ``[C]``.
+        bias: float32 ``[C]``, a multiple of the product of the steps of input and weight; or None.
+    """
+
+    codes: Tensor
+    scale: Tensor
+    bias: Tensor | None
 
 
 class _Quantized:
@@ -125,24 +123,30 @@ class _Layer(_Quantized):
     """A layer whose weight is read on its int8 grid."""
 
     _parameters: dict[str, nn.Parameter | None]
+    # Set for each layer: the kind of its steps, and the grids that its input may be on.
+    steps: Steps
+    sources: tuple[FakeQuantizer, ...]
 
     @property
     def weight(self) -> Tensor:
         """The weight as the device has it; the state dict holds the weight that learns."""
-        if self.fold is not None and self.fold.active:
-            return self.fold.weight()
-        plain = self._parameters["weight"]
-        assert plain is not None
-        axis = weight_axis(self)  # type: ignore[arg-type]
-        assert axis is not None
-        return quantized_weight(plain, axis)
+        plain, axis = _weight_of(self)
+        if self.fold is None:
+            return quantized_weight(plain, weight_scale(plain, axis, self.steps), axis)
+        if self.fold.active:
+            codes, scale, _ = integers_of(self)
+            return codes.float() * per_channel(scale, codes.ndim, axis)
+        # The step is that of the weight with its batch norm, without which it is trained.
+        gain = self.fold.gain().abs().float()
+        scale = weight_scale(plain, axis, self.steps, gain) / gain
+        scale = torch.where(gain == 0, weight_scale(plain, axis, self.steps), scale)
+        return quantized_weight(plain, scale, axis)
 
     @property
     def bias(self) -> Tensor | None:
-        """The bias; with the batch norm's in evaluation mode."""
-        if self.fold is not None and self.fold.active:
-            return self.fold.bias()
-        return self._parameters["bias"]
+        """The bias; in evaluation mode as the device has it."""
+        training = self.training if self.fold is None else not self.fold.active  # type: ignore[attr-defined]
+        return self._parameters["bias"] if training else integers_of(self).bias
 
     def _run(self, *inputs: Any, **options: Any) -> Any:
         x, *rest = inputs
@@ -156,6 +160,44 @@ class _Layer(_Quantized):
         x = x if quantizer is None else quantizer(x)
         weight = self.weight
         return F.conv2d(x, weight, self.bias, padding=weight.shape[2] // 2)
+
+
+def _weight_of(layer: Any) -> tuple[Tensor, int]:
+    """Return the weight that learns, and the axis of its output channels."""
+    weight, axis = layer._parameters["weight"], weight_axis(layer)
+    assert weight is not None and axis is not None
+    return weight, axis
+
+
+@torch.no_grad()
+def integers_of(layer: Any) -> Integers:
+    """Return weight and bias of a quantized layer as a device has them, with the batch norm's.
+
+    Args:
+        layer: of a class of :func:`layer_class`.
+    """
+    weight, axis = _weight_of(layer)
+    bias = layer._parameters["bias"]
+    if layer.fold is None:
+        scale = weight_scale(weight, axis, layer.steps)
+        codes = weight_codes(weight, scale, axis)
+        return Integers(codes, scale, _on_grid(bias, scale, layer.sources))
+    gain = layer.fold.gain()
+    scale = weight_scale(weight, axis, layer.steps, gain.abs())
+    # A negative gamma turns the signs of a channel, and a gamma of zero makes zeros of it.
+    turned = weight.double() * per_channel(gain, weight.ndim, axis)
+    codes = weight_codes(turned.float(), scale, axis)
+    return Integers(codes, scale, _on_grid(layer.fold.bias(bias), scale, layer.sources))
+
+
+def _on_grid(bias: Tensor | None, scale: Tensor, sources: Sequence[FakeQuantizer]) -> Tensor | None:
+    """Round a bias to integers of the step that products of input and weight have, as engines add them."""
+    ready = [source.step().scale for source in sources if source.ready]
+    if bias is None or not ready:
+        return bias
+    # Inputs of several grids: the coarsest of powers of two is a multiple of all others.
+    step = torch.stack(ready).amax() * scale
+    return (bias / step).round() * step
 
 
 def _after_norm(norm: nn.Module, x: Tensor) -> Tensor:
@@ -188,9 +230,17 @@ def _new_module(plain: type[nn.Module]) -> nn.Module:
     return kind.__new__(kind)
 
 
-def quantize_layer(module: nn.Module) -> None:
+def quantize_layer(module: nn.Module, steps: Steps) -> None:
     """Let a layer read its weight on the int8 grid, in place."""
     module.__class__ = layer_class(float_class(module))  # type: ignore[assignment]
+    layer: Any = module
+    layer.steps = steps
+    layer.sources = ()
+
+
+def set_sources(module: nn.Module, sources: Sequence[FakeQuantizer]) -> None:
+    """Tell a quantized layer on which grids its input is; they are children of others."""
+    object.__setattr__(module, "sources", tuple(sources))
 
 
 def quantize_output(module: nn.Module, quantizer: FakeQuantizer) -> None:
@@ -217,4 +267,5 @@ def restore(module: nn.Module) -> None:
     module.__class__ = float_class(module)  # type: ignore[assignment]
     for name in ("input_quantizer", "output_quantizer"):
         module._modules.pop(name, None)
-    vars(module).pop("fold", None)
+    for name in ("fold", "steps", "sources"):
+        vars(module).pop(name, None)

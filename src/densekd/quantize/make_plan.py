@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from densekd.errors import UserError
-from densekd.quantize.grid import Activations
+from densekd.quantize.grid import Activations, Steps
 from densekd.quantize.layers import is_quantized, weight_axis
 from densekd.quantize.plan import LAST, QuantizationPlan, is_named
 from densekd.quantize.probe import Call, Key, Seen, is_norm, probe_reads
@@ -17,7 +17,11 @@ _CHOOSING = (nn.MaxPool2d,)
 
 
 def make_plan(
-    model: nn.Module, images: Tensor, keep_float: Sequence[str] = (LAST,), activations: Activations = "uint8"
+    model: nn.Module,
+    images: Tensor,
+    keep_float: Sequence[str] = (LAST,),
+    activations: Activations = "uint8",
+    steps: Steps = "power-of-two",
 ) -> QuantizationPlan:
     """Choose the layers and tensors of a model that are quantized.
 
@@ -34,6 +38,7 @@ def make_plan(
         keep_float: names and patterns of modules that stay float with all that is inside; ``last``:
             the layers whose results are the output, as a classifier's or a detector's.
         activations: see :class:`densekd.quantize.plan.QuantizationPlan`.
+        steps: the same.
 
     Raises:
         UserError: the model is quantized already, a name that it does not have, or nothing to
@@ -58,10 +63,18 @@ def make_plan(
             "keep_float names."
         )
     norms = _norms(seen, layers, modules)
-    outputs, inputs = _grids(seen, layers, norms, modules)
+    outputs, inputs, reads = _grids(seen, layers, norms, modules)
     same = _choosing(seen, outputs, modules)
-    outputs = [name for name in outputs if name not in same]
-    return QuantizationPlan(activations, tuple(layers), norms, tuple(outputs), tuple(inputs), same)
+    return QuantizationPlan(
+        activations=activations,
+        steps=steps,
+        layers=tuple(layers),
+        norms=norms,
+        outputs=tuple(name for name in outputs if name not in same),
+        inputs=tuple(inputs),
+        reads=reads,
+        same=same,
+    )
 
 
 def describe_plan(plan: QuantizationPlan, model: nn.Module) -> str:
@@ -102,11 +115,12 @@ def _norm_after(
 
 def _grids(
     seen: Seen, layers: Sequence[str], norms: dict[str, str], modules: dict[str, nn.Module]
-) -> tuple[list[str], list[str]]:
-    """Return the modules whose output is on a grid, and the layers whose input is."""
+) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Return the modules whose output is on a grid, the layers whose input is, and what layers read."""
     readers = _readers(seen)
     outputs: dict[str, None] = {}
     inputs: dict[str, None] = {}
+    reads: dict[str, list[str]] = {}
     for name in layers:
         for call in seen.calls_of(name):
             # The input: on the grid of who made it, or the layer's own.
@@ -115,11 +129,13 @@ def _grids(
                 inputs[name] = None
             else:
                 outputs[maker] = None
+                if maker not in reads.setdefault(name, []):
+                    reads[name].append(maker)
             # The output of a convolution, behind what is computed inside it.
             if isinstance(modules[name], nn.Linear) or call.output is None:
                 continue
             outputs[_end(name, call.output, norms, readers, seen, modules)] = None
-    return list(outputs), list(inputs)
+    return list(outputs), list(inputs), reads
 
 
 def _end(
