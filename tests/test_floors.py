@@ -12,7 +12,7 @@ FLOORS = {
     0: ["braces", "errors", "own_modules", "presets", "quiet", "signature"],
     1: ["atomic", "metric_names", "registry", "ops", "stopping"],
     2: ["kernels", "seal"],
-    3: ["losses", "data", "recipe"],
+    3: ["losses", "data", "quantize", "recipe"],
     4: ["models"],
     5: ["tasks", "teacher_cache"],
     6: ["distill"],
