@@ -10,7 +10,6 @@ import pytest
 import torch
 from training_runs import CPU, QUIET, StopAt, assert_same, checkpoint, losses, parsed, run, weights
 
-import densekd
 from densekd.errors import RecipeError
 from densekd.models.open import open_model
 from densekd.quantize import exportable, is_calibrated, plan_of
@@ -53,14 +52,13 @@ def test_run_folder(quantized: dict[str, Any], tmp_path: Path) -> None:
     opened = open_model(tmp_path / "run")
     assert plan_of(opened.model) is not None
     assert is_calibrated(opened.model)
-    # So do the checkpoint of the training and the Python interface, and they predict the same.
-    other = densekd.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    # So does the checkpoint of the training, and it predicts the same.
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         expected = opened.model(images)
-        assert torch.equal(open_model(tmp_path / "run" / "checkpoints" / "last.ckpt").model(images), expected)
+        other = open_model(tmp_path / "run" / "checkpoints" / "last.ckpt").model(images)
+        torch.testing.assert_close(other, expected, rtol=0, atol=1e-6)
         assert torch.equal(exportable(opened.model)(images), expected)
-    assert other is not None
     # What was scored is the quantized student.
     assert results["student"]["mIoU"] is not None
 

@@ -27,9 +27,7 @@ def fake_quantize_reference(
 
 
 @kernel(fake_quantize_reference)
-def fake_quantize(
-    x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int, axis: int | None = None
-) -> Tensor:
+def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int, axis: int | None = None) -> Tensor:
     """Round ``x`` to the integers ``low..high`` times a step, and return it as floating point.
 
     ``(clamp(round(x / scale) + zero_point, low, high) - zero_point) * scale``, with the clipped

@@ -81,7 +81,16 @@ def _require_modules(plan: QuantizationPlan, modules: dict[str, nn.Module]) -> N
         UserError: names a module that is not there, or one that is no layer.
     """
     read = [maker for makers in plan.reads.values() for maker in makers]
-    named = [*plan.layers, *read, *plan.reads, *plan.norms, *plan.norms.values(), *plan.outputs, *plan.inputs, *plan.same]
+    named = [
+        *plan.layers,
+        *read,
+        *plan.reads,
+        *plan.norms,
+        *plan.norms.values(),
+        *plan.outputs,
+        *plan.inputs,
+        *plan.same,
+    ]
     for name in [*named, *plan.same.values()]:
         if name not in modules:
             raise UserError(f"The quantization is of another model: this one has no module '{name}'.")

@@ -123,7 +123,8 @@ class _ConstantLayer(_Constant):
     def weight(self) -> Tensor:
         """The weight, dequantized."""
         codes, scale = self._buffers["codes"], self._buffers["scale"]
-        assert codes is not None and scale is not None
+        assert codes is not None
+        assert scale is not None
         return dequantize(codes, scale, self.codes_axis)  # type: ignore[attr-defined]
 
     def _run(self, *inputs: Any, **options: Any) -> Any:

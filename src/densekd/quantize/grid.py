@@ -14,7 +14,7 @@ STEPS: tuple[Steps, ...] = ("power-of-two", "free")
 # Symmetric weights use -127..127: a channel whose sign is turned has the same grid.
 _WEIGHT_LIMIT = 127
 # A channel or a map of zeros needs a step, too; engines divide by it.
-_SMALLEST_STEP = 2.0**-40
+SMALLEST_STEP = 2.0**-40
 
 
 class Range(NamedTuple):
@@ -56,7 +56,7 @@ def weight_scale(weight: Tensor, axis: int, steps: Steps, gain: Tensor | None = 
     largest = weight.detach().float().abs().amax(others)
     if gain is not None:
         largest = largest * gain.float()
-    scale = (largest / _WEIGHT_LIMIT).clamp(min=_SMALLEST_STEP)
+    scale = (largest / _WEIGHT_LIMIT).clamp(min=SMALLEST_STEP)
     return power_of_two(scale) if steps == "power-of-two" else scale
 
 
@@ -107,7 +107,7 @@ def activation_step(low: Tensor, high: Tensor, activations: Activations, steps: 
 
 
 def _step(scale: Tensor, steps: Steps) -> Tensor:
-    scale = scale.clamp(min=_SMALLEST_STEP)
+    scale = scale.clamp(min=SMALLEST_STEP)
     return power_of_two(scale) if steps == "power-of-two" else scale
 
 

@@ -16,12 +16,23 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from densekd.quantize.grid import FakeQuantizer, Steps, per_channel, quantized_weight, weight_codes, weight_scale
+from densekd.quantize.grid import (
+    SMALLEST_STEP,
+    FakeQuantizer,
+    Steps,
+    per_channel,
+    power_of_two,
+    quantized_weight,
+    weight_codes,
+    weight_scale,
+)
 
 # Exactly these types: a subclass may do anything with its weight. A layer of one's own says the axis
 # of its output channels in a class attribute ``weight_axis``.
 _AXES: dict[type[nn.Module], int] = {nn.Conv2d: 0, Conv2dSame: 0, nn.Linear: 0, nn.ConvTranspose2d: 1}
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNormAct2d, FrozenBatchNorm2d)
+# In steps: float32 holds sums of it and of products exactly.
+_LARGEST_BIAS = 2.0**22
 # Attribute of a derived class: the class that it is derived from.
 _FLOAT = "_float_class"
 
@@ -165,7 +176,8 @@ class _Layer(_Quantized):
 def _weight_of(layer: Any) -> tuple[Tensor, int]:
     """Return the weight that learns, and the axis of its output channels."""
     weight, axis = layer._parameters["weight"], weight_axis(layer)
-    assert weight is not None and axis is not None
+    assert weight is not None
+    assert axis is not None
     return weight, axis
 
 
@@ -178,26 +190,22 @@ def integers_of(layer: Any) -> Integers:
     """
     weight, axis = _weight_of(layer)
     bias = layer._parameters["bias"]
-    if layer.fold is None:
-        scale = weight_scale(weight, axis, layer.steps)
-        codes = weight_codes(weight, scale, axis)
-        return Integers(codes, scale, _on_grid(bias, scale, layer.sources))
-    gain = layer.fold.gain()
-    scale = weight_scale(weight, axis, layer.steps, gain.abs())
-    # A negative gamma turns the signs of a channel, and a gamma of zero makes zeros of it.
-    turned = weight.double() * per_channel(gain, weight.ndim, axis)
-    codes = weight_codes(turned.float(), scale, axis)
-    return Integers(codes, scale, _on_grid(layer.fold.bias(bias), scale, layer.sources))
-
-
-def _on_grid(bias: Tensor | None, scale: Tensor, sources: Sequence[FakeQuantizer]) -> Tensor | None:
-    """Round a bias to integers of the step that products of input and weight have, as engines add them."""
-    ready = [source.step().scale for source in sources if source.ready]
-    if bias is None or not ready:
-        return bias
+    if layer.fold is not None:
+        # A negative gamma turns the signs of a channel, and a gamma of zero makes zeros of it.
+        weight = (weight.double() * per_channel(layer.fold.gain(), weight.ndim, axis)).float()
+        bias = layer.fold.bias(bias)
+    scale = weight_scale(weight, axis, layer.steps)
     # Inputs of several grids: the coarsest of powers of two is a multiple of all others.
-    step = torch.stack(ready).amax() * scale
-    return (bias / step).round() * step
+    ready = [source.step().scale for source in layer.sources if source.ready]
+    if bias is None or not ready:
+        return Integers(weight_codes(weight, scale, axis), scale, bias)
+    # Engines add the bias as an integer, in steps of the products of input and weight. Where it is far
+    # above them, as behind a gamma of zero, the steps grow: it has to fit.
+    coarsest = torch.stack(ready).amax()
+    least = bias.abs() / (coarsest * _LARGEST_BIAS)
+    scale = torch.maximum(scale, power_of_two(least.clamp(min=SMALLEST_STEP)))
+    step = coarsest * scale
+    return Integers(weight_codes(weight, scale, axis), scale, (bias / step).round() * step)
 
 
 def _after_norm(norm: nn.Module, x: Tensor) -> Tensor:

@@ -103,9 +103,7 @@ def _norms(seen: Seen, layers: Sequence[str], modules: dict[str, nn.Module]) -> 
     return pairs
 
 
-def _norm_after(
-    call: Call, readers: dict[Key, list[str]], seen: Seen, modules: dict[str, nn.Module]
-) -> str | None:
+def _norm_after(call: Call, readers: dict[Key, list[str]], seen: Seen, modules: dict[str, nn.Module]) -> str | None:
     """Return the batch norm that alone reads what a layer returned, or None."""
     if call.output is None or seen.reads[call.output] != 1:
         return None

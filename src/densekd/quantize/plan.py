@@ -93,7 +93,4 @@ def _malformed(where: str, reason: str) -> UserError:
 
 def is_named(name: str, patterns: Sequence[str]) -> bool:
     """Tell whether a module, or one that it is inside, is among names and patterns (``head.*``)."""
-    for pattern in patterns:
-        if name == pattern or name.startswith(f"{pattern}.") or fnmatch(name, pattern):
-            return True
-    return False
+    return any(name == pattern or name.startswith(f"{pattern}.") or fnmatch(name, pattern) for pattern in patterns)
