@@ -103,5 +103,5 @@ def test_a_copy_is_made_and_the_student_stays_as_it_is() -> None:
         copied = exportable(nn.Sequential(model))
         assert torch.equal(copied(images), before)
         assert torch.equal(model(images), before)
-    assert not list(copied.parameters())[0].requires_grad
+    assert not next(iter(copied.parameters())).requires_grad
     assert any(parameter.requires_grad for parameter in model.parameters())

@@ -65,6 +65,7 @@ def _calibration(recipe: Recipe, samples: TrainingData) -> Callable[[], Iterable
 
     def batches() -> Iterable[Any]:
         sampler = StepSampler(len(samples), size, count, recipe.training.seed, ONE_PROCESS)
-        return training_loader(samples, sampler, workers=0)
+        loader: Iterable[Any] = training_loader(samples, sampler, workers=0)
+        return loader
 
     return batches

@@ -57,9 +57,7 @@ class QuantizationAwareTraining(L.Callback):
                 "densekd.quantize.make_plan(student, images)) before the training."
             )
         if trainer.max_steps < 1:
-            raise UserError(
-                "Quantization freezes ranges after a share of the steps: set the Trainer's max_steps."
-            )
+            raise UserError("Quantization freezes ranges after a share of the steps: set the Trainer's max_steps.")
         if not is_calibrated(student):
             with trainer.precision_plugin.forward_context():
                 calibrate(student, self._images(trainer, module))

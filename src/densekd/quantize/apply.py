@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from densekd.errors import UserError
 from densekd.quantize.grid import FakeQuantizer
@@ -81,17 +82,10 @@ def _require_modules(plan: QuantizationPlan, modules: dict[str, nn.Module]) -> N
         UserError: names a module that is not there, or one that is no layer.
     """
     read = [maker for makers in plan.reads.values() for maker in makers]
-    named = [
-        *plan.layers,
-        *read,
-        *plan.reads,
-        *plan.norms,
-        *plan.norms.values(),
-        *plan.outputs,
-        *plan.inputs,
-        *plan.same,
-    ]
-    for name in [*named, *plan.same.values()]:
+    named = [*plan.layers, *plan.outputs, *plan.inputs, *plan.reads, *read]
+    for pairs in (plan.norms, plan.same):
+        named += [*pairs, *pairs.values()]
+    for name in named:
         if name not in modules:
             raise UserError(f"The quantization is of another model: this one has no module '{name}'.")
     for name in {*plan.layers, *plan.norms, *plan.inputs}:
@@ -103,7 +97,7 @@ def _require_modules(plan: QuantizationPlan, modules: dict[str, nn.Module]) -> N
             raise UserError(f"The quantization is of another model: '{name}' has no grid to share.")
 
 
-def _device_of(model: nn.Module) -> object:
+def _device_of(model: nn.Module) -> torch.device:
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
-    return Tensor().device
+    return torch.device("cpu")

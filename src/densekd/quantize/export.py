@@ -150,7 +150,7 @@ class _ConstantNorm(_Constant):
 
 
 @cache
-def _derived(kind: type, plain: type[nn.Module]) -> type[nn.Module]:
+def _derived(kind: Any, plain: Any) -> type[nn.Module]:
     return type(f"Exported{plain.__name__}", (kind, plain), {})
 
 

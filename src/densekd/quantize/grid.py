@@ -172,7 +172,7 @@ class FakeQuantizer(nn.Module):
         return activation_step(self.low, self.high, self.activations, self.steps)
 
     def _load_from_state_dict(self, *arguments: object) -> None:
-        super()._load_from_state_dict(*arguments)  # type: ignore[arg-type]
+        super()._load_from_state_dict(*arguments)
         self.ready = bool(self.low <= self.high)
 
     def extra_repr(self) -> str:

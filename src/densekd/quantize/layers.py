@@ -112,14 +112,16 @@ class _Quantized:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # A class that was made while the program runs is found again by the one it is derived from.
-        _, _, state, *rest = super().__reduce_ex__(protocol)
+        reduced: Any = super().__reduce_ex__(protocol)
+        _, _, state, *rest = reduced
         kind = _new_layer if isinstance(self, _Layer) else _new_module
         return (kind, (getattr(type(self), _FLOAT),), state, *rest)
 
     def _run(self, *inputs: Any, **options: Any) -> Any:
         return super().forward(*inputs, **options)  # type: ignore[misc]
 
-    def forward(self, *inputs: Any, **options: Any) -> Any:
+    def forward(self: Any, *inputs: Any, **options: Any) -> Any:
+        """Run the module, and put its output on its grid."""
         fold = self.fold
         if fold is not None and fold.norm is self and fold.active:
             # The convolution has done it; what else the norm did is left.
@@ -146,7 +148,7 @@ class _Layer(_Quantized):
             return quantized_weight(plain, weight_scale(plain, axis, self.steps), axis)
         if self.fold.active:
             codes, scale, _ = integers_of(self)
-            return codes.float() * per_channel(scale, codes.ndim, axis)
+            return (codes.float() * per_channel(scale, codes.ndim, axis)).to(plain.dtype)
         # The step is that of the weight with its batch norm, without which it is trained.
         gain = self.fold.gain().abs().float()
         scale = weight_scale(plain, axis, self.steps, gain) / gain
@@ -157,7 +159,12 @@ class _Layer(_Quantized):
     def bias(self) -> Tensor | None:
         """The bias; in evaluation mode as the device has it."""
         training = self.training if self.fold is None else not self.fold.active  # type: ignore[attr-defined]
-        return self._parameters["bias"] if training else integers_of(self).bias
+        plain = self._parameters["bias"]
+        if training:
+            return plain
+        bias = integers_of(self).bias
+        weight, _ = _weight_of(self)
+        return None if bias is None else bias.to(weight.dtype)
 
     def _run(self, *inputs: Any, **options: Any) -> Any:
         x, *rest = inputs
@@ -217,13 +224,13 @@ def _after_norm(norm: nn.Module, x: Tensor) -> Tensor:
 
 
 @cache
-def layer_class(plain: type[nn.Module]) -> type[nn.Module]:
+def layer_class(plain: Any) -> type[nn.Module]:
     """Derive the class of layers with an int8 weight."""
     return type(f"Quantized{plain.__name__}", (_Layer, plain), {_FLOAT: plain})
 
 
 @cache
-def module_class(plain: type[nn.Module]) -> type[nn.Module]:
+def module_class(plain: Any) -> type[nn.Module]:
     """Derive the class of modules whose output is on a grid, or that a convolution does the work of."""
     return type(f"Quantized{plain.__name__}", (_Quantized, plain), {_FLOAT: plain})
 
