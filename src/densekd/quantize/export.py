@@ -160,9 +160,8 @@ def _fix(module: nn.Module, integers: Integers | None) -> None:
         quantizer = module._modules.get(name)
         if isinstance(quantizer, FakeQuantizer):
             module._modules[name] = _constant(quantizer)
-    kind: type = _Constant
+    kind: Any = _Constant
     fold: Any = vars(module).pop("fold", None)
-    plain = float_class(module)
     if fold is not None and fold.norm is module:
         kind = _ConstantNorm
     elif integers is not None:
@@ -170,7 +169,8 @@ def _fix(module: nn.Module, integers: Integers | None) -> None:
         _store_integers(module, integers)
     for name in ("steps", "sources"):
         vars(module).pop(name, None)
-    module.__class__ = _derived(kind, plain)  # type: ignore[assignment]
+    plain: Any = float_class(module)
+    module.__class__ = _derived(kind, plain)
 
 
 def _is_layer(module: nn.Module) -> bool:

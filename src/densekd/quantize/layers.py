@@ -223,16 +223,24 @@ def _after_norm(norm: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
-@cache
-def layer_class(plain: Any) -> type[nn.Module]:
-    """Derive the class of layers with an int8 weight."""
-    return type(f"Quantized{plain.__name__}", (_Layer, plain), {_FLOAT: plain})
+def layer_class(plain: type[nn.Module]) -> type[nn.Module]:
+    """Derive the class of layers with an int8 weight; the same one each time."""
+    return _class_of(_Layer, plain)
 
 
-@cache
-def module_class(plain: Any) -> type[nn.Module]:
+def module_class(plain: type[nn.Module]) -> type[nn.Module]:
     """Derive the class of modules whose output is on a grid, or that a convolution does the work of."""
-    return type(f"Quantized{plain.__name__}", (_Quantized, plain), {_FLOAT: plain})
+    return _class_of(_Quantized, plain)
+
+
+def _class_of(kind: Any, plain: Any) -> type[nn.Module]:
+    found: type[nn.Module] = _derive(kind, plain)
+    return found
+
+
+@cache
+def _derive(kind: Any, plain: Any) -> type[nn.Module]:
+    return type(f"Quantized{plain.__name__}", (kind, plain), {_FLOAT: plain})
 
 
 def _new_layer(plain: type[nn.Module]) -> nn.Module:
@@ -247,7 +255,7 @@ def _new_module(plain: type[nn.Module]) -> nn.Module:
 
 def quantize_layer(module: nn.Module, steps: Steps) -> None:
     """Let a layer read its weight on the int8 grid, in place."""
-    module.__class__ = layer_class(float_class(module))  # type: ignore[assignment]
+    module.__class__ = layer_class(float_class(module))
     layer: Any = module
     layer.steps = steps
     layer.sources = ()
@@ -261,14 +269,14 @@ def set_sources(module: nn.Module, sources: Sequence[FakeQuantizer]) -> None:
 def quantize_output(module: nn.Module, quantizer: FakeQuantizer) -> None:
     """Put the output of a module, one tensor, on a grid, in place."""
     if not is_quantized(module):
-        module.__class__ = module_class(type(module))  # type: ignore[assignment]
+        module.__class__ = module_class(type(module))
     module.add_module("output_quantizer", quantizer)
 
 
 def fold_norm(conv: nn.Module, norm: nn.Module) -> None:
     """Let a quantized convolution do the batch norm's work in evaluation mode."""
     if not is_quantized(norm):
-        norm.__class__ = module_class(type(norm))  # type: ignore[assignment]
+        norm.__class__ = module_class(type(norm))
     fold = Fold(conv, norm)
     # Neither is the other's child: both have their places in the model.
     object.__setattr__(conv, "fold", fold)
@@ -279,7 +287,7 @@ def restore(module: nn.Module) -> None:
     """Make a module float again: its own class, no grid, its own weight."""
     if not is_quantized(module):
         return
-    module.__class__ = float_class(module)  # type: ignore[assignment]
+    module.__class__ = float_class(module)
     for name in ("input_quantizer", "output_quantizer"):
         module._modules.pop(name, None)
     for name in ("fold", "steps", "sources"):
