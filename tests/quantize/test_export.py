@@ -2,16 +2,20 @@
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_quantized import Tensors, tiny_float, tiny_quantized
+from tiny_quantized import TINY, Tensors, tiny_float, tiny_quantized
 from torch import nn
 
+from densekd.api.load import load
 from densekd.errors import UserError
-from densekd.quantize import apply_plan, exportable, make_plan
+from densekd.models.classes import unnamed_classes
+from densekd.models.package import config_of, save_package
+from densekd.quantize import apply_plan, exportable, make_plan, plan_of, remove
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -105,3 +109,24 @@ def test_a_copy_is_made_and_the_student_stays_as_it_is() -> None:
         assert torch.equal(model(images), before)
     assert not next(iter(copied.parameters())).requires_grad
     assert any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_package_opens_as_it_was_trained(tmp_path: Path) -> None:
+    model = tiny_quantized("fpn")
+    plan = plan_of(model)
+    assert plan is not None
+    kind, options = TINY["fpn"]
+    options = {key: value for key, value in options.items() if key != "num_classes"}
+    config = replace(config_of(kind, options, unnamed_classes(5), "segmentation"), quantization=plan.entries())
+    save_package(model, config, tmp_path)
+    loaded = load(tmp_path)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(images)
+        torch.testing.assert_close(loaded(images), expected, rtol=0, atol=1e-6)
+        # The class that the Python interface gives a model is no obstacle.
+        torch.testing.assert_close(exportable(loaded)(images), expected, rtol=0, atol=1e-6)
+        assert (remove(loaded)(images) - expected).abs().max() > 1e-4
+    save_package(model, replace(config, quantization={"layers": "all"}), tmp_path)
+    with pytest.raises(UserError, match=r"config\.json: its 'quantization' is malformed"):
+        load(tmp_path)
