@@ -55,14 +55,14 @@ def test_ranges_stay_once_they_are_frozen() -> None:
     student, teacher = tiny_float("fpn", 32), tiny_float("fpn", 32)
     batches = [torch.rand(2, 3, 32, 32)]
     apply_plan(student, make_plan(student, batches[0]))
-    before = copy.deepcopy(student)
+    # In the memory format of the Distiller, so that sums are in its order.
+    before = copy.deepcopy(student).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     calibrate(before, batches)
     schedule = RangeSchedule(freeze_batchnorm=0.0, freeze_observers=0.0)
     trainer = {"callbacks": [QuantizationAwareTraining(lambda: batches, schedule)], "accelerator": "cpu"}
     distill(student, teacher, batches, {"l2": 1.0}, steps=2, task="none", trainer=trainer)
     assert is_calibrated(student)
     for quantizer, other in zip(quantizers(student), quantizers(before), strict=True):
-        # The Distiller's memory format sums in another order.
         torch.testing.assert_close(quantizer.low, other.low, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(quantizer.high, other.high, rtol=1e-5, atol=1e-6)
 

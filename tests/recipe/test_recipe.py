@@ -66,7 +66,7 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "training.step",
             "steps",
-            "accumulate, checkpoint_every, clip, compile, export, log_every, precision, quantise",
+            "accumulate, checkpoint_every, clip, compile, export, log_every, precision",
         ),
     ],
 )
