@@ -9,9 +9,9 @@ import densekd
 
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
-    0: ["braces", "errors", "own_modules", "presets", "quiet", "signature"],
-    1: ["atomic", "metric_names", "registry", "ops", "stopping"],
-    2: ["kernels", "seal"],
+    0: ["braces", "errors", "own_modules", "presets", "quiet", "search_path", "signature", "terminal"],
+    1: ["atomic", "doors", "metric_names", "ops", "parsers", "stopping", "trust"],
+    2: ["kernels", "registry", "seal"],
     3: ["losses", "data", "quantize", "recipe"],
     4: ["models"],
     5: ["tasks", "teacher_cache"],

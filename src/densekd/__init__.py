@@ -12,10 +12,15 @@ objective.
 Every name is imported when it is first used: importing this module imports nothing heavy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from densekd import search_path
 
-from densekd import own_modules
+# Before anything else is imported: in the current folder may lie files with the names of libraries.
+search_path.leave_current_folder()
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+from densekd import own_modules  # noqa: E402
 
 if TYPE_CHECKING:
     from densekd import data, losses, models, tasks

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from densekd.errors import UserError
+
 # Temporary siblings of ``name.suffix`` are called ``.name.<process>.tmp.suffix``.
 _TEMPORARY = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.[^.]*)?")
 # Bytes of a name that leave room for what is added to it; most file systems allow 255.
@@ -39,11 +41,15 @@ def atomic(path: Path) -> Iterator[Path]:
     Args:
         path: the final file. Its folder is made when missing.
 
+    Raises:
+        UserError: a folder that holds something stands in its place.
+
     Yields:
         The temporary path to write to; it keeps the suffix of ``path`` because some writers choose
         a format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear(path)
     # The process id keeps two processes that write the same file apart.
     temporary = path.with_name(f".{short_name(path.stem)}.{os.getpid()}.tmp{path.suffix}")
     mode = _mode_of_new_file(temporary)
@@ -58,6 +64,30 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    """Remove an empty folder that stands where a file is to be written.
+
+    Raises:
+        UserError: it holds something.
+    """
+    try:
+        if path.is_dir():
+            path.rmdir()
+    except OSError as error:
+        raise UserError(f"{path}: a folder stands where a file is to be written; move it away.") from error
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file, or what stands in its place, to ``<name>.damaged``; return where it is."""
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.replace(aside)
+    return aside
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from rich.console import Console
 
 from densekd.errors import UserError
 from densekd.run import quickstart as module
 from densekd.run.quickstart import quickstart
+from densekd.terminal import Terminal
 
 SHIPPED = Path(__file__).parents[2] / "recipes"
 
@@ -39,8 +39,8 @@ def test_quickstart_compares_and_goes_on(recipes: Path, tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(module, "make_demo", lambda *a, **k: (run / "data").mkdir(parents=True) or fail())
         with pytest.raises(KeyboardInterrupt):
-            quickstart(run, recipes, False, Console(quiet=True))
-    comparison = quickstart(run, recipes, False, Console(quiet=True))
+            quickstart(run, recipes, False, Terminal(quiet=True))
+    comparison = quickstart(run, recipes, False, Terminal(quiet=True))
     assert json.loads((run / "comparison.json").read_text()) == comparison
     assert list(comparison) == ["teacher", "alone", "distilled"]
     results = json.loads((run / "results.json").read_text())
@@ -48,7 +48,7 @@ def test_quickstart_compares_and_goes_on(recipes: Path, tmp_path: Path, monkeypa
     assert comparison["distilled"]["miou"] == results["student"]["miou"]
     assert all(0 <= scores["miou"] <= 100 for scores in comparison.values())
     assert (run / "report.html").is_file()
-    assert quickstart(run, recipes, False, Console(quiet=True)) == comparison
+    assert quickstart(run, recipes, False, Terminal(quiet=True)) == comparison
 
 
 def test_another_folder_is_left_alone(recipes: Path, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_another_folder_is_left_alone(recipes: Path, tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     for overwrite in (False, True):
         with pytest.raises(UserError, match="exists and is no quickstart"):
-            quickstart(tmp_path / "mine", recipes, overwrite, Console(quiet=True))
+            quickstart(tmp_path / "mine", recipes, overwrite, Terminal(quiet=True))
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from rich.console import Console
 from torch import nn
 
 from densekd.api.load import load
@@ -16,6 +15,8 @@ from densekd.recipe.shipped import named_recipe
 from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
 from densekd.run.train import train as run_training
+from densekd.terminal import Terminal
+from densekd.trust import trust_modules
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def train(
     accelerator: str = "auto",
     devices: int | str = "auto",
     quiet: bool = True,
+    trust: Sequence[str] = (),
 ) -> Training:
     """Train a student by a recipe, with or without a teacher; evaluate, export and report.
 
@@ -58,6 +60,8 @@ def train(
         accelerator: ``auto``, ``cpu``, ``gpu``, ...
         devices: their number, or ``auto``.
         quiet: print nothing; otherwise progress and scores.
+        trust: modules that the package of a teacher may name, see :func:`densekd.load`; what the recipe
+            names itself is trusted.
 
     Returns:
         The run folder, the results, and the student.
@@ -68,6 +72,7 @@ def train(
     """
     if existing not in get_args(Existing):
         raise UserError(f"existing: one of {', '.join(get_args(Existing))}, not {existing!r}.")
+    trust_modules(trust)
     loaded = _read(recipe, overrides)
     # A run folder as recipe is trained in that folder.
     source = recipe if isinstance(recipe, str | Path) else ""
@@ -75,10 +80,10 @@ def train(
     launch = Launch(accelerator, str(devices))
     # Lightning's banners are nobody's results.
     if not quiet:
-        results = run_training(loaded, folder, launch, existing, Console(), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(), overrides)
         return Training(folder.path, results)
     with quiet_libraries():
-        results = run_training(loaded, folder, launch, existing, Console(quiet=True), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(quiet=True), overrides)
     return Training(folder.path, results)
 
 

@@ -3,11 +3,12 @@
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from densekd.cli.console import console, print_error
+from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.explain import explain
@@ -18,7 +19,9 @@ from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
+from densekd.search_path import spare_children
 from densekd.stopping import Stopped, stop_at_once, stop_signals
+from densekd.terminal import hook_tracebacks, prepare_streams
 
 # In the order of ``--help``.
 COMMANDS = (
@@ -76,12 +79,16 @@ def main() -> None:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
+    spare_children()
+    prepare_streams()
+    _require_folder()
     # What the user can fix is one message; what we have to fix says how to see where.
     try:
         with stop_signals(stop_at_once("Stopped; the same command begins again.")):
             status = app(standalone_mode=False)
     except UserError as error:
         if debug:
+            hook_tracebacks()
             raise
         print_error(str(error))
         sys.exit(error.code)
@@ -94,6 +101,7 @@ def main() -> None:
         if is_usage_error(error):
             sys.exit(_show_usage_error(error))
         if debug:
+            hook_tracebacks()
             raise
         print_error(_describe(error))
         sys.exit(1)
@@ -102,6 +110,15 @@ def main() -> None:
     if status == _INTERRUPTED:
         print_error("Stopped from the keyboard; the same command begins again.")
     sys.exit(status)
+
+
+def _require_folder() -> None:
+    """End where the current folder was removed: libraries of torch crash there."""
+    try:
+        Path.cwd()
+    except OSError:
+        print_error("The current folder was removed; change into one that is there (cd).")
+        sys.exit(1)
 
 
 def _describe(error: Exception) -> str:
@@ -122,6 +139,6 @@ def _show_usage_error(error: Any) -> int:
     words = sys.argv[1:]
     context = getattr(error, "ctx", None)
     if context is not None:
-        sys.stderr.write(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n\n")
+        print_error_note(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n")
     print_error(describe_usage_error(error, words))
     return int(error.exit_code)

@@ -69,6 +69,16 @@ JsonPath = Annotated[Path | None, typer.Option("--json", help="also write the nu
 Workers = Annotated[int, typer.Option("--workers", min=0, help="processes")]
 
 
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="MODULE[:NAME]",
+        help="module of yours that a package, or the recipe in another's run, may name; may be repeated",
+    ),
+]
+
+
 def read_recipe(name: str, overrides: list[str] | None) -> "Recipe":
     """Read the recipe that :data:`RecipePath` names, with overrides applied.
 

@@ -7,6 +7,7 @@ import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Workers, read_recipe
 from densekd.cli.console import console, print_plain, write_json
+from densekd.terminal import track
 
 data_app = typer.Typer(
     help="Check, prepare and pack data.",
@@ -64,7 +65,6 @@ def shard(
     ] = "as-is",
 ) -> None:
     """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
-    from rich.progress import track
 
     from densekd.builders.data import build_files
     from densekd.data.shards import write_shards
@@ -74,7 +74,7 @@ def shard(
     for split in dict.fromkeys((data.train, data.val)):
         files = build_files(data, split)
         written = write_shards(files, split, out, megabytes, images)
-        for _ in track(written, f"packing {split}", len(files), transient=True):
+        for _ in track(written, f"packing {split}", len(files)):
             pass
         print_plain(f"{split}: {len(files)} samples in {out}")
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath
+from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath, Trust
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.trust import trust_modules
 
 DataPath = Annotated[
     Path | None,
@@ -52,6 +53,7 @@ def evaluate(
     recipe: EvaluationRecipe = None,
     split: Split = None,
     max_megapixels: MaxMegapixels = None,
+    trust: Trust = None,
     json: JsonPath = None,
 ) -> None:
     """Score a model on whole images at their original size.
@@ -64,6 +66,7 @@ def evaluate(
     from densekd.run.evaluate import evaluate_opened
     from densekd.run.evaluation_data import Asked
 
+    trust_modules(trust)
     set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
@@ -82,6 +85,7 @@ def predict(
     resume: ResumePrediction = False,
     submission: Submission = None,
     max_megapixels: MaxMegapixels = None,
+    trust: Trust = None,
 ) -> None:
     """Write label PNGs and overlays, boxes and results, videos, or the files of a submission."""
     from densekd.data.picture import RGB, set_max_megapixels
@@ -96,6 +100,7 @@ def predict(
     changes = [text for text in inputs or [] if is_override(text)]
     texts = [text for text in inputs or [] if not is_override(text)]
     out = out or _place_of(model) / "predicted"
+    trust_modules(trust)
     set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)

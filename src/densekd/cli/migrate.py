@@ -1,12 +1,13 @@
 """Command for people who come from another project: ``convert-config``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from densekd.cli.console import print_error_note
 from densekd.errors import UserError
+from densekd.terminal import write_document
 
 
 def convert_config(
@@ -38,8 +39,8 @@ def convert_config(
         converted = convert_file(Path(source[0]), gpus, images, system, pick)
     text = converted.text()
     if out is None:
-        sys.stdout.write(text)
+        write_document(text)
     else:
         write_text(out, text)
     for line in converted.report.lines():
-        sys.stderr.write(f"{line}\n")
+        print_error_note(line)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, read_recipe
+from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, Trust, read_recipe
 from densekd.cli.console import console
 from densekd.quiet import silence_libraries
+from densekd.trust import trust_modules
 
 if TYPE_CHECKING:
     from densekd.run.folder import Existing
@@ -29,9 +30,11 @@ def train(
     devices: Devices = "auto",
     nodes: Nodes = 1,
     strategy: Strategy = "auto",
+    trust: Trust = None,
 ) -> None:
     """Train a student, with or without a teacher; evaluate, export and report."""
     existing = _existing(resume, overwrite)
+    trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
     # The recipe is checked before Lightning is imported, which takes seconds.
     from densekd.report.tables import comparison_table
@@ -61,8 +64,9 @@ def quickstart(
     run_quickstart(run, shipped_recipe("quickstart").parent, overwrite, console)
 
 
-def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "auto") -> None:
+def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "auto", trust: Trust = None) -> None:
     """Sample the data, build the models, run a few steps, and estimate memory and time."""
+    trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
     from densekd.run.preflight import check as run_check
 
@@ -70,8 +74,9 @@ def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "a
     console.print(run_check(loaded, devices))
 
 
-def cache(recipe: RecipePath, overrides: Overrides = None) -> None:
+def cache(recipe: RecipePath, overrides: Overrides = None, trust: Trust = None) -> None:
     """Write a recipe's teacher cache, so that trainings that share it never run the teacher."""
+    trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
     from densekd.builders.build import build
     from densekd.errors import RecipeError

@@ -14,6 +14,7 @@ from densekd.recipe.base import (
     OpenSection,
     Options,
     Positive,
+    Scale,
     Section,
     Share,
     Size,
@@ -67,9 +68,10 @@ class DataSpec(Section):
     batch_size: int = Field(
         8,
         ge=1,
+        le=1_000_000,
         description="images of one optimizer step, over all processes and accumulated parts",
     )
-    workers: int = Field(0, ge=0, description="loading processes")
+    workers: int = Field(0, ge=0, le=1024, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field(
         "auto",
         description="GB of decoded images kept in memory",
@@ -151,7 +153,7 @@ class AugmentSpec(Section):
         None,
         description="range that the limit of the shorter side is drawn from (detection); default: data.short_side",
     )
-    scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
+    scale: tuple[Scale, Scale] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     photometric: Literal["none", "mmseg", "torchvision"] = Field(
         "none",

@@ -16,6 +16,7 @@ from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
 from densekd.models.package import PackageConfig
+from densekd.ops.finite import output_of
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
 from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
 from densekd.tasks.protocol import Predictor, Scores, Task
@@ -68,7 +69,8 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A package knows its size of images; of a file of another project the recipe does.
     resize = config.resize if opened.origin is None else source.resize
-    scores = task.scores(opened.model.to(device), files, resize)
+    with output_of(str(path), opened.model):
+        scores = task.scores(opened.model.to(device), files, resize)
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
     notes = [*notes_of(files), *notes_of_pictures(files)]
     return found | {"notes": notes} if notes else found
@@ -140,6 +142,8 @@ def evaluation_of(
 def _recipe_of(model: Path) -> Path | None:
     """Return the recipe of the run folder that a model lies in."""
     for folder in (model, model.parent, model.parent.parent):
+        if (folder / "recipe.yaml").is_dir():
+            raise UserError(f"{folder / 'recipe.yaml'}: a folder stands in place of the file. Put back a copy of it.")
         if (folder / "recipe.yaml").is_file():
             return folder / "recipe.yaml"
     return None

@@ -1,6 +1,5 @@
 """The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from densekd.atomic import write_text
 from densekd.builders.build import Built
 from densekd.data.loaders import evaluation_loader, training_loader
 from densekd.data.sampler import Shard, StepSampler
@@ -24,6 +22,7 @@ from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
 from densekd.run.metrics_logger import MetricsLogger
 from densekd.run.processes import end_of_others, ignore_signals_of_lightning
+from densekd.seal import write_document
 from densekd.stopping import Interrupted, StopRequest
 
 VALIDATION_BATCH = 8
@@ -131,7 +130,7 @@ def find_checkpoint(run: RunFolder, console: Console) -> Path | None:
         return sound_checkpoint(run)
     found, remarks = newest_checkpoint(run)
     for remark in remarks:
-        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {remark}", style="yellow", highlight=False, soft_wrap=True)
     return found
 
 
@@ -222,10 +221,10 @@ def describe_processes(built: Built, processes: int, run: RunFolder, console: Co
     batch_norm = describe_batch_norms(models, processes, built.distiller.sync_batchnorm)
     record(run, {"processes": processes, "batch_norm": batch_norm})
     if processes > 1:
-        console.print(f"batch norm: {batch_norm}", highlight=False, markup=False)
+        console.print(f"batch norm: {batch_norm}", highlight=False)
 
 
 def describe_metrics(built: Built, run: RunFolder) -> None:
     """Write ``metrics.json``: the task, and what validation columns of ``metrics.csv`` mean."""
     content = {"task": built.package.task, "metrics": built.task.metrics.to_json()}
-    write_text(run.path / "metrics.json", json.dumps(content, indent=1) + "\n")
+    write_document(run.path / "metrics.json", content)

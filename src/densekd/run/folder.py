@@ -1,7 +1,7 @@
 """Run folder: paths of what a training writes, its environment, resuming, overwriting."""
 
 import importlib.metadata
-import json
+import logging
 import os
 import platform
 import shutil
@@ -17,9 +17,12 @@ from typing import Any, Literal
 import torch
 
 import densekd
-from densekd.atomic import write_text
+from densekd.atomic import put_aside, write_text
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, dump_recipe, load_recipe
+from densekd.seal import read_document, sealed_text, write_document
+
+_LOG = logging.getLogger("densekd")
 
 Existing = Literal["refuse", "resume", "overwrite"]
 # What may change between an interruption and its resumption without changing the result.
@@ -140,8 +143,8 @@ class Claim:
             used = False
         # New, or interrupted before its recipe was written.
         if not self.run.recipe.is_file():
-            write_text(self.run.recipe, self.recipe)
-            write_text(self.run.environment, json.dumps(environment(overrides), indent=1) + "\n")
+            write_text(self.run.recipe, sealed_text(self.recipe))
+            write_document(self.run.environment, environment(overrides))
         try:
             yield
         except BaseException:
@@ -214,10 +217,15 @@ def _remove_failed_start(run: RunFolder) -> None:
 
 def record(run: RunFolder, facts: Mapping[str, Any]) -> None:
     """Add what is known of a training once it begins to its environment; a preflight has none."""
-    if not run.environment.is_file():
+    if not run.environment.exists():
         return
-    known = json.loads(run.environment.read_text(encoding="utf-8"))
-    write_text(run.environment, json.dumps(known | dict(facts), indent=1) + "\n")
+    try:
+        known = read_document(run.environment)
+    except UserError as error:
+        # What a training was started with is no part of it: it goes on without.
+        _LOG.warning("%s It is kept as %s; the training goes on.", error, put_aside(run.environment))
+        known = {}
+    write_document(run.environment, known | dict(facts))
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:

@@ -1,13 +1,12 @@
 """Prediction of pictures and videos; what cannot be read is named at the end."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from densekd.atomic import write_text
 from densekd.errors import UserError
 from densekd.run.predict_video import predict_video, require_video
 from densekd.run.prediction_inputs import Inputs
+from densekd.seal import read_document, write_document
 from densekd.tasks.protocol import Predictor
 
 SETTINGS = "predicted-by.json"
@@ -66,14 +65,11 @@ def require_same_settings(out: Path, model: Path, changes: Sequence[str], resume
     path = out / SETTINGS
     settings = {"model": _state(model), "options": sorted(changes)}
     if resume and path.is_file():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            before = None
+        before = read_document(path, "Or leave out --resume to predict anew.")
         if before != settings:
             what = "another model or with other options"
             raise UserError(f"{out}: was predicted by {what}. Leave out --resume, or choose another folder with --out.")
-    write_text(path, json.dumps(settings) + "\n")
+    write_document(path, settings, indent=None)
 
 
 def _state(model: Path) -> list[str]:

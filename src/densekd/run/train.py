@@ -78,7 +78,7 @@ def _train(
         # The baseline is a training like any other, of the same student without its teacher.
         if baseline is not None and baseline.recipe is not None:
             line = f"training the student alone ({run.baseline.path})"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, highlight=False, soft_wrap=True)
             again: Existing = "resume" if existing == "resume" else "refuse"
             train(baseline.recipe, run.baseline, launch, again, console)
         with using(recipe.kernels):
@@ -96,6 +96,6 @@ def _train(
 def _tell(notes: Sequence[str], odd: Sequence[str], console: Console) -> None:
     """Print what people should know before a training, and what looks wrong."""
     for note in notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        console.print(note, highlight=False, soft_wrap=True)
     for remark in odd:
-        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {remark}", style="yellow", highlight=False, soft_wrap=True)

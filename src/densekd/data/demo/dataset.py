@@ -11,6 +11,7 @@ from densekd.atomic import write_text
 from densekd.data.demo.classes import IGNORE, NAMES, PALETTE
 from densekd.data.demo.scene import draw_scene
 from densekd.errors import UserError
+from densekd.parsers import load_json
 
 _VERSION = 1  # raise it when the pictures change: sets made before are then made again
 
@@ -33,14 +34,6 @@ def make_demo(root: Path, images: dict[str, int], size: tuple[int, int], seed: i
     made_with = {"version": _VERSION, "images": images, "size": list(size), "seed": seed}
     # The settings are kept in the index: other settings make the set anew.
     index = root / "classes.json"
-    if index.exists():
-        if _settings(index) == made_with:
-            return
-        index.unlink()
-    for stale in root.glob("*/*/demo_*.png"):
-        stale.unlink()
-    for split, count in images.items():
-        _write_split(root, split, count, size, seed)
     about = {
         "name": "demo",
         "num_classes": len(NAMES),
@@ -49,6 +42,16 @@ def make_demo(root: Path, images: dict[str, int], size: tuple[int, int], seed: i
         "ignore_index": IGNORE,
         "made_with": made_with,
     }
+    if index.exists():
+        if _settings(index) == made_with:
+            # A damaged index is written again.
+            write_text(index, json.dumps(about, indent=1) + "\n")
+            return
+        index.unlink()
+    for stale in root.glob("*/*/demo_*.png"):
+        stale.unlink()
+    for split, count in images.items():
+        _write_split(root, split, count, size, seed)
     write_text(index, json.dumps(about, indent=1) + "\n")
 
 
@@ -60,7 +63,7 @@ def scene_rng(seed: int, split: str, index: int) -> np.random.Generator:
 def _settings(index: Path) -> object:
     """Read what the set of ``index`` was made with; a set from elsewhere is never overwritten."""
     try:
-        return json.loads(index.read_text(encoding="utf-8"))["made_with"]
+        return load_json(index)["made_with"]
     except (ValueError, KeyError, TypeError):
         problem = "holds another dataset; give the demo a folder of its own."
         raise UserError(f"{index.parent}: {problem}") from None

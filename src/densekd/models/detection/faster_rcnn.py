@@ -20,7 +20,7 @@ from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.boxes import Boxes, Detections
-from densekd.ops.ranges import PositiveInt
+from densekd.ops.ranges import Channels
 
 STRIDES = (4, 8, 16, 32, 64)
 # What the box head predicts is divided by these, so that all four deltas are of about one size.
@@ -42,7 +42,7 @@ class ProposalOutput(NamedTuple):
 def faster_rcnn(
     num_classes: int,
     backbone: str = "resnet50",
-    channels: PositiveInt = 256,
+    channels: Channels = 256,
     family: str = "mmdet",
     freeze: Sequence[Role] = (),
 ) -> Detector:
