@@ -23,7 +23,7 @@ FLOORS = {
     ],
     1: ["atomic", "doors", "metric_names", "network", "ops", "parsers", "stopping", "trust"],
     2: ["kernels", "registry", "seal"],
-    3: ["losses", "data", "recipe"],
+    3: ["losses", "data", "quantize", "recipe"],
     4: ["models"],
     5: ["tasks", "teacher_cache"],
     6: ["distill"],

@@ -105,7 +105,10 @@ def fit(
     stop = StopRequest()
     checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package, stop)
     metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console)
-    callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
+    first: list[L.Callback] = [StepSeeds(settings.seed)]
+    if built.quantization is not None:
+        first.append(built.quantization)
+    callbacks = [*first, guard, metrics, *observers.callbacks, checkpoints]
     trainer = make_trainer(settings, launch, run, observers, callbacks)
     require_shares(recipe, built, trainer.world_size)
     # A finished run keeps what is known of its training.
