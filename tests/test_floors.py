@@ -9,10 +9,21 @@ import densekd
 
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
-    0: ["braces", "errors", "own_modules", "presets", "quiet", "search_path", "signature", "terminal"],
-    1: ["atomic", "doors", "metric_names", "ops", "parsers", "stopping", "trust"],
+    0: [
+        "braces",
+        "disk",
+        "errors",
+        "explain",
+        "own_modules",
+        "presets",
+        "quiet",
+        "search_path",
+        "signature",
+        "terminal",
+    ],
+    1: ["atomic", "doors", "metric_names", "network", "ops", "parsers", "stopping", "trust"],
     2: ["exported", "kernels", "registry", "seal"],
-    3: ["losses", "data", "recipe"],
+    3: ["losses", "data", "quantize", "recipe"],
     4: ["models"],
     5: ["tasks", "teacher_cache"],
     6: ["distill"],

@@ -12,6 +12,7 @@ import importlib.machinery
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +44,21 @@ def restore() -> None:
     """Find the modules that the parent process imported from its current folder."""
     if _VARIABLE in os.environ:
         _finder().found.update(json.loads(os.environ[_VARIABLE]))
+
+
+def place_of(error: BaseException) -> str:
+    """Return where the user's own code raised an error, `` (file, line 3)``; empty where it did not.
+
+    Own is what densekd called and neither it nor an installed library contains.
+    """
+    ours = str(Path(__file__).parent)
+    installed = (ours, sys.prefix, sys.base_prefix, str(Path(os.__file__).parent), "<frozen")
+    called, place = False, ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        called = called or frame.filename.startswith(ours)
+        if called and not frame.filename.startswith(installed):
+            place = f" ({frame.filename}, line {frame.lineno})"
+    return place
 
 
 class _Finder(importlib.abc.MetaPathFinder):

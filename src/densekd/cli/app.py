@@ -11,7 +11,6 @@ import typer
 from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
-from densekd.cli.explain import explain
 from densekd.cli.export import export
 from densekd.cli.fetch import fetch
 from densekd.cli.migrate import convert_config
@@ -20,8 +19,10 @@ from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
+from densekd.explain import explain
+from densekd.own_modules import place_of
 from densekd.search_path import spare_children
-from densekd.stopping import Stopped, stop_at_once, stop_signals
+from densekd.stopping import Ended, Stopped, stop_at_once, stop_signals
 from densekd.terminal import hook_tracebacks, prepare_streams
 
 # In the order of ``--help``.
@@ -99,6 +100,12 @@ def main() -> None:
         sys.exit(stopped.code)
     except KeyboardInterrupt:
         status = _INTERRUPTED
+    except Ended:
+        raise
+    except SystemExit as error:
+        # No command ends so: code that it ran did, and what follows was not done.
+        print_error(f"The program was ended by sys.exit({error.code!r}){place_of(error)}, and not by densekd.")
+        sys.exit(error.code if isinstance(error.code, int) and error.code else 1)
     except Exception as error:
         if is_usage_error(error):
             sys.exit(_show_usage_error(error))
@@ -129,6 +136,9 @@ def _describe(error: Exception) -> str:
     if explained is not None:
         return f"{explained} --debug shows where."
     message = without_traceback(str(error))
+    place = place_of(error)
+    if place:
+        return f"{type(error).__name__}: {message}{place}, in code that is not densekd's. --debug shows more."
     return f"{type(error).__name__}: {message}\nThis should not happen; --debug shows where."
 
 

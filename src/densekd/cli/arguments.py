@@ -65,7 +65,7 @@ EvaluationOverrides = Annotated[
     typer.Argument(help="key=value, as in the recipe's evaluation section", show_default=False),
 ]
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run, once its successor has a checkpoint")]
 JsonPath = Annotated[Path | None, typer.Option("--json", help="also write the numbers here")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="processes")]
 

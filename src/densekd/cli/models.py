@@ -7,6 +7,7 @@ import typer
 
 from densekd.cli.arguments import JsonPath, ModelPath, Trust, refuse_exported
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.cli.own_files import MODELS, Force, require_own_json
 from densekd.errors import RecipeError
 from densekd.trust import trust_modules
 
@@ -95,10 +96,12 @@ def convert(
 def models(
     size: Annotated[str, typer.Option(help="height x width that multiply-adds are counted at")] = "512x1024",
     json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """List architectures and backbones; typical models with size, cost, published scores."""
     from densekd.cli.inspection import describe_models, measured_table
 
+    require_own_json(json, MODELS, force)
     table, rows = describe_models(size)
     console.print(table, measured_table(rows, size))
     write_json(json, rows)

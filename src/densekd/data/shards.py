@@ -12,7 +12,7 @@ import math
 import tarfile
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -120,6 +120,18 @@ class Numbers(NamedTuple):
     def __str__(self) -> str:
         """Return the label's own name."""
         return str(self.source)
+
+
+def require_free(out: Path, splits: Sequence[str]) -> None:
+    """Check that packing splits into a folder replaces nothing: there may be shards of another dataset.
+
+    Raises:
+        UserError: an index or a tar of one of the splits.
+    """
+    for split in splits:
+        there = [path for path in (out / f"{split}.json", out / f"{split}-000000.tar") if path.exists()]
+        if there:
+            raise UserError(f"{there[0]}: is there already; --force replaces the shards of '{split}'.")
 
 
 def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Images = "as-is") -> Iterator[int]:

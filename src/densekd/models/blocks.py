@@ -110,6 +110,9 @@ class JoinedConv2d(nn.Module):
         maps ``[B, ., h, w]``, that one ``[B, ., H, W]`` -> ``[B, outputs, H, W]``.
     """
 
+    # Of the output channels, for quantization.
+    weight_axis = 0
+
     def __init__(
         self,
         inputs: int,
@@ -130,6 +133,11 @@ class JoinedConv2d(nn.Module):
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """Convolve; see :func:`densekd.kernels.joined_convolution.joined_convolution`."""
         return joined_convolution(parts, self.weight, self.bias, self.like, self.align_corners)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """Resize all maps to one size and concatenate them: the one map that a quantized device convolves."""
+        size = parts[self.like].shape[2:]
+        return torch.cat([resize(x, size, self.align_corners) for x in parts], 1)
 
 
 def conv_norm_act(

@@ -29,6 +29,7 @@ from densekd.models.locate import PACKAGE_FILES, Place, locate
 from densekd.models.named import Named, build_named
 from densekd.models.package import PackageConfig, config_beside, config_of, parse_config, read_config, require_packable
 from densekd.models.sources import SOURCES, names_weights
+from densekd.quantize import apply_plan, parse_plan
 from densekd.trust import names_of_file, require_trust
 
 Weights = Literal["all", "body", "none"]
@@ -228,6 +229,9 @@ def _open_ours(checkpoint: Checkpoint, described: Any, where: str, asked: _Asked
     except RecipeError as error:
         # Nothing in a recipe is wrong: the file is.
         raise UserError(str(error)) from error
+    if config.quantization is not None:
+        # Ranges of activations are among the weights.
+        apply_plan(built.model, parse_plan(config.quantization, where))
     found = load_matched(built.model, checkpoint, "student", asked.allow)
     config = replace(config, options=built.options)
     # A package older than tasks does not name its own.

@@ -35,6 +35,8 @@ class PackageConfig:
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
         task_options: those of the task's options that predictions and scores depend on.
         bands: that are read of picture files, see :func:`densekd.data.picture.decode_bands`.
+        quantization: entries of a :class:`densekd.quantize.QuantizationPlan`; None: the model is
+            float.
     """
 
     model: str
@@ -47,6 +49,7 @@ class PackageConfig:
     task: str = "segmentation"
     task_options: dict[str, Any] = field(default_factory=dict)
     bands: Bands = RGB
+    quantization: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         # JSON and YAML know lists only.
@@ -63,8 +66,10 @@ class PackageConfig:
         return Classes(tuple(self.classes), palette, self.ignore_index)
 
     def entries(self) -> dict[str, Any]:
-        """Return what a file holds of it; of RGB nothing is said, as in older packages."""
+        """Return what a file holds of it; of RGB and of float nothing is said, as in older packages."""
         content = asdict(self)
+        if self.quantization is None:
+            del content["quantization"]
         if self.bands == RGB:
             del content["bands"]
         return content

@@ -7,12 +7,13 @@ MOST_BYTES = 100_000_000
 
 
 def inflate(content: bytes) -> bytes:
-    """Decompress zlib's data.
+    """Decompress data of zlib or gzip.
 
     Raises:
         ValueError: damaged data, or more than ``MOST_BYTES``.
     """
-    machine = zlib.decompressobj()
+    # 32 added: either head is known by itself.
+    machine = zlib.decompressobj(zlib.MAX_WBITS + 32)
     try:
         found = machine.decompress(content, MOST_BYTES)
     except zlib.error as error:

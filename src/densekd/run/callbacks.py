@@ -1,6 +1,8 @@
 """Callbacks of a training: seeds of each step, guard against NaN losses, checkpoints."""
 
+import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from densekd.errors import UserError
 from densekd.metric_names import MetricName
 from densekd.ops.finite import first_not_finite
 from densekd.run.processes import StopAgreement
+from densekd.run.replace import final_of, has_checkpoint
 from densekd.stopping import Interrupted, StopRequest
 
 
@@ -22,6 +25,9 @@ def resume_command(run: Path) -> str:
     belongs_to = run.parent
     if run.name == "baseline" and (belongs_to / "recipe.yaml").is_file():
         run = belongs_to
+    # A run that replaces another one has its place from its first checkpoint on.
+    if has_checkpoint(run):
+        run = final_of(run)
     return f"densekd train {shlex.quote(str(run))} --resume"
 
 
@@ -38,6 +44,29 @@ class StepSeeds(L.Callback):
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed the global generators, which dropout and random losses draw from."""
         torch.manual_seed(mix(self.seed, batch_idx * trainer.world_size + trainer.global_rank))
+
+
+class SwapRuns(L.Callback):
+    """Put a run that replaces another one in its place, when its first checkpoint stands.
+
+    Windows renames no folder with open files: there it waits for the end of the training.
+
+    Args:
+        swap: does it, if there is a checkpoint and it is not done.
+    """
+
+    def __init__(self, swap: Callable[[], None]) -> None:
+        self.swap = swap
+        self.waits = os.name == "nt"
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Look after each step; what cannot be done now is tried again at the end."""
+        if self.waits:
+            return
+        try:
+            self.swap()
+        except OSError:
+            self.waits = True
 
 
 class FiniteGuard(L.Callback):

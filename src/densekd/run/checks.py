@@ -165,12 +165,13 @@ def learnt_nothing(built: Built, scores: Any) -> str | None:
     return None
 
 
-def require_same_classes(checkpoint: Path, built: Built) -> None:
+def require_same_classes(checkpoint: Path, built: Built, accept: bool = False) -> None:
     """Refuse to go on with a training whose data counts other classes by now.
 
     Args:
         checkpoint: the run's last.
         built: what is trained.
+        accept: other names of as many classes are meant.
 
     Raises:
         UserError: other names, or another order, both lists are shown; or a damaged file.
@@ -185,6 +186,9 @@ def require_same_classes(checkpoint: Path, built: Built) -> None:
         ) from error
     except (KeyError, TypeError):
         # An older one does not name its classes.
+        return
+    # The student's outputs can have other names, but not another number.
+    if accept and len(names) == len(built.package.classes):
         return
     if list(names) != list(built.package.classes):
         difference = describe_difference(built.package.classes, names, "the data", "the checkpoint")

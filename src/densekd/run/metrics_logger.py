@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from densekd.atomic import atomic, put_aside
+from densekd.disk import naming
+from densekd.errors import UserError
 from densekd.run.folder import is_first_process
 
 # Where no progress bar can be shown, every tenth record is printed.
@@ -179,7 +181,10 @@ class MetricsLogger(L.Callback):
         if new:
             self.columns += new
             self._rewrite(_read_rows(self.path))
-        with self.path.open("a", newline="", encoding="utf-8") as handle:
+        # It was made when the training began: without it the folder was deleted meanwhile.
+        if not self.path.is_file():
+            raise UserError(f"{self.path} is gone: its folder was deleted or moved while the training ran.")
+        with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as handle:
             csv.DictWriter(handle, self.columns, restval="").writerow(row)
         self.written = _summed([row], self.written)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from densekd.atomic import write_text
+from densekd.disk import naming
 from densekd.errors import UserError
 from densekd.parsers import parse_json, read_bytes
 from densekd.seal import require_unchanged, sealed
@@ -46,7 +47,7 @@ class Records:
         """
         self.found[name] = found
         self._files[name] = _state(file)
-        with self.path.open("a", encoding="utf-8") as stream:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(self._line(name))
 
     def _line(self, name: str) -> str:

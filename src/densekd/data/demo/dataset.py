@@ -10,6 +10,7 @@ from PIL import Image
 from densekd.atomic import write_text
 from densekd.data.demo.classes import IGNORE, NAMES, PALETTE
 from densekd.data.demo.scene import draw_scene
+from densekd.disk import naming
 from densekd.errors import UserError
 from densekd.parsers import load_json
 
@@ -78,5 +79,6 @@ def _write_split(root: Path, split: str, count: int, size: tuple[int, int], seed
         scene = draw_scene(scene_rng(seed, split, i), size)
         name = f"demo_{i:05d}.png"
         # Light compression: writing takes most of the time.
-        Image.fromarray(scene.image).save(images / name, compress_level=1)
-        Image.fromarray(scene.label).save(labels / name, compress_level=1)
+        for path, picture in ((images / name, scene.image), (labels / name, scene.label)):
+            with naming(path):
+                Image.fromarray(picture).save(path, compress_level=1)
