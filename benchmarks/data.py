@@ -33,7 +33,7 @@ from densekd.data.maps import TrainingSet
 from densekd.data.sampler import Draw
 from densekd.data.shards import shards, write_shards
 from densekd.data.transforms import RandomScaledCrop
-from densekd.run.folder import environment
+from densekd.run.environment import environment
 
 HERE = Path(__file__).parent
 SIZE, CROP = (1024, 2048), (512, 1024)

@@ -9,6 +9,8 @@ import torch
 from dataset_trees import make_coco
 from tiny_data import make_depth, make_folder, tiny_recipe
 
+from densekd.trust import forget
+
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,6 +57,14 @@ def recipe(data_root: Path) -> dict[str, Any]:
 def _one_thread() -> None:
     """One thread for all tests and fixtures: sums of several threads are rounded otherwise."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_trusted() -> Iterator[None]:
+    """What one test names is no word of the next test's."""
+    forget()
+    yield
+    forget()
 
 
 @pytest.fixture(autouse=True)

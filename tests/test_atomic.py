@@ -1,3 +1,5 @@
+import errno
+import re
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,37 @@ def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     with atomic(tmp_path / "a.bin") as temporary:
         temporary.touch(mode=0o600)
     assert (tmp_path / "a.bin").stat().st_mode == usual.stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), errno.EIO),
+        (ValueError("Error while serializing: I/O error: File too large (os error 27)"), errno.EFBIG),
+        (RuntimeError("Parent directory runs/a does not exist."), errno.ENOENT),
+    ],
+)
+def test_what_the_disk_refuses_has_the_name_of_the_file(tmp_path: Path, error: Exception, number: int) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(OSError, match=re.escape(f"'{path}'")) as raised:
+        fail()
+    assert (raised.value.errno, raised.value.filename) == (number, str(path))
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["last.ckpt"]
+
+
+def test_other_errors_keep_their_kind(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic(tmp_path / "a.txt"):
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        fail()

@@ -9,18 +9,30 @@ import densekd
 
 PACKAGE = Path(densekd.__file__).parent
 FLOORS = {
-    0: ["braces", "errors", "own_modules", "presets", "quiet", "signature"],
-    1: ["atomic", "metric_names", "registry", "ops", "stopping"],
-    2: ["kernels", "seal"],
-    3: ["losses", "data", "recipe"],
+    0: [
+        "braces",
+        "disk",
+        "errors",
+        "explain",
+        "own_modules",
+        "presets",
+        "quiet",
+        "search_path",
+        "signature",
+        "terminal",
+    ],
+    1: ["atomic", "doors", "metric_names", "network", "ops", "parsers", "stopping", "trust"],
+    2: ["exported", "kernels", "registry", "seal"],
+    3: ["losses", "data", "quantize", "recipe"],
     4: ["models"],
     5: ["tasks", "teacher_cache"],
     6: ["distill"],
     7: ["builders"],
     8: ["convert_config", "report"],
     9: ["run"],
-    10: ["api", "cli"],
-    11: ["__main__"],
+    10: ["export"],
+    11: ["api", "cli"],
+    12: ["__main__"],
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -2,15 +2,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from densekd.doors import MODULE
 from densekd.errors import RecipeError
 from densekd.registry import resolve
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-MODULE = """
+LOSS = """
 import helper_of_mine
 from torch import nn
 
@@ -22,8 +24,9 @@ class Loss(nn.Module):
 START = """
 import sys
 before = list(sys.path)
+from densekd.doors import MODULE
 from densekd.registry import resolve
-loss = resolve("loss_of_mine:Loss", {}, "loss")()
+loss = resolve("loss_of_mine:Loss", {}, "loss", door=MODULE)()
 assert sys.path == before, sys.path
 """
 
@@ -48,16 +51,16 @@ for name in ("not_installed", "json"):
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a module, one that it imports, and two that have the names of libraries."""
-    (tmp_path / "loss_of_mine.py").write_text(MODULE)
+    (tmp_path / "loss_of_mine.py").write_text(LOSS)
     (tmp_path / "helper_of_mine.py").write_text("import json\nVALUE = 3.0\n")
     (tmp_path / "not_installed").mkdir()
     (tmp_path / "json.py").write_text("")
     return tmp_path
 
 
-def run(script: str, folder: Path) -> str:
+def run(script: str, folder: Path, installed: Path = SOURCE) -> str:
     """Run a script as the console command runs: nothing of the current folder is on the path."""
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    environment = {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{installed}"}
     command = [sys.executable, "-P", "-c", script]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -72,10 +75,36 @@ def test_a_spawned_process_unpickles_an_own_class(folder: Path) -> None:
     assert "Loss()" in run(START + IN_A_SPAWNED_PROCESS, folder)
 
 
+def test_libraries_that_an_own_module_imports_see_no_file_beside_it(folder: Path, tmp_path_factory: Any) -> None:
+    installed = tmp_path_factory.mktemp("site")
+    (installed / "a_library.py").write_text(
+        "try:\n    import optional_one\n    SEEN = True\nexcept ImportError:\n    SEEN = False\n"
+    )
+    (folder / "optional_one.py").write_text("")
+    (folder / "loss_of_mine.py").write_text("import a_library\n" + LOSS)
+    script = START + f"import a_library\nprint(a_library.SEEN, a_library.__file__.startswith({str(installed)!r}))"
+    assert run(script, folder, installed) == "False True"
+
+
+def test_what_an_own_module_imports_later_is_found_beside_it(folder: Path) -> None:
+    (folder / "later_of_mine.py").write_text("VALUE = 5\n")
+    late = LOSS.replace("return helper_of_mine.VALUE", "import later_of_mine; return later_of_mine.VALUE")
+    (folder / "loss_of_mine.py").write_text(late)
+    (folder / "pack_of_mine").mkdir()
+    script = START + "print(loss(1, 2))\ntry:\n    import pack_of_mine\nexcept ImportError as error:\n    print(error)"
+    assert run(script, folder) == "5\nNo module named 'pack_of_mine'"
+
+
+def test_a_module_inside_a_folder_without_init(folder: Path) -> None:
+    (folder / "pack_of_mine").mkdir()
+    (folder / "loss_of_mine.py").rename(folder / "pack_of_mine" / "loss.py")
+    assert run(START.replace("loss_of_mine:", "pack_of_mine.loss:") + "print(loss(1, 2))", folder) == "3.0"
+
+
 def test_a_module_that_fails_leaves_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_of_mine.py").write_text("import no_such_thing_at_all\n")
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
     with pytest.raises(RecipeError, match=r"cannot be imported: No module named 'no_such_thing_at_all'"):
-        resolve("broken_of_mine:Loss", {}, "loss")
+        resolve("broken_of_mine:Loss", {}, "loss", door=MODULE)
     assert sys.path == before

@@ -1,10 +1,11 @@
-import collections
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
+from densekd.doors import MODULE
 from densekd.errors import RecipeError, UserError
 from densekd.registry import construct, optional_import, resolve
 
@@ -22,7 +23,10 @@ def test_a_name_of_the_table() -> None:
 
 
 def test_a_name_of_another_package() -> None:
-    assert resolve("collections:OrderedDict", TABLE, "loss") is collections.OrderedDict
+    assert resolve("torch.nn:Conv2d", TABLE, "loss", door=MODULE) is nn.Conv2d
+    # Without a door for the user's own, only the table is known.
+    with pytest.raises(RecipeError, match=r"^Unknown loss 'torch\.nn:Conv2d'\. Known: cwd, pixel\.$"):
+        resolve("torch.nn:Conv2d", TABLE, "loss")
 
 
 @pytest.mark.parametrize(
@@ -35,18 +39,22 @@ def test_a_name_of_another_package() -> None:
             "The loss 'no_such_package:Loss' cannot be imported: No module named 'no_such_package'",
         ),
         (
-            "collections:Nothing",
-            "The loss 'collections:Nothing' cannot be imported: module 'collections' has no",
+            "torch.nn:Nothing",
+            "The loss 'torch.nn:Nothing' cannot be imported: module 'torch.nn' has no",
         ),
-        ("math:pi", "The loss 'math:pi' is a float, not a class or function."),
+        ("torch:pi", "The loss 'torch:pi' is a float, not a class or function."),
+        ("math:pi", "The loss 'math:pi' is Python's own, and nothing there is a loss; name an nn.Module class"),
+        ("os.path:join", "The loss 'os.path:join' is Python's own"),
+        ("torch:load", "The loss 'torch:load' was not called: it has to be an nn.Module class, or a function that"),
+        ("torch:add", "The loss 'torch:add' was not called"),
         (":Loss", "The loss ':Loss' cannot be imported: Empty module name."),
         (".mine:Loss", "The loss '.mine:Loss' cannot be imported: the 'package' argument is required"),
-        ("math:", "The loss 'math:' cannot be imported: "),
+        ("torch:", "The loss 'torch:' cannot be imported: "),
     ],
 )
 def test_a_name_that_means_nothing(name: str, message: str) -> None:
     with pytest.raises(RecipeError) as error:
-        resolve(name, TABLE, "loss")
+        resolve(name, TABLE, "loss", door=MODULE)
     assert str(error.value).startswith(message)
 
 
@@ -89,7 +97,7 @@ def test_a_module_with_a_mistake_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "densekd_mistaken.py").write_text("def Loss(:\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RecipeError, match=r"'densekd_mistaken:Loss' cannot be imported: .*mistaken\.py, line 1"):
-        resolve("densekd_mistaken:Loss", TABLE, "loss")
+        resolve("densekd_mistaken:Loss", TABLE, "loss", door=MODULE)
 
 
 def test_several_missing_options_are_named_together() -> None:

@@ -5,6 +5,7 @@ The Python API:
 - :func:`distill`: train a student to match a teacher, any two modules and any loader; no recipe.
 - :func:`train`: run a recipe: train, evaluate, export, report.
 - :func:`load`, :func:`predict`, :func:`evaluate`: use a finished model.
+- :func:`export`: write it for inference engines, verified there.
 - :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its
 objective.
 - :mod:`losses`, :mod:`models`, :mod:`data`, :mod:`tasks`: what these are made of.
@@ -12,10 +13,15 @@ objective.
 Every name is imported when it is first used: importing this module imports nothing heavy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from densekd import search_path
 
-from densekd import own_modules
+# Before anything else is imported: in the current folder may lie files with the names of libraries.
+search_path.leave_current_folder()
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+from densekd import own_modules  # noqa: E402
 
 if TYPE_CHECKING:
     from densekd import data, losses, models, tasks
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from densekd.distill.distiller import Distiller
     from densekd.distill.fit import distill
     from densekd.distill.terms import Term
+    from densekd.export.export import export
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,6 +42,7 @@ __all__ = [
     "data",
     "distill",
     "evaluate",
+    "export",
     "load",
     "losses",
     "models",
@@ -52,8 +60,8 @@ _HOMES = {
     "predict": "densekd.api.predict",
     "train": "densekd.api.train",
 }
-# The package of this name is also the function: see densekd/distill/__init__.py.
-_PACKAGES = ("data", "distill", "losses", "models", "tasks")
+# The packages distill and export are also the functions: see densekd/distill/__init__.py.
+_PACKAGES = ("data", "distill", "export", "losses", "models", "tasks")
 
 # A spawned worker process unpickles classes of the user's modules, and imports this package first.
 own_modules.restore()

@@ -5,8 +5,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from densekd.disk import naming
+from densekd.errors import UserError
 
 # Temporary siblings of ``name.suffix`` are called ``.name.<process>.tmp.suffix``.
 _TEMPORARY = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.[^.]*)?")
@@ -39,25 +42,65 @@ def atomic(path: Path) -> Iterator[Path]:
     Args:
         path: the final file. Its folder is made when missing.
 
+    Raises:
+        UserError: a folder that holds something stands in its place.
+
     Yields:
         The temporary path to write to; it keeps the suffix of ``path`` because some writers choose
         a format by it.
+
+    Raises:
+        OSError: what the disk does not do, with the name of the final file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+
     # The process id keeps two processes that write the same file apart.
     temporary = path.with_name(f".{short_name(path.stem)}.{os.getpid()}.tmp{path.suffix}")
-    mode = _mode_of_new_file(temporary)
+    with naming(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(path)
+        mode = _mode_of_new_file(temporary)
+        try:
+            yield temporary
+            # Some writers make files that their owner alone may read.
+            temporary.chmod(mode)
+            # Bytes reach the disk before the name does, or a power cut could leave an empty file.
+            # Windows does it for files that may be written only.
+            with temporary.open("r+b") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            # A disk that became read-only is said by the error that is under way.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    """Remove an empty folder that stands where a file is to be written.
+
+    Raises:
+        UserError: it holds something.
+    """
     try:
-        yield temporary
-        # Some writers make files that their owner alone may read.
-        temporary.chmod(mode)
-        # Bytes reach the disk before the name does, or a power cut could leave an empty file.
-        # Windows does it for files that may be written only.
-        with temporary.open("r+b") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        if path.is_dir():
+            path.rmdir()
+    except OSError as error:
+        raise UserError(f"{path}: a folder stands where a file is to be written; move it away.") from error
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file, or what stands in its place, to ``<name>.damaged``; return where it is."""
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.replace(aside)
+    return aside
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file is the temporary sibling of one that is, or was, being written."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,8 +1,9 @@
 """Import of the user's own modules from the current folder, for ``package.module:Name``.
 
-The folder is on ``sys.path`` only while such a module is imported, and last, so that no file in it
-stands in for a library. What it brought is remembered in the environment: a spawned worker process,
-which unpickles the user's classes, finds these modules and no others.
+The folder is never on ``sys.path``: a finder answers for the module that was named, and for what a file
+of that folder imports itself. No file in the folder stands in for a library, and none is taken for an
+optional library that is not installed. What was imported is remembered in the environment: a spawned
+worker process, which unpickles the user's classes, finds these modules and no others.
 """
 
 import importlib
@@ -11,13 +12,16 @@ import importlib.machinery
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 _VARIABLE = "DENSEKD_OWN_MODULES"
+# What importlib.import_module is in; the rest of the import system is frozen.
+_IMPORTLIB = os.path.join("importlib", "__init__.py")  # noqa: PTH118
 
 
 def import_own(name: str) -> ModuleType:
@@ -27,65 +31,95 @@ def import_own(name: str) -> ModuleType:
         name: dotted name of an installed module or of one in the current folder; installed ones
             come first.
     """
-    with _importable(Path.cwd()):
-        return importlib.import_module(name)
+    top = name.partition(".")[0]
+    if top and top not in sys.modules:
+        with suppress(FileNotFoundError):
+            _finder().expect(top, str(Path.cwd()))
+    # A file that was written a moment ago is not in the listing that Python keeps of a folder.
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
 
 
 def restore() -> None:
     """Find the modules that the parent process imported from its current folder."""
     if _VARIABLE in os.environ:
-        _install(_Finder(json.loads(os.environ[_VARIABLE])))
+        _finder().found.update(json.loads(os.environ[_VARIABLE]))
+
+
+def place_of(error: BaseException) -> str:
+    """Return where the user's own code raised an error, `` (file, line 3)``; empty where it did not.
+
+    Own is what densekd called and neither it nor an installed library contains.
+    """
+    ours = str(Path(__file__).parent)
+    installed = (ours, sys.prefix, sys.base_prefix, str(Path(os.__file__).parent), "<frozen")
+    called, place = False, ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        called = called or frame.filename.startswith(ours)
+        if called and not frame.filename.startswith(installed):
+            place = f" ({frame.filename}, line {frame.lineno})"
+    return place
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Module finder of some top-level modules.
+    """Module finder of some top-level modules; it comes after all others.
 
     Args:
-        folders: the folder of each module.
+        found: the folder of each module that was found.
     """
 
-    def __init__(self, folders: dict[str, str]) -> None:
-        self.folders = folders
+    def __init__(self, found: dict[str, str]) -> None:
+        self.found = found
+        self._expected: dict[str, str] = {}
+
+    def expect(self, name: str, folder: str) -> None:
+        """Let a module be found in a folder."""
+        self._expected[name] = folder
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> Any:
-        """Return the spec of a module that is known, or None."""
-        if path is not None or fullname not in self.folders:
+        """Return the spec of a module that was named, or that a file of the same folder imports; or None."""
+        # Submodules are found through their package.
+        if path is not None:
             return None
-        return importlib.machinery.PathFinder.find_spec(fullname, [self.folders[fullname]])
+        folder = self.found.get(fullname) or self._expected.get(fullname) or self._folder_of_importer()
+        if folder is None:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, [folder])
+        if spec is not None and fullname not in self.found:
+            self.found[fullname] = folder
+            os.environ[_VARIABLE] = json.dumps(self.found)
+        return spec
+
+    def _folder_of_importer(self) -> str | None:
+        """Return the folder of own modules that the importing file belongs to."""
+        file = _importing_file(sys._getframe(2))
+        for name, folder in self.found.items():
+            if _belongs(file, folder, name):
+                return folder
+        return None
 
 
-def _install(finder: _Finder) -> None:
-    sys.meta_path[:] = [other for other in sys.meta_path if not isinstance(other, _Finder)]
+def _belongs(file: str, folder: str, name: str) -> bool:
+    """Tell the file of a module, or one inside a package, from others of its folder."""
+    place = os.path.join(folder, name)  # noqa: PTH118
+    return file == f"{place}.py" or file.startswith(place + os.sep)
+
+
+def _importing_file(frame: FrameType | None) -> str:
+    """Return the file that an import statement is in."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<frozen importlib") and not file.endswith(_IMPORTLIB):
+            return file
+        frame = frame.f_back
+    return ""
+
+
+def _finder() -> _Finder:
+    """Return the finder of this process, put after all others."""
+    for other in sys.meta_path:
+        if isinstance(other, _Finder):
+            return other
+    finder = _Finder({})
     sys.meta_path.append(finder)
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Put a folder at the end of ``sys.path`` for one import."""
-    if str(folder) in sys.path or "" in sys.path:
-        yield
-        return
-    before = set(sys.modules)
-    # A file that was written a moment ago is not in the listing that Python keeps of a folder.
-    importlib.invalidate_caches()
-    sys.path.append(str(folder))
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            sys.path.remove(str(folder))
-        _remember(folder, sys.modules.keys() - before)
-
-
-def _remember(folder: Path, imported: Iterable[str]) -> None:
-    """Note which of the imported modules lie in a folder, also for processes to come."""
-    folders = json.loads(os.environ.get(_VARIABLE, "{}"))
-    for name in imported:
-        found = importlib.machinery.PathFinder.find_spec(name, [str(folder)])
-        used = getattr(sys.modules[name], "__spec__", None)
-        # One that a library has under the same name was imported from there.
-        if found is not None and used is not None and found.origin == used.origin:
-            folders[name] = str(folder)
-    if folders:
-        os.environ[_VARIABLE] = json.dumps(folders)
-        _install(_Finder(folders))
+    return finder

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from densekd.doors import Door, declares, is_standard_library
 from densekd.errors import RecipeError, UserError, suggest
 from densekd.own_modules import import_own
 from densekd.signature import (
@@ -20,6 +21,7 @@ from densekd.signature import (
     read_options,
     validate_options,
 )
+from densekd.trust import require_trust
 
 
 def resolve(
@@ -27,26 +29,41 @@ def resolve(
     table: Mapping[str, Callable[..., Any]],
     kind: str,
     where: str = "",
+    door: Door | None = None,
 ) -> Callable[..., Any]:
     """Find what a name means: a key of a table, or ``package.module:Name``.
 
-    A module that is not installed may lie in the current folder.
+    A module that is not installed may lie in the current folder. Nothing is imported that a file names
+    and no person, see :mod:`densekd.trust`; and what is imported is of the kind that is looked for.
 
     Args:
         name: as written in a recipe.
         table: the known names of this kind.
         kind: what the name stands for ("loss", "model", ...), for the message.
         where: key of the recipe that has the name, for the message: ``distill.0``.
+        door: what an object of the user's must be; None: only names of the table are known.
 
     Raises:
-        RecipeError: unknown name, or a module or attribute that cannot be imported.
+        RecipeError: unknown name, a module or attribute that cannot be imported, or one of another kind.
+        UserError: a file names a module that nobody said is trusted.
     """
-    if ":" not in name:
+    if ":" not in name or door is None:
         if name not in table:
-            known = suggest(name, table)
-            raise RecipeError(_at(where, f"Unknown {kind} '{name}'. {known} Your own: package.module:Name."))
+            own = "" if door is None else " Your own: package.module:Name."
+            raise RecipeError(_at(where, f"Unknown {kind} '{name}'. {suggest(name, table)}{own}"))
         return table[name]
+    return _import_own(name, kind, where, door)
+
+
+def _import_own(name: str, kind: str, where: str, door: Door) -> Callable[..., Any]:
+    """Import an object of the user's, and check that it declares to be what is looked for."""
     module_name, _, attribute = name.partition(":")
+    # Importing is running: of the standard library some modules do more than define things.
+    if is_standard_library(module_name):
+        raise RecipeError(
+            _at(where, f"The {kind} '{name}' is Python's own, and nothing there is a {kind}; name {door.wanted}.")
+        )
+    require_trust(name)
     try:
         found = getattr(import_own(module_name), attribute)
     except Exception as error:  # a module runs when it is imported, and may raise anything
@@ -55,6 +72,8 @@ def resolve(
     if not callable(found):
         is_a = type(found).__name__
         raise RecipeError(_at(where, f"The {kind} '{name}' is a {is_a}, not a class or function."))
+    if not declares(found, door):
+        raise RecipeError(_at(where, f"The {kind} '{name}' was not called: it has to be {door.wanted}."))
     return found  # type: ignore[no-any-return]
 
 

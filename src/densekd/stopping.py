@@ -12,6 +12,8 @@ from densekd.errors import UserError
 
 # Those of this system: Windows knows no hang-up, and others no break key.
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+# How Slurm warns a job before its time is over, where --signal asks for it.
+_WARNINGS = ("SIGUSR1", "SIGUSR2")
 # A loading process that is told to end may still be read from by a training that saves its state.
 _GRACE = 10
 
@@ -33,6 +35,10 @@ class Stopped(BaseException):
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.code = 128 + number
+
+
+class Ended(SystemExit):
+    """This process is done, and another one of its training says how it ended."""
 
 
 class StopRequest:
@@ -118,8 +124,15 @@ def stop_at_once(message: str) -> Callable[[int], NoReturn]:
 
 
 def known_signals() -> list[signal.Signals]:
-    """Return the signals of this system that ask a program to stop."""
-    return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    """Return the signals of this system that ask a program to stop; in a job of Slurm also its warnings."""
+    names = (*_NAMES, *_WARNINGS) if "SLURM_JOB_ID" in os.environ else _NAMES
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+def is_warning(number: int) -> bool:
+    """Return whether a signal is how Slurm warns this job before its time is over."""
+    warnings = [getattr(signal, name, None) for name in _WARNINGS]
+    return "SLURM_JOB_ID" in os.environ and number in warnings
 
 
 def _is_ignored_hangup(number: signal.Signals) -> bool:

@@ -14,10 +14,11 @@ import densekd
 from densekd.api.train import Training
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import parse_recipe
+from densekd.seal import read_document
 
 
 def test_a_mapping_is_trained(training: Training) -> None:
-    assert training.results == json.loads((training.run / "results.json").read_text())
+    assert training.results == read_document(training.run / "results.json")
     assert json.loads((training.run / "environment.json").read_text())["overrides"] == ["training.steps=3"]
     assert yaml.safe_load((training.run / "recipe.yaml").read_text())["training"]["steps"] == 3
     student = training.student()

@@ -132,7 +132,7 @@ def test_a_teacher_package_is_enough(recipe: dict[str, Any], tmp_path: Path) -> 
         ),
         ({"student": "features.2", "teacher": "features.0"}, r"'resize_to: teacher'"),
         ({"method": "nowhere.at_all:Loss"}, r"loss 'nowhere\.at_all:Loss' cannot be imported"),
-        ({"method": "math:pi"}, r"'math:pi' is a float, not a class or function"),
+        ({"method": "math:pi"}, r"'math:pi' is Python's own, and nothing there is a loss"),
     ],
 )
 def test_what_does_not_fit_is_said(distilled: dict[str, Any], change: dict[str, Any], message: str) -> None:
@@ -265,7 +265,10 @@ def test_teacher_with_another_class_count_shows_the_shapes(distilled: dict[str, 
 def test_custom_dataset_must_return_files(recipe: dict[str, Any]) -> None:
     recipe["data"]["dataset"] = "builtins:max"
     recipe["data"]["root"] = "x"
-    with pytest.raises((RecipeError, TypeError)):
+    with pytest.raises(RecipeError, match=r"'builtins:max' is Python's own, and nothing there is a dataset"):
+        build_files(parse_recipe(recipe, "test").data, "train")
+    recipe["data"]["dataset"] = "densekd.data.files:find"
+    with pytest.raises(RecipeError, match=r"'densekd\.data\.files:find' was not called: it has to be a function that"):
         build_files(parse_recipe(recipe, "test").data, "train")
 
 

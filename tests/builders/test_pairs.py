@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 from tiny_data import make_folder
 from tiny_hf import SEMANTIC, save
@@ -18,6 +17,7 @@ from densekd.models.package import save_package
 from densekd.recipe import parse_recipe
 from densekd.run.folder import RunFolder
 from densekd.run.train import Launch, train
+from densekd.terminal import Terminal
 
 CLASSES = 3
 NARROW = {"channels": [8, 16, 24, 32]}
@@ -102,7 +102,7 @@ def test_a_whole_training(data: Path, tmp_path: Path) -> None:
         "teacher": {**teacher, "checkpoint": "untrained"},
         "distill": [{**FEATURES, "adapter": "conv"}],
     }
-    console = Console(quiet=True)
+    console = Terminal(quiet=True)
     results = train(parse_recipe(content, "test"), RunFolder(tmp_path), Launch("cpu", "1"), "refuse", console)
     assert results["teacher"] is None
     assert 0 <= results["student"]["miou"] <= 100

@@ -53,7 +53,11 @@ def test_balanced_weights_are_counted_on_the_training_images(recipe: dict[str, A
         ("task", {"auxiliary_weight": -1}, "task.auxiliary_weight: a number of at least 0, got -1."),
         ("task", {"num_classes": 3}, "task: 'num_classes' is measured from the models and data; remove it"),
         ("task", {"kind": "segmentatoin"}, "task.kind: unknown task 'segmentatoin'. Did you mean 'segmentation'?"),
-        ("task", {"kind": "densekd.losses.cwd:CWD"}, "task.kind: 'densekd.losses.cwd:CWD' is no task"),
+        (
+            "task",
+            {"kind": "densekd.losses.cwd:CWD"},
+            "the task 'densekd.losses.cwd:CWD' was not called: it has",
+        ),
         ("evaluation", {"corp": [8, 8]}, "evaluation: unknown option 'corp'. Did you mean 'crop'?"),
         ("evaluation", {"stride": [8, 8]}, "evaluation: stride needs a crop that is at least as large"),
         ("evaluation", {"scales": []}, "evaluation.scales: "),

@@ -20,6 +20,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def call(*arguments: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["densekd", *map(str, arguments)])
         monkeypatch.setattr(console, "width", 200)
+        # What the command sets for its children is no matter of the other tests.
+        monkeypatch.setenv("PYTHONSAFEPATH", "")
         with pytest.raises(SystemExit) as stopped:
             sys.exit(main())
         printed = capsys.readouterr()

@@ -65,3 +65,30 @@ def test_failed_run_exits_1_and_debug_shows_where(run: Any, recipe_file: Path, t
 
     with pytest.raises(UserError):
         run(*arguments, "--debug", "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("sys.exit(0)", 1, "ended by sys.exit(0) "),
+        ("sys.exit(7)", 7, "ended by sys.exit(7) "),
+        ("raise KeyError('a')", 1, "KeyError: 'a' "),
+    ],
+)
+def test_code_that_is_not_densekds_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, line: str, status: int, message: str
+) -> None:
+    from densekd.cli import app
+    from densekd.own_modules import import_own
+
+    (tmp_path / "careless_own_code.py").write_text(f"import sys\n{line}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(app, "app", lambda **_: import_own("careless_own_code"))
+    monkeypatch.setattr(sys, "argv", ["densekd", "train"])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert ended.value.code == status
+    assert message in said
+    assert "careless_own_code.py, line 2)" in said
+    assert "should not happen" not in said

@@ -31,8 +31,9 @@ def test_a_command_behind_two_dashes_and_a_file_that_is_there(tmp_path: Path) ->
     assert [term.method for term in recipe.distill] == ["cwd", "pixel", "adversarial"]
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code != 0
-    assert "--overwrite" in str(again.exception)
-    assert CliRunner().invoke(app, ["convert-config", "--overwrite", "--out", str(out), "--", *COMMAND]).exit_code == 0
+    assert "--force" in str(again.exception)
+    for flag in ("--force", "--overwrite"):
+        assert CliRunner().invoke(app, ["convert-config", flag, "--out", str(out), "--", *COMMAND]).exit_code == 0
 
 
 def test_a_command_as_one_text() -> None:

@@ -158,6 +158,10 @@ def test_records_are_of_their_file(tmp_path: Path) -> None:
     assert known.has("a", path)
     assert known.found == {"a": [1.5, 2]}
     assert not known.has("a", picture(tmp_path / "other" / "a.png"))
+    # What was found is not believed where its line was changed.
+    lines = tmp_path / "out" / "predicted.jsonl"
+    lines.write_text(lines.read_text().replace("1.5", "7.5"))
+    assert not Records(tmp_path / "out", resume=True).has("a", path)
     assert not Records(tmp_path / "out").has("a", path)
 
 

@@ -75,7 +75,7 @@ def check(run: Any, words: list[str], status: int, message: str) -> None:
         ("check t.yaml name=a/b", 2, "'.', and a letter, digit or '_' first, got 'a/b'."),
         ("check t.yaml augment.crop=[32]", 2, "augment.crop: a list of 2 integers greater than 0 or null, got [32]."),
         ("check t.yaml data.batch_size=many", 2, "data.batch_size: an integer of at least 1, got 'many'."),
-        ("check t.yaml data.dataset=os:getcwd", 2, "data.dataset: os:getcwd is called with (root, split)"),
+        ("check t.yaml data.dataset=os:getcwd", 2, "data.dataset: the dataset 'os:getcwd' is Python's own"),
         ("check t.yaml data.dataset=bad:files", 2, "cannot be imported: ZeroDivisionError: division by zero"),
         # Run folders.
         ("train t.yaml --run file.txt/x", 1, "file.txt is a file, so that file.txt/x cannot be a run folder"),

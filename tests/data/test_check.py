@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from annotation_exports import coco_content, make_cvat_coco, make_labelme, write
 from PIL import Image
-from rich.console import Console
 from tiny_data import make_folder, tiny_recipe
 from typer.testing import CliRunner
 
@@ -21,6 +20,7 @@ from densekd.data.folder import folder
 from densekd.errors import UserError
 from densekd.recipe import parse_recipe
 from densekd.run.data_check import check_data, data_table
+from densekd.terminal import Terminal
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_good_data_is_measured(root: Path) -> None:
     expected = {name: int((labels == value).sum()) for name, value in values.items()}
     assert content["splits"]["train"]["pixels"] == expected
     assert [p["what"] for p in content["problems"]] == ["in all 2 images 1 of 3 classes never occur: class2."]
-    console = Console(width=200, record=True)
+    console = Terminal(width=200, record=True)
     console.print(data_table(report))
     assert "3: 3 of 32 x 48" in console.export_text()
 

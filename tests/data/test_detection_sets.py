@@ -21,7 +21,7 @@ from densekd.data.detection import (
     pad_to_batch,
     to_detector_input,
 )
-from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.loaders import TrainingLoader, evaluation_loader
 from densekd.data.photometric import photometric_distortion
 from densekd.data.sampler import Draw, Shard, StepSampler
 from densekd.data.transforms import MEAN_COLOR, ResizeKeepRatio
@@ -193,10 +193,10 @@ def test_evaluation_samples_are_whole_with_their_item(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loaders_batch_what_a_task_reads(files: DetectionFiles, workers: int) -> None:
-    loader = training_loader(views(files), StepSampler(3, 2, 4, 0, Shard()), workers)
+    loader = TrainingLoader(views(files), StepSampler(3, 2, 4, 0, Shard()), workers)
     batches = list(loader)
     assert len(batches) == 4
-    reference = list(training_loader(views(files, cache_bytes=10**9), StepSampler(3, 2, 4, 0, Shard()), 0))
+    reference = list(TrainingLoader(views(files, cache_bytes=10**9), StepSampler(3, 2, 4, 0, Shard()), 0))
     for batch, other in zip(batches, reference, strict=True):
         assert torch.equal(batch["images"], other["images"])
         assert torch.equal(batch["sizes"], other["sizes"])
@@ -206,7 +206,7 @@ def test_loaders_batch_what_a_task_reads(files: DetectionFiles, workers: int) ->
 
 def test_a_state_resumes_in_the_middle(files: DetectionFiles) -> None:
     def loader() -> Any:
-        return training_loader(views(files), StepSampler(3, 2, 4, 0, Shard()), 0)
+        return TrainingLoader(views(files), StepSampler(3, 2, 4, 0, Shard()), 0)
 
     whole, interrupted = list(loader()), loader()
     batches = iter(interrupted)

@@ -46,6 +46,15 @@ def test_the_draw_is_written_once_and_kept(tmp_path: Path) -> None:
         stems(root, "val", Holdout(val=0.2, test=0.1, seed=4))
 
 
+def test_a_damaged_record_of_the_draw_is_named(tmp_path: Path) -> None:
+    root = make(tmp_path, [f"{k:02}" for k in range(10)])
+    stems(root, "val", Holdout(seed=3))
+    path = root / "splits/split.json"
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 2'))
+    with pytest.raises(UserError, match=r"split\.json: not what was written, 'seed' was changed"):
+        stems(root, "val", Holdout(seed=3))
+
+
 def test_new_images_are_not_left_out_silently(tmp_path: Path) -> None:
     root = make(tmp_path, [f"{k:02}" for k in range(10)])
     stems(root, "val", Holdout())

@@ -2,14 +2,74 @@
 
 import ctypes
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from densekd.data.memory import free_memory
+from densekd.data import maps, memory
+from densekd.data.maps import cache_budget
+from densekd.data.memory import free_memory, local_processes
 
 PAGES = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4000}
+
+
+@pytest.fixture(autouse=True)
+def _no_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests may themselves run in a container, or under torchrun."""
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "nothing")
+    for name in memory._LOCAL:
+        monkeypatch.delenv(name, raising=False)
+
+
+def in_container(patch: pytest.MonkeyPatch, tmp_path: Path, group: str, folder: str, files: dict[str, str]) -> None:
+    """Write a control group as Linux shows it, and a machine with 40 MB free."""
+    (tmp_path / "self").write_text(f"5:cpu,cpuacct:/x\n{group}\n")
+    (tmp_path / folder).mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / folder / name).write_text(content)
+    patch.setattr(memory, "_OWN_GROUPS", tmp_path / "self")
+    patch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+    patch.setattr(memory, "_free_on_machine", lambda: 40_000_000)
+
+
+V2 = {"memory.max": "9000000\n", "memory.current": "5000000\n", "memory.stat": "anon 7\ninactive_file 1000000\n"}
+V1 = {
+    "memory.limit_in_bytes": "9000000\n",
+    "memory.usage_in_bytes": "5000000\n",
+    "memory.stat": "inactive_file 3\ntotal_inactive_file 1000000\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("group", "folder", "files", "free"),
+    [
+        ("0::/job/step", "cgroup/job/step", V2, 5_000_000),
+        # A group around it is limited, or the container sees its own group as the root.
+        ("0::/job/step", "cgroup/job", V2, 5_000_000),
+        ("0::/../outside", "cgroup", V2, 5_000_000),
+        ("0::/", "cgroup", {**V2, "memory.max": "max\n"}, 40_000_000),
+        ("0::/", "cgroup", {**V2, "memory.max": "90000000\n"}, 40_000_000),
+        ("0::/", "cgroup", {**V2, "memory.current": "9900000\n"}, 100_000),
+        ("0::/", "cgroup", {"memory.max": "9000000\n"}, 40_000_000),
+        ("7:memory:/docker/a", "cgroup/memory", V1, 5_000_000),
+        ("7:memory:/", "cgroup/memory", {**V1, "memory.limit_in_bytes": "9223372036854771712"}, 40_000_000),
+    ],
+)
+def test_a_container_has_less(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, group: str, folder: str, files: dict[str, str], free: int
+) -> None:
+    in_container(monkeypatch, tmp_path, group, folder, files)
+    assert free_memory() == free
+
+
+def test_the_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "free_memory", lambda: 48_000)
+    assert (local_processes(), cache_budget("auto", 0), cache_budget("auto", 2)) == (1, 24_000, 12_000)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert (local_processes(), cache_budget("auto", 0), cache_budget("auto", 2)) == (4, 6_000, 3_000)
+    assert (cache_budget(0.001, 2), cache_budget("off", 2)) == (500_000, 0)
 
 
 def test_linux_counts_free_pages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,3 +72,12 @@ def test_neither_the_past_nor_the_length_matters() -> None:
 
 def test_the_size_of_the_batch_does_not_matter_to_the_stream() -> None:
     assert stream(StepSampler(9, 4, 6, 5, Shard())) == stream(StepSampler(9, 8, 3, 5, Shard()))
+
+
+@pytest.mark.parametrize("done", [0, 1, 5, 8])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_rest_of_a_training_is_its_end(done: int, rank: int) -> None:
+    whole = StepSampler(9, 4, 8, 5, Shard(rank, 2))
+    rest = whole.after(done)
+    assert list(rest) == list(whole)[done:]
+    assert len(rest) == 8 - done

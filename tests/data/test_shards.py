@@ -97,6 +97,31 @@ def test_one_line_of_a_recipe_switches_to_shards(recipe: dict[str, Any], tmp_pat
         assert torch.equal(one.label, other.label)
 
 
+def test_no_flipped_bit_gives_other_pixels(packed: Path) -> None:
+    files = shards(packed, "train")
+    sound, expected = (packed / "train-000000.tar").read_bytes(), [files.pair(k) for k in range(2)]
+    for place in range(0, len(sound), 97):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << (place % 8)
+        (packed / "train-000000.tar").write_bytes(bytes(damaged))
+        for k in range(2):
+            try:
+                image, label = files.pair(k)
+            except UserError:
+                continue
+            assert np.array_equal(image, expected[k][0])
+            assert np.array_equal(label, expected[k][1])
+
+
+def test_a_changed_index_is_named(packed: Path) -> None:
+    index = packed / "train.json"
+    index.write_text(index.read_text().replace("class1", "class7"))
+    with pytest.raises(
+        UserError, match=r"train\.json: not what was written, 'classes' was changed.*pack the shards anew"
+    ):
+        shards(packed, "train")
+
+
 def test_what_is_missing_or_damaged_is_said(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"looked for .*test\.json, which 'densekd data shard RECIPE"):
         shards(packed, "test")

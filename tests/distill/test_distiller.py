@@ -12,7 +12,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from lightning.pytorch.loggers import CSVLogger
-from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
@@ -29,6 +28,7 @@ from densekd.losses.cwd import CWD
 from densekd.run.callbacks import FiniteGuard, StepSeeds
 from densekd.run.metrics_logger import MetricsLogger
 from densekd.tasks import NoTask, Segmentation
+from densekd.terminal import Terminal
 
 
 class Net(nn.Module):
@@ -290,7 +290,7 @@ class Between(L.Callback):
 
 def fit_watched(distiller: Distiller, batch: dict[str, Tensor], watch: Any, path: Path, accelerator: str) -> None:
     """Train eight steps, of which none is recorded, and watch the third to the sixth."""
-    console = Console(quiet=True)
+    console = Terminal(quiet=True)
     callbacks = [FiniteGuard(100), MetricsLogger(path / "metrics.csv", 100, console), StepSeeds(0), Between(watch)]
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     made = L.Trainer(

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 
 from densekd.recipe import Recipe, parse_recipe
 from densekd.run.folder import RunFolder
 from densekd.run.train import Launch, train
+from densekd.terminal import Terminal
 
 CPU = Launch(accelerator="cpu", devices="1")
-QUIET = Console(quiet=True)
+QUIET = Terminal(quiet=True)
 
 
 def parsed(content: dict[str, Any]) -> Recipe:

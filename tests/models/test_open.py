@@ -25,6 +25,7 @@ from densekd.models.convert import convert
 from densekd.models.open import open_model, read_weights
 from densekd.models.package import PackageConfig, config_of, save_package
 from densekd.recipe import ModelSpec, parse_recipe
+from densekd.seal import read_document
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def package(folder: Path, **changes: Any) -> Path:
     model = MODELS["gfl"](2, backbone="resnet18_025", channels=8, depth=1)
     options = {"backbone": "resnet18_025", "channels": 8, "depth": 1}
     save_package(model, PackageConfig("gfl", options, ["a", "b"], [[0, 0, 0]] * 2), folder)
-    content = json.loads((folder / "config.json").read_text())
+    content = read_document(folder / "config.json")
     content |= changes
     content = {key: value for key, value in content.items() if value is not None}
     (folder / "config.json").write_text(json.dumps(content))
@@ -249,7 +250,7 @@ def test_a_file_may_not_name_a_function(tmp_path: Path) -> None:
         open_model(tmp_path / "a.ckpt")
     described = {"model": "os:system", "options": {}, "classes": ["a"], "palette": [[0, 0, 0]]}
     torch.save({"state_dict": {"a": torch.ones(1)}, "densekd": {"package": described}}, tmp_path / "a.ckpt")
-    with pytest.raises(UserError, match=r"'os:system' is not an nn\.Module class"):
+    with pytest.raises(UserError, match=r"'os:system' is Python's own, and nothing there is a model"):
         open_model(tmp_path / "a.ckpt")
 
 

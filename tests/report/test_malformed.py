@@ -16,7 +16,10 @@ def test_an_empty_folder_is_an_error_that_names_what_was_looked_for(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"student":\n {"miou": }}', ", line 2: not valid JSON (Expecting value)."),
+        (
+            '{"student":\n {"miou": }}',
+            ", line 2: not valid JSON (Expecting value). A run's scores are made anew by 'densekd train RUN --resume'.",
+        ),
         ("[1]", ": 'the document' must be an object, not [1]."),
         ("{}", ": 'student' is missing."),
         ('{%s"student": {}}', ": 'student.miou' is missing."),
@@ -70,5 +73,5 @@ def test_bytes_that_are_no_text_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics\.csv: cannot be read .*can't decode byte 0xff"):
         write_report(tmp_path)
     (tmp_path / "results.json").write_bytes(b"\xff")
-    with pytest.raises(UserError, match=r"results\.json: cannot be read .*can't decode byte 0xff"):
+    with pytest.raises(UserError, match=r"results\.json: cannot be read .*not readable as text in UTF-8: byte 0"):
         write_report(tmp_path)

@@ -4,12 +4,12 @@ import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 from rich.table import Table
 
 from densekd.metric_names import MetricName, MetricNames
 from densekd.report.tables import comparison_table, score_table
 from densekd.tasks import Detection, Segmentation
+from densekd.terminal import Terminal
 
 PIXELS: dict[str, Any] = {
     "miou": 48.0,
@@ -37,7 +37,7 @@ METERS["metrics"] = ERROR.to_json()
 
 def rows(table: Table) -> list[list[str]]:
     screen = io.StringIO()
-    Console(file=screen, width=200).print(table)
+    Terminal(file=screen, width=200).print(table)
     lines = screen.getvalue().replace("┃", "│").splitlines()
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from training_runs import CPU, StopAt, assert_same, losses, parsed, run
 
 from densekd.errors import UserError
@@ -17,6 +16,7 @@ from densekd.run.checkpoint_files import SealedCheckpoints, newest_checkpoint, p
 from densekd.run.folder import RunFolder
 from densekd.run.train import train
 from densekd.stopping import Interrupted
+from densekd.terminal import Terminal
 
 
 def test_the_one_before_the_last_is_kept(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_damaged_last_checkpoint_gives_way(stopped: tuple[Path, Path, Any], tm
     shutil.copytree(parts, tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
     damage(folder.last, kind)
-    console = Console(record=True, width=500, file=io.StringIO())
+    console = Terminal(record=True, width=500, file=io.StringIO())
     train(recipe, folder, CPU, "resume", console)
     said = [line for line in console.export_text().splitlines() if " is damaged: " in line]
     assert len(said) == 1

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from densekd.recipe import parse_recipe
-from densekd.run.folder import Existing, RunFolder, claim_run, differences, environment, is_first_process
+from densekd.run.claim import claim_run
+from densekd.run.environment import environment
+from densekd.run.folder import Existing, RunFolder, differences, is_first_process
 
 
 def make(run: RunFolder, recipe: dict[str, Any], existing: Existing, overrides: tuple[str, ...] = ()) -> None:
@@ -24,14 +26,6 @@ def test_differences_are_dotted_keys(recipe: dict[str, Any]) -> None:
     assert {"training.seed", "teacher.model", "distill.0.method"} <= set(found)
     assert not [key for key in found if key.startswith(("data", "augment", "student"))]
     assert differences(one, one) == []
-
-
-def test_overwrite_starts_from_nothing(recipe: dict[str, Any], tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    make(run, recipe, "refuse", ("training.seed=1",))
-    (run.path / "old.txt").write_text("x")
-    make(run, recipe, "overwrite")
-    assert {p.name for p in run.path.iterdir()} == {"recipe.yaml", "environment.json"}
 
 
 def test_resume_keeps_what_is_there(recipe: dict[str, Any], tmp_path: Path) -> None:

@@ -78,8 +78,14 @@ def test_a_callbacks_state_is_resumed(recipe: dict[str, Any], tmp_path: Path) ->
     [
         ("logging", ["tensorbord"], r"logging\.0: unknown logger 'tensorbord'\. Did you mean 'tensorboard'\?"),
         ("logging", [{"name": "csv", "options": {"flsh": 1}}], r"logging\.0\.options: unknown option 'flsh'"),
-        ("logging", ["fractions:Fraction"], r"logging\.0: fractions:Fraction built a Fraction, not a Lightning Logger"),
-        ("callbacks", ["builtins:list"], r"callbacks\.0: builtins:list built a list, no Lightning Callback"),
+        ("logging", ["fractions:Fraction"], r"logging\.0: the logger 'fractions:Fraction' is Python's own"),
+        (
+            "logging",
+            ["torch.nn:Conv2d"],
+            r"logging\.0: the logger 'torch.nn:Conv2d' was not called: .* Lightning Logger",
+        ),
+        ("callbacks", ["builtins:list"], r"callbacks\.0: the callback 'builtins:list' is Python's own"),
+        ("callbacks", [OWN_LOGGER["name"]], r"callbacks\.0: .* was not called: it has to be a Lightning Callback"),
         ("callbacks", ["early"], r"callbacks\.0: unknown callback 'early'"),
     ],
 )

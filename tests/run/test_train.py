@@ -1,6 +1,5 @@
 """A whole training: files, exact resume wherever it was interrupted, a teacher that stays as it is, bad losses."""
 
-import json
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from densekd.run.callbacks import resume_command
 from densekd.run.fit import require_shares
 from densekd.run.folder import RunFolder
 from densekd.run.train import train
+from densekd.seal import read_document, sealed_text
 from densekd.stopping import Interrupted
 
 
@@ -55,11 +55,11 @@ def test_run_folder(distilled: dict[str, Any], teacher: Path, tmp_path: Path) ->
     assert {"checkpoints/last.ckpt", "checkpoints/best.ckpt", "predictions/000.truth.png"} <= files
     assert [f for f in files if "tensorboard/events" in f]
     assert not [f for f in files if "tmp" in f]
-    assert results == json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results == read_document(tmp_path / "run" / "results.json")
     assert results["teacher"]["images"] == results["baseline"]["images"] == results["student"]["images"] == 3
     # The teacher is counted as it was, not with its batch norms folded.
     assert results["teacher"]["parameters"] == sum(p.numel() for p in densekd.load(teacher).parameters())
-    assert (tmp_path / "run" / "recipe.yaml").read_text() == dump_recipe(parsed(distilled))
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == sealed_text(dump_recipe(parsed(distilled)))
     assert not [k for k in checkpoint(tmp_path / "run")["state_dict"] if "teacher" in k]
     model = densekd.load(tmp_path / "run")
     assert model(torch.rand(1, 3, 32, 48)).shape == (1, 3, 8, 12)

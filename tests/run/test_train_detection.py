@@ -1,6 +1,5 @@
 """A whole training of a detector: files, scores, pictures with boxes, exact resume."""
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from training_runs import StopAt, assert_same, checkpoint, losses, parsed, run
 
 import densekd
+from densekd.seal import read_document
 from densekd.stopping import Interrupted
 
 LEVELS = [f"{kind}.{k}" for kind in ("cls", "reg") for k in range(5)]
@@ -35,7 +35,7 @@ def test_run_folder(distilled: dict[str, Any], tmp_path: Path) -> None:
     assert {"results.json", "report.html", "student/model.safetensors", "baseline/results.json"} <= files
     assert {"checkpoints/last.ckpt", "checkpoints/best.ckpt"} <= files
     assert [file for file in files if file.startswith("predictions/") and ".truth." in file]
-    assert results == json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results == read_document(tmp_path / "run" / "results.json")
     for model in ("teacher", "baseline", "student"):
         assert 0 <= results[model]["ap"] <= 100
         assert results[model]["images"] == 3

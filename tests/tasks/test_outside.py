@@ -62,14 +62,16 @@ def test_it_appears_in_the_report(home: Path) -> None:
 
 
 def test_it_is_evaluated_and_predicts(home: Path, data_root: Path) -> None:
-    run(home, "evaluate", "run", "--json", "scores.json")
+    assert "add --trust my_heat (in Python" in run(home, "evaluate", "run", status=1)
+    trust = ("--trust", "my_heat")
+    run(home, "evaluate", "run", "--json", "scores.json", *trust)
     expected = json.loads((home / "run" / "results.json").read_text())["student"]["error"]
     scores = json.loads((home / "scores.json").read_text())
     assert scores["error"] == expected
     # The folder's layout is the task's own, and so are the keys of the evaluation.
-    run(home, "evaluate", "run", "power=1.0", "--data", data_root, "--json", "linear.json")
+    run(home, "evaluate", "run", "power=1.0", "--data", data_root, "--json", "linear.json", *trust)
     assert json.loads((home / "linear.json").read_text())["error"] > expected
-    run(home, "predict", "run", data_root / "images" / "val", "--out", "out")
+    run(home, "predict", "run", data_root / "images" / "val", "--out", "out", *trust)
     assert len(list((home / "out" / "heat").glob("*.png"))) == 3
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from densekd.errors import UserError
 from densekd.teacher_cache import store as module
@@ -53,6 +54,44 @@ def test_every_entry_is_read_from_its_shard(tmp_path: Path) -> None:
         assert entry.teacher_features["neck.0"]["values"].tolist() == [number] * 3
 
 
+def test_no_flipped_bit_gives_other_features(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", layout())
+    write(store, 0)
+    path = tmp_path / "cache" / "000000.safetensors"
+    sound = path.read_bytes()
+    for place in range(len(sound)):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(bytes(damaged))
+        try:
+            entries = [Store(tmp_path / "cache", layout())[number] for number in range(3)]
+        except UserError:
+            continue
+        for number, entry in enumerate(entries):
+            assert entry.checksum == 11 * number
+            assert entry.teacher_features["logits"]["values"].tolist() == [number] * 3
+            assert entry.teacher_features["neck.0"]["values"].tolist() == [number] * 3
+
+
+def test_a_damaged_entry_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", layout())
+    write(store, 0)
+    path = tmp_path / "cache" / "000000.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert store[0].checksum == 0
+    with pytest.raises(UserError, match=r"000000\.safetensors: damaged: .* of entry 2 does not match\. Delete it"):
+        Store(tmp_path / "cache", layout())[2]
+
+
+def test_shards_of_earlier_versions_have_no_checksum_of_features(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", layout())
+    write(store, 0)
+    path = tmp_path / "cache" / "000000.safetensors"
+    parts = {name: value for name, value in load_file(path).items() if name != "features checksum"}
+    save_file(parts, path)
+    assert Store(tmp_path / "cache", layout())[2].checksum == 22
+
+
 def test_a_cache_that_was_begun_is_known_again(tmp_path: Path) -> None:
     write(Store(tmp_path / "cache", layout()), 1)
     assert Store(tmp_path / "cache", layout()).missing() == [0, 2]
@@ -70,7 +109,7 @@ def test_a_key_that_only_one_side_has_differs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_damaged_description_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "cache.json").write_text(content)
-    with pytest.raises(UserError, match=r"cache\.json: cannot be read|made with something else"):
+    with pytest.raises(UserError, match=r"cache\.json, line 1: not valid JSON|made with something else"):
         Store(tmp_path, layout())
 
 

@@ -13,6 +13,7 @@ from densekd.distill.probe import at_rest
 from densekd.errors import UserError
 from densekd.tasks.common import device_of
 from densekd.tasks.protocol import TrainingTask
+from densekd.trust import trusting
 
 
 def evaluate(
@@ -22,6 +23,7 @@ def evaluate(
     split: str | None = None,
     overrides: Sequence[str] = (),
     task: TrainingTask | str | None = None,
+    trust: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score a model.
 
@@ -34,6 +36,7 @@ def evaluate(
         overrides: ``key=value`` of the recipe's evaluation section, for a folder or recipe.
         task: for batches: a task, or a name of ``densekd.tasks.TASKS``; None: that of a model that
             was loaded, or what another module is made for.
+        trust: modules that a package, and the recipe of a run, may name; see :func:`densekd.load`.
 
     Returns:
         The scores by name; see :mod:`densekd.tasks`.
@@ -47,9 +50,10 @@ def evaluate(
     if data is None or isinstance(data, str | Path):
         if isinstance(model, nn.Module):
             raise UserError("A module is scored on batches; give them, or the path of the model.")
-        return evaluate_path(Path(model), None if data is None else Path(data), split, overrides)
+        with trusting(trust):
+            return evaluate_path(Path(model), None if data is None else Path(data), split, overrides)
     if not isinstance(model, nn.Module):
-        model = load(model)
+        model = load(model, trust=trust)
     return _score_batches(model, data, task)
 
 

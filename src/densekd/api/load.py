@@ -1,6 +1,6 @@
 """``densekd.load``: a finished model from wherever it lies, ready to predict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from densekd.builders.task import packaged_task
 from densekd.models.open import open_model
 from densekd.models.package import PackageConfig
 from densekd.run.evaluate import evaluation_of
+from densekd.trust import trusting
 
 
 class LoadedModel(nn.Module):
@@ -32,6 +33,7 @@ def load(
     model: str | None = None,
     options: Mapping[str, Any] | None = None,
     num_classes: int | None = None,
+    trust: Sequence[str] = (),
 ) -> LoadedModel:
     """Load a model as a plain module in evaluation mode, without any trace of its training.
 
@@ -42,6 +44,8 @@ def load(
         model: architecture of a file that does not say it.
         options: arguments of the architecture that the file does not say, or says wrong.
         num_classes: C, where neither the file nor its weights tell.
+        trust: modules, ``package.module`` or ``package.module:Name``, that a package may name as its model
+            or task. Nothing else of a file is imported.
 
     Returns:
         The model. It takes float RGB in [0, 1], ``[B, 3, H, W]``, and returns logits ``[B, C, h,
@@ -50,11 +54,13 @@ def load(
         ``model.classes`` and ``model.palette`` say what the labels mean.
 
     Raises:
-        densekd.errors.UserError: nothing there, or something damaged or unknown.
+        densekd.errors.UserError: nothing there, something damaged or unknown, or a module of a file that
+            ``trust`` does not name.
     """
-    opened = open_model(source, model=model, options=options, num_classes=num_classes)
-    # Predictions are made in the mode that the run's recipe names: windows, scales, mirror images.
-    task = packaged_task(opened.config, evaluation_of(Path(source), ()))
+    with trusting(trust):
+        opened = open_model(source, model=model, options=options, num_classes=num_classes)
+        # Predictions are made in the mode that the run's recipe names: windows, scales, mirror images.
+        task = packaged_task(opened.config, evaluation_of(Path(source), ()))
     predictor = ImagePredictor(task, opened.model, opened.config)
     return with_prediction(opened.model, predictor, opened.config)
 

@@ -1,5 +1,6 @@
 """``densekd.predict``: labels, boxes or depths of pictures, by any model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from densekd.models import contract
 from densekd.models.classes import unnamed_classes
 from densekd.models.package import PackageConfig, config_of
 from densekd.tasks.protocol import Task
+from densekd.trust import require_trust
 
 # Size of the image on which a module's classes are counted.
 _PROBE = (64, 64)
@@ -53,7 +55,7 @@ class ImagePredictor:
         return self.predictor(as_array(images, self.bands))
 
 
-def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = None) -> Any:
+def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = None, trust: Sequence[str] = ()) -> Any:
     """Predict pictures at their own size: labels, boxes or depths.
 
     Args:
@@ -62,6 +64,7 @@ def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = No
         images: see :meth:`ImagePredictor.__call__`.
         task: of a plain module, a name of ``densekd.tasks.TASKS``; None: detection where it can
             detect, or segmentation.
+        trust: modules that a package may name; see :func:`densekd.load`.
 
     Returns:
         See :meth:`ImagePredictor.__call__`.
@@ -72,7 +75,7 @@ def predict(model: str | Path | nn.Module, images: Any, *, task: str | None = No
     from densekd.api.load import load
 
     if not isinstance(model, nn.Module):
-        model = load(model)
+        model = load(model, trust=trust)
     # A model that was loaded knows its classes and its size of images; another one is asked.
     if not hasattr(model, "predict"):
         return plain_predictor(model, task)(images)
@@ -96,5 +99,7 @@ def plain_predictor(model: nn.Module, task: str | None = None) -> ImagePredictor
     if count is None:
         raise UserError(f"{type(model).__name__} returns no logits [B, C, h, w] to predict from.")
     name = task or contract.task_of(model)
+    # The caller's word, or that of a model of the caller's.
+    require_trust(name)
     config = config_of(type(model).__name__, {}, unnamed_classes(count), name)
     return ImagePredictor(packaged_task(config, EvaluationSpec()), model, config)

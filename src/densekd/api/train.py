@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from rich.console import Console
 from torch import nn
 
 from densekd.api.load import load
@@ -15,7 +14,10 @@ from densekd.recipe import Recipe, parse_recipe
 from densekd.recipe.shipped import named_recipe
 from densekd.run.folder import Existing, RunFolder, default_run
 from densekd.run.launch import Launch
+from densekd.run.replace import mend_missing, say_nothing
 from densekd.run.train import train as run_training
+from densekd.terminal import Terminal
+from densekd.trust import trust_modules
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ def train(
     accelerator: str = "auto",
     devices: int | str = "auto",
     quiet: bool = True,
+    accept_changes: bool = False,
+    trust: Sequence[str] = (),
 ) -> Training:
     """Train a student by a recipe, with or without a teacher; evaluate, export and report.
 
@@ -54,10 +58,15 @@ def train(
         run: the folder to fill; None: ``runs/<name of the recipe>``.
         overrides: ``key.path=value``, as on the command line.
         existing: what to do with a folder in use: ``refuse``, ``resume`` (continue exactly where it
-            stopped) or ``overwrite``.
+            stopped) or ``overwrite`` (the old run is removed when the first checkpoint of the new one
+            stands).
         accelerator: ``auto``, ``cpu``, ``gpu``, ...
         devices: their number, or ``auto``.
         quiet: print nothing; otherwise progress and scores.
+        accept_changes: with ``existing="resume"``: go on also where the data, the teacher or the number
+            of processes are others than the run began with. Otherwise that is refused.
+        trust: modules that the package of a teacher may name, see :func:`densekd.load`; what the recipe
+            names itself is trusted.
 
     Returns:
         The run folder, the results, and the student.
@@ -68,6 +77,12 @@ def train(
     """
     if existing not in get_args(Existing):
         raise UserError(f"existing: one of {', '.join(get_args(Existing))}, not {existing!r}.")
+    if accept_changes and existing != "resume":
+        raise UserError('accept_changes belongs to existing="resume".')
+    trust_modules(trust)
+    if isinstance(recipe, str | Path):
+        # A run that a killed process was about to replace has no name for a moment.
+        mend_missing(str(recipe), say_nothing)
     loaded = _read(recipe, overrides)
     # A run folder as recipe is trained in that folder.
     source = recipe if isinstance(recipe, str | Path) else ""
@@ -75,10 +90,10 @@ def train(
     launch = Launch(accelerator, str(devices))
     # Lightning's banners are nobody's results.
     if not quiet:
-        results = run_training(loaded, folder, launch, existing, Console(), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(), overrides, accept_changes)
         return Training(folder.path, results)
     with quiet_libraries():
-        results = run_training(loaded, folder, launch, existing, Console(quiet=True), overrides)
+        results = run_training(loaded, folder, launch, existing, Terminal(quiet=True), overrides, accept_changes)
     return Training(folder.path, results)
 
 

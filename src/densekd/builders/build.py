@@ -1,7 +1,7 @@
 """From a recipe to live objects: the only place where strings become things."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -10,6 +10,7 @@ from densekd.builders.bands import with_statistics
 from densekd.builders.data import build_files, build_validation, build_views
 from densekd.builders.models import Models, build_models, package_config
 from densekd.builders.probe import probe_batch
+from densekd.builders.quantization import quantize_student
 from densekd.builders.student_classes import in_order_of_training
 from densekd.builders.task import build_task, task_name
 from densekd.builders.teacher import Teacher, prepare_teacher
@@ -21,6 +22,7 @@ from densekd.data.contract import Files, TrainingData
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import OptimizerConfig
 from densekd.distill.probe import at_rest
+from densekd.distill.quantization import QuantizationAwareTraining
 from densekd.distill.wiring import wire_terms
 from densekd.kernels import using
 from densekd.models.package import PackageConfig
@@ -43,6 +45,7 @@ class Built:
         scored_teacher: the teacher's model, when it predicts the data's classes and can be scored;
             None when there is none or when it only teaches features.
         notes: what people should know of the two models before the training.
+        quantization: follows the ranges of a quantized student; None where it is float.
     """
 
     distiller: Distiller
@@ -53,6 +56,7 @@ class Built:
     teacher: Teacher | None
     scored_teacher: nn.Module | None
     notes: tuple[str, ...] = ()
+    quantization: QuantizationAwareTraining | None = None
 
     @property
     def learns_from_labels(self) -> bool:
@@ -115,14 +119,21 @@ def _build(recipe: Recipe) -> Built:
         terms = wire_terms(plans, models.student.model, models.teacher, probe)
         teacher = prepare_teacher(recipe, models.teacher, terms, samples)
     features = None if teacher is None else teacher.features
+    # Last of all: what was measured and compared so far is the float student.
+    notes = (*notes_of(training), *notes_of(validation), *models.notes)
+    quantized = quantize_student(recipe, models.student.model, samples)
+    if quantized is not None:
+        package = replace(package, quantization=quantized.plan.entries())
+        notes = (*notes, quantized.note)
     config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
     synced = recipe.training.sync_batchnorm
     distiller = Distiller(models.student.model, features, task, terms, config, recipe.kernels, synced)
     if recipe.training.compile == "inductor":
         distiller.compile_student()
     scored = _scored_teacher(models, scored_as, (recipe.data.channels, *recipe.probe_size))
-    notes = tuple(dict.fromkeys((*notes_of(training), *notes_of(validation), *models.notes)))
-    return Built(distiller, samples, validation, package, scored_as, teacher, scored, notes)
+    followed = None if quantized is None else quantized.callback
+    notes = tuple(dict.fromkeys(notes))
+    return Built(distiller, samples, validation, package, scored_as, teacher, scored, notes, followed)
 
 
 def _scored_teacher(models: Models, scored_as: Task, shape: Sequence[int]) -> nn.Module | None:

@@ -12,6 +12,7 @@ from densekd.data.contract import Files
 from densekd.data.huggingface import huggingface
 from densekd.data.maps import cache_budget
 from densekd.data.picture import RGB, set_max_megapixels
+from densekd.doors import DATASET
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import DataSpec, Recipe
 from densekd.registry import check_options, describe_own_error, resolve
@@ -117,7 +118,7 @@ def _dataset(name: str) -> Callable[..., Files]:
     """Find the function that a recipe's ``data.dataset`` names."""
     if name.startswith("hf:"):
         return partial(huggingface, name.removeprefix("hf:"))
-    return resolve(name, DATASETS, "dataset", "data.dataset")
+    return resolve(name, DATASETS, "dataset", "data.dataset", DATASET)
 
 
 def build_views(recipe: Recipe) -> Augmentation:

@@ -27,6 +27,7 @@ from densekd.models.pretrained import load_pretrained, pretrained_notes
 from densekd.models.sources import names_weights
 from densekd.recipe import ModelSpec, Recipe, StudentSpec
 from densekd.tasks.protocol import Task
+from densekd.trust import names_of_file
 
 UNTRAINED = "untrained"
 
@@ -149,6 +150,9 @@ def _named_by_checkpoint(spec: ModelSpec, where: Literal["student", "teacher"]) 
         raise RecipeError(
             f"{where}.model is missing: {spec.checkpoint} does not say what model it is of. Name it, and its options."
         )
+    # The name is the file's word, not the recipe's.
+    with names_of_file(spec.checkpoint):
+        find_model(described.model)
     return spec.model_copy(update={"model": described.model, "options": described.options | dict(spec.options)})
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from densekd.recipe import ModelSpec
 # What ``student.classes`` says where the checkpoint knows other classes than the data.
 FINE_TUNE = "fine-tune"
 _AUXILIARY = "auxiliary.*"
+# Ranges of the activations of a quantized student, which are measured anew.
+_RANGES = ("*_quantizer.low", "*_quantizer.high")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def load_student(model: nn.Module, checkpoint: Checkpoint, begins: Begins) -> Be
 
 
 def _allowed(model: nn.Module, checkpoint: Checkpoint, asked: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Let an auxiliary head begin anew that a file does not have."""
+    """Let an auxiliary head begin anew that a file does not have; leave out ranges that it has besides."""
+    if any(fnmatch(key, _RANGES[0]) for key in checkpoint.state):
+        asked = (*asked, *_RANGES)
     needs = any(key.startswith("auxiliary.") for key in model.state_dict())
     if not needs or any("aux" in key for key in checkpoint.state):
         return tuple(asked), ()

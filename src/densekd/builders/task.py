@@ -1,12 +1,14 @@
 """The task of a recipe, or of a student package."""
 
 from densekd.data.contract import Files
+from densekd.doors import TASK
 from densekd.errors import RecipeError, UserError
 from densekd.models.package import PackageConfig
 from densekd.recipe import EvaluationSpec, Recipe
 from densekd.registry import construct, resolve
 from densekd.tasks import TASKS
 from densekd.tasks.protocol import Task
+from densekd.trust import names_of_file
 
 
 def find_task(name: str, where: str = "") -> type[Task]:
@@ -15,11 +17,18 @@ def find_task(name: str, where: str = "") -> type[Task]:
     Raises:
         RecipeError: an unknown name, or something that is no task.
     """
-    found = resolve(name, TASKS, "task", where)
-    if not isinstance(found, type) or not hasattr(found, "files_type"):
-        wanted = "see densekd.tasks.protocol for what a task has"
-        raise RecipeError(f"task.kind: '{name}' is no task; {wanted}.")
+    found: type[Task] = resolve(name, TASKS, "task", where, TASK)  # type: ignore[assignment]
     return found
+
+
+def task_of_package(package: PackageConfig) -> type[Task]:
+    """Return the class of the task that a package names.
+
+    Raises:
+        UserError: an unknown one, or one of a module that nobody said is trusted.
+    """
+    with names_of_file(f"the model ({package.model})"):
+        return find_task(package.task)
 
 
 def task_name(recipe: Recipe, files: Files) -> str:
@@ -86,7 +95,7 @@ def packaged_task(package: PackageConfig, spec: EvaluationSpec) -> Task:
     Raises:
         UserError: a task that cannot be found, or an option that it does not take.
     """
-    factory = find_task(package.task)
+    factory = task_of_package(package)
     supplied = {
         "num_classes": len(package.classes),
         "ignore_index": package.ignore_index,

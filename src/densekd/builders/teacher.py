@@ -26,12 +26,14 @@ class Teacher:
         frozen: reads the taps of the terms.
         cache: of the tapped tensors, if the recipe wants one.
         parameters: their number before batch norms were fused.
+        digest: of the model and its weights as they were loaded.
     """
 
     model: nn.Module
     frozen: FrozenTeacher
     cache: Cache | None
     parameters: int
+    digest: str = ""
 
     @property
     def features(self) -> FrozenTeacher | CachedTeacher:
@@ -60,7 +62,7 @@ def prepare_teacher(
     digest = digest_of(model)
     frozen = freeze(recipe, model, terms)
     cache = build_cache(recipe, frozen, digest, samples)
-    return Teacher(model, frozen, cache, parameters)
+    return Teacher(model, frozen, cache, parameters, digest)
 
 
 def drop_unused_auxiliary(model: nn.Module, terms: Mapping[str, Term | Context]) -> None:

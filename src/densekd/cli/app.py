@@ -3,14 +3,15 @@
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from densekd.cli.console import console, print_error
+from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
-from densekd.cli.explain import explain
+from densekd.cli.export import export
 from densekd.cli.fetch import fetch
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
@@ -18,7 +19,11 @@ from densekd.cli.recipe import docs, recipes, schema
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
-from densekd.stopping import Stopped, stop_at_once, stop_signals
+from densekd.explain import explain
+from densekd.own_modules import place_of
+from densekd.search_path import spare_children
+from densekd.stopping import Ended, Stopped, stop_at_once, stop_signals
+from densekd.terminal import hook_tracebacks, prepare_streams
 
 # In the order of ``--help``.
 COMMANDS = (
@@ -26,6 +31,7 @@ COMMANDS = (
     quickstart,
     evaluate,
     predict,
+    export,
     inspect,
     convert,
     convert_config,
@@ -76,12 +82,16 @@ def main() -> None:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
     warnings.filterwarnings("ignore")
+    spare_children()
+    prepare_streams()
+    _require_folder()
     # What the user can fix is one message; what we have to fix says how to see where.
     try:
         with stop_signals(stop_at_once("Stopped; the same command begins again.")):
             status = app(standalone_mode=False)
     except UserError as error:
         if debug:
+            hook_tracebacks()
             raise
         print_error(str(error))
         sys.exit(error.code)
@@ -90,10 +100,17 @@ def main() -> None:
         sys.exit(stopped.code)
     except KeyboardInterrupt:
         status = _INTERRUPTED
+    except Ended:
+        raise
+    except SystemExit as error:
+        # No command ends so: code that it ran did, and what follows was not done.
+        print_error(f"The program was ended by sys.exit({error.code!r}){place_of(error)}, and not by densekd.")
+        sys.exit(error.code if isinstance(error.code, int) and error.code else 1)
     except Exception as error:
         if is_usage_error(error):
             sys.exit(_show_usage_error(error))
         if debug:
+            hook_tracebacks()
             raise
         print_error(_describe(error))
         sys.exit(1)
@@ -104,12 +121,24 @@ def main() -> None:
     sys.exit(status)
 
 
+def _require_folder() -> None:
+    """End where the current folder was removed: libraries of torch crash there."""
+    try:
+        Path.cwd()
+    except OSError:
+        print_error("The current folder was removed; change into one that is there (cd).")
+        sys.exit(1)
+
+
 def _describe(error: Exception) -> str:
     """Say what the user can mend of an error that no part of densekd foresaw, or where to see it."""
     explained = explain(error)
     if explained is not None:
         return f"{explained} --debug shows where."
     message = without_traceback(str(error))
+    place = place_of(error)
+    if place:
+        return f"{type(error).__name__}: {message}{place}, in code that is not densekd's. --debug shows more."
     return f"{type(error).__name__}: {message}\nThis should not happen; --debug shows where."
 
 
@@ -122,6 +151,6 @@ def _show_usage_error(error: Any) -> int:
     words = sys.argv[1:]
     context = getattr(error, "ctx", None)
     if context is not None:
-        sys.stderr.write(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n\n")
+        print_error_note(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n")
     print_error(describe_usage_error(error, words))
     return int(error.exit_code)

@@ -42,7 +42,8 @@ def refuse_exported(name: str) -> None:
     if suffix in _EXPORTED:
         raise RecipeError(
             f"{name}: {_EXPORTED[suffix]}, which is a way out and no model that densekd opens. Name the run folder, "
-            "student package or checkpoint that it was exported from; its torch module is densekd.load(...)."
+            "student package or checkpoint that it was exported from; its torch module is densekd.load(...), and "
+            "'densekd export MODEL --to onnx,openvino,torch' writes it for engines."
         )
 
 
@@ -64,9 +65,19 @@ EvaluationOverrides = Annotated[
     typer.Argument(help="key=value, as in the recipe's evaluation section", show_default=False),
 ]
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="delete the run folder first")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run, once its successor has a checkpoint")]
 JsonPath = Annotated[Path | None, typer.Option("--json", help="also write the numbers here")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="processes")]
+
+
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="MODULE[:NAME]",
+        help="module of yours that a package, or the recipe in another's run, may name; may be repeated",
+    ),
+]
 
 
 def read_recipe(name: str, overrides: list[str] | None) -> "Recipe":

@@ -7,6 +7,8 @@ import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Workers, read_recipe
 from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.own_files import DATA_CHECK, Force, require_own_json
+from densekd.terminal import track
 
 data_app = typer.Typer(
     help="Check, prepare and pack data.",
@@ -28,10 +30,12 @@ def check(
     overrides: Overrides = None,
     json: JsonPath = None,
     workers: Workers = 4,
+    force: Force = False,
 ) -> None:
     """Read every image and label of a recipe's data; exit 1 if a training would fail."""
     from densekd.run.data_check import check_data, data_table
 
+    require_own_json(json, DATA_CHECK, force)
     report = check_data(read_recipe(recipe, overrides), workers)
     console.print(data_table(report))
     write_json(json, report.to_json())
@@ -62,19 +66,22 @@ def shard(
         Literal["as-is", "uncompressed"],
         typer.Option(help="uncompressed: larger, and nothing to decode"),
     ] = "as-is",
+    force: Force = False,
 ) -> None:
     """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
-    from rich.progress import track
 
     from densekd.builders.data import build_files
-    from densekd.data.shards import write_shards
+    from densekd.data.shards import require_free, write_shards
 
     data = read_recipe(recipe, overrides).data
     # A recipe may train and validate on one split; it is packed once.
-    for split in dict.fromkeys((data.train, data.val)):
+    splits = list(dict.fromkeys((data.train, data.val)))
+    if not force:
+        require_free(out, splits)
+    for split in splits:
         files = build_files(data, split)
         written = write_shards(files, split, out, megabytes, images)
-        for _ in track(written, f"packing {split}", len(files), transient=True):
+        for _ in track(written, f"packing {split}", len(files)):
             pass
         print_plain(f"{split}: {len(files)} samples in {out}")
 

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath
+from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath, Trust
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.cli.own_files import SCORES, Force, require_own_json
+from densekd.trust import trust_modules
 
 DataPath = Annotated[
     Path | None,
@@ -52,7 +54,9 @@ def evaluate(
     recipe: EvaluationRecipe = None,
     split: Split = None,
     max_megapixels: MaxMegapixels = None,
+    trust: Trust = None,
     json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """Score a model on whole images at their original size.
 
@@ -64,6 +68,8 @@ def evaluate(
     from densekd.run.evaluate import evaluate_opened
     from densekd.run.evaluation_data import Asked
 
+    trust_modules(trust)
+    require_own_json(json, SCORES, force)
     set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
@@ -82,6 +88,8 @@ def predict(
     resume: ResumePrediction = False,
     submission: Submission = None,
     max_megapixels: MaxMegapixels = None,
+    trust: Trust = None,
+    force: Force = False,
 ) -> None:
     """Write label PNGs and overlays, boxes and results, videos, or the files of a submission."""
     from densekd.data.picture import RGB, set_max_megapixels
@@ -89,13 +97,14 @@ def predict(
     from densekd.models.open import open_model
     from densekd.run.evaluate import predictor_of
     from densekd.run.evaluation_data import Asked, asked_recipe
-    from densekd.run.predict import predict_inputs, require_same_settings
+    from densekd.run.predict import predict_inputs, require_own_folder, require_same_settings, written_by
     from densekd.run.prediction_inputs import is_override, prediction_inputs
     from densekd.tasks.common import images_at
 
     changes = [text for text in inputs or [] if is_override(text)]
     texts = [text for text in inputs or [] if not is_override(text)]
     out = out or _place_of(model) / "predicted"
+    trust_modules(trust)
     set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
@@ -105,9 +114,11 @@ def predict(
         if found.folder is not None and opened.config.bands == RGB:
             print_notes(notes_of_images(images_at(found.folder).values()))
         if submission is not None:
+            require_own_folder(out, (), force)
             count = predictor.write_submission(found.pictures(), out, submission)
             print_plain(f"{count} images: {out}")
             return
+        require_own_folder(out, written_by(predictor, found), force)
         require_same_settings(out, model, changes, resume)
         print_plain(predict_inputs(predictor, found, out, resume))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import yaml
-from rich.markup import escape
 from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -52,7 +51,7 @@ def describe(source: str, options: Sequence[str], size: str) -> list[Table]:
         opened = open_model(source, options=given)
     table = _describe_model(opened.model, f"{source} at {height} x {width}", (height, width))
     for note in opened.notes:
-        table.add_row("note", escape(note))
+        table.add_row("note", note)
     # Of a file of another project it is worth knowing how it was understood.
     if opened.origin is None:
         return [table]
@@ -81,18 +80,18 @@ def _describe_origin(source: str, opened: Opened) -> Table:
     """Show how a file of another project was understood."""
     origin = opened.origin
     assert origin is not None
-    table = Table("", "found", title=escape(source), title_justify="left")
-    table.add_row("format", escape(origin.format))
-    table.add_row("model", escape(opened.config.model))
+    table = Table("", "found", title=source, title_justify="left")
+    table.add_row("format", origin.format)
+    table.add_row("model", opened.config.model)
     for name, value in opened.config.options.items():
-        table.add_row(escape(f"  {name}"), escape(str(value)))
-    table.add_row("classes", escape(", ".join(opened.classes.names)))
-    table.add_row("keys", escape(origin.match.describe().strip()))
+        table.add_row(f"  {name}", str(value))
+    table.add_row("classes", ", ".join(opened.classes.names))
+    table.add_row("keys", origin.match.describe().strip())
     if origin.unused:
-        table.add_row("not needed", escape(", ".join(origin.unused[:8])))
+        table.add_row("not needed", ", ".join(origin.unused[:8]))
     for key, value in origin.meta.items():
         first_line = str(value).strip().partition("\n")[0]
-        table.add_row(f"meta {escape(str(key))}", escape(first_line[:_META_WIDTH]))
+        table.add_row(f"meta {key!s}", first_line[:_META_WIDTH])
     return table
 
 
@@ -106,13 +105,13 @@ def _describe_model(model: nn.Module, title: str, size: tuple[int, int]) -> Tabl
     # A model without head has no logits to show, and a detector's raw output is no tensor.
     if isinstance(output, torch.Tensor):
         paths.insert(0, "logits")
-    table = Table("", "shape or value", title=escape(title), title_justify="left")
+    table = Table("", "shape or value", title=title, title_justify="left")
     table.add_row("parameters", f"{sum(p.numel() for p in model.parameters()):,}")
     # The counter counts a multiplication and an addition as two.
     table.add_row("multiply-adds", f"{counter.get_total_flops() / 2e9:.3f} G")
     table.add_section()
     for path, tensor in probe(model, paths, images).items():
-        table.add_row(escape(path), escape(str(list(tensor.shape))))
+        table.add_row(path, str(list(tensor.shape)))
     return table
 
 
@@ -153,7 +152,7 @@ def measured_table(rows: Sequence[Mapping[str, Any]], size: str) -> Table:
         options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
         parameters = f"{row['parameters'] / 1e6:.2f}"
         multiply_adds = f"{row['multiply_adds'] / 1e9:.1f}"
-        name = escape(f"{row['model']} {options}")
+        name = f"{row['model']} {options}"
         table.add_row(name, parameters, multiply_adds, row["published"])
     return table
 
@@ -220,5 +219,5 @@ def _catalogue(kind: str, things: Mapping[str, Any]) -> Table:
         for parameter in inspect.signature(thing).parameters.values():
             if parameter.default is not parameter.empty:
                 options.append(f"{parameter.name}={parameter.default!r}")
-        table.add_row(name, escape(_first_line(thing)), escape(", ".join(options)))
+        table.add_row(name, _first_line(thing), ", ".join(options))
     return table

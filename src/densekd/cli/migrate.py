@@ -1,12 +1,13 @@
 """Command for people who come from another project: ``convert-config``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from densekd.cli.console import print_error_note
 from densekd.errors import UserError
+from densekd.terminal import write_document
 
 
 def convert_config(
@@ -21,7 +22,7 @@ def convert_config(
     ] = None,
     system: Annotated[str | None, typer.Option("--system", help="whose command: cirkd, hwd, torchdistiller")] = None,
     pick: Annotated[int | None, typer.Option("--pick", min=1, help="which command of a script")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file of --out")] = False,
+    force: Annotated[bool, typer.Option("--force", "--overwrite", help="replace the file of --out")] = False,
 ) -> None:
     """Turn a configuration or command of OpenMMLab, CIRKD, HWD, SegDistill or TorchDistiller into a recipe."""
     from densekd.atomic import write_text
@@ -29,8 +30,8 @@ def convert_config(
 
     if system is not None and system not in SYSTEMS:
         raise UserError(f"--system {system}: one of {', '.join(SYSTEMS)}.")
-    if out is not None and out.exists() and not overwrite:
-        raise UserError(f"{out} is there already; --overwrite replaces it.")
+    if out is not None and out.exists() and not force:
+        raise UserError(f"{out} is there already; --force replaces it.")
     is_command = len(source) > 1 or (" " in source[0].strip() and not Path(source[0]).exists())
     if is_command:
         converted = convert_command(source, gpus, images, system)
@@ -38,8 +39,8 @@ def convert_config(
         converted = convert_file(Path(source[0]), gpus, images, system, pick)
     text = converted.text()
     if out is None:
-        sys.stdout.write(text)
+        write_document(text)
     else:
         write_text(out, text)
     for line in converted.report.lines():
-        sys.stderr.write(f"{line}\n")
+        print_error_note(line)

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
-from densekd.cli.arguments import JsonPath, ModelPath, refuse_exported
+from densekd.cli.arguments import JsonPath, ModelPath, Trust, refuse_exported
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.cli.own_files import MODELS, Force, require_own_json
 from densekd.errors import RecipeError
+from densekd.trust import trust_modules
 
 
 def inspect(
@@ -27,11 +29,13 @@ def inspect(
     data: Annotated[
         Path | None, typer.Option(help="with --features: data folder or recipe; default: the run's")
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Show what a checkpoint holds; parameters, multiply-adds, and taps with their shapes.
 
     With --features: draw the features of a run's teacher, student and baseline.
     """
+    trust_modules(trust)
     if features:
         from densekd.report.features import FeatureOptions
         from densekd.run.features import draw_features
@@ -71,14 +75,18 @@ def convert(
     ] = None,
     num_classes: Annotated[int | None, typer.Option(help="where neither the file nor its weights tell")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
+    trust: Trust = None,
 ) -> None:
     """Write any known checkpoint as a package, or as plain weights under our names."""
     if out.suffix == ".onnx":
-        raise RecipeError(f"{out}: convert writes .safetensors, .pth or a package; export densekd.load(...) by torch.")
+        raise RecipeError(
+            f"{out}: convert writes .safetensors, .pth or a package; for ONNX: densekd export MODEL --to onnx."
+        )
     from densekd.cli.inspection import read_options
     from densekd.models.convert import convert as run_convert
     from densekd.models.open import open_model
 
+    trust_modules(trust)
     opened = open_model(model, model=architecture, options=read_options(options or []), num_classes=num_classes)
     config = run_convert(opened, out, classes, "replace" if force else "refuse").config
     print_notes(opened.notes)
@@ -88,10 +96,12 @@ def convert(
 def models(
     size: Annotated[str, typer.Option(help="height x width that multiply-adds are counted at")] = "512x1024",
     json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """List architectures and backbones; typical models with size, cost, published scores."""
     from densekd.cli.inspection import describe_models, measured_table
 
+    require_own_json(json, MODELS, force)
     table, rows = describe_models(size)
     console.print(table, measured_table(rows, size))
     write_json(json, rows)

@@ -1,10 +1,11 @@
 """Commands about recipes: ``recipes``, ``schema`` and ``docs``."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
+
+from densekd.terminal import write_document
 
 
 def recipes(
@@ -18,7 +19,7 @@ def recipes(
 
     found = find_presets(pattern, one=write)
     if write:
-        sys.stdout.write(to_yaml(found[0]))
+        write_document(to_yaml(found[0]))
         return
     console.print(preset_table(found))
 
@@ -27,7 +28,7 @@ def schema() -> None:
     """Print the JSON schema of a recipe, for editors."""
     from densekd.cli.schema import recipe_schema
 
-    sys.stdout.write(json.dumps(recipe_schema(), indent=1) + "\n")
+    write_document(json.dumps(recipe_schema(), indent=1) + "\n")
 
 
 def docs(
@@ -55,4 +56,4 @@ def docs(
         text = table_reference(subject)
     else:
         text = component_reference(subject, name)
-    sys.stdout.write(text)
+    write_document(text)

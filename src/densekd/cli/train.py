@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, read_recipe
-from densekd.cli.console import console
+from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, Trust, read_recipe
+from densekd.cli.console import console, print_plain
 from densekd.quiet import silence_libraries
+from densekd.trust import trust_modules
 
 if TYPE_CHECKING:
     from densekd.run.folder import Existing
 
 Resume = Annotated[bool, typer.Option("--resume", help="continue the run exactly where it stopped")]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="resume also where data, teacher or processes are others by now")
+]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, gpu, ...")]
 Devices = Annotated[str, typer.Option(help="number or list of devices")]
 Nodes = Annotated[int, typer.Option(help="number of machines")]
@@ -24,14 +28,23 @@ def train(
     overrides: Overrides = None,
     run: RunPath = None,
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     overwrite: Overwrite = False,
     accelerator: Accelerator = "auto",
     devices: Devices = "auto",
     nodes: Nodes = 1,
     strategy: Strategy = "auto",
+    trust: Trust = None,
 ) -> None:
     """Train a student, with or without a teacher; evaluate, export and report."""
     existing = _existing(resume, overwrite)
+    if accept_changes and not resume:
+        raise typer.BadParameter("--accept-changes belongs to --resume.")
+    trust_modules(trust)
+    # A run that a killed process was about to replace has no name for a moment.
+    from densekd.run.replace import mend_missing
+
+    mend_missing(recipe, print_plain)
     loaded = read_recipe(recipe, overrides)
     # The recipe is checked before Lightning is imported, which takes seconds.
     from densekd.report.tables import comparison_table
@@ -43,7 +56,7 @@ def train(
     # A run folder as recipe is trained in that folder.
     folder = default_run(loaded, recipe) if run is None else RunFolder(run)
     launch = Launch(accelerator, devices, nodes, strategy)
-    results = run_training(loaded, folder, launch, existing, console, overrides or ())
+    results = run_training(loaded, folder, launch, existing, console, overrides or (), accept_changes)
     # Of several processes only the first has results.
     if results:
         console.print(comparison_table(results))
@@ -61,8 +74,9 @@ def quickstart(
     run_quickstart(run, shipped_recipe("quickstart").parent, overwrite, console)
 
 
-def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "auto") -> None:
+def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "auto", trust: Trust = None) -> None:
     """Sample the data, build the models, run a few steps, and estimate memory and time."""
+    trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
     from densekd.run.preflight import check as run_check
 
@@ -70,8 +84,9 @@ def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "a
     console.print(run_check(loaded, devices))
 
 
-def cache(recipe: RecipePath, overrides: Overrides = None) -> None:
+def cache(recipe: RecipePath, overrides: Overrides = None, trust: Trust = None) -> None:
     """Write a recipe's teacher cache, so that trainings that share it never run the teacher."""
+    trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
     from densekd.builders.build import build
     from densekd.errors import RecipeError

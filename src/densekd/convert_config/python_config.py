@@ -5,17 +5,16 @@ The Python text is parsed, its assignments are followed in their order, and noth
 
 import ast
 import copy
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from densekd.convert_config.literals import Literals, require_small
 from densekd.errors import UserError
+from densekd.parsers import load_text, parse_json, parse_yaml
+from densekd.parsers.files import is_file
 
 _MAX_BYTES = 1_000_000
 _MAX_BASES = 20
@@ -81,8 +80,8 @@ def _text(path: Path) -> str:
     if path.stat().st_size > _MAX_BYTES:
         raise UserError(f"{path}: larger than {_MAX_BYTES // 1_000_000} MB, which no configuration is.")
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return load_text(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
 
 
@@ -128,7 +127,7 @@ def _bases(path: Path, references: list[str], known_base: KnownBase, chain: tupl
 def _base(path: Path, reference: str, known_base: KnownBase, chain: tuple[Path, ...]) -> Config:
     in_package = "::" in reference
     file = path.parent / reference
-    if not in_package and file.is_file():
+    if not in_package and is_file(file):
         return _read(file, known_base, chain)
     content = known_base(reference)
     if content is None:
@@ -254,8 +253,8 @@ def _resolve(value: Any, literals: Literals, node: ast.stmt, base: dict[str, Any
 def _read_data(path: Path, text: str, known_base: KnownBase, chain: tuple[Path, ...]) -> Config:
     """Read a configuration in YAML or JSON."""
     try:
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        content = parse_json(text.encode()) if path.suffix == ".json" else parse_yaml(text)
+    except ValueError as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: a configuration is a mapping.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densekd.errors import UserError
+from densekd.parsers import load_text
 
 _MAX_BYTES = 200_000
 _MAX_WORD = 10_000
@@ -55,8 +56,8 @@ def read_script(path: Path) -> list[Command]:
     if path.stat().st_size > _MAX_BYTES:
         raise UserError(f"{path}: larger than {_MAX_BYTES // 1000} kB, which no script of a training is.")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = load_text(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}).") from error
     commands: list[Command] = []
     variables: dict[str, str] = {}

@@ -1,16 +1,18 @@
 """Class descriptions beside label files: ``classes.json``, CVAT's labelmap.txt, Roboflow's _classes.csv."""
 
 import csv
-import json
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from densekd.data.classes import Classes, distinct_classes, malformed, parse_classes, read_classes
-from densekd.data.files import read_lines
+from densekd.data.files import read_lines, read_text
 from densekd.data.label_coding import Color
 from densekd.errors import UserError
+from densekd.parsers import load_json
+from densekd.parsers.files import exists
 
 ROBOFLOW = "_classes.csv"
 CVAT = "labelmap.txt"
@@ -48,7 +50,7 @@ def read_class_file(root: Path, folders: tuple[Path, ...]) -> ClassFile:
         UserError: no such file, or a malformed one.
     """
     path = root / "classes.json"
-    if path.is_file():
+    if exists(path):
         return _read_json(path)
     if (root / CVAT).is_file():
         return _read_labelmap(root / CVAT)
@@ -61,14 +63,14 @@ def read_class_file(root: Path, folders: tuple[Path, ...]) -> ClassFile:
 
 def _read_json(path: Path) -> ClassFile:
     try:
-        content = _with_names(json.loads(path.read_text(encoding="utf-8-sig")))
+        content = _with_names(load_json(path, small=True))
         void = _void(content.pop("void", []))
         # Zero is what many tools write for pixels of no class.
         if content.get("ignore_index") == 0:
             void = (0, *void)
             content.pop("ignore_index")
         classes = parse_classes(content)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
+    except (OSError, OverflowError, TypeError, KeyError, ValueError) as error:
         raise malformed(path, error) from error
     return ClassFile(path, classes, "palette" in content, "ignore_index" in content, void)
 
@@ -125,15 +127,22 @@ def _read_labelmap(path: Path) -> ClassFile:
 def _read_csv(path: Path) -> ClassFile:
     """Read a header, then lines ``pixel value, class``."""
     numbers: dict[int, str] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in list(csv.reader(file))[1:]:
-            if not row:
-                continue
-            try:
-                numbers[int(row[0])] = row[1].strip()
-            except (IndexError, ValueError) as error:
-                raise UserError(f"{path}: expected lines 'pixel value, class', not '{','.join(row)}'.") from error
+    for row in _rows(path)[1:]:
+        if not row:
+            continue
+        try:
+            numbers[int(row[0])] = row[1].strip()
+        except (IndexError, ValueError) as error:
+            raise UserError(f"{path}: expected lines 'pixel value, class', not '{','.join(row)}'.") from error
     if not numbers:
         raise UserError(f"{path}: no classes; expected a header and lines 'pixel value, class'.")
     names = [name for _, name in sorted(numbers.items())]
     return ClassFile(path, distinct_classes(names, path), numbers=dict(sorted(numbers.items())))
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """Read the rows of a CSV file."""
+    try:
+        return list(csv.reader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:
+        raise UserError(f"{path}: not readable as CSV ({error}).") from error

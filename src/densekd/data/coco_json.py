@@ -1,6 +1,5 @@
 """COCO's JSON, its records by id, and where it lies: official, Roboflow's, CVAT's and Label Studio's places."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 from densekd.data.files import first_file, first_folder
 from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.errors import RecipeError, UserError
+from densekd.parsers import load_json
+from densekd.parsers.files import is_file
 
 T = TypeVar("T")
 _ROBOFLOW = "_annotations.coco.json"
@@ -133,7 +134,9 @@ def _without_group(content: dict[str, Any]) -> None:
     categories = content.get("categories")
     if not isinstance(categories, list) or not all(isinstance(one, dict) for one in categories):
         return
-    annotations = content.get("annotations") or []
+    annotations = content.get("annotations")
+    if not isinstance(annotations, list):
+        return
     used = [one.get("category_id") for one in annotations if isinstance(one, dict)]
     for group in categories:
         others = [one for one in categories if one is not group]
@@ -145,10 +148,10 @@ def _without_group(content: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file of COCO annotations.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as JSON ({error}). Restore or export it again.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: COCO annotations are an object with 'images', 'annotations' and 'categories'.")
@@ -239,7 +242,7 @@ def _located(
         # Windows' tools write backslashes.
         names = dict.fromkeys((name, name.replace("\\", "/")))
         places = [(folder / one, one) for folder in folders for one in names]
-        there = [(place, one) for place, one in places if place.is_file()]
+        there = [(place, one) for place, one in places if is_file(place)]
         if not there:
             missing.append(name)
             continue

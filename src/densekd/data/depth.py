@@ -14,10 +14,11 @@ from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.demo.dataset import scene_rng
 from densekd.data.demo.scene import draw_scene
-from densekd.data.files import IMAGE_SUFFIXES, Item, Source, find, pair_by_stem, read_image
+from densekd.data.files import IMAGE_SUFFIXES, Item, Source, content_of, find, pair_by_stem, read_image
 from densekd.data.listing import is_hidden
 from densekd.data.picture import RGB, UNREADABLE, Bands, as_shown, opened
 from densekd.errors import UserError
+from densekd.parsers import load_json
 
 DEPTH_SUFFIXES = (".png", ".npy")
 # One output channel; its color stands for a middle depth.
@@ -174,7 +175,7 @@ def read_depth(source: Source) -> np.ndarray:
         UserError: a missing or damaged file, several channels, or no numbers.
     """
     try:
-        content = source.read_bytes()
+        content = content_of(source)
         if source.suffix.lower() == ".npy":
             values = np.load(io.BytesIO(content), allow_pickle=False)
         else:
@@ -200,14 +201,14 @@ def write_depth(values: np.ndarray, path: Path) -> None:
 def _read_index(path: Path) -> tuple[float, str]:
     """Read scale and unit of the depth maps."""
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = load_json(path, small=True)
         scale, unit = float(content["scale"]), str(content.get("unit", "m"))
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale is {scale}")
     except FileNotFoundError as error:
         what = "what one step of the numbers is"
         raise UserError(f"{path}: missing. Write {_EXAMPLE} there: {what}.") from error
-    except (OSError, TypeError, KeyError, ValueError) as error:
+    except (OSError, OverflowError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: expected {_EXAMPLE}; {error!r}.") from error
     return scale, unit
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from PIL import Image
 
 from densekd.data.class_files import ClassFile
-from densekd.data.files import Source
+from densekd.data.files import Source, content_of
 from densekd.data.label_coding import Color, LabelCoding, Survey, listed_colors, open_label, survey
 from densekd.data.relabel import Meaning
 from densekd.errors import RecipeError, UserError
@@ -161,7 +161,7 @@ def _readable(labels: Sequence[Source]) -> list[tuple[Image.Image, str]]:
     first: UserError | None = None
     for label in labels:
         try:
-            picture = open_label(label.read_bytes(), str(label))
+            picture = open_label(content_of(label), str(label))
         except (OSError, UserError) as error:
             if first is None:
                 first = error if isinstance(error, UserError) else UserError(f"{label}: cannot be read ({error}).")

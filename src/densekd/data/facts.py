@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from densekd.data.files import Source
+from densekd.data.files import Source, content_of
 from densekd.data.picture import RGB, Bands, PictureKind, PictureRemark, Seen, band_kind, picture_kind, remarks
 
 
@@ -50,7 +50,7 @@ def image_facts(
         pixels: of the image as it was read, uint8 RGB or bands; None: nothing is said of its file.
         bands: that are read of the image.
     """
-    content = sources[0].read_bytes()
+    content = content_of(sources[0])
     kind = None
     if pixels is not None:
         kind = picture_kind(content, pixels) if bands == RGB else band_kind(content, pixels)

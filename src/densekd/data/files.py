@@ -1,6 +1,5 @@
 """Image and label files of a segmentation dataset: found, paired by name, verified and decoded."""
 
-import codecs
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,8 @@ from densekd.data.picture import (
     shown_size,
 )
 from densekd.errors import UserError
+from densekd.parsers import load_text, read_bytes
+from densekd.parsers.files import is_file, require_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABEL_SUFFIXES = (".png",)
@@ -203,11 +204,20 @@ def read_image(source: Source, fits: tuple[int, ...] | None = None, bands: Bands
     """
     size = None if fits is None else (fits[0], fits[1])
     try:
-        return decode_bands(source.read_bytes(), bands, size)
+        return decode_bands(content_of(source), bands, size)
     except WrongBandsError as error:
         raise UserError(f"{source}: {error}.") from error
     except UNREADABLE as error:
         raise _unreadable(source, error) from error
+
+
+def content_of(source: Source) -> bytes:
+    """Read all bytes of a file, or of a part of something larger.
+
+    Raises:
+        OSError: it cannot be read, or a folder, pipe or device stands in its place.
+    """
+    return read_bytes(source) if isinstance(source, Path) else source.read_bytes()
 
 
 def _unreadable(source: Source, error: Exception) -> UserError:
@@ -216,15 +226,15 @@ def _unreadable(source: Source, error: Exception) -> UserError:
 
 def _content(path: Source) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return content_of(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
 
 
 def _read_label(path: Source) -> tuple[np.ndarray, list[int]]:
     """Decode a label; return its values ``[H, W]`` and how often each of 256 occurs."""
     try:
-        with opened(path.read_bytes()) as picture:
+        with opened(content_of(path)) as picture:
             shown = as_shown(picture)
             mode = shown.mode
             values = np.array(shown)
@@ -317,7 +327,7 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
 def first_file(candidates: Iterable[Path]) -> Path | None:
     """Return the first file that exists, or None."""
     for path in candidates:
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 
@@ -334,16 +344,11 @@ def read_text(path: Path) -> str:
         UserError: the file cannot be read, or is in another encoding.
     """
     try:
-        content = path.read_bytes()
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return content.decode("utf-16")
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as text in UTF-8 ({error}). Save it in this encoding.") from error
-    # In UTF-16 without a mark, every second byte of plain text is zero.
-    if "\0" in text:
-        raise UserError(f"{path}: not text in UTF-8, perhaps UTF-16. Save it in UTF-8.")
-    return text
+        return load_text(path)
+    except OSError as error:
+        raise UserError(f"{path}: the text cannot be read ({error}).") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}. Save it in UTF-8.") from error
 
 
 def image_size(path: Source) -> tuple[int, int]:
@@ -358,7 +363,7 @@ def image_size(path: Source) -> tuple[int, int]:
     except UNREADABLE as error:
         # A TIFF of many bands is no picture for Pillow.
         unknown = isinstance(error.__cause__, UnidentifiedImageError)
-        size = band_size(path.read_bytes()) if unknown else None
+        size = band_size(content_of(path)) if unknown else None
         if size is not None:
             return size
         raise _unreadable(path, error) from error
@@ -367,5 +372,6 @@ def image_size(path: Source) -> tuple[int, int]:
 def header_of(source: Source) -> BinaryIO:
     """Open a file of which the beginning is read; of what is no file of its own, all bytes are."""
     if isinstance(source, Path):
+        require_file(source)
         return source.open("rb")
     return io.BytesIO(source.read_bytes())

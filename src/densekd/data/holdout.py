@@ -13,9 +13,10 @@ from annotated_types import Ge, Lt
 from PIL import Image
 
 from densekd.atomic import write_text
-from densekd.data.files import Source, read_lines
+from densekd.data.files import Source, content_of, read_lines
 from densekd.data.picture import UNREADABLE, opened
 from densekd.errors import UserError
+from densekd.seal import read_document, write_document
 
 LISTS = "splits"
 # Split of all images, where they are not divided.
@@ -156,8 +157,8 @@ def _write_once(folder: Path, items: Sequence[HeldOut], holdout: Holdout) -> Non
     """Write the lists, unless they are there and were drawn in the same way."""
     facts: dict[str, Any] = asdict(holdout)
     path = folder / _FACTS
-    if path.is_file():
-        written = json.loads(path.read_text(encoding="utf-8"))
+    if path.exists():
+        written = read_document(path, f"Or remove {folder} to draw anew.")
         if written != facts:
             raise UserError(
                 f"{path}: the images were divided with {json.dumps(written)}, and the recipe says {json.dumps(facts)}. "
@@ -171,7 +172,7 @@ def _write_once(folder: Path, items: Sequence[HeldOut], holdout: Holdout) -> Non
         folder.mkdir(exist_ok=True)
         for name, stems in lists.items():
             write_text(folder / f"{name}.txt", "\n".join(stems) + "\n")
-        write_text(path, json.dumps(facts) + "\n")
+        write_document(path, facts, indent=None)
     except OSError as error:
         raise UserError(
             f"{folder}: the lists of the split cannot be written ({error}). Make {folder.parent} writable once, or "
@@ -227,7 +228,7 @@ def _names(items: Sequence[HeldOut], groups: str | None) -> list[str | None]:
 def _fingerprint(item: HeldOut) -> np.ndarray:
     """Hash how an image looks: which of neighboring pixels is brighter, at 16 x 17 pixels; 32 bytes."""
     try:
-        with opened(item.image.read_bytes()) as picture:
+        with opened(content_of(item.image)) as picture:
             # JPEG decodes at a fraction of its size.
             picture.draft("L", (4 * _SIDE, 4 * _SIDE))
             gray = picture.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)

@@ -1,6 +1,5 @@
 """Pictures that are predicted by windows without ever being whole in memory."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,10 @@ from densekd.data.picture import UNREADABLE
 from densekd.data.picture.blocks import PictureBlocks
 from densekd.data.picture.opened import opened
 from densekd.errors import UserError
+from densekd.parsers.files import require_file
+from densekd.terminal import logger
 
-_LOG = logging.getLogger("densekd")
+_LOG = logger()
 # Pixels from which on a picture is read by rectangle: 0.2 GB of RGB.
 _LARGE = 1 << 26
 
@@ -68,6 +69,7 @@ def large_image(path: Path) -> LargeImage | None:
     What must be decoded as a whole although it is large is said.
     """
     try:
+        require_file(path)
         with path.open("rb") as stream, opened(stream) as picture:
             pixels = picture.width * picture.height
             is_tiff = picture.format == "TIFF"

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from densekd.parsers.files import exists
+
 
 def list_files(folder: Path) -> list[Path]:
     """List the files of a folder and its sub-folders, sorted by path.
@@ -46,7 +48,7 @@ def join_path(folder: Path, name: str) -> Path:
     are read so.
     """
     path = folder / name
-    if "\\" not in name or path.exists():
+    if "\\" not in name or exists(path):
         return path
     return folder / name.replace("\\", "/")
 

@@ -1,26 +1,81 @@
 """Loaders for training and evaluation."""
 
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch.utils.data import DataLoader, Subset
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from densekd.data.contract import EvaluationData
 from densekd.data.picture import max_megapixels
 from densekd.data.picture.limit import set_in_worker
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
+from densekd.errors import UserError
 
 
-def training_loader(dataset: Any, sampler: StepSampler, workers: int) -> "StatefulDataLoader[Any]":
-    """Load augmented batches.
+@final
+class TrainingLoader:
+    """Stateful data loader of augmented batches that resumes in the middle, by any number of workers.
 
-    Its ``state_dict`` resumes in the middle of a pass, with or without workers.
+    Its state is the number of batches that were read. What is in a batch depends on its number and not
+    on who loads it, so that nothing else of an interrupted training has to come back.
 
-    Samples are put together by the dataset's own ``collate``.
+    Args:
+        dataset: samples by their draws, with a ``collate`` of its own.
+        sampler: of the whole training.
+        workers: loading processes; 0: this one loads.
     """
-    return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=dataset.collate, **_workers(workers))
+
+    def __init__(self, dataset: Any, sampler: StepSampler, workers: int) -> None:
+        self.dataset = dataset
+        self.sampler = sampler
+        self.workers = workers
+        self.done = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches of the whole training, those before an interruption included."""
+        return self.sampler.batches
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the batches behind those that were read."""
+        # There is one pass: loading processes that outlive it would be for nothing.
+        settings = _workers(self.workers) | {"persistent_workers": False}
+        rest = self.sampler.after(self.done)
+        for batch in DataLoader(self.dataset, batch_sampler=rest, collate_fn=self.dataset.collate, **settings):
+            self.done += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches were read; loading processes may be further."""
+        return {"batches": self.done}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on behind the batches that were read.
+
+        Args:
+            state: of this class, or of torchdata's ``StatefulDataLoader`` in earlier checkpoints.
+
+        Raises:
+            UserError: neither.
+        """
+        self.done = _batches_of(state)
+
+
+def _batches_of(state: Mapping[str, Any]) -> int:
+    """Return how many batches were read, by the state of a loader."""
+    try:
+        if "batches" in state:
+            return int(state["batches"])
+        # Torchdata counts them in this process, or in snapshots of its loading processes.
+        if "_num_yielded" in state:
+            return int(state["_num_yielded"])
+        return int(state["_snapshot"]["_snapshot_step"]) + int(state["_steps_since_snapshot"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            "The checkpoint does not say how many batches were read, so that the training cannot go on from it; it is "
+            "of another version of densekd. Resume with that version, or begin anew with --overwrite."
+        ) from error
 
 
 def evaluation_loader(

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional
 from densekd.data.cache import SampleCache
 from densekd.data.contract import Files
 from densekd.data.files import Item
-from densekd.data.memory import free_memory
+from densekd.data.memory import free_memory, local_processes
 from densekd.data.sampler import Draw
 
 # What images are brought to: (height, width), or (the shorter side,) with the aspect ratio kept.
@@ -148,14 +148,18 @@ def mix(seed: int, number: int) -> int:
 
 
 def cache_budget(setting: float | str, workers: int) -> int:
-    """Return the bytes each loading process may keep: a setting in GB, ``off``, or ``auto``: half the free memory.
+    """Return the bytes each loading process may keep: a setting in GB, ``off``, or ``auto``.
+
+    ``auto`` is half of what is free on the machine, or below the limit of the container, shared by the
+    processes of the training here. A number is what each of them may keep.
 
     Args:
         setting: the recipe's ``data.cache``.
-        workers: loading processes, which share the budget.
+        workers: loading processes of each process, which share its budget.
     """
     if setting == "off":
         return 0
     # Half of what is free now leaves room for models and batches.
-    total = free_memory() // 2 if setting == "auto" else int(float(setting) * 1e9)
+    automatic = free_memory() // 2 // local_processes()
+    total = automatic if setting == "auto" else int(float(setting) * 1e9)
     return total // max(1, workers)

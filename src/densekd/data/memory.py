@@ -1,15 +1,49 @@
-"""Free memory of this machine, on Linux, macOS and Windows."""
+"""Free memory of this machine or container, on Linux, macOS and Windows; how many processes share it."""
 
 import ctypes
 import os
+from pathlib import Path
 from typing import Any
 
 # Where a system does not count free memory, a quarter of all of it is taken to be free.
 _SHARE_OF_ALL = 4
 
 
+# Control groups of Linux, version 2 and version 1, and how much memory one may use and uses.
+_CGROUPS = Path("/sys/fs/cgroup")
+_OF_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+_OF_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+# Which group a process belongs to: lines ``number:controllers:path``.
+_OWN_GROUPS = Path("/proc/self/cgroup")
+# Version 1 writes a number near 2**63 where there is no limit.
+_NO_LIMIT = 1 << 60
+# Processes of a training on this machine, as torchrun, Slurm and we ourselves say it.
+SHARED = "DENSEKD_LOCAL_PROCESSES"
+_LOCAL = ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", SHARED)
+
+
 def free_memory() -> int:
-    """Return the bytes of memory that are free now, or an estimate; 0 where the system tells nothing."""
+    """Return the bytes of memory that are free now, or an estimate; 0 where the system tells nothing.
+
+    A container's limit counts where it is lower than what the machine has.
+    """
+    limit = _free_in_container()
+    free = _free_on_machine()
+    if limit is None:
+        return free
+    return min(limit, free) if free else limit
+
+
+def local_processes() -> int:
+    """Return how many processes of this training share the memory of this machine; 1 where nobody says."""
+    for name in _LOCAL:
+        value = os.environ.get(name, "")
+        if value.isdecimal() and int(value) > 0:
+            return int(value)
+    return 1
+
+
+def _free_on_machine() -> int:
     pages = _sysconf("SC_AVPHYS_PAGES")
     if pages is not None:
         return pages * (_sysconf("SC_PAGE_SIZE") or 0)
@@ -18,6 +52,63 @@ def free_memory() -> int:
     if pages is not None:
         return pages * (_sysconf("SC_PAGE_SIZE") or 0) // _SHARE_OF_ALL
     return _free_memory_of_windows()
+
+
+def _free_in_container() -> int | None:
+    """Return what is left below the lowest limit of this process's control groups; None without one."""
+    left: list[int] = []
+    for folder, names in _groups():
+        limit, used, reclaimable = names
+        most, now = _number(folder / limit), _number(folder / used)
+        if most is None or now is None or most >= _NO_LIMIT:
+            continue
+        # Files that nobody reads any more are counted as used, and make room when it is needed.
+        left.append(max(0, most - now + _statistic(folder / "memory.stat", reclaimable)))
+    return min(left, default=None)
+
+
+def _groups() -> list[tuple[Path, tuple[str, str, str]]]:
+    """Return the folders of this process's control groups and of those around them, with their files."""
+    try:
+        lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found: list[tuple[Path, tuple[str, str, str]]] = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            root, names = _CGROUPS, _OF_VERSION_2
+        elif "memory" in controllers.split(","):
+            root, names = _CGROUPS / "memory", _OF_VERSION_1
+        else:
+            continue
+        # A container may see its own group as the root, and be told the path outside.
+        inside = Path(path.lstrip("/"))
+        found += [(root / part, names) for part in (inside, *inside.parents) if (root / part).is_dir()]
+    return found
+
+
+def _number(path: Path) -> int | None:
+    """Read a number; ``max`` stands for none."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
+
+
+def _statistic(path: Path, name: str) -> int:
+    """Read a line ``name number`` of a control group's statistics; 0 where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        key, _, value = line.partition(" ")
+        if key == name and value.strip().isdecimal():
+            return int(value)
+    return 0
 
 
 def _sysconf(name: str) -> int | None:

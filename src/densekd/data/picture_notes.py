@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from densekd.data.contract import Files
-from densekd.data.files import header_of, image_size, read_image
+from densekd.data.files import content_of, header_of, image_size, read_image
 from densekd.data.picture import RGB, UNREADABLE, PictureKind, Seen, header_kind, picture_kind, remarks
 from densekd.data.picture.turn import Size, shown_from_stored
 from densekd.errors import UserError
@@ -89,7 +89,7 @@ def _with_values(seen: list[Seen]) -> list[Seen]:
 def _decoded(one: Seen) -> PictureKind:
     path = Path(one.name)
     try:
-        return picture_kind(path.read_bytes(), read_image(path, one.size))
+        return picture_kind(content_of(path), read_image(path, one.size))
     except (UserError, *UNREADABLE):
         return one.kind
 

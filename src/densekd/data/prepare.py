@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
 
 from densekd.atomic import atomic
 from densekd.data.cocostuff import UNUSED
 from densekd.data.files import find, first_folder
 from densekd.errors import UserError
+from densekd.terminal import track
 
 _POLYGONS = "_polygons.json"
 _TRAIN_IDS = "_labelTrainIds.png"
@@ -111,7 +111,7 @@ def _convert(convert: Callable[[Path, Path], None], jobs: Iterable[Job], workers
     todo = [job for job in jobs if not job[1].is_file()]
     with ProcessPoolExecutor(max(1, workers)) as pool:
         running = {pool.submit(convert, source, target): source for source, target in todo}
-        for done in track(as_completed(running), "preparing labels", total=len(running), transient=True):
+        for done in track(as_completed(running), "preparing labels", total=len(running)):
             error = done.exception()
             if error is not None:
                 pool.shutdown(cancel_futures=True)

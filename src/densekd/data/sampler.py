@@ -37,12 +37,13 @@ class StepSampler(Sampler[list[Draw]]):
         batches: how many.
         seed: of the order.
         shard: this process.
+        first: number of the batch to begin with: those that were done before an interruption.
 
     Raises:
         ValueError: a batch that does not divide among the processes.
     """
 
-    def __init__(self, images: int, batch_size: int, batches: int, seed: int, shard: Shard) -> None:
+    def __init__(self, images: int, batch_size: int, batches: int, seed: int, shard: Shard, first: int = 0) -> None:
         if batch_size % shard.world:
             raise ValueError(f"a batch of {batch_size} does not divide among {shard.world} processes")
         self.images = images
@@ -50,16 +51,21 @@ class StepSampler(Sampler[list[Draw]]):
         self.batches = batches
         self.seed = seed
         self.shard = shard
+        self.first = first
 
     def __len__(self) -> int:
-        """Return the number of batches."""
-        return self.batches
+        """Return the number of batches that are left."""
+        return max(0, self.batches - self.first)
+
+    def after(self, batches: int) -> "StepSampler":
+        """Return the sampler of the rest of the training, when so many of its batches are done."""
+        return StepSampler(self.images, self.batch_size, self.batches, self.seed, self.shard, batches)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Yield this process's part of each batch."""
         current = -1
         order = torch.empty(0)
-        for batch in range(self.batches):
+        for batch in range(self.first, self.batches):
             # The processes take turns: rank r has samples r, r + world, r + 2 * world, ...
             first = batch * self.batch_size + self.shard.rank
             end = (batch + 1) * self.batch_size

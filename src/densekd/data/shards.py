@@ -8,11 +8,11 @@ used.
 
 import functools
 import io
-import json
 import math
 import tarfile
+import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,17 +20,21 @@ from typing import Any, Literal, NamedTuple
 import fsspec
 from PIL import Image
 
-from densekd.atomic import atomic, write_text
+from densekd.atomic import atomic
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Item, SegmentationFiles, Source, image_size, read_image
+from densekd.data.files import Item, SegmentationFiles, Source, content_of, image_size, read_image
 from densekd.data.label_coding import LabelCoding
 from densekd.data.picture import RGB
 from densekd.errors import UserError
+from densekd.parsers import parse_json
+from densekd.seal import require_unchanged, write_document
 
 Images = Literal["as-is", "uncompressed"]
 
 _MEGABYTE = 1_000_000
+# Bytes of an archive; no disk has more.
+_LARGEST = 2**60
 
 
 class Slice(NamedTuple):
@@ -41,12 +45,14 @@ class Slice(NamedTuple):
         offset: of the first byte.
         size: in bytes.
         name: of the file that was packed, for messages.
+        checksum: CRC-32 of the file, or None in archives of earlier versions.
     """
 
     archive: str
     offset: int
     size: int
     name: str
+    checksum: int | None = None
 
     def read_bytes(self) -> bytes:
         """Read the file; from an object store with one range request."""
@@ -55,6 +61,8 @@ class Slice(NamedTuple):
         content: bytes = system.cat_file(path, start=self.offset, end=self.offset + self.size)
         if len(content) != self.size:
             raise OSError(f"{self.archive} ends before byte {self.offset + self.size}")
+        if self.checksum is not None and zlib.crc32(content) != self.checksum:
+            raise OSError(f"{self.archive} is damaged: the checksum of {self.name} in it does not match; pack it anew")
         return content
 
     @property
@@ -102,7 +110,7 @@ class Numbers(NamedTuple):
 
     def read_bytes(self) -> bytes:
         """Decode the label and write its values as a PNG."""
-        return self.coding.encode(self.source.read_bytes(), str(self.source))
+        return self.coding.encode(content_of(self.source), str(self.source))
 
     @property
     def suffix(self) -> str:
@@ -112,6 +120,18 @@ class Numbers(NamedTuple):
     def __str__(self) -> str:
         """Return the label's own name."""
         return str(self.source)
+
+
+def require_free(out: Path, splits: Sequence[str]) -> None:
+    """Check that packing splits into a folder replaces nothing: there may be shards of another dataset.
+
+    Raises:
+        UserError: an index or a tar of one of the splits.
+    """
+    for split in splits:
+        there = [path for path in (out / f"{split}.json", out / f"{split}-000000.tar") if path.exists()]
+        if there:
+            raise UserError(f"{there[0]}: is there already; --force replaces the shards of '{split}'.")
 
 
 def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Images = "as-is") -> Iterator[int]:
@@ -170,7 +190,7 @@ def write_shards(files: Files, split: str, out: Path, megabytes: int, images: Im
         "label_map": sorted(files.label_map.items()),
         "items": rows,
     }
-    write_text(out / f"{split}.json", json.dumps(content) + "\n")
+    write_document(out / f"{split}.json", content, indent=None)
 
 
 def shards(root: Path | str, split: str) -> SegmentationFiles:
@@ -187,22 +207,49 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
     path = f"{root}/{split}.json"
     try:
         system, inside = _system(path)
-        content = json.loads(system.cat_file(inside))
+        content = require_unchanged(parse_json(system.cat_file(inside)), path, "Or pack the shards anew.")
         items = []
         for stem, archive, image, label in content["items"]:
             url = f"{root}/{archive}"
-            items.append(Item(stem, Slice(url, *image), Slice(url, *label)))
+            items.append(Item(str(stem), _slice(url, *image), _slice(url, *label)))
         classes = _parse_classes(content["classes"])
-        return SegmentationFiles(classes, tuple(items), dict(content["label_map"]))
+        return SegmentationFiles(classes, tuple(items), _label_map(content["label_map"]))
     except FileNotFoundError as error:
         raise UserError(
             f"no index of shards; looked for {path}, which 'densekd data shard RECIPE {root}' writes."
         ) from error
-    except (OSError, ImportError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not an index of shards ({type(error).__name__}: {error}).") from error
+    except (OSError, ImportError, ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
+        raise UserError(
+            f"{path}: not an index of shards ({type(error).__name__}: {error}). Put back a copy of it, or pack "
+            "the shards anew."
+        ) from error
+
+
+def _slice(archive: str, offset: int, size: int, name: str) -> Slice:
+    """Check a place of the index.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    whole = isinstance(offset, int) and isinstance(size, int)
+    if not whole or not 0 <= offset < _LARGEST or not 0 <= size < _LARGEST or not isinstance(name, str):
+        raise ValueError(f"{[offset, size, name]!r:.80} is no offset, size and name of a file")
+    return Slice(archive, offset, size, name)
+
+
+def _label_map(pairs: Any) -> dict[int, int]:
+    """Check the values of the label files and the labels that they become."""
+    found: dict[int, int] = {}
+    for value, label in pairs:
+        if not (isinstance(value, int) and isinstance(label, int) and 0 <= value <= 255 and 0 <= label <= 255):
+            raise ValueError(f"label_map: {[value, label]!r:.80} are no two numbers from 0 to 255")
+        found[value] = label
+    return found
 
 
 def _parse_classes(content: Mapping[str, Any]) -> Classes:
+    if not isinstance(content["ignore_index"], int) or not all(isinstance(name, str) for name in content["names"]):
+        raise ValueError("classes have names, which are texts, and a whole number as ignore_index")
     return Classes(
         names=tuple(content["names"]),
         palette=tuple((r, g, b) for r, g, b in content["palette"]),
@@ -211,10 +258,10 @@ def _parse_classes(content: Mapping[str, Any]) -> Classes:
     )
 
 
-def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str]:
-    """Add one file; return where its bytes begin, how many there are, and its name."""
+def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str, int]:
+    """Add one file; return where its bytes begin, how many there are, its name and their CRC-32."""
     try:
-        content = source.read_bytes()
+        content = content_of(source)
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error}).") from error
     # Names, times and owners are left out: the same files give the same tar.
@@ -223,7 +270,7 @@ def _add(tar: tarfile.TarFile, name: str, source: Source) -> tuple[int, int, str
     tar.addfile(header, io.BytesIO(content))
     # A tar pads each file to whole blocks; the file begins that far before the end.
     blocks = math.ceil(len(content) / tarfile.BLOCKSIZE)
-    return tar.offset - blocks * tarfile.BLOCKSIZE, len(content), str(source)
+    return tar.offset - blocks * tarfile.BLOCKSIZE, len(content), str(source), zlib.crc32(content)
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,6 +11,8 @@ from densekd.data.classes import Classes, distinct_classes, published_classes, r
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import IMAGE_SUFFIXES, first_file, first_folder, image_size, read_lines
 from densekd.errors import UserError
+from densekd.parsers import load_xml
+from densekd.parsers.files import is_file
 
 
 class _Object(NamedTuple):
@@ -83,7 +85,7 @@ def _stems(home: Path, path: Path) -> list[str]:
 
 def _stem(home: Path, line: str) -> str:
     """Return the name that a line of a list begins with; names may have spaces."""
-    if (home / "Annotations" / f"{line}.xml").is_file():
+    if is_file(home / "Annotations" / f"{line}.xml"):
         return line
     # Lists of one class have a second column: whether the class is in the image.
     parts = line.rsplit(maxsplit=1)
@@ -126,7 +128,7 @@ def _item(home: Path, image: Path | None, stem: str, number: int, names: Sequenc
     if image is None:
         image = home / "JPEGImages" / f"{stem}{IMAGE_SUFFIXES[0]}"
     for file in (path, image):
-        if not file.is_file():
+        if not is_file(file):
             raise UserError(f"{file}: missing, though a list of {home / 'ImageSets' / 'Main'} names it.")
     tree = _parse(path)
     boxes = []
@@ -142,8 +144,8 @@ def _item(home: Path, image: Path | None, stem: str, number: int, names: Sequenc
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
-        return ElementTree.fromstring(path.read_bytes())
-    except (OSError, ElementTree.ParseError) as error:
+        return load_xml(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as XML ({error}). Restore or export it again.") from error
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from densekd.data.files import IMAGE_SUFFIXES, find, read_lines, read_text
 from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.data.listing import join_path
 from densekd.errors import RecipeError, UserError
+from densekd.parsers import load_yaml
+from densekd.parsers.files import exists, is_file
 
 # Corners of a box at the border may be a rounding error outside.
 _SLACK = 0.01
@@ -104,7 +104,7 @@ def lines_of(image: Path, classes: int) -> list[YoloLine]:
         UserError: a malformed line, or a class that is none.
     """
     path = label_path(image)
-    text = read_text(path).splitlines() if path.is_file() else []
+    text = read_text(path).splitlines() if is_file(path) else []
     lines = []
     for position, line in enumerate(text, 1):
         if not line.strip():
@@ -136,8 +136,8 @@ def _description(root: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        content = load_yaml(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML ({error}).") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected 'names', 'train' and 'val'.")
@@ -168,7 +168,7 @@ def _images(path: Path, home: Path, place: str) -> list[Path]:
     # Roboflow writes ../train/images where train/images is meant.
     place = place.replace("\\", "/")
     candidates = (home / place, path.parent / place, path.parent / place.removeprefix("../"))
-    existing = [one for one in candidates if one.exists()]
+    existing = [one for one in candidates if exists(one)]
     if not existing:
         looked_for = " and ".join(dict.fromkeys(map(str, candidates)))
         raise UserError(f"{path}: '{place}' not found; looked for {looked_for}.")
@@ -189,7 +189,7 @@ def beside_images(images: Sequence[Path]) -> tuple[str, ...]:
     unread = []
     for image in images:
         beside, label = image.with_suffix(".txt"), label_path(image)
-        if beside != label and beside.is_file() and not label.is_file():
+        if beside != label and is_file(beside) and not is_file(label):
             unread.append((beside, label))
     if not unread:
         return ()

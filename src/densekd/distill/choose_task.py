@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from densekd.distill.batches import as_batch, has_target
 from densekd.distill.probe import at_rest
+from densekd.doors import TASK
 from densekd.errors import UserError
 from densekd.models import contract
 from densekd.registry import construct, resolve
@@ -34,7 +35,7 @@ def choose_task(task: TrainingTask | str | None, model: nn.Module, batch: Any = 
     name = task or ("none" if unlabelled else contract.task_of(model))
     scored_as = contract.task_of(model) if name == "none" else name
     supplied = {"num_classes": _num_classes(model, batch), "ignore_index": IGNORE_INDEX}
-    built: TrainingTask = construct(resolve(scored_as, TASKS, "task"), {}, supplied, "task")
+    built: TrainingTask = construct(resolve(scored_as, TASKS, "task", door=TASK), {}, supplied, "task")
     return NoTask(built) if name == "none" else built
 
 

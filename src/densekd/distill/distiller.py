@@ -1,6 +1,7 @@
 """LightningModule of a distillation: frozen teacher, student, weighted sum of losses."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -30,6 +31,7 @@ from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_p
 from densekd.distill.through import require_teacher
 from densekd.errors import UserError
 from densekd.kernels import Kernels, using
+from densekd.ops.finite import NotFiniteError, first_not_finite, module_not_finite
 from densekd.ops.processes import in_process_group, rank_and_world_size
 from densekd.tasks import NoTask, TrainingTask
 from densekd.teacher_cache import CachedTeacher
@@ -169,8 +171,36 @@ class Distiller(L.LightningModule):
         """Count one batch of the validation data."""
         # Where boxes are scored, every image of every process needs a number of its own.
         first = (batch_idx * self.trainer.world_size + self.global_rank) << 20
+        samples = as_samples(samples, first)
         with using(self.kernels):
-            self.task.evaluate(self.student, as_samples(samples, first), self.metric)
+            try:
+                self.task.evaluate(self.student, samples, self.metric)
+            except NotFiniteError as error:
+                raise self._explained(error, samples) from error
+
+    def _explained(self, error: NotFiniteError, samples: Any) -> NotFiniteError:
+        """Say which module of the student is not finite in evaluation."""
+        evaluate = partial(self.task.evaluate, self.student, samples, self.metric)
+        cause = first_not_finite(self.student)
+        module = module_not_finite(self.student, evaluate)
+        first = f" The first module with such an output is {module}." if module else ""
+        because = f" Its {cause}." if cause else ""
+        return NotFiniteError(
+            f"The student, in evaluation after step {self.global_step}: {error}{because}{first} In training it may be "
+            "finite all the same: batch norms use other statistics there. What was written before is kept. Lower the "
+            "learning rate or the weight decay, clip gradients, or use precision 32."
+        )
+
+    def teacher_not_finite(self, batch: Any) -> str | None:
+        """Name a teacher's output that is not finite for the images of a batch; None where all are."""
+        if self.teacher is None:
+            return None
+        batch = as_batch(batch)
+        images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
+        for path, feature in self._teacher_features(batch, images).items():
+            if not bool(feature.isfinite().all()):
+                return path
+        return None
 
     def on_validation_epoch_start(self) -> None:
         """Start counting from zero."""

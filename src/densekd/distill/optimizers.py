@@ -175,12 +175,6 @@ def lr_factor(n: int, settings: OptimizerConfig, base: float) -> float:
     return float(factor)
 
 
-def all_finite(module: nn.Module) -> bool:
-    """Tell whether every parameter is finite; waits for the device once."""
-    finite = [torch.isfinite(parameter.detach()).all() for parameter in module.parameters()]
-    return bool(torch.stack(finite).all()) if finite else True
-
-
 def _make_part(
     modules: Mapping[nn.Module, float], settings: OptimizerConfig, apart: Set[nn.Parameter]
 ) -> torch.optim.Optimizer:

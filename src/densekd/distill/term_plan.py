@@ -8,6 +8,7 @@ from torch import nn
 
 from densekd.distill.adapters import ADAPTERS
 from densekd.distill.terms import Resize, TapPair, WeightSchedule
+from densekd.doors import MODULE
 from densekd.losses import LOSSES
 from densekd.registry import check_options, resolve
 
@@ -55,12 +56,12 @@ class TermPlan:
     @property
     def loss_class(self) -> Callable[..., nn.Module]:
         """The loss that the method names."""
-        return resolve(self.method, LOSSES, "loss", self.where)
+        return resolve(self.method, LOSSES, "loss", self.where, MODULE)
 
     @property
     def adapter_class(self) -> Callable[..., nn.Module]:
         """The class or function that the adapter names."""
-        return resolve(self.adapter, ADAPTERS, "adapter", self.where)
+        return resolve(self.adapter, ADAPTERS, "adapter", self.where, MODULE)
 
 
 def check_plan(plan: TermPlan) -> None:

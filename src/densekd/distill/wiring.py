@@ -17,6 +17,7 @@ from densekd.distill.term_plan import TermPlan
 from densekd.distill.terms import Context, PerLevel, Tap, TapPair, Term, paths
 from densekd.distill.through import TeacherHead
 from densekd.errors import RecipeError
+from densekd.ops.finite import require_finite_output
 from densekd.registry import construct, describe_own_error
 from densekd.signature import read_options
 from densekd.tasks.common import device_of
@@ -86,6 +87,8 @@ def _wire(
         teacher_taps.append(head.taps)
     student_features = _probe(student, student_taps, batch.images)
     teacher_features = _probe(teacher, teacher_taps, batch.images)
+    for path, feature in teacher_features.items():
+        require_finite_output(feature, f"The teacher cannot teach: its '{path}' is")
     # Terms after a shared context tap its output, which is as large as its input.
     contexts = _contexts(plans.values())
     terms: dict[str, Term | Context] = {}

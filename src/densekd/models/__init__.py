@@ -12,6 +12,7 @@ from functools import partial
 
 from torch import nn
 
+from densekd.doors import MODULE
 from densekd.errors import RecipeError
 from densekd.models.detection import faster_rcnn, gfl, retinanet
 from densekd.models.dilated import deeplabv3, deeplabv3plus, fcn, pspnet
@@ -55,7 +56,7 @@ def find_model(name: str, where: str = "") -> Callable[..., nn.Module]:
     if rest and source in SOURCES:
         return partial(SOURCES[source], rest)
     try:
-        return resolve(name, MODELS, "model", where)
+        return resolve(name, MODELS, "model", where, MODULE)
     except RecipeError as error:
         others = ", ".join(f"{source}:NAME" for source in SOURCES)
         raise RecipeError(f"{error} Other libraries' models: {others}.") from error

@@ -110,6 +110,9 @@ class JoinedConv2d(nn.Module):
         maps ``[B, ., h, w]``, that one ``[B, ., H, W]`` -> ``[B, outputs, H, W]``.
     """
 
+    # Of the output channels, for quantization.
+    weight_axis = 0
+
     def __init__(
         self,
         inputs: int,
@@ -130,6 +133,11 @@ class JoinedConv2d(nn.Module):
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """Convolve; see :func:`densekd.kernels.joined_convolution.joined_convolution`."""
         return joined_convolution(parts, self.weight, self.bias, self.like, self.align_corners)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """Resize all maps to one size and concatenate them: the one map that a quantized device convolves."""
+        size = parts[self.like].shape[2:]
+        return torch.cat([resize(x, size, self.align_corners) for x in parts], 1)
 
 
 def conv_norm_act(
@@ -224,23 +232,23 @@ class PyramidPooling(nn.Module):
 
 
 def average_cells(features: Tensor, size: int) -> Tensor:
-    """Average a map in ``size x size`` cells, as ``adaptive_avg_pool2d`` does, also while it is exported to ONNX.
+    """Average a map in ``size x size`` cells, as ``adaptive_avg_pool2d`` does, also while it is exported.
 
-    ONNX has no adaptive pooling for maps that the cells do not divide; there the means of rows and
+    Engines have no adaptive pooling for maps that the cells do not divide; there the means of rows and
     columns are products with two matrices.
 
     Shape:
         ``[B, C, H, W]`` -> ``[B, C, size, size]``.
     """
-    if not torch.onnx.is_in_onnx_export():
+    if not (torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting()):
         return F.adaptive_avg_pool2d(features, size)
     height, width = int(features.shape[2]), int(features.shape[3])
-    rows = _cell_means(height, size).to(features)
-    columns = _cell_means(width, size).to(features)
+    rows = cell_means(height, size).to(features)
+    columns = cell_means(width, size).to(features)
     return rows @ features @ columns.T
 
 
-def _cell_means(length: int, cells: int) -> Tensor:
+def cell_means(length: int, cells: int) -> Tensor:
     """Return the matrix ``[cells, length]`` of means in cells, from floor(k L / n) to ceil((k + 1) L / n)."""
     means = torch.zeros(cells, length)
     for k in range(cells):

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
 
 from densekd.atomic import atomic
 from densekd.data.classes import published_classes
 from densekd.errors import UserError
 from densekd.models.open import Opened
 from densekd.models.package import save_package
+from densekd.seal.tensors import save_tensors
 
 
 def convert(
@@ -54,8 +54,7 @@ def convert(
         header = {key: json.dumps(value) for key, value in config.entries().items()}
         # The format knows no strides and no shared memory.
         state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
-        with atomic(out) as temporary:
-            save_file(state, temporary, {"format": "pt"} | header)
+        save_tensors(state, out, {"format": "pt"} | header)
     elif out.suffix in (".pth", ".pt"):
         with atomic(out) as temporary:
             torch.save(model.state_dict(), temporary)

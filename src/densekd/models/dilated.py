@@ -8,7 +8,7 @@ from densekd.models.freeze import Role
 from densekd.models.heads import ASPPHead, DeepFCNHead, FCNHead, PSPHead, SeparableASPPHead
 from densekd.models.initialize import initialize_head
 from densekd.models.segmentor import Segmentor
-from densekd.ops.ranges import NonNegativeInt, PositiveInt
+from densekd.ops.ranges import Channels, OptionalChannels, PositiveInt
 
 # Stages three and four keep the size of stage two; dilation gives them their field of view.
 OUTPUT_STRIDE = 8
@@ -18,8 +18,8 @@ def pspnet(
     num_classes: int,
     backbone: str = "resnet18",
     family: str = "mmseg",
-    channels: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None,
-    auxiliary_channels: NonNegativeInt | None = None,
+    channels: Channels | tuple[Channels, Channels] | None = None,
+    auxiliary_channels: OptionalChannels | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a PSPNet (Zhao et al., CVPR 2017, arXiv 1612.01105).
@@ -53,8 +53,8 @@ def deeplabv3(
     num_classes: int,
     backbone: str = "resnet18",
     family: str = "mmseg",
-    channels: PositiveInt | None = None,
-    auxiliary_channels: NonNegativeInt | None = None,
+    channels: Channels | None = None,
+    auxiliary_channels: OptionalChannels | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3 (Chen et al., 2017, arXiv 1706.05587) with rates 12, 24, 36.
@@ -90,7 +90,7 @@ def deeplabv3plus(
     backbone: str = "resnet18",
     family: str = "mmseg",
     channels: tuple[PositiveInt, PositiveInt] | None = None,
-    auxiliary_channels: NonNegativeInt | None = None,
+    auxiliary_channels: OptionalChannels | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a DeepLabV3+ (Chen et al., ECCV 2018, arXiv 1802.02611) with separable convolutions.
@@ -125,8 +125,8 @@ def fcn(
     num_classes: int,
     backbone: str = "resnet18",
     family: str = "mmseg",
-    channels: PositiveInt | None = None,
-    auxiliary_channels: NonNegativeInt | None = None,
+    channels: Channels | None = None,
+    auxiliary_channels: OptionalChannels | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build mmsegmentation's fully convolutional network (Long et al., CVPR 2015, arXiv 1411.4038).

@@ -7,13 +7,13 @@ from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.models.heads import FPNHead
 from densekd.models.segmentor import Segmentor
-from densekd.ops.ranges import PositiveInt
+from densekd.ops.ranges import Channels
 
 
 def fpn(
     num_classes: int,
     backbone: str = "resnet18",
-    channels: PositiveInt = 128,
+    channels: Channels = 128,
     dropout: float = 0.0,
     family: str = "mmseg",
     freeze: Sequence[Role] = (),

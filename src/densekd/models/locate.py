@@ -14,6 +14,7 @@ from densekd.models.checkpoints.download import located
 from densekd.models.checkpoints.file import split_part
 from densekd.models.published_files import find_published, how_to_get
 from densekd.models.sources import SOURCES
+from densekd.network import BY_HAND, without_waiting
 
 PACKAGE_FILES = ["config.json", "model.safetensors"]
 
@@ -91,11 +92,12 @@ def fetch_package(name: str) -> Path:
         UserError: unknown, or out of reach.
     """
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=PACKAGE_FILES))
+        with without_waiting():
+            return Path(huggingface_hub.snapshot_download(name, allow_patterns=PACKAGE_FILES))
     except Exception as error:  # the hub's client has many ways to fail
         reason = str(error).strip().splitlines()
         first = reason[0] if reason else type(error).__name__
-        raise UserError(f"{name}: no such folder, and it could not be had from the hub ({first}).") from error
+        raise UserError(f"{name}: no such folder, and it could not be had from the hub ({first}). {BY_HAND}") from error
 
 
 def is_file_name(name: str, path: Path) -> bool:

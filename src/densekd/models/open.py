@@ -25,10 +25,12 @@ from densekd.models.checkpoints.unusable import describe_unusable
 from densekd.models.checkpoints.widths import require_width
 from densekd.models.classes import classes_in, classes_of
 from densekd.models.described import classes_in_checkpoint, count_classes, options_for
-from densekd.models.locate import Place, locate
+from densekd.models.locate import PACKAGE_FILES, Place, locate
 from densekd.models.named import Named, build_named
 from densekd.models.package import PackageConfig, config_beside, config_of, parse_config, read_config, require_packable
 from densekd.models.sources import SOURCES, names_weights
+from densekd.quantize import apply_plan, parse_plan
+from densekd.trust import names_of_file, require_trust
 
 Weights = Literal["all", "body", "none"]
 
@@ -176,7 +178,10 @@ def _open_folder(place: Place, asked: _Asked) -> Opened:
         return _open_file(Checkpoint.read(place.path), asked)
     # A run folder holds its student's package.
     inside = place.path / "student"
-    folder = inside if (inside / "config.json").is_file() else place.path
+    folder = inside if (inside / "config.json").exists() else place.path
+    for name in PACKAGE_FILES:
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name}: a folder stands in place of the file. Put back a copy of it.")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: {missing_package(folder)}")
     described = read_config(folder)
@@ -217,12 +222,16 @@ def _open_ours(checkpoint: Checkpoint, described: Any, where: str, asked: _Asked
     config = replace(config, options=config.options | asked.options)
     supplied = {"num_classes": len(config.classes)}
     try:
-        # A file must not call any function it likes.
-        require_packable(config.model, find_model(config.model), where)
-        built = build_named(config.model, config.options, supplied, where)
+        # A file must not call any function it likes, nor import any module.
+        with names_of_file(where):
+            require_packable(config.model, find_model(config.model), where)
+            built = build_named(config.model, config.options, supplied, where)
     except RecipeError as error:
         # Nothing in a recipe is wrong: the file is.
         raise UserError(str(error)) from error
+    if config.quantization is not None:
+        # Ranges of activations are among the weights.
+        apply_plan(built.model, parse_plan(config.quantization, where))
     found = load_matched(built.model, checkpoint, "student", asked.allow)
     config = replace(config, options=built.options)
     # A package older than tasks does not name its own.
@@ -268,4 +277,6 @@ def _open_recognized(checkpoint: Checkpoint, found: Recognized, asked: _Asked) -
 
 def _opened(built: Named, name: str, classes: Classes, notes: tuple[str, ...]) -> Opened:
     config = config_of(name, built.options, classes, contract.task_of(built.model))
+    # A model of the user's may name a task of theirs.
+    require_trust(config.task)
     return Opened(built.model, classes, config, notes)

@@ -1,20 +1,21 @@
 """Student package: ``config.json`` and ``model.safetensors``, all that is needed to run a model."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.picture import RGB, Bands
 from densekd.errors import RecipeError, UserError
+from densekd.models.package_entries import wrong_entry
 from densekd.models.sources import SOURCES
+from densekd.parsers import load_json
+from densekd.seal import require_unchanged, write_document
+from densekd.seal.tensors import save_tensors
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class PackageConfig:
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
         task_options: those of the task's options that predictions and scores depend on.
         bands: that are read of picture files, see :func:`densekd.data.picture.decode_bands`.
+        quantization: entries of a :class:`densekd.quantize.QuantizationPlan`; None: the model is
+            float.
     """
 
     model: str
@@ -46,6 +49,7 @@ class PackageConfig:
     task: str = "segmentation"
     task_options: dict[str, Any] = field(default_factory=dict)
     bands: Bands = RGB
+    quantization: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         # JSON and YAML know lists only.
@@ -62,8 +66,10 @@ class PackageConfig:
         return Classes(tuple(self.classes), palette, self.ignore_index)
 
     def entries(self) -> dict[str, Any]:
-        """Return what a file holds of it; of RGB nothing is said, as in older packages."""
+        """Return what a file holds of it; of RGB and of float nothing is said, as in older packages."""
         content = asdict(self)
+        if self.quantization is None:
+            del content["quantization"]
         if self.bands == RGB:
             del content["bands"]
         return content
@@ -83,14 +89,12 @@ def config_of(model: str, options: Mapping[str, Any], classes: Classes, task: st
 
 
 def save_package(model: nn.Module, config: PackageConfig, folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` into ``folder``, each atomically."""
+    """Write ``config.json`` and ``model.safetensors`` into ``folder``, each atomically and with a checksum."""
     # Copies, because safetensors refuses tied weights, which share memory.
     plain = {"device": "cpu", "copy": True, "memory_format": torch.contiguous_format}
     state = {key: value.detach().to(**plain) for key, value in model.state_dict().items()}
-    with atomic(folder / "model.safetensors") as temporary:
-        save_file(state, temporary)
-    content = {"format": 1, **config.entries()}
-    write_text(folder / "config.json", json.dumps(content, indent=1) + "\n")
+    save_tensors(state, folder / "model.safetensors")
+    write_document(folder / "config.json", {"format": 1, **config.entries()})
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
@@ -101,12 +105,12 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     """
     path = folder / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = load_json(path, small=True)
+    except (OSError, ValueError) as error:
         raise _malformed(str(path), error) from error
     if isinstance(content, dict) and "model_type" in content and "model" not in content:
         raise UserError(f"{path}: the config of a transformers model; write hf:{folder} instead.")
-    return content  # type: ignore[no-any-return]
+    return require_unchanged(content, str(path))  # type: ignore[no-any-return]
 
 
 def config_beside(weights: Path) -> Mapping[str, Any] | None:
@@ -116,11 +120,11 @@ def config_beside(weights: Path) -> Mapping[str, Any] | None:
         return None
     # The same names are usual with other libraries.
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        content = load_json(path, small=True)
+    except (OSError, ValueError):
         return None
     ours = isinstance(content, dict) and {"model", "options", "classes"} <= content.keys()
-    return content if ours else None
+    return require_unchanged(content, str(path)) if ours else None
 
 
 def parse_config(content: Any, where: str) -> PackageConfig:
@@ -135,17 +139,19 @@ def parse_config(content: Any, where: str) -> PackageConfig:
         UserError: an entry that is missing or of the wrong type.
     """
     try:
+        if not isinstance(content, Mapping):
+            raise TypeError(f"it is a {type(content).__name__}, not a mapping")
         # A newer version may have written more, an older one less.
         entries = {}
         for entry in fields(PackageConfig):
             required = entry.default is MISSING and entry.default_factory is MISSING
             if required or entry.name in content:
                 entries[entry.name] = content[entry.name]
+        wrong = wrong_entry(entries)
+        if wrong is not None:
+            raise TypeError(wrong)
         config = PackageConfig(**entries)
-        for value, kind in ((config.model, str), (config.options, dict), (config.classes, list)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{value!r} is no {kind.__name__}")
-    except (TypeError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise _malformed(where, error) from error
     return config
 
@@ -166,4 +172,4 @@ def require_packable(name: str, builder: Callable[..., Any], where: str) -> None
 
 def _malformed(where: str, error: Exception) -> UserError:
     reason = f"{type(error).__name__}: {error}"
-    return UserError(f"{where}: not the config of a student package ({reason}).")
+    return UserError(f"{where}: not the config of a student package ({reason}). Put back a copy of it.")

@@ -15,6 +15,7 @@ from densekd.models.checkpoints.load import load_in_full
 from densekd.models.checkpoints.preprocessing import find_preprocessing
 from densekd.models.published_files import how_to_get
 from densekd.models.swin import Swin
+from densekd.network import BY_HAND, without_waiting
 
 # What files end with, and what timm writes before the name of a folder or of a repository.
 _FILE_SUFFIXES = (".bin", ".ckpt", ".pkl", ".pt", ".pth", ".safetensors", ".tar")
@@ -94,12 +95,13 @@ def from_hub(source: str) -> dict[str, Tensor]:
         UserError: unknown, or out of reach.
     """
     try:
-        return dict(timm.create_model(source, pretrained=True).state_dict())
+        with without_waiting():
+            return dict(timm.create_model(source, pretrained=True).state_dict())
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         raise UserError(
-            f"pretrained: {source} is no local file and could not be had from timm's hub ({reason})."
+            f"pretrained: {source} is no local file and could not be had from timm's hub ({reason}). {BY_HAND}"
         ) from error
 
 

@@ -18,7 +18,7 @@ from densekd.models.initialize import (
 )
 from densekd.models.mit import MITS, MixTransformer
 from densekd.models.segmentor import Segmentor
-from densekd.ops.ranges import PositiveInt
+from densekd.ops.ranges import Channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ def segformer(
     num_classes: int,
     backbone: str = "mit_b0",
     family: str = "nvlabs",
-    channels: PositiveInt | None = None,
+    channels: Channels | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a SegFormer.

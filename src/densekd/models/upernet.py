@@ -9,15 +9,15 @@ from densekd.models.heads import FCNHead, UPerHead
 from densekd.models.initialize import initialize_head
 from densekd.models.segmentor import Segmentor
 from densekd.models.swin import SWINS, Swin
-from densekd.ops.ranges import NonNegativeInt, PositiveInt
+from densekd.ops.ranges import Channels, OptionalChannels
 
 
 def upernet(
     num_classes: int,
     backbone: str = "swin_tiny",
     family: str = "mmseg",
-    channels: PositiveInt | tuple[PositiveInt, PositiveInt] = 512,
-    auxiliary_channels: NonNegativeInt | None = None,
+    channels: Channels | tuple[Channels, Channels] = 512,
+    auxiliary_channels: OptionalChannels | None = None,
     freeze: Sequence[Role] = (),
 ) -> Segmentor:
     """Build a UPerNet with an auxiliary FCN head on the third stage.

@@ -5,8 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
 Shape = Literal["linear", "exponential", "jump"]
-Size = tuple[PositiveInt, PositiveInt]
+# Pixels; what a model sees at once has no more on a side.
+Side = Annotated[int, Field(gt=0, le=32_768)]
+Size = tuple[Side, Side]
 Positive = Annotated[float, Field(gt=0)]
+# Factor on the size of an image.
+Scale = Annotated[float, Field(gt=0, le=100)]
 Factor = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Options = dict[str, Any]

@@ -35,6 +35,8 @@ def _complain(error: Any, section: type[BaseModel], content: Mapping[str, Any]) 
         *parents, last = error["loc"]
         inner = _follow(section, content, parents).section
         return f"{location}: unknown key. {suggest(str(last), inner.model_fields)}"
+    if error["type"] == "invalid_key":
+        return f"{location}: a key is a name, not {error['input']!r:.40}."
     if error["type"] == "missing" and isinstance(error["loc"][-1], str):
         return f"{location}: missing."
     # A list that is too short lacks an item, and all of it is shown.

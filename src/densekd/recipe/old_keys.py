@@ -1,14 +1,14 @@
 """Old keys of recipes: accepted for one version, each with a note that says what to write today."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from densekd.errors import RecipeError
+from densekd.terminal import logger
 
 Path = tuple[str, ...]
 
-_LOG = logging.getLogger("densekd")
+_LOG = logger()
 
 # Where a key was and how it is called now; * is every item of a list.
 RENAMED: dict[Path, str] = {

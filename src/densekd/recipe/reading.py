@@ -1,7 +1,7 @@
 """Reading a recipe and changing it; what is wrong is said in the words of the file."""
 
 import copy
-import re
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,39 +10,21 @@ import yaml
 from pydantic import ValidationError
 
 from densekd.errors import RecipeError
+from densekd.parsers import EncodingError, NotAFileError, load_text, parse_yaml
+from densekd.parsers.yaml_files import MOST_MEGABYTES
 from densekd.recipe.complaints import complaints
 from densekd.recipe.old_keys import rename_keys, rename_override
 from densekd.recipe.sections import EvaluationSpec, Recipe
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML loader that refuses a key twice in a mapping, and reads ``1e-3`` as a number."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, or refuse it."""
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{name}' is there twice; keep one", key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
+from densekd.seal import was_changed
 
 # Keys that may hold a single value, and where this belongs when an override sets another part:
 # weight.warmup=100.
 _LONGER_FORMS = {"weight": "value", "adapter": "name"}
 
+# Neither counts nor weights come near it.
+_MOST = 1e15
 # A number beyond was mistyped, and nothing counts so far.
 _MOST_STEPS = 10**9
-
-# PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a
-# text.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -53,22 +35,39 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             a wrong value.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = load_text(path, MOST_MEGABYTES)
+        _require_unchanged(text, path)
+        content = parse_yaml(text)
     except FileNotFoundError as error:
         raise RecipeError(
             f"{path}: there is no such recipe; 'densekd recipes' lists those that have a name."
         ) from error
-    except IsADirectoryError as error:
-        raise RecipeError(f"{path}: a folder without recipe.yaml, so it is no run folder.") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: no text in UTF-8, which a recipe is ({error}).") from error
+    except NotAFileError as error:
+        if path.is_dir():
+            raise RecipeError(f"{path}: a folder without recipe.yaml, so it is no run folder.") from error
+        raise RecipeError(f"{path}: {error}, and a recipe is a file.") from error
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
-    except yaml.YAMLError as error:
+    except EncodingError as error:
+        raise RecipeError(f"{path}: no text in UTF-8, which a recipe is ({error}).") from error
+    except ValueError as error:
         raise RecipeError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping; see recipes/ for examples.")
     return parse_recipe(content, str(path), overrides)
+
+
+def _require_unchanged(text: str, path: Path) -> None:
+    """Compare the recipe of a run with its checksum; that of a copy elsewhere, which may be edited, is not looked at.
+
+    Raises:
+        RecipeError: it was changed.
+    """
+    if (path.parent / "environment.json").exists() and was_changed(text):
+        raise RecipeError(
+            f"{path}: not what was written when its training began. Put back a copy; where it was edited on purpose, "
+            "remove its first line, the checksum."
+        )
 
 
 def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -89,6 +88,7 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
     for override in overrides:
         _override(changed, override)
     rename_keys(changed)
+    _require_sane(changed, where, ())
     try:
         recipe = Recipe.model_validate(changed)
     except ValidationError as error:
@@ -97,6 +97,28 @@ def parse_recipe(content: Mapping[str, Any], where: str, overrides: Sequence[str
         raise RecipeError("\n".join(lines)) from error
     _require_consistent(recipe, where)
     return recipe
+
+
+def _require_sane(content: Any, where: str, path: tuple[str, ...]) -> None:
+    """Refuse numbers that nothing can have, wherever they stand, and keys that are no names.
+
+    Raises:
+        RecipeError: names the key.
+    """
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            # Numbers are keys of label values and schedules.
+            if not isinstance(key, str | int | float):
+                raise RecipeError(f"{where}: {'.'.join((*path, str(key)))}: a key is a name, not {key!r:.40}.")
+            _require_sane(value, where, (*path, str(key)))
+    elif isinstance(content, list | tuple):
+        for index, value in enumerate(content):
+            _require_sane(value, where, (*path, str(index)))
+    elif isinstance(content, int | float) and abs(content) > _MOST and math.isfinite(content):
+        # Generators take seeds of 64 bits.
+        if path[-1:] == ("seed",) and isinstance(content, int) and abs(content) < 2**64:
+            return
+        raise RecipeError(f"{where}: {'.'.join(path)}: a number of at most {_MOST:.0e}, got {content:.3g}.")
 
 
 def _require_consistent(recipe: Recipe, where: str) -> None:
@@ -157,8 +179,8 @@ def _override(content: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise RecipeError(f"'{override}' is no override; write key.path=value, for instance training.steps=100.")
     try:
-        parsed = yaml.load(value, _Loader)
-    except yaml.YAMLError as error:
+        parsed = parse_yaml(value)
+    except ValueError as error:
         raise RecipeError(f"'{override}': the value is not YAML: {error}") from error
     *parents, last = rename_override(content, key).split(".")
     place: Any = content

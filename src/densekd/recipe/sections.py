@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from densekd.recipe.base import (
     Bands,
@@ -14,6 +14,7 @@ from densekd.recipe.base import (
     OpenSection,
     Options,
     Positive,
+    Scale,
     Section,
     Share,
     Size,
@@ -67,9 +68,10 @@ class DataSpec(Section):
     batch_size: int = Field(
         8,
         ge=1,
+        le=1_000_000,
         description="images of one optimizer step, over all processes and accumulated parts",
     )
-    workers: int = Field(0, ge=0, description="loading processes")
+    workers: int = Field(0, ge=0, le=1024, description="loading processes")
     cache: Factor | Literal["auto", "off"] = Field(
         "auto",
         description="GB of decoded images kept in memory",
@@ -151,7 +153,7 @@ class AugmentSpec(Section):
         None,
         description="range that the limit of the shorter side is drawn from (detection); default: data.short_side",
     )
-    scale: tuple[Positive, Positive] = Field((0.5, 2.0), description="range of the random factor")
+    scale: tuple[Scale, Scale] = Field((0.5, 2.0), description="range of the random factor")
     flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
     photometric: Literal["none", "mmseg", "torchvision"] = Field(
         "none",
@@ -232,6 +234,62 @@ class OptimizerSpec(Section):
     )
 
 
+class QuantiseSpec(Section):
+    """Quantization-aware training (QAT): the student learns as the int8 model that it will be exported to."""
+
+    bits: Literal["int8"] = Field("int8", description="of weights and activations")
+    steps: Literal["power-of-two", "free"] = Field(
+        "power-of-two",
+        description="of the integer grids. power-of-two: integer engines and the training compute the same bits; "
+        "free: up to twice as fine, engines round differently now and then",
+    )
+    activations: Literal["uint8", "int8"] = Field(
+        "uint8",
+        description="uint8: from the smallest to the largest value (ONNX Runtime, OpenVINO); int8: symmetric "
+        "around 0 (TensorRT)",
+    )
+    keep_float: tuple[str, ...] = Field(
+        ("last",),
+        description="modules of the student that stay float, by name or pattern (head.*); last: the layers whose "
+        "results are the output: the last classifier, a detector's scores and boxes",
+    )
+    calibrate: PositiveInt = Field(
+        32,
+        description="training images on which the ranges of activations are measured before the first step",
+    )
+    momentum: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="share of each step's range in the moving average of the ranges",
+    )
+    freeze_batchnorm: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="share of the steps after which batch norms use their running statistics, which then stay",
+    )
+    freeze_observers: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the steps after which the ranges of activations stay",
+    )
+
+
+def _bits_alone(value: Any) -> Any:
+    """Let the bits stand for the section: ``quantise: int8``; YAML reads a bare off as false."""
+    if value is False or value == "none":
+        return None
+    return {"bits": value} if isinstance(value, str) else value
+
+
+Quantise = Annotated[
+    QuantiseSpec | None,
+    BeforeValidator(_bits_alone, json_schema_input_type=QuantiseSpec | Literal["int8", "none"] | None),
+]
+
+
 class TrainingSpec(Section):
     """Length, precision, and what is done every so many steps."""
 
@@ -243,6 +301,10 @@ class TrainingSpec(Section):
     compile: Literal["none", "inductor"] = Field(
         "none",
         description="inductor: the student runs by torch.compile",
+    )
+    quantise: Quantise = Field(
+        None,
+        description="int8: quantization-aware training, with further settings as a section",
     )
     sync_batchnorm: Annotated[Literal["auto", "on", "off"], OnOff] = Field(
         "auto",
@@ -273,6 +335,15 @@ class TrainingSpec(Section):
         description="steps between two rows of metrics.csv; row k, counted from 1, has the learning rate of step k",
     )
     export: Literal["last", "best"] = Field("last", description="the weights that become student/")
+
+    @model_validator(mode="after")
+    def _not_compiled(self) -> "TrainingSpec":
+        if self.quantise is not None and self.compile != "none":
+            raise ValueError(
+                "quantise and compile exclude each other: ranges are observed by the student as it is; "
+                "write 'compile: none'"
+            )
+        return self
 
 
 class Recipe(Section):

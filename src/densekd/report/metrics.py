@@ -1,6 +1,7 @@
 """Read ``metrics.csv``: one column per metric, one row per logged step, empty cells where nothing was logged."""
 
 import csv
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 from densekd.errors import UserError
 
 Point = tuple[float, float]
+
+# Name of the file, and of the entry of results.json that holds its checksum.
+METRICS = "metrics.csv"
 
 # No float32 reaches this; up to here differences and sums of a file stay finite in float64.
 ENORMOUS = 1e300
@@ -19,6 +23,11 @@ class Series:
 
     points: tuple[Point, ...]
     not_finite: int
+
+
+def checksum_of(path: Path) -> str | None:
+    """Return the CRC-32 of a metrics file, 8 hexadecimal digits; None without one."""
+    return f"{zlib.crc32(path.read_bytes()):08x}" if path.is_file() else None
 
 
 def read_metrics(path: Path) -> dict[str, Series]:

@@ -1,15 +1,16 @@
 """What the scores of a run are called: as its files say, or as the task that they name says."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from densekd.doors import TASK
 from densekd.errors import UserError
 from densekd.metric_names import MetricNames
+from densekd.parsers import load_json, load_yaml
 from densekd.registry import resolve
+from densekd.seal import read_document
+from densekd.trust import names_of_file
 
 
 def names_of(results: Mapping[str, Any], path: Path) -> MetricNames:
@@ -48,8 +49,8 @@ def names_in(folder: Path) -> MetricNames | None:
     path = folder / "metrics.json"
     if path.is_file():
         try:
-            return MetricNames.from_json(json.loads(path.read_text(encoding="utf-8"))["metrics"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return MetricNames.from_json(read_document(path)["metrics"])
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: does not describe the columns of metrics.csv ({error!r}).") from error
     task = _task_of_run(folder)
     if task is None:
@@ -62,7 +63,8 @@ def task_names(task: str) -> MetricNames:
     # Only files that do not describe their scores need the task itself, which imports torch.
     from densekd.tasks import TASKS
 
-    names: MetricNames = resolve(task, TASKS, "task").metrics  # type: ignore[attr-defined]
+    with names_of_file("a results file"):
+        names: MetricNames = resolve(task, TASKS, "task", door=TASK).metrics  # type: ignore[attr-defined]
     return names
 
 
@@ -71,16 +73,16 @@ def _task_of_run(folder: Path) -> str | None:
     package, recipe = folder / "student" / "config.json", folder / "recipe.yaml"
     try:
         if package.is_file():
-            task = json.loads(package.read_text(encoding="utf-8")).get("task")
+            task = load_json(package, small=True).get("task")
             if isinstance(task, str):
                 return task
         if recipe.is_file():
-            section = yaml.safe_load(recipe.read_text(encoding="utf-8")).get("task") or {}
+            section = load_yaml(recipe).get("task") or {}
             kind = section.get("kind", "segmentation")
             # Without a task of its own, a recipe does not say what its data is.
             if isinstance(kind, str) and kind != "none":
                 return kind
-    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+    except (OSError, ValueError, AttributeError):
         # The files are a side note here; whoever needs them says what is wrong with them.
         return None
     return None

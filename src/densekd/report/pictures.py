@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from densekd.parsers.files import is_file
+
 KINDS = ("image", "truth", "teacher", "baseline", "student", "student-errors")
 LONGEST_SIDE = 1024  # pixels: more than a page shows of one picture among six
 MOST_SAMPLES = 12
@@ -71,7 +73,7 @@ def read_drawing(path: Path) -> str:
 
     Without the file it is empty.
     """
-    if not path.is_file():
+    if not is_file(path):
         return ""
     return _address("image/svg+xml", io.BytesIO(path.read_bytes()))
 
@@ -84,12 +86,17 @@ def _sample(folder: Path, stem: str, kinds: Sequence[str], photographs: Collecti
 
 
 def _picture(path: Path, kind: str, photographs: Collection[str]) -> Picture:
-    if not path.is_file():
+    if not is_file(path):
         return Picture(kind, None, (0, 0), "no picture")
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=("PNG",)) as opened:
             image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError):  # Pillow reports a broken PNG as any of these
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ):
         return Picture(kind, None, (0, 0), "unreadable file")
     if kind in photographs:
         image = _shrink(image, Image.Resampling.LANCZOS)

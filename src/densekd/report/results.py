@@ -1,6 +1,5 @@
 """Read ``results.json``: the scores of teacher, baseline and student on one split."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +9,11 @@ from typing import Any, TypeGuard
 from densekd.errors import UserError
 from densekd.metric_names import MetricName, MetricNames
 from densekd.report.names import names_of
+from densekd.seal import read_document
 
 Color = tuple[int, int, int]
+
+_ANEW = "A run's scores are made anew by 'densekd train RUN --resume'."
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,7 @@ def read_results(path: Path) -> Results:
         UserError: the file cannot be read, is no JSON, does not say its task, or a value has the
             wrong kind; the message says which.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}).") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read ({error}).") from error
+    document = read_document(path, _ANEW)
     try:
         return _results(_mapping(document, "the document"), path)
     except (ValueError, OverflowError) as error:

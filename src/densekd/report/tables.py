@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from densekd.metric_names import MetricName, MetricNames
@@ -25,7 +24,7 @@ def score_table(scores: dict[str, Any]) -> Table:
     table.columns[1].justify = "right"
     if names.by_class is not None:
         for name, value in scores[names.by_class.key].items():
-            table.add_row(escape(name), _number(value, names.by_class))
+            table.add_row(name, _number(value, names.by_class))
         table.add_section()
     for metric in names.names:
         if metric.key in scores:
@@ -51,7 +50,7 @@ def comparison_table(results: dict[str, Any]) -> Table:
     """
     names = MetricNames.from_json(results["metrics"])
     columns = [_head(metric) for metric in names.columns]
-    title = escape(f"split {results['split']}")
+    title = f"split {results['split']}"
     table = Table("model", *columns, "parameters", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"

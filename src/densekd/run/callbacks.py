@@ -1,6 +1,8 @@
 """Callbacks of a training: seeds of each step, guard against NaN losses, checkpoints."""
 
+import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ import torch
 from torch import Tensor
 
 from densekd.data.maps import mix
-from densekd.distill.optimizers import all_finite
+from densekd.distill.distiller import Distiller
 from densekd.errors import UserError
 from densekd.metric_names import MetricName
+from densekd.ops.finite import first_not_finite
 from densekd.run.processes import StopAgreement
+from densekd.run.replace import final_of, has_checkpoint
 from densekd.stopping import Interrupted, StopRequest
 
 
@@ -21,6 +25,9 @@ def resume_command(run: Path) -> str:
     belongs_to = run.parent
     if run.name == "baseline" and (belongs_to / "recipe.yaml").is_file():
         run = belongs_to
+    # A run that replaces another one has its place from its first checkpoint on.
+    if has_checkpoint(run):
+        run = final_of(run)
     return f"densekd train {shlex.quote(str(run))} --resume"
 
 
@@ -37,6 +44,29 @@ class StepSeeds(L.Callback):
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed the global generators, which dropout and random losses draw from."""
         torch.manual_seed(mix(self.seed, batch_idx * trainer.world_size + trainer.global_rank))
+
+
+class SwapRuns(L.Callback):
+    """Put a run that replaces another one in its place, when its first checkpoint stands.
+
+    Windows renames no folder with open files: there it waits for the end of the training.
+
+    Args:
+        swap: does it, if there is a checkpoint and it is not done.
+    """
+
+    def __init__(self, swap: Callable[[], None]) -> None:
+        self.swap = swap
+        self.waits = os.name == "nt"
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Look after each step; what cannot be done now is tried again at the end."""
+        if self.waits:
+            return
+        try:
+            self.swap()
+        except OSError:
+            self.waits = True
 
 
 class FiniteGuard(L.Callback):
@@ -72,10 +102,14 @@ class FiniteGuard(L.Callback):
         bad = ~values.isfinite() & (self.first < 0)
         self.first = torch.where(bad, trainer.global_step, self.first)
         if trainer.global_step % self.every == 0:
-            self.check()
+            self.check(module, batch)
 
-    def check(self) -> None:
+    def check(self, module: L.LightningModule | None = None, batch: Any = None) -> None:
         """Read whether there was a bad value.
+
+        Args:
+            module: its teacher is run once more on the batch, to tell whether it is the cause.
+            batch: of this step.
 
         Raises:
             UserError: a loss was not finite.
@@ -88,6 +122,13 @@ class FiniteGuard(L.Callback):
             return
         # Of several terms the first of the earliest step is the cause; others may have followed it.
         step, name = min(bad, key=lambda one: one[0])
+        path = module.teacher_not_finite(batch) if isinstance(module, Distiller) else None
+        if path is not None:
+            raise UserError(
+                f"The loss '{name}' is not finite at step {step}, because the teacher's '{path}' is not (NaN or "
+                "infinity); the training stopped and checkpoints/last.ckpt is from before. Use precision 32 for the "
+                "teacher (teacher.precision), or another checkpoint of it."
+            )
         raise UserError(
             f"The loss '{name}' is not finite at step {step}; the training stopped and checkpoints/last.ckpt is "
             "from before. Lower the learning rate or the term's weight, clip gradients (training.clip), warm the "
@@ -188,11 +229,12 @@ class Checkpoints(L.Callback):
         """
         self.guard.check()
         assert trainer.lightning_module is not None
-        if not all_finite(trainer.lightning_module):
+        wrong = first_not_finite(trainer.lightning_module)
+        if wrong is not None:
             raise UserError(
-                f"A weight is not finite after step {trainer.global_step}, though the losses are: a gradient "
-                f"overflowed. {self.folder / 'last.ckpt'} is from before. Clip gradients (training.clip) or lower the "
-                "learning rate."
+                f"After step {trainer.global_step} the {wrong}, though the losses are finite: a gradient or an "
+                f"activation overflowed. {self.folder / 'last.ckpt'} is from before. Clip gradients (training.clip) or "
+                "lower the learning rate."
             )
         # Every process takes part in gathering the state; the first one writes it.
         trainer.save_checkpoint(self.folder / f"{name}.ckpt")

@@ -1,6 +1,7 @@
 """Checkpoints on disk: written whole, with a checksum, two generations kept; the newest sound one."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
-from densekd.atomic import atomic, remove_leftovers
+from densekd.atomic import atomic, put_aside, remove_leftovers
 from densekd.errors import UserError
+from densekd.models.checkpoints.sizes import describe_swollen
+from densekd.models.checkpoints.unreadable import describe_unreadable
+from densekd.models.checkpoints.values import require_finite
 from densekd.run.folder import RunFolder
 from densekd.seal import damage_of, seal
 
@@ -56,13 +60,38 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of a training.
 
     Raises:
-        UserError: a damaged one.
+        UserError: a damaged one, something else, or a pickle that wants to run code.
     """
+    swollen = describe_swollen(path)
+    if swollen is not None:
+        raise UserError(f"{path}: {swollen}")
     damage = damage_of(path)
     if damage is not None:
         raise UserError(f"{path} is damaged: {damage}.")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # What torch says recommends to run the file's code.
+        raise UserError(f"{path}: {describe_unreadable(path, error)}") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise UserError(f"{path}: is no checkpoint of a training; it has no 'state_dict'.")
     return content
+
+
+def fault_of(path: Path) -> str | None:
+    """Return why a training cannot go on from a checkpoint: damage or NaN; None where it can."""
+    damage = damage_of(path)
+    if damage is not None:
+        return damage
+    try:
+        # Read from the disk as it is needed.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        require_finite(content.get("state_dict", {}), "it")
+    except UserError as error:
+        return str(error).removeprefix("it: ").rstrip(".")
+    except Exception as error:  # a pickle of something else fails in any way there is
+        return f"it is no checkpoint of a training ({type(error).__name__})"
+    return None
 
 
 def previous_of(last: Path) -> Path:
@@ -73,7 +102,7 @@ def previous_of(last: Path) -> Path:
 def sound_checkpoint(run: RunFolder) -> Path | None:
     """Return the newest sound checkpoint; None where there is none."""
     for path in _generations(run):
-        if damage_of(path) is None:
+        if fault_of(path) is None:
             return path
     return None
 
@@ -92,15 +121,19 @@ def newest_checkpoint(run: RunFolder) -> tuple[Path | None, list[str]]:
     there = _generations(run)
     found = sound_checkpoint(run)
     newer = there if found is None else there[: there.index(found)]
-    remarks = [f"{path} is damaged: {damage_of(path)}" for path in newer]
+    remarks = [f"{path} is damaged: {fault_of(path)}" for path in newer]
     if newer and found is None:
         raise UserError(
             f"{'; '.join(remarks)}. No sound checkpoint is left: restore one from a copy, or start from the beginning "
             "with --overwrite."
         )
-    for path in newer:
-        path.replace(path.with_name(f"{path.name}.damaged"))
-    return found, [f"{remark}; going on from {found}" for remark in remarks]
+    remarks = [f"{remark}; going on from {found}" for remark in remarks]
+    # A folder in the place of an older one would be in the way of the next.
+    folders = [path for path in there if path.is_dir() and path not in newer]
+    remarks += [f"{path} is damaged: {fault_of(path)}; it is put aside" for path in folders]
+    for path in (*newer, *folders):
+        put_aside(path)
+    return found, remarks
 
 
 def _generations(run: RunFolder) -> list[Path]:

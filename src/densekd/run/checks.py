@@ -15,6 +15,7 @@ from densekd.data.class_order import describe_difference, notes_of
 from densekd.data.contract import Files, subset
 from densekd.data.facts import Facts, picture_remarks
 from densekd.errors import RecipeError, UserError
+from densekd.ops.finite import output_of
 from densekd.recipe import DataSpec
 from densekd.tasks.findings import Finding, FindsProblems
 
@@ -121,7 +122,8 @@ def score_teacher(built: Built, console: Console) -> None:
         return
     sample = subset(built.validation, SAMPLES)
     task, headline = built.task, built.task.metrics.headline
-    score = task.scores(teacher, sample, built.package.resize)[headline.key]
+    with output_of("The teacher", teacher):
+        score = task.scores(teacher, sample, built.package.resize)[headline.key]
     # Images without labels have no scores.
     if score is None:
         return
@@ -130,7 +132,11 @@ def score_teacher(built: Built, console: Console) -> None:
     chance = task.chance
     if chance is not None and headline.gain(score, chance) < 0:
         level = headline.format(chance)
-        console.print(f"[yellow]warning:[/] the teacher is worse than chance ({level}); is it the right one?")
+        console.print(
+            f"warning: the teacher is worse than chance ({level}); is it the right one?",
+            style="yellow",
+            highlight=False,
+        )
 
 
 def learnt_nothing(built: Built, scores: Any) -> str | None:
@@ -159,12 +165,13 @@ def learnt_nothing(built: Built, scores: Any) -> str | None:
     return None
 
 
-def require_same_classes(checkpoint: Path, built: Built) -> None:
+def require_same_classes(checkpoint: Path, built: Built, accept: bool = False) -> None:
     """Refuse to go on with a training whose data counts other classes by now.
 
     Args:
         checkpoint: the run's last.
         built: what is trained.
+        accept: other names of as many classes are meant.
 
     Raises:
         UserError: other names, or another order, both lists are shown; or a damaged file.
@@ -179,6 +186,9 @@ def require_same_classes(checkpoint: Path, built: Built) -> None:
         ) from error
     except (KeyError, TypeError):
         # An older one does not name its classes.
+        return
+    # The student's outputs can have other names, but not another number.
+    if accept and len(names) == len(built.package.classes):
         return
     if list(names) != list(built.package.classes):
         difference = describe_difference(built.package.classes, names, "the data", "the checkpoint")

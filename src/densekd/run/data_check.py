@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from densekd.builders.data import build_files
 from densekd.builders.task import data_task
@@ -15,6 +14,7 @@ from densekd.data.class_order import notes_of
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe
 from densekd.run.checks import judge, stops, validation_on_training
+from densekd.terminal import track
 
 # What a table shows; a JSON file has all of it.
 _PROBLEMS = 30
@@ -51,7 +51,7 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
             of_splits.append(Problem("warning", split, "", note))
         task = data_task(recipe, files)
         facts = look_at_all(task.look, files, workers)
-        shown = track(facts, f"reading {split}", total=len(files), transient=True)
+        shown = track(facts, f"reading {split}", total=len(files))
         read = SplitFacts(split, files, task.counted(files), list(shown))
         splits.append(read)
         of_splits += _findings(recipe, task, read)
@@ -79,17 +79,16 @@ def data_table(report: DataReport) -> Table:
     """Show sizes, classes and problems; of many problems the first of each kind of message."""
     table = Table("split", "what", "found", title="data", title_justify="left")
     for part in report.splits:
-        table.add_row(escape(part.split), "images", f"{part.images}: {_sizes(part.sizes)}")
+        table.add_row(part.split, "images", f"{part.images}: {_sizes(part.sizes)}")
         for line in _pictures(part):
             table.add_row("", "pictures", line)
         for kind, counts in part.counts.items():
-            table.add_row("", kind.replace("_", " "), escape(", ".join(_amounts(kind, counts))))
+            table.add_row("", kind.replace("_", " "), ", ".join(_amounts(kind, counts)))
         table.add_section()
     for problem in report.problems[:_PROBLEMS]:
         color = "red" if problem.level == "error" else "yellow"
-        # File names may hold brackets, which are markup to the table.
-        found = escape(f"{problem.what} {problem.file}".strip())
-        table.add_row(escape(problem.split), f"[{color}]{problem.level}[/]", found)
+        found = f"{problem.what} {problem.file}".strip()
+        table.add_row(problem.split, Text(problem.level, style=color), found)
     if len(report.problems) > _PROBLEMS:
         more = len(report.problems) - _PROBLEMS
         table.add_row("", "", f"and {more} more; --json FILE has them all")

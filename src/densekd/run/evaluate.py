@@ -16,6 +16,7 @@ from densekd.errors import RecipeError, UserError
 from densekd.models.classes import are_unnamed
 from densekd.models.open import Opened, open_model
 from densekd.models.package import PackageConfig
+from densekd.ops.finite import output_of
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
 from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
 from densekd.tasks.protocol import Predictor, Scores, Task
@@ -59,19 +60,30 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
         UserError: nothing to evaluate on, another kind of data, or other classes than the model's.
     """
     config = opened.config
-    named = asked_recipe(asked.recipe)
-    # What is given as data may be a recipe itself.
-    of_data = asked_recipe(asked.data)
-    task = packaged_task(config, evaluation_of(path, changes, named, of_data))
-    source = _source(path, asked, named or of_data, opened)
-    files = fitting(task, opened, _read_alike(source, config))
+    task, files, source = scored_on(opened, path, asked, changes)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # A package knows its size of images; of a file of another project the recipe does.
     resize = config.resize if opened.origin is None else source.resize
-    scores = task.scores(opened.model.to(device), files, resize)
+    with output_of(str(path), opened.model):
+        scores = task.scores(opened.model.to(device), files, resize)
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
     notes = [*notes_of(files), *notes_of_pictures(files)]
     return found | {"notes": notes} if notes else found
+
+
+def scored_on(
+    opened: Opened, path: Path, asked: Asked, changes: Sequence[str] = ()
+) -> tuple[Task, Files, EvaluationSource]:
+    """Return what scores a model, the images in the model's classes, and where they come from.
+
+    Arguments and errors as of :func:`evaluate_opened`.
+    """
+    named = asked_recipe(asked.recipe)
+    # What is given as data may be a recipe itself.
+    of_data = asked_recipe(asked.data)
+    task = packaged_task(opened.config, evaluation_of(path, changes, named, of_data))
+    source = _source(path, asked, named or of_data, opened)
+    return task, fitting(task, opened, _read_alike(source, opened.config)), source
 
 
 def _read_alike(source: EvaluationSource, config: PackageConfig) -> Files:
@@ -140,6 +152,8 @@ def evaluation_of(
 def _recipe_of(model: Path) -> Path | None:
     """Return the recipe of the run folder that a model lies in."""
     for folder in (model, model.parent, model.parent.parent):
+        if (folder / "recipe.yaml").is_dir():
+            raise UserError(f"{folder / 'recipe.yaml'}: a folder stands in place of the file. Put back a copy of it.")
         if (folder / "recipe.yaml").is_file():
             return folder / "recipe.yaml"
     return None

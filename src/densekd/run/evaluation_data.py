@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from densekd.builders.data import build_files
-from densekd.builders.task import find_task
+from densekd.builders.task import task_of_package
 from densekd.data import DATASETS
 from densekd.data.camvid import CLASSES as CAMVID
 from densekd.data.class_order import positions
@@ -25,6 +25,7 @@ from densekd.models.open import Opened
 from densekd.recipe import Recipe
 from densekd.recipe.shipped import named_recipe
 from densekd.tasks.protocol import Task
+from densekd.trust import names_of_file
 
 # Where the images of a split are that has no labels: a benchmark's test images.
 _IMAGES = ("leftImg8bit/{}", "cityscapes/leftImg8bit/{}", "images/{}", "{}")
@@ -86,12 +87,17 @@ def from_recipe(recipe: Recipe, root: Path | None, split: str | None) -> Evaluat
         recipe: its data section says the dataset.
         root: of the data, in place of the recipe's.
         split: in place of the one that the recipe validates on.
+
+    Raises:
+        UserError: no such data, or a dataset of a module that nobody said is trusted.
     """
     data = recipe.data
     if root is not None:
         data = data.model_copy(update={"root": str(root)})
     split = split or data.val
-    return EvaluationSource(build_files(data, split), split, data.input_size, "recipe")
+    # A recipe beside a model may be anybody's.
+    with names_of_file(f"the recipe '{recipe.name}'"):
+        return EvaluationSource(build_files(data, split), split, data.input_size, "recipe")
 
 
 def from_folder(root: Path, split: str | None, opened: Opened) -> EvaluationSource:
@@ -105,7 +111,7 @@ def from_folder(root: Path, split: str | None, opened: Opened) -> EvaluationSour
     Raises:
         UserError: no layout, or several that fit.
     """
-    among = datasets_of(find_task(opened.config.task))
+    among = datasets_of(task_of_package(opened.config))
     found = recognize_layouts(root, among)
     # Images and labels without classes: what they mean is what the model means.
     bare = (root / "images").is_dir() and (root / "labels").is_dir()
@@ -115,7 +121,7 @@ def from_folder(root: Path, split: str | None, opened: Opened) -> EvaluationSour
         # CamVid in our layout looks the same, and has a label of its own for what is ignored.
         if opened.classes.names == CAMVID.names:
             return EvaluationSource(DATASETS["camvid"](root, split), split)
-        return EvaluationSource(find_task(opened.config.task).folder(root, split, opened.config), split)
+        return EvaluationSource(task_of_package(opened.config).folder(root, split, opened.config), split)
     if len(found) > 1:
         found = [name for name in found if _fits(name, root, split, opened.classes)]
     if len(found) != 1:
@@ -189,7 +195,7 @@ def split_images(root: Path, split: str | None, opened: Opened) -> Iterator[Path
     if root.is_file():
         yield root
         return
-    found = recognize_layouts(root, datasets_of(find_task(opened.config.task)))
+    found = recognize_layouts(root, datasets_of(task_of_package(opened.config)))
     # Exports leave out what is not annotated, which is what people predict.
     if not found or (split is None and found[0] in EXPORTS):
         yield root

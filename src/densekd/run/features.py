@@ -22,6 +22,7 @@ from densekd.run.finish import evenly_spaced
 from densekd.run.folder import RunFolder
 from densekd.tasks.pixel_groups import GroupsPixels
 from densekd.tasks.protocol import Task
+from densekd.trust import names_of_file
 
 
 def draw_features(run: Path, options: FeatureOptions, data: Path | None = None) -> tuple[Path, Sequence[str]]:
@@ -84,7 +85,8 @@ def _models(
         missing["teacher"] = "the recipe has no teacher"
     else:
         try:
-            teacher = build_teacher(recipe.teacher, len(classes.names))
+            with names_of_file(folder.recipe):
+                teacher = build_teacher(recipe.teacher, len(classes.names))
             models["teacher"], _ = map_classes(recipe.teacher.classes, teacher, classes)
         except UserError as error:
             missing["teacher"] = str(error)

@@ -26,7 +26,6 @@ def fill_cache(cache: Cache, console: Console) -> None:
     console.print(
         f"teacher cache: {len(views.training)} images x {views.count} views, {entry}: {size}",
         highlight=False,
-        markup=False,
         soft_wrap=True,
     )
     missing = store.missing()

@@ -1,6 +1,5 @@
 """End of a training: export of the student, scores of the validation split, report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -10,20 +9,26 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from densekd.atomic import write_text
+from densekd.atomic import atomic, write_text
 from densekd.builders.build import Built
 from densekd.data.contract import Files
 from densekd.models import contract
 from densekd.models.open import open_model
 from densekd.models.package import save_package
+from densekd.ops.finite import output_of
 from densekd.recipe import Recipe
 from densekd.report import write_report
+from densekd.report.metrics import METRICS, checksum_of
+from densekd.run.checkpoint_files import fault_of, read_checkpoint
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
+from densekd.seal import write_document
 from densekd.tasks.common import sample_names
 from densekd.tasks.protocol import Figure, Scores
 
 _PICTURES = 6
+# Folder of a student that is not yet scored.
+_CANDIDATE = "student.new"
 
 
 def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, console: Console) -> dict[str, Any]:
@@ -39,10 +44,11 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     Returns:
         The content of results.json.
     """
-    export_student(recipe, built, run)
+    candidate = run.path / _CANDIDATE
+    export_student(recipe, built, run, candidate, console)
     files, resize = built.validation, recipe.data.input_size
     # The exported package is scored, not the module in memory: delivered is what is measured.
-    models: dict[str, nn.Module] = {"student": open_model(run.student).model}
+    models: dict[str, nn.Module] = {"student": open_model(candidate).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
     if baseline is not None:
@@ -51,15 +57,16 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     task = built.task
     scores: dict[str, Scores] = {}
     for name, model in models.items():
-        scores[name] = task.scores(model.to(device), files, resize, recipe.data.workers)
+        with output_of(f"The {name}", model):
+            scores[name] = task.scores(model.to(device), files, resize, recipe.data.workers)
+    # What was exported and scored takes the place of an earlier student.
+    _put_in_place(candidate, run.student)
     # Images without labels have no scores.
     if scores["student"][task.metrics.headline.key] is None:
-        console.print(
-            "[yellow]no labels:[/] there are no scores; agreement with the teacher is all that can be measured"
-        )
+        console.print("no labels: there are no scores; agreement with the teacher is all that can be measured")
     nothing = learnt_nothing(built, scores["student"])
     if nothing is not None:
-        console.print(f"warning: {nothing}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {nothing}", style="yellow", highlight=False, soft_wrap=True)
     # How often student and teacher agree needs no labels.
     if built.teacher is not None and built.scored_teacher is not None:
         scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
@@ -69,27 +76,56 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = _results(built, recipe.data.val, scores)
     if nothing is not None:
         results["warnings"] = [nothing]
+    # Rows that were damaged since are no curves of this training.
+    checksum = checksum_of(run.path / METRICS)
+    if checksum is not None:
+        results[METRICS] = checksum
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
-    write_text(run.results, json.dumps(results, indent=1) + "\n")
+    write_document(run.results, results)
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
     samples = _samples(files)
     task.sample_pictures(predictors, samples, run.path / "predictions", range(len(samples)))
     report = write_report(run.path)
-    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
 
 
-def export_student(recipe: Recipe, built: Built, run: RunFolder) -> None:
-    """Write the student package: the last weights or the best, without the auxiliary head."""
+def export_student(recipe: Recipe, built: Built, run: RunFolder, folder: Path, console: Console) -> None:
+    """Write the student package: the last weights or the best, without the auxiliary head.
+
+    Args:
+        recipe: which weights.
+        built: the student as its training left it.
+        run: with the best checkpoint; a damaged one gives way to the last weights.
+        folder: of the package.
+        console: for people.
+    """
     student = built.distiller.student
-    if recipe.training.export == "best" and run.best.is_file():
-        # A checkpoint holds the whole Distiller; the student's part is exported.
-        checkpoint = torch.load(run.best, map_location="cpu", weights_only=True)["state_dict"]
-        own = {key: value for key, value in checkpoint.items() if key.startswith("student.")}
-        student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
+    if recipe.training.export == "best":
+        fault = fault_of(run.best) if run.best.exists() else "it is not there"
+        if fault is None:
+            _load_student(student, run.best)
+        else:
+            line = f"warning: {run.best} is damaged or missing: {fault}; the last weights are exported instead"
+            console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     # Only training needs the auxiliary head.
     contract.drop_auxiliary(student)
-    save_package(student, built.package, run.student)
+    save_package(student, built.package, folder)
+
+
+def _load_student(student: nn.Module, path: Path) -> None:
+    """Load the student's part of a checkpoint, which holds the whole Distiller."""
+    state = read_checkpoint(path)["state_dict"]
+    own = {key: value for key, value in state.items() if key.startswith("student.")}
+    student.load_state_dict({key.removeprefix("student."): value for key, value in own.items()})
+
+
+def _put_in_place(package: Path, folder: Path) -> None:
+    """Move the files of a package over those of another."""
+    for path in package.iterdir():
+        with atomic(folder / path.name) as temporary:
+            path.replace(temporary)
+    package.rmdir()
 
 
 def _samples(files: Files) -> Files:

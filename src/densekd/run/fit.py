@@ -1,17 +1,16 @@
 """The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from densekd.atomic import write_text
 from densekd.builders.build import Built
-from densekd.data.loaders import evaluation_loader, training_loader
+from densekd.data.loaders import TrainingLoader, evaluation_loader
 from densekd.data.sampler import Shard, StepSampler
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError, UserError
@@ -24,6 +23,7 @@ from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
 from densekd.run.metrics_logger import MetricsLogger
 from densekd.run.processes import end_of_others, ignore_signals_of_lightning
+from densekd.seal import write_document
 from densekd.stopping import Interrupted, StopRequest
 
 VALIDATION_BATCH = 8
@@ -60,7 +60,7 @@ class Loaders(L.LightningDataModule):
             sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
-        return training_loader(self.built.samples, sampler, self.recipe.data.workers)
+        return TrainingLoader(self.built.samples, sampler, self.recipe.data.workers)
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
@@ -80,6 +80,7 @@ def fit(
     console: Console,
     observers: Observers = NOBODY,
     resume: bool = True,
+    accept: bool = False,
 ) -> L.Trainer:
     """Run Lightning from the run's last checkpoint, or from the start where there is none.
 
@@ -92,6 +93,7 @@ def fit(
         observers: loggers and callbacks of the recipe.
         resume: go on from the run's last checkpoint. Of several processes the first deletes it where a
             training begins anew, and the others do not wait for that.
+        accept: go on with classes of other names.
     """
     settings = recipe.training
     if is_first_process():
@@ -103,17 +105,21 @@ def fit(
     stop = StopRequest()
     checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package, stop)
     metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console)
-    callbacks = [StepSeeds(settings.seed), guard, metrics, *observers.callbacks, checkpoints]
+    first: list[L.Callback] = [StepSeeds(settings.seed)]
+    if built.quantization is not None:
+        first.append(built.quantization)
+    callbacks = [*first, guard, metrics, *observers.callbacks, checkpoints]
     trainer = make_trainer(settings, launch, run, observers, callbacks)
     require_shares(recipe, built, trainer.world_size)
-    if is_first_process():
+    # A finished run keeps what is known of its training.
+    if is_first_process() and not run.results.is_file():
         describe_processes(built, trainer.world_size, run, console)
     # An interrupted training goes on from its newest sound checkpoint; a finished one has no step left.
     checkpoint = find_checkpoint(run, console) if resume else None
     if checkpoint is not None:
-        require_same_classes(checkpoint, built)
+        require_same_classes(checkpoint, built, accept)
     ignore_signals_of_lightning(trainer)
-    with stop.listening(), end_of_others(trainer.world_size):
+    with stop.listening(), end_of_others(trainer):
         trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)
     # A signal behind the last safe point stops the rest of the work.
     if stop.number and not stop.obeyed:
@@ -128,7 +134,7 @@ def find_checkpoint(run: RunFolder, console: Console) -> Path | None:
         return sound_checkpoint(run)
     found, remarks = newest_checkpoint(run)
     for remark in remarks:
-        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {remark}", style="yellow", highlight=False, soft_wrap=True)
     return found
 
 
@@ -179,12 +185,17 @@ def _make_trainer(
         logger=list(observers.loggers),
         log_every_n_steps=min(settings.log_every, settings.steps),
         callbacks=callbacks,
-        plugins=[SealedCheckpoints()],
+        plugins=[SealedCheckpoints(), *_of_scheduler()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def _of_scheduler() -> list[Any]:
+    """Return Slurm's environment without Lightning's handlers of signals, which save in the middle of a step."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def require_shares(recipe: Recipe, built: Built, processes: int) -> None:
@@ -219,10 +230,10 @@ def describe_processes(built: Built, processes: int, run: RunFolder, console: Co
     batch_norm = describe_batch_norms(models, processes, built.distiller.sync_batchnorm)
     record(run, {"processes": processes, "batch_norm": batch_norm})
     if processes > 1:
-        console.print(f"batch norm: {batch_norm}", highlight=False, markup=False)
+        console.print(f"batch norm: {batch_norm}", highlight=False)
 
 
 def describe_metrics(built: Built, run: RunFolder) -> None:
     """Write ``metrics.json``: the task, and what validation columns of ``metrics.csv`` mean."""
     content = {"task": built.package.task, "metrics": built.task.metrics.to_json()}
-    write_text(run.path / "metrics.json", json.dumps(content, indent=1) + "\n")
+    write_document(run.path / "metrics.json", content)

@@ -1,10 +1,16 @@
 """Where a training runs: accelerator, devices, nodes, strategy."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from densekd.data.memory import SHARED
 from densekd.errors import RecipeError, UserError, suggest
 
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
@@ -40,9 +46,28 @@ class Launch:
             raise RecipeError(f"--accelerator {self.accelerator}: unknown accelerator. {known}")
         if self.nodes < 1:
             raise RecipeError(f"--nodes {self.nodes}: the number of machines, at least 1.")
+        port = os.environ.get("MASTER_PORT", "1")
+        if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+            raise RecipeError(f"MASTER_PORT={port}: the environment must name a port, a number from 1 to 65535.")
         self._require_accelerator()
         self._require_devices()
         self._require_strategy()
+
+    def processes(self) -> int:
+        """Return how many processes a training runs in, on all machines; nothing is started.
+
+        Raises:
+            UserError: accelerator, devices and strategy that Lightning does not run together.
+        """
+        devices = int(self.devices) if self.devices.isdigit() else self.devices
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        where = {"accelerator": self.accelerator, "num_nodes": self.nodes, "strategy": self.strategy}
+        try:
+            trainer = L.Trainer(devices=devices, enable_model_summary=False, **where, **quiet)  # type: ignore[arg-type]
+        except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
+            asked = f"--accelerator {self.accelerator} --devices {self.devices} --strategy {self.strategy}"
+            raise UserError(f"{asked}: Lightning cannot run this: {error}") from error
+        return trainer.world_size
 
     def _require_accelerator(self) -> None:
         has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
@@ -97,6 +122,22 @@ class Launch:
         on_gpus = self.accelerator != "cpu" and torch.cuda.is_available()
         if self.strategy.startswith(_OF_GPUS) and not on_gpus:
             raise UserError(f"--strategy {self.strategy} needs GPUs, and this training runs without; ddp does not.")
+
+
+@contextmanager
+def sharing_memory(launch: Launch) -> Iterator[None]:
+    """Tell this process and those that it starts how many of them share the memory of this machine."""
+    alone = launch.accelerator == "cpu" and launch.devices == "auto"
+    everyone = str(max(1, torch.cuda.device_count())) if launch.devices == "-1" else launch.devices
+    before = os.environ.get(SHARED)
+    os.environ[SHARED] = "1" if alone else str(count_devices(everyone))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SHARED]
+        else:
+            os.environ[SHARED] = before
 
 
 def count_devices(devices: str) -> int:

@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import (
 )
 from lightning.pytorch.utilities import rank_zero_only
 
+from densekd.doors import CALLBACK, LOGGER
 from densekd.errors import RecipeError
 from densekd.recipe import Recipe
 from densekd.registry import construct, optional_import, resolve
@@ -57,7 +58,7 @@ def build_observers(recipe: Recipe, run: RunFolder) -> Observers:
         supplied: dict[str, Any] = {"folder": run.path, "run_name": recipe.name}
         if "save_dir" not in spec.options:
             supplied["save_dir"] = run.path
-        factory = resolve(spec.name, LOGGERS, "logger", f"logging.{index}")
+        factory = resolve(spec.name, LOGGERS, "logger", f"logging.{index}", LOGGER)
         built = construct(factory, spec.options, supplied, f"logging.{index}.options")
         if not isinstance(built, Logger):
             kind = type(built).__name__
@@ -66,7 +67,7 @@ def build_observers(recipe: Recipe, run: RunFolder) -> Observers:
     callbacks: list[L.Callback] = []
     for index, spec in enumerate(recipe.callbacks):
         # There is no table of callbacks: each is named package.module:Name.
-        factory = resolve(spec.name, {}, "callback", f"callbacks.{index}")
+        factory = resolve(spec.name, {}, "callback", f"callbacks.{index}", CALLBACK)
         built = construct(factory, spec.options, {}, f"callbacks.{index}.options")
         if not isinstance(built, L.Callback):
             kind = type(built).__name__

@@ -2,7 +2,8 @@
 
 import csv
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from densekd.atomic import atomic
+from densekd.atomic import atomic, put_aside
+from densekd.disk import naming
+from densekd.errors import UserError
+from densekd.run.folder import is_first_process
 
 # Where no progress bar can be shown, every tenth record is printed.
 _PRINT_EVERY = 10
+_TIME = "seconds_per_step"
 
 
 class MetricsLogger(L.Callback):
@@ -39,6 +44,31 @@ class MetricsLogger(L.Callback):
         self.rate = 0.0
         self.seconds: float | None = None
         self.started = (time.perf_counter(), 0)
+        # Of the rows that were written: their number and running checksum.
+        self.written = (0, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Remember which rows were written until a checkpoint."""
+        count, checksum = self.written
+        return {"rows": count, "checksum": checksum}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare the rows on the disk with those that were written; damaged ones are put aside, which is said."""
+        count = state_dict["rows"]
+        rows = _read_rows(self.path)
+        if not is_first_process() or _summed(rows[:count]) == (count, state_dict["checksum"]):
+            return
+        kept = f"it is kept as {put_aside(self.path)}" if self.path.exists() else "it is gone"
+        self.columns = list(rows[0]) if rows else ["step"]
+        self._rewrite(rows)
+        self.console.print(
+            f"warning: {self.path} is damaged: of {count} rows {min(count, len(rows))} can be read, and not all are as "
+            f"they were written; {kept}, and the training goes on with the rows that can be read",
+            style="yellow",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Read what an interrupted training wrote and start the clock."""
@@ -47,14 +77,15 @@ class MetricsLogger(L.Callback):
         if trainer.is_global_zero:
             self.columns = list(rows[0]) if rows else ["step"]
             self._rewrite(rows)
+        self.written = _summed(rows)
         self.started = (time.perf_counter(), trainer.global_step)
         # A file or a pipe gets lines instead of a bar.
         hidden = not (self.console.is_terminal and trainer.is_global_zero)
         self.bar = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeRemainingColumn(),
             console=self.console,
             disable=hidden,
@@ -94,7 +125,7 @@ class MetricsLogger(L.Callback):
         self.seconds = (now - before) / max(1, step - step_before)
         self.started = (now, step)
         row = {"loss": sum(losses.values()), **losses, "lr": self.rate}
-        self._record(trainer, step, {**row, "seconds_per_step": self.seconds})
+        self._record(trainer, step, {**row, _TIME: self.seconds})
         self._show(trainer, step, row)
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -109,7 +140,7 @@ class MetricsLogger(L.Callback):
         self._record(trainer, trainer.global_step, values)
         if trainer.is_global_zero:
             shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
-            self.console.print(f"step {trainer.global_step}  {shown}", highlight=False, markup=False)
+            self.console.print(f"step {trainer.global_step}  {shown}", highlight=False)
         # Validation is not part of the time of a step.
         self.started = (time.perf_counter(), trainer.global_step)
 
@@ -136,7 +167,6 @@ class MetricsLogger(L.Callback):
         self.console.print(
             f"step {step}/{trainer.max_steps}  {terms}  {self.seconds:.3f} s/step  {left} left",
             highlight=False,
-            markup=False,
             soft_wrap=True,
         )
 
@@ -151,8 +181,12 @@ class MetricsLogger(L.Callback):
         if new:
             self.columns += new
             self._rewrite(_read_rows(self.path))
-        with self.path.open("a", newline="", encoding="utf-8") as handle:
+        # It was made when the training began: without it the folder was deleted meanwhile.
+        if not self.path.is_file():
+            raise UserError(f"{self.path} is gone: its folder was deleted or moved while the training ran.")
+        with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as handle:
             csv.DictWriter(handle, self.columns, restval="").writerow(row)
+        self.written = _summed([row], self.written)
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         with (
@@ -167,7 +201,30 @@ class MetricsLogger(L.Callback):
 def _read_rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as handle:
-        # A line that was cut off by a crash lacks values; it is dropped with its step.
-        rows = list(csv.DictReader(handle))
-    return [row for row in rows if row.get("step", "").isdigit() and None not in row.values()]
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as handle:
+            rows = list(csv.DictReader(handle))
+    except csv.Error:
+        return []
+    # A line that was cut off by a crash lacks values; it is dropped with its step.
+    return [row for row in rows if _is_whole(row)]
+
+
+def _is_whole(row: Mapping[str | None, Any]) -> bool:
+    """Tell whether a row has a step, and as many cells as the header."""
+    return (row.get("step") or "").isdecimal() and None not in row and None not in row.values()
+
+
+def _summed(rows: Sequence[Mapping[str, str]], before: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """Return the number of rows and the CRC-32 of their values, but for times.
+
+    Args:
+        rows: columns that were not written then are empty.
+        before: of the rows before them.
+    """
+    count, checksum = before
+    for row in rows:
+        cells = [f"{name}={value}" for name, value in sorted(row.items()) if value != "" and name != _TIME]
+        checksum = zlib.crc32(";".join(cells).encode(), checksum)
+        count += 1
+    return count, checksum

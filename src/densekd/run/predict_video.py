@@ -11,7 +11,21 @@ from PIL import Image
 
 from densekd.atomic import atomic
 from densekd.errors import UserError
+from densekd.ops.finite import output_of
 
+# What a file begins with, from which byte on, and FFmpeg's name of such files. Of the others some are lists of
+# other files and addresses.
+_QUICKTIME = "mov"
+_FORMATS = {
+    (4, b"ftyp"): _QUICKTIME,
+    (4, b"moov"): _QUICKTIME,
+    (4, b"mdat"): _QUICKTIME,
+    (4, b"wide"): _QUICKTIME,
+    (4, b"free"): _QUICKTIME,
+    (4, b"skip"): _QUICKTIME,
+    (0, b"\x1aE\xdf\xa3"): "matroska",
+    (0, b"RIFF"): "avi",
+}
 # Frames a second where a video does not say.
 _RATE = Fraction(25)
 
@@ -30,7 +44,7 @@ def predict_video(source: Path, out: Path, drawn: Callable[[np.ndarray], Image.I
     """Predict every frame of a video; return how many.
 
     Args:
-        source: of any kind that FFmpeg reads.
+        source: MP4, QuickTime, Matroska, WebM or AVI, whatever its suffix; nothing but this file is opened.
         out: the MP4 (H.264) to write, at the same size but for an odd row or column, and speed; without sound.
         drawn: predicts a frame, uint8 RGB ``[H, W, 3]``, and draws over it what was found.
 
@@ -39,8 +53,10 @@ def predict_video(source: Path, out: Path, drawn: Callable[[np.ndarray], Image.I
     """
     import av
 
+    kind = _kind(source)
     try:
-        with av.open(str(source)) as video:
+        options = {"protocol_whitelist": "file"}
+        with output_of(str(source)), av.open(str(source), format=kind, options=options) as video:
             if not video.streams.video:
                 raise UserError(f"{source}: holds no moving pictures.")
             with atomic(out) as temporary, av.open(str(temporary), "w") as written:
@@ -50,6 +66,23 @@ def predict_video(source: Path, out: Path, drawn: Callable[[np.ndarray], Image.I
     except av.error.FFmpegError as error:
         raise UserError(f"{source}: the video cannot be read ({error}).") from error
     return count
+
+
+def _kind(source: Path) -> str:
+    """Return FFmpeg's name of a file's kind, from its first bytes.
+
+    Raises:
+        UserError: it is of no kind that is opened, or cannot be read.
+    """
+    try:
+        with source.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read ({error.strerror}).") from error
+    for (offset, mark), kind in _FORMATS.items():
+        if start[offset:].startswith(mark):
+            return kind
+    raise UserError(f"{source}: the video cannot be read (it is no MP4, QuickTime, Matroska, WebM or AVI file).")
 
 
 def _copy(video: Any, written: Any, drawn: Callable[[np.ndarray], Image.Image]) -> int:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from densekd.builders.build import Built, build
@@ -31,6 +30,7 @@ from densekd.run.folder import RunFolder
 from densekd.run.launch import Launch, count_devices
 from densekd.run.loggers import build_observers
 from densekd.teacher_cache import gigabytes
+from densekd.terminal import Terminal
 
 # The first step is slower than all others, and is not counted.
 _STEPS = 4
@@ -61,10 +61,10 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     odd = check_before_training(built, recipe.data)
     _add_data(table, recipe, built)
     for remark in odd:
-        table.add_row("[yellow]warning[/]", escape(remark))
+        table.add_row(Text("warning", style="yellow"), remark)
     _add_models(table, built)
     if cache_size:
-        table.add_row("teacher cache", f"{escape(cache_size)}; the steps below run the teacher")
+        table.add_row("teacher cache", f"{cache_size}; the steps below run the teacher")
     with using(recipe.kernels):
         _add_teacher_score(table, built)
     _add_terms(table, built)
@@ -128,16 +128,16 @@ def _add_data(table: Table, recipe: Recipe, built: Built) -> None:
         (recipe.data.val, built.validation),
     ):
         decoded = len(subset(files, SAMPLES))
-        table.add_row(escape(f"{split} images"), f"{len(files)}, {decoded} of them decoded and verified")
+        table.add_row(f"{split} images", f"{len(files)}, {decoded} of them decoded and verified")
     classes = built.package.classes
-    table.add_row("classes", f"{len(classes)}: {escape(', '.join(classes))}")
+    table.add_row("classes", f"{len(classes)}: {', '.join(classes)}")
 
 
 def _add_models(table: Table, built: Built) -> None:
     """Add the size of both models, and what people should know of them."""
     table.add_row("student", _millions(built.distiller.student))
     for note in built.notes:
-        table.add_row("", escape(note))
+        table.add_row("", note)
     if built.distiller.teacher is not None:
         table.add_row("teacher", _millions(built.distiller.teacher))
 
@@ -159,7 +159,7 @@ def _add_terms(table: Table, built: Built) -> None:
         assert isinstance(term, Term | Context)
         # A context reads the student alone.
         taps = [", ".join(paths(tap)) for tap in term.taps if tap]
-        table.add_row(escape(f"{type(term).__name__.lower()} {name}"), escape(" <- ".join(taps)))
+        table.add_row(f"{type(term).__name__.lower()} {name}", " <- ".join(taps))
 
 
 def _add_processes(table: Table, recipe: Recipe, built: Built, processes: int) -> None:
@@ -177,7 +177,7 @@ def _try_steps(recipe: Recipe, built: Built) -> tuple[str, float]:
     short = recipe.model_copy(update={"training": training})
     little = replace(built, validation=subset(built.validation, 2))
     with tempfile.TemporaryDirectory() as folder:
-        fit(short, little, RunFolder(Path(folder)), Launch(devices="1"), Console(quiet=True))
+        fit(short, little, RunFolder(Path(folder)), Launch(devices="1"), Terminal(quiet=True))
         with (Path(folder) / "metrics.csv").open(newline="", encoding="utf-8") as handle:
             # The row of the validation has no time of a step.
             rows = [row for row in csv.DictReader(handle) if row["seconds_per_step"]]

@@ -4,17 +4,18 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
+import lightning.pytorch.strategies.launchers.subprocess_script as launching
 import torch
 import torch.distributed as dist
 
 from densekd.errors import UserError
 from densekd.run.folder import is_first_process
-from densekd.stopping import Interrupted, StopRequest
+from densekd.stopping import Ended, Interrupted, StopRequest
 
 # What the backends of torch.distributed say where another process is gone.
 _GONE = re.compile(
@@ -22,6 +23,11 @@ _GONE = re.compile(
     r"|ncclremoteerror|ncclsystemerror|recvvalue failed|failed to recv|store.*(closed|shut)",
     re.IGNORECASE,
 )
+# Seconds until a process is ended that waits for one that is gone, and those that a failed one has to speak.
+_PATIENCE = 8
+_MOMENT = 3
+# The process that started the others, for them to know.
+_FIRST = "DENSEKD_FIRST_PROCESS"
 
 
 class StopAgreement:
@@ -91,37 +97,104 @@ def ignore_signals_of_lightning(trainer: L.Trainer) -> None:
 
 
 @contextmanager
-def end_of_others(processes: int) -> Iterator[None]:
+def end_of_others(trainer: L.Trainer) -> Iterator[None]:
     """End this process when another one of its training is gone, with a message instead of a hang.
 
     Args:
-        processes: of the training; nothing happens with one.
+        trainer: whose launcher may start the other processes; nothing happens with one process.
 
     Raises:
         UserError: another process has ended.
         Interrupted: all were asked to stop; the first process alone says so.
     """
-    if processes == 1:
+    if trainer.world_size == 1:
         yield
         return
-    # A process that another one started must not outlive it.
+    with _watched(trainer) as started:
+        try:
+            yield
+        except Interrupted as stopped:
+            if is_first_process():
+                raise
+            # Who started the processes judges them by their status: Lightning kills the first one when another fails.
+            raise Ended(0 if _started_by_lightning() else stopped.code) from stopped
+        except BaseException as error:
+            # Those that this process started wait for it, or fail because of it and have nothing of their own to say.
+            _end_all(started())
+            if not isinstance(error, RuntimeError) or _GONE.search(str(error)) is None:
+                raise
+            # The first process says it, unless it is the one that is gone.
+            if not is_first_process() and _started_by_lightning():
+                time.sleep(_PATIENCE)
+            raise UserError(
+                "Another process of this training has ended; its own message, if it could write one, says why. "
+                "Continue with --resume."
+            ) from error
+
+
+@contextmanager
+def _watched(trainer: L.Trainer) -> Iterator[Callable[[], list[Any]]]:
+    """Watch the processes that Lightning starts, or the one that started this; Lightning's own watch says nothing.
+
+    Yields:
+        A function that lists the processes that this one has started by now.
+    """
+
+    def started() -> list[Any]:
+        # The launcher makes its list anew when it starts them.
+        return getattr(trainer.strategy.launcher, "procs", [])
+
     if not is_first_process():
-        watch = threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True)
-        watch.start()
+        # A process that another one started must not outlive it, even where that ended before this line.
+        parent = int(os.environ.get(_FIRST, os.getppid())) if _started_by_lightning() else os.getppid()
+        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+        yield started
+        return
+    os.environ[_FIRST] = str(os.getpid())
+    over = threading.Event()
+    launcher_module: Any = launching
+    original = getattr(launcher_module, "_launch_process_observer", None)
+    if original is not None:
+        launcher_module._launch_process_observer = _silent
+    threading.Thread(target=_end_with_children, args=(started, over), daemon=True).start()
     try:
-        yield
-    except Interrupted as stopped:
-        if is_first_process():
-            raise
-        # Who started the processes judges them by their status: Lightning kills the first one when another fails.
-        raise SystemExit(0 if _started_by_lightning() else stopped.code) from stopped
-    except RuntimeError as error:
-        if _GONE.search(str(error)) is None:
-            raise
-        raise UserError(
-            "Another process of this training has ended; its own message, if it could write one, says why. "
-            "Continue with --resume."
-        ) from error
+        yield started
+    finally:
+        over.set()
+        os.environ.pop(_FIRST, None)
+        if original is not None:
+            launcher_module._launch_process_observer = original
+
+
+def _silent(children: Any) -> None:
+    """Start no watch."""
+
+
+def _end_all(children: Iterable[Any]) -> None:
+    """Give processes a moment to say what ails them, and end them."""
+    last = time.monotonic() + _MOMENT
+    for child in children:
+        while child.poll() is None and time.monotonic() < last:
+            time.sleep(0.05)
+        if child.poll() is None:
+            child.kill()
+
+
+def _end_with_children(started: Callable[[], list[Any]], over: threading.Event) -> None:
+    """Wait until a process that this one started has failed, and end all, wherever this one waits."""
+    while not over.wait(0.5):
+        failed = [child for child in started() if child.poll() not in (None, 0)]
+        # What waits for the failed one mostly notices by itself, and says so.
+        if not failed or over.wait(_PATIENCE):
+            continue
+        for child in started():
+            if child.poll() is None:
+                child.kill()
+        code = failed[0].returncode
+        how = f"signal {-code}" if code < 0 else f"status {code}"
+        said = f"error: Another process of this training has ended ({how}); continue with --resume.\n"
+        os.write(2, said.encode())
+        os._exit(1)
 
 
 def _started_by_lightning() -> bool:

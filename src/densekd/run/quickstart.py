@@ -1,7 +1,6 @@
 """Quickstart without a download: synthetic scenes, a teacher, a student alone and with CWD."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,11 @@ from densekd.data.demo.dataset import make_demo
 from densekd.errors import UserError
 from densekd.recipe import load_recipe
 from densekd.report.tables import comparison_table
+from densekd.run.contents import clear, foreign_files, is_quickstart, is_used, mark
 from densekd.run.folder import RunFolder
 from densekd.run.launch import Launch
+from densekd.run.lock import locked
+from densekd.run.replace import listed, require_replaceable
 from densekd.run.train import train
 
 IMAGES = {"train": 240, "val": 60}
@@ -36,12 +38,34 @@ def quickstart(run: Path, recipes: Path, overwrite: bool, console: Console) -> d
     Raises:
         UserError: the folder holds something else.
     """
-    started = time.perf_counter()
     # A folder of something else is left alone, whatever was asked for.
-    if run.is_dir() and any(run.iterdir()) and not (run / "data").is_dir():
-        raise UserError(f"{run} exists and is no quickstart. Choose another --run.")
-    if overwrite:
-        shutil.rmtree(run, ignore_errors=True)
+    if is_used(run):
+        _require_quickstart(run)
+        if overwrite:
+            require_replaceable(run)
+    with locked(run):
+        if overwrite:
+            clear(run)
+        mark(run, "quickstart")
+        return _quickstart(run, recipes, console)
+
+
+def _require_quickstart(run: Path) -> None:
+    """Check that a folder holds a quickstart.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    foreign = foreign_files(run)
+    if is_quickstart(run) and not foreign:
+        return
+    held = f": it holds {listed(foreign)}" if foreign else ""
+    raise UserError(f"{run} exists and is no quickstart{held}. Choose another --run.")
+
+
+def _quickstart(run: Path, recipes: Path, console: Console) -> dict[str, Any]:
+    """Make the data, train teacher, student alone and student, and compare them."""
+    started = time.perf_counter()
     # The data: pictures depend on their seed and number alone, so that existing ones are kept.
     console.print(f"making {sum(IMAGES.values())} street scenes", highlight=False)
     make_demo(run / "data", IMAGES, SIZE, seed=0)

@@ -1,6 +1,8 @@
 """One training from recipe to report: the order of its parts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -10,14 +12,34 @@ from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
+from densekd.run.callbacks import SwapRuns
 from densekd.run.checks import check_before_training, score_teacher
+from densekd.run.claim import Claim, claim_run
 from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
-from densekd.run.folder import Existing, RunFolder, claim_run, is_first_process
-from densekd.run.launch import Launch
-from densekd.run.loggers import build_observers
-from densekd.stopping import stop_at_once, stop_signals
+from densekd.run.folder import Existing, RunFolder, is_first_process
+from densekd.run.launch import Launch, sharing_memory
+from densekd.run.loggers import Observers, build_observers
+from densekd.run.provenance import provenance, resumed
+from densekd.run.scheduler import existing_of, queue_again
+from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
+
+# A baseline is a training within a training: what it says is not done twice.
+_QUEUED = "queued again"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training is started with; see :func:`train`."""
+
+    recipe: Recipe
+    run: RunFolder
+    launch: Launch
+    existing: Existing
+    console: Console
+    overrides: Sequence[str]
+    accept: bool
 
 
 def train(
@@ -27,6 +49,7 @@ def train(
     existing: Existing,
     console: Console,
     overrides: Sequence[str] = (),
+    accept: bool = False,
 ) -> dict[str, Any]:
     """Train, evaluate, export and report.
 
@@ -37,6 +60,7 @@ def train(
         existing: what to do with a folder in use.
         console: for people.
         overrides: those that the recipe was changed by, for the record.
+        accept: resume also where data, teacher or number of processes are others by now.
 
     Returns:
         The content of results.json; nothing in processes other than the first.
@@ -46,56 +70,86 @@ def train(
         Interrupted: a signal stopped the training at a safe point.
         Stopped: a signal before or after the training itself.
     """
+    # A command that its scheduler or torchrun started again goes on with what it began.
+    existing = existing_of(run, existing)
     with stop_signals(stop_at_once("Stopped; continue with --resume.")):
-        return _train(recipe, run, launch, existing, console, overrides)
+        try:
+            return _train(Start(recipe, run, launch, existing, console, overrides, accept))
+        except (Stopped, Interrupted) as stop:
+            raise _queued_again(stop) from None
 
 
-def _train(
-    recipe: Recipe,
-    run: RunFolder,
-    launch: Launch,
-    existing: Existing,
-    console: Console,
-    overrides: Sequence[str],
-) -> dict[str, Any]:
+def _queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
+    """Queue a job again that was warned before its end, once, and say so in the message."""
+    said = str(stop)
+    sentence = "" if _QUEUED in said else queue_again(stop)
+    return type(stop)(f"{said}. {sentence}", stop.code - 128) if sentence else stop
+
+
+def _train(start: Start) -> dict[str, Any]:
     """Train as :func:`train` does, while it listens to signals."""
     # What cannot be is said before anything is computed or written.
-    launch.require_possible()
+    start.launch.require_possible()
+    with sharing_memory(start.launch):
+        return _train_there(start)
+
+
+def _train_there(start: Start) -> dict[str, Any]:
+    """Train as :func:`train` does, where that is known to be possible."""
+    recipe, run, launch, existing, console = start.recipe, start.run, start.launch, start.existing, start.console
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
-    claim = claim_run(run, recipe, existing)
+    claim = claim_run(run, recipe, existing, partial(_say, console))
+    work = claim.work
     # A logger or callback that cannot be built stops the training before anything is computed.
-    observers = build_observers(recipe, run)
-    baseline = find_baseline(recipe, run, existing == "overwrite")
+    observers = _and_swap(build_observers(recipe, work), claim)
+    baseline = find_baseline(recipe, work, existing == "overwrite")
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
     odd = check_before_training(built, recipe.data)
     _tell(built.notes, odd, console)
+    # A resumed training goes on with what it began with, or with changes that were accepted.
+    inputs = provenance(built)
+    if existing == "resume":
+        inputs = resumed(inputs, work, launch, start.accept, console)
     # The run folder is made once nothing is known to be wrong.
-    with claim.taken(overrides):
+    with claim.taken(start.overrides):
+        inputs.write(work)
         # The baseline is a training like any other, of the same student without its teacher.
         if baseline is not None and baseline.recipe is not None:
-            line = f"training the student alone ({run.baseline.path})"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            _say(console, f"training the student alone ({work.baseline.path})")
             again: Existing = "resume" if existing == "resume" else "refuse"
-            train(baseline.recipe, run.baseline, launch, again, console)
+            train(baseline.recipe, work.baseline, launch, again, console, accept=start.accept)
         with using(recipe.kernels):
             score_teacher(built, console)
             if built.cache is not None:
                 fill_cache(built.cache, console)
         # The training itself; other processes than the first are done then.
-        fit(recipe, built, run, launch, console, observers, existing == "resume")
+        fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
             return {}
-        alone = None if baseline is None else baseline.package
+        claim.swap()
+        alone = None if baseline is None else claim.final(baseline.package)
         return finish(recipe, built, run, alone, console)
+
+
+def _and_swap(observers: Observers, claim: Claim) -> Observers:
+    """Add what puts a new run in the place of an old one."""
+    if not claim.replaces:
+        return observers
+    return replace(observers, callbacks=(*observers.callbacks, SwapRuns(claim.swap)))
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a line as it is."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell(notes: Sequence[str], odd: Sequence[str], console: Console) -> None:
     """Print what people should know before a training, and what looks wrong."""
     for note in notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        _say(console, note)
     for remark in odd:
-        console.print(f"warning: {remark}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {remark}", style="yellow", highlight=False, soft_wrap=True)

@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -22,10 +20,12 @@ from densekd.data.photometric import BandDistortion, PhotometricDistortion, phot
 from densekd.data.transforms import PadToSize, RandomScaledCrop
 from densekd.errors import UserError
 from densekd.models import contract
+from densekd.ops.finite import output_of
 from densekd.ops.interpolation import resize
 from densekd.ops.precision import to_float32
 from densekd.tasks.protocol import Augmentation
 from densekd.tasks.records import Records
+from densekd.terminal import Terminal, track
 
 # Seconds between two lines about a long prediction, where no bar can be shown.
 _SAY_EVERY = 60
@@ -145,7 +145,8 @@ def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], Any], 
     for name, path in tracked(images):
         try:
             if not records.has(name, path):
-                records.add(name, path, write(name, path))
+                with output_of(str(path)):
+                    records.add(name, path, write(name, path))
         except UserError as error:
             if len(images) == 1:
                 raise
@@ -156,8 +157,7 @@ def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], Any], 
 def tracked(images: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     """Yield images, with a bar and the time left; a file or a pipe gets a line every minute instead."""
     if sys.stderr.isatty():
-        console = Console(stderr=True)
-        yield from track(images.items(), "predicting", transient=True, console=console)
+        yield from track(images.items(), "predicting", stream="error")
         return
     started = said = time.monotonic()
     for done, one in enumerate(images.items()):
@@ -165,7 +165,8 @@ def tracked(images: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
         if done and now - said > _SAY_EVERY:
             said = now
             left = (now - started) / done * (len(images) - done)
-            sys.stderr.write(f"{done} of {len(images)} predicted, {timedelta(seconds=round(left))} left\n")
+            line = f"{done} of {len(images)} predicted, {timedelta(seconds=round(left))} left"
+            Terminal(stderr=True).print(line, highlight=False)
         yield one
 
 

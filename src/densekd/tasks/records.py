@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from densekd.atomic import write_text
+from densekd.disk import naming
+from densekd.errors import UserError
+from densekd.parsers import parse_json, read_bytes
+from densekd.seal import require_unchanged, sealed
 
 NAME = "predicted.jsonl"
 
@@ -43,20 +47,21 @@ class Records:
         """
         self.found[name] = found
         self._files[name] = _state(file)
-        with self.path.open("a", encoding="utf-8") as stream:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(self._line(name))
 
     def _line(self, name: str) -> str:
-        return json.dumps({"name": name, "file": self._files[name], "found": self.found[name]}) + "\n"
+        content = {"name": name, "file": self._files[name], "found": self.found[name]}
+        return json.dumps(sealed(content)) + "\n"
 
     def _whole_lines(self) -> Iterator[dict[str, Any]]:
         if not self.path.is_file():
             return
-        for text in self.path.read_text(encoding="utf-8").splitlines():
+        for text in read_bytes(self.path).splitlines():
             try:
-                line = json.loads(text)
-            except ValueError:
-                # The last line of a killed process; its image is predicted again.
+                line = require_unchanged(parse_json(text), str(self.path))
+            except (ValueError, UserError):
+                # Damaged, or the last line of a killed process; its image is predicted again.
                 continue
             if isinstance(line, dict) and {"name", "file", "found"} <= line.keys():
                 yield line

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from densekd.data.maps import Sample
+from densekd.ops.finite import require_finite_output
 from densekd.teacher_cache.packing import Packed, Packing
 from densekd.teacher_cache.store import Store
 from densekd.teacher_cache.views import AugmentedViews, checksum
@@ -52,7 +53,7 @@ def fill(store: Store, writer: CacheWriter, extract: Extract) -> Iterator[int]:
         extract: forward of the teacher, from uint8 images ``[B, 3, H, W]`` to the tapped features.
 
     Raises:
-        UserError: the disk is too small; nothing was written then.
+        UserError: the disk is too small, or the teacher returns NaN or infinity; nothing was written then.
     """
     store.require_room()
     shards, batches = _plan(store, writer.batch)
@@ -67,6 +68,8 @@ def fill(store: Store, writer: CacheWriter, extract: Extract) -> Iterator[int]:
             # shorter one is filled up with its last image, whose copies are dropped again.
             full = images[torch.arange(writer.batch).clamp(max=len(images) - 1)]
             features = {path: x[: len(images)] for path, x in extract(full).items()}
+            for path, x in features.items():
+                require_finite_output(x, f"{store.folder}: nothing is cached of this batch: the teacher's '{path}' is")
             packed.append(writer.pack(features))
         store.write(shard, torch.tensor(checksums), _concatenated(packed))
         yield len(checksums)

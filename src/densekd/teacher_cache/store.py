@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +14,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from densekd.atomic import atomic, write_text
+from densekd.atomic import atomic
 from densekd.errors import UserError
+from densekd.seal import read_document, write_document
 from densekd.teacher_cache.packing import Packed
 
 _SHARD = 256 << 20
 _FORMAT = 1
+# Of the image. That of the features is not counted, so that files are divided as in earlier versions.
 _CHECKSUM_BYTES = 8
+_IMAGE, _FEATURES = "checksum", "features checksum"
+
+
+_ANEW = "Delete it, and the next start makes it anew; a training that was under way goes on with --resume."
 
 
 class Entry(NamedTuple):
@@ -84,7 +91,7 @@ class Store:
         self.layout = layout
         self._open: dict[int, Any] = {}
         about = folder / "cache.json"
-        if about.is_file():
+        if about.exists():
             self._compare(about)
         elif folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"teacher.cache.folder: {folder} is no teacher cache, and not empty; name another folder.")
@@ -121,8 +128,8 @@ class Store:
         # The description comes first: shards without one would be refused as something else.
         about = self.folder / "cache.json"
         if not about.is_file():
-            write_text(about, json.dumps(self._description(), indent=1) + "\n")
-        parts = {"checksum": checksums}
+            write_document(about, self._description())
+        parts = {_IMAGE: checksums, _FEATURES: _checksums_of(teacher_features, checksums)}
         for path, packed in teacher_features.items():
             for name, part in packed.items():
                 parts[f"{path}/{name}"] = part
@@ -134,7 +141,7 @@ class Store:
         """Read one entry.
 
         Raises:
-            UserError: a missing or damaged file.
+            UserError: a missing or damaged file; the checksum of every entry is computed as it is read.
         """
         shard, place = divmod(entry, self.layout.per_shard)
         try:
@@ -144,11 +151,16 @@ class Store:
                 # A slice reads the bytes of this entry alone.
                 parts = {name: file.get_slice(f"{path}/{name}")[place] for name in packed}
                 teacher_features[path] = parts
-            return Entry(int(file.get_slice("checksum")[place]), teacher_features)
+            image = int(file.get_slice(_IMAGE)[place])
+            # Caches of earlier versions have no checksums of features.
+            written = None
+            if _FEATURES in set(file.keys()):
+                written = int(file.get_slice(_FEATURES)[place])
         except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{self._path(shard)}: cannot be read ({error}). Delete it to have it made anew."
-            ) from error
+            raise UserError(f"{self._path(shard)}: cannot be read ({error}). {_ANEW}") from error
+        if written not in (None, _checksum_of(teacher_features, image)):
+            raise UserError(f"{self._path(shard)}: damaged: the checksum of entry {place} does not match. {_ANEW}")
+        return Entry(image, teacher_features)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave open files out when a loading process is started."""
@@ -167,10 +179,7 @@ class Store:
 
     def _compare(self, about: Path) -> None:
         """Refuse a cache that was made from other weights, data, views or packings."""
-        try:
-            there = _flat(json.loads(about.read_text(encoding="utf-8")))
-        except (OSError, ValueError, AttributeError) as error:
-            raise UserError(f"{about}: cannot be read ({error}). Delete {self.folder} to have it made anew.") from error
+        there = _flat(read_document(about, f"Or delete {self.folder} to have it made anew."))
         # Through JSON and back, so that tuples and numbers are what a file makes of them.
         here = _flat(json.loads(json.dumps(self._description())))
         # Name what differs, key by key: a changed augmentation is not a changed teacher.
@@ -181,6 +190,27 @@ class Store:
                 f"teacher.cache.folder: {self.folder} was made with something else: {shown}. "
                 "Name another folder, or delete this one to have it made anew."
             )
+
+
+def _checksums_of(teacher_features: Mapping[str, Packed], images: Tensor) -> Tensor:
+    """Return the CRC-32 of n entries, int64 ``[n]``, from their features and the checksums of their images."""
+    checksums = []
+    for place, image in enumerate(images.tolist()):
+        entry: dict[str, Packed] = {}
+        for path, packed in teacher_features.items():
+            entry[path] = {name: part[place] for name, part in packed.items()}
+        checksums.append(_checksum_of(entry, image))
+    return torch.tensor(checksums, dtype=torch.int64)
+
+
+def _checksum_of(teacher_features: Mapping[str, Packed], image: int) -> int:
+    """Return the CRC-32 of one entry: about a millisecond for a megabyte."""
+    checksum = zlib.crc32(str(image).encode())
+    for packed in teacher_features.values():
+        for part in packed.values():
+            data = part.contiguous().view(-1).view(torch.uint8).numpy().data
+            checksum = zlib.crc32(data, checksum)
+    return checksum
 
 
 def free_bytes(folder: Path) -> int:

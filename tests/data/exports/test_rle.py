@@ -28,7 +28,7 @@ def test_coco(mask: np.ndarray) -> None:
 def test_runs_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fill 4 x 3 pixels"):
         coco_mask([3, 4], (3, 4))
-    with pytest.raises(ValueError, match="its brush has 80 bytes, and 4 x 4 pixels have 64"):
+    with pytest.raises(ValueError, match="its brush has 80 bytes, and its image has 64"):
         brush_mask(pack(np.ones((5, 4), bool)), (4, 4))
 
 

@@ -90,3 +90,11 @@ def test_a_teacher_and_the_command_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["convert", url, str(tmp_path / "out.pth")])
     assert isinstance(result.exception, UserError)
     assert "#sha256=" in str(result.exception)
+
+
+def test_a_file_that_was_damaged_since_is_fetched_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, url = serve(tmp_path, f"model-{SHA[:8]}.pth")
+    found = located(url)
+    found.write_bytes(b"not a modem")
+    assert located(url).read_bytes() == CONTENT
+    assert f"{found}: damaged since it was fetched; it is fetched anew." in caplog.text

@@ -57,3 +57,12 @@ def test_a_plain_transformer_gives_quarters_of_its_depth() -> None:
 def test_a_dilated_network_is_no_pyramid() -> None:
     states = [torch.full((1, 1, n, n), float(k)) for k, n in enumerate((16, 8, 4, 4, 4))]
     assert [int(x.max()) for x in four_maps(states, (0, 0))] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (31, 97), (30, 41), (80, 50)])
+def test_antialiasing_is_a_product_while_exporting(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(1, 3, 64, 97)
+    wanted = resize_input(images, InputSize(size=size))
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    found = resize_input(images, InputSize(size=size))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)

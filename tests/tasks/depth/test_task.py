@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from tiny_depth import depth_recipe, make_depth
 from tiny_hf import save_depth
 from training_runs import StopAt, assert_same, losses, parsed, run
@@ -24,6 +23,7 @@ from densekd.recipe import parse_recipe
 from densekd.run.preflight import check
 from densekd.stopping import Interrupted
 from densekd.tasks import Depth
+from densekd.terminal import Terminal
 
 OF_LABELS: dict[str, dict[str, Any]] = {
     "dkd": {},
@@ -296,7 +296,7 @@ def test_data_check_finds_what_is_odd(content: dict[str, Any], tmp_path: Path) -
 
 
 def test_a_recipe_is_tried(distilled: dict[str, Any]) -> None:
-    console = Console(width=200, record=True)
+    console = Terminal(width=200, record=True)
     console.print(check(parsed(distilled)))
     text = console.export_text()
     assert "teacher's AbsRel" in text

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from dataset_trees import coco_content, make_coco, picture, write
 from PIL import Image
-from rich.console import Console
 from tiny_data import tiny_recipe
 
 from densekd.data.check import DataReport, SplitFacts, look_at_all, summarize
@@ -15,6 +14,7 @@ from densekd.data.coco import coco
 from densekd.recipe import parse_recipe
 from densekd.run.data_check import check_data, data_table
 from densekd.tasks.detection import Detection
+from densekd.terminal import Terminal
 
 
 def checked(root: Path, content: dict[str, Any] | None = None, workers: int = 0) -> DataReport:
@@ -61,7 +61,7 @@ def test_good_boxes_are_counted(tmp_path: Path, workers: int) -> None:
         "box_sizes": {"small": 4, "medium": 2, "large": 1},
         "others": {"crowds": 1, "not learnt": 0, "images without boxes": 1},
     }
-    console = Console(width=200, record=True)
+    console = Terminal(width=200, record=True)
     console.print(data_table(report))
     text = console.export_text()
     assert "3: 3 of 64 x 128" in text

@@ -1,13 +1,13 @@
 """Class names, colors and the ignore index: ``classes.json`` of a dataset, and those of benchmarks."""
 
 import colorsys
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from densekd.errors import UserError
+from densekd.parsers import load_json
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,10 @@ def read_classes(path: Path) -> Classes:
         UserError: a missing or malformed file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return parse_classes(content)
+        return parse_classes(load_json(path, small=True))
     except FileNotFoundError as error:
         raise UserError(f'{path}: missing. Write {{"names": ["road", "car", ...]}} there.') from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
+    except (OSError, OverflowError, TypeError, KeyError, ValueError) as error:
         raise malformed(path, error) from error
 
 

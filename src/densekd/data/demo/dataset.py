@@ -10,7 +10,9 @@ from PIL import Image
 from densekd.atomic import write_text
 from densekd.data.demo.classes import IGNORE, NAMES, PALETTE
 from densekd.data.demo.scene import draw_scene
+from densekd.disk import naming
 from densekd.errors import UserError
+from densekd.parsers import load_json
 
 _VERSION = 1  # raise it when the pictures change: sets made before are then made again
 
@@ -33,14 +35,6 @@ def make_demo(root: Path, images: dict[str, int], size: tuple[int, int], seed: i
     made_with = {"version": _VERSION, "images": images, "size": list(size), "seed": seed}
     # The settings are kept in the index: other settings make the set anew.
     index = root / "classes.json"
-    if index.exists():
-        if _settings(index) == made_with:
-            return
-        index.unlink()
-    for stale in root.glob("*/*/demo_*.png"):
-        stale.unlink()
-    for split, count in images.items():
-        _write_split(root, split, count, size, seed)
     about = {
         "name": "demo",
         "num_classes": len(NAMES),
@@ -49,6 +43,16 @@ def make_demo(root: Path, images: dict[str, int], size: tuple[int, int], seed: i
         "ignore_index": IGNORE,
         "made_with": made_with,
     }
+    if index.exists():
+        if _settings(index) == made_with:
+            # A damaged index is written again.
+            write_text(index, json.dumps(about, indent=1) + "\n")
+            return
+        index.unlink()
+    for stale in root.glob("*/*/demo_*.png"):
+        stale.unlink()
+    for split, count in images.items():
+        _write_split(root, split, count, size, seed)
     write_text(index, json.dumps(about, indent=1) + "\n")
 
 
@@ -60,7 +64,7 @@ def scene_rng(seed: int, split: str, index: int) -> np.random.Generator:
 def _settings(index: Path) -> object:
     """Read what the set of ``index`` was made with; a set from elsewhere is never overwritten."""
     try:
-        return json.loads(index.read_text(encoding="utf-8"))["made_with"]
+        return load_json(index)["made_with"]
     except (ValueError, KeyError, TypeError):
         problem = "holds another dataset; give the demo a folder of its own."
         raise UserError(f"{index.parent}: {problem}") from None
@@ -75,5 +79,6 @@ def _write_split(root: Path, split: str, count: int, size: tuple[int, int], seed
         scene = draw_scene(scene_rng(seed, split, i), size)
         name = f"demo_{i:05d}.png"
         # Light compression: writing takes most of the time.
-        Image.fromarray(scene.image).save(images / name, compress_level=1)
-        Image.fromarray(scene.label).save(labels / name, compress_level=1)
+        for path, picture in ((images / name, scene.image), (labels / name, scene.label)):
+            with naming(path):
+                Image.fromarray(picture).save(path, compress_level=1)

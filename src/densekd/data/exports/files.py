@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,8 @@ from typing import Any, NamedTuple
 from densekd.data.exports.shapes import Annotated
 from densekd.data.files import IMAGE_SUFFIXES, Source, read_lines
 from densekd.errors import UserError
+from densekd.parsers import load_json
+from densekd.parsers import read_json as read_any_json
 
 # Label Studio puts eight digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
@@ -22,10 +23,7 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: it cannot be read, or is no JSON.
     """
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}). Restore or export it again.") from error
+    return read_any_json(path, "Restore or export it again.")
 
 
 def posix(name: str) -> str:
@@ -51,7 +49,7 @@ class InsideJson(NamedTuple):
             OSError: the file holds no image any more.
         """
         try:
-            return base64.b64decode(json.loads(self.path.read_bytes())["imageData"])
+            return base64.b64decode(load_json(self.path)["imageData"])
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise OSError(f"no image in imageData ({error})") from error
 

@@ -104,7 +104,7 @@ def _split_of(root: Path, split: str, holdout: Holdout | None) -> Export:
                 continue
             size = _size(results) or image_size(picture)
             shapes = _shapes(results, size, notes)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise UserError(f"{path}: task {position + 1}: {error}. Export it again.") from error
         images.append(Annotated(pictures.stem(picture), picture, size, shapes))
     if missing:

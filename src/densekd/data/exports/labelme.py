@@ -131,16 +131,15 @@ def _size(content: dict[str, Any], image: Source) -> tuple[int, int]:
     height, width = content.get("imageHeight"), content.get("imageWidth")
     if isinstance(height, int) and isinstance(width, int):
         return height, width
-    if isinstance(image, Path):
-        return image_size(image)
-    with opened(image.read_bytes()) as picture:
-        return picture.height, picture.width
+    return image_size(image)
 
 
 def _shapes(path: Path, content: dict[str, Any]) -> tuple[tuple[Shape, ...], int]:
     """Parse the shapes of a file; return them and how many have no area."""
     shapes: list[Shape] = []
     thin = 0
+    if not isinstance(content["shapes"], list):
+        raise UserError(f"{path}: 'shapes' must be a list. Correct it in LabelMe, or remove the file.")
     for position, record in enumerate(content["shapes"]):
         try:
             name, kind = str(record["label"]), record.get("shape_type") or "polygon"
@@ -148,7 +147,7 @@ def _shapes(path: Path, content: dict[str, Any]) -> tuple[tuple[Shape, ...], int
                 thin += 1
                 continue
             geometry = _geometry(kind, record)
-        except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, OSError, AttributeError) as error:
             raise UserError(f"{path}: shapes[{position}]: {error}. Correct it in LabelMe, or remove it.") from error
         if geometry is not None:
             shapes.append(Shape(None if name == _VOID else name, geometry))

@@ -4,11 +4,13 @@ A pixel belongs to a polygon if its center (x + 0.5, y + 0.5) is inside by the e
 the left and upper ones count. A rectangle from (2, 3) to (6, 5) covers exactly its 4 x 2 pixels.
 """
 
+import operator
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from densekd.data.exports.shapes import Bitmap, Geometry, Polygon, Shape, unpacked
+from densekd.data.picture.limit import require_size
 
 
 def draw(shapes: Iterable[Shape], size: tuple[int, int], numbers: Mapping[str | None, int], fill: int) -> np.ndarray:
@@ -19,8 +21,13 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], numbers: Mapping[str | 
         size: (height, width) of the image; what reaches beyond is cut off.
         numbers: label of each name; None is void's.
         fill: label where no shape is.
+
+    Raises:
+        ValueError: an image that is larger than what is decoded.
     """
-    label = np.full(size, fill, np.uint8)
+    height, width = map(operator.index, size)
+    require_size((width, height))
+    label = np.full((height, width), fill, np.uint8)
     for name, geometry in shapes:
         paint(label, geometry, numbers[name])
     return label

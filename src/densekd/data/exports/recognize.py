@@ -1,6 +1,5 @@
 """Recognize exports of annotation tools by their files, to say which dataset reads them."""
 
-import json
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -11,6 +10,7 @@ from densekd.data.exports.label_studio import is_label_studio
 from densekd.data.exports.labelme import is_labelme
 from densekd.data.exports.supervisely import project_of
 from densekd.errors import UserError
+from densekd.parsers import load_json
 
 # JSON files that are looked into.
 _SAMPLE = 5
@@ -85,6 +85,6 @@ def _contents(root: Path) -> Iterator[Any]:
     """Read some JSON files below a folder."""
     for path in islice(root.rglob("*.json"), _SAMPLE):
         try:
-            yield json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
+            yield load_json(path)
+        except (OSError, ValueError):
             continue

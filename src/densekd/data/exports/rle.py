@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from densekd.data.picture.limit import require_size
+
 
 def coco_mask(counts: Any, size: Sequence[int]) -> np.ndarray:
     """Decode COCO's runs, a list or its compressed text: bool ``[H, W]``.
@@ -16,7 +18,7 @@ def coco_mask(counts: Any, size: Sequence[int]) -> np.ndarray:
     Raises:
         ValueError: runs that do not fill the mask.
     """
-    height, width = size
+    height, width = _decodable(size)
     if isinstance(counts, str | bytes):
         counts = _uncompressed(counts)
     runs = np.asarray(counts, np.int64)
@@ -62,16 +64,29 @@ def brush_mask(rle: Sequence[int], size: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: bytes that are no such mask, or of another size.
     """
-    height, width = size
-    values = _words(np.unpackbits(np.array(rle, np.uint8)).tobytes())
+    height, width = _decodable(size)
+    values = _words(np.unpackbits(np.array(rle, np.uint8)).tobytes(), 4 * height * width)
     if len(values) != 4 * height * width:
         raise ValueError(f"its brush has {len(values)} bytes, and {width} x {height} pixels have {4 * height * width}")
     mask: np.ndarray = values.reshape(height, width, 4)[..., 3] > 0
     return mask
 
 
-def _words(bits: bytes) -> np.ndarray:
-    """Unpack words of a stream of bits, a byte for each bit."""
+def _decodable(size: Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) of a mask that is decoded; one of any size could be claimed."""
+    height, width = size
+    if not (isinstance(height, int) and isinstance(width, int)) or height < 1 or width < 1:
+        raise ValueError(f"the size of its mask must be height and width in whole pixels, not {size!r:.40}")
+    require_size((width, height))
+    return height, width
+
+
+def _words(bits: bytes, most: int) -> np.ndarray:
+    """Unpack words of a stream of bits, a byte for each bit.
+
+    Raises:
+        ValueError: the stream breaks off, or claims more than ``most`` words.
+    """
     # As text of 0 and 1, which int() reads.
     stream = bits.translate(bytes([48, 49]) + bytes(254))
     place = 0
@@ -83,6 +98,8 @@ def _words(bits: bytes) -> np.ndarray:
 
     # Number of words, bits of a word, and bits of each of four lengths of runs.
     length = take(32)
+    if length > most:
+        raise ValueError(f"its brush has {length} bytes, and its image has {most}")
     word = take(5) + 1
     sizes = [take(4) + 1 for _ in range(4)]
     words = np.zeros(length, np.uint8)

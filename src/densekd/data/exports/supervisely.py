@@ -1,7 +1,6 @@
 """Supervisely: a project's folder with meta.json; polygons with holes, bitmaps and rectangles."""
 
 import base64
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, find
 from densekd.data.holdout import Holdout
 from densekd.data.picture import opened
 from densekd.errors import UserError, suggest
+from densekd.parsers import inflate
 
 _THIN = ("point", "line", "graph")
 
@@ -126,7 +126,7 @@ def _classes(path: Path) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], .
         for record in records:
             r, g, b = ImageColor.getrgb(str(record.get("color", "#000000")))[:3]
             colors.append((r, g, b))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: expected 'classes' with 'title' and 'color' ({error}).") from error
     if not names:
         raise UserError(f"{path}: 'classes' is empty, so there is nothing to learn.")
@@ -153,7 +153,7 @@ def _image(path: Path, picture: Path, stem: str, names: tuple[str, ...]) -> tupl
             geometry = _geometry(record)
             if geometry is not None:
                 shapes.append(Shape(name, geometry))
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise UserError(f"{where}: {error}. Correct it, or export the project again.") from error
     split = next((tag for tag in tags if tag in USUAL), None)
     return Annotated(stem, picture, size, tuple(shapes), split), thin
@@ -177,7 +177,7 @@ def _geometry(record: Mapping[str, Any]) -> Geometry | None:
 def _bitmap(record: Mapping[str, Any]) -> Geometry | None:
     """Decode a compressed PNG, whose upper left pixel lies at the origin."""
     left, top = record["origin"]
-    with opened(zlib.decompress(base64.b64decode(record["data"]))) as picture:
+    with opened(inflate(base64.b64decode(record["data"]))) as picture:
         pixels = np.asarray(picture)
         # A palette or gray picture of one bit, or RGBA whose alpha is the mask.
         mask = pixels[..., -1] > 0 if pixels.ndim == 3 else pixels > 0

@@ -39,8 +39,10 @@ def require_size(size: tuple[int, int]) -> None:
         ValueError: it is larger.
     """
     width, height = size
-    megapixels = width * height / 1e6
-    if megapixels > max_megapixels():
+    pixels = width * height
+    if pixels > 1e6 * max_megapixels():
+        # A header may claim a number that no float holds.
+        megapixels = min(pixels, 10**15) / 1e6
         raise ValueError(
             f"it has {width} x {height} pixels, {megapixels:.1f} megapixels, and at most {max_megapixels():g} are "
             f"decoded, to protect the memory; to read it, write 'data: {{max_megapixels: {int(megapixels) + 1}}}' in "

@@ -1,6 +1,7 @@
 """Bands of TIFF files as they are stored: by Pillow where it knows them, else by ``tifffile``."""
 
 import io
+import math
 import struct
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from densekd.data.picture.decode import from_pillow, is_twelve_bits
-from densekd.data.picture.limit import require_size
+from densekd.data.picture.limit import max_megapixels, require_size
 from densekd.data.picture.opened import UNREADABLE, opened
 from densekd.data.picture.turn import Size, is_turned, orientation_of, shown_from_stored, stored_tiff, turned
 from densekd.registry import optional_import
@@ -19,6 +20,10 @@ PLAIN = ("L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX")
 
 # Bands of the pictures that Pillow opens, at most.
 _PILLOW = 4
+# Bytes of pixels for each byte of a file, at most.
+_DENSEST = 20
+# What Pillow raises besides of tags that are damaged.
+_DAMAGED = (TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError, struct.error)
 # Tags of TIFF.
 _WIDTH, _HEIGHT = 256, 257
 _SAMPLES, _ORIENTATION, _BITS, _PHOTOMETRIC = 277, 274, 258, 262
@@ -94,7 +99,7 @@ def _plain_tiff(content: bytes, fits: Size | None) -> Stored | None:
         with opened(content) as picture:
             orientation = orientation_of(picture)
             stored = _plain_pixels(picture, tags)
-    except UNREADABLE:
+    except (*UNREADABLE, *_DAMAGED):
         return None
     if stored is None or orientation == 1:
         return stored
@@ -134,17 +139,36 @@ def _any_tiff(content: bytes, fits: Size | None) -> Stored:
             require_size((page.imagewidth, page.imagelength))
             orientation = _tag(page, _ORIENTATION, 1)
             series = file.series[0]
+            _require_bounded(math.prod(series.shape) * series.dtype.itemsize, len(content))
             pixels = _bands_last(series.asarray(), series.axes)
             bits = int(page.bitspersample)
-    except (library.TiffFileError, RuntimeError, KeyError, IndexError) as error:
+    except WrongBandsError:
+        raise
+    except Exception as error:  # a damaged file fails in any way there is
         raise ValueError(f"it is a damaged TIFF, or one of a kind that is not read: {error}") from error
     if is_turned((pixels.shape[0], pixels.shape[1]), orientation, fits):
         pixels = turned(pixels, orientation)
     return Stored(np.ascontiguousarray(pixels), bits)
 
 
+def _require_bounded(claimed: int, size: int) -> None:
+    """Refuse pixels that would fill the memory though their file is small.
+
+    Raises:
+        ValueError: they claim more bytes than the largest picture has, and than the file may unpack to.
+    """
+    if claimed > max(3e6 * max_megapixels(), _DENSEST * size):
+        raise ValueError(
+            f"its bands claim {claimed / 1e9:.1f} GB, and its file has {size / 1e6:.1f} MB; raise data.max_megapixels "
+            "if that is right"
+        )
+
+
 def _tifffile() -> Any:
-    return optional_import("tifffile", "tiff")
+    library = optional_import("tifffile", "tiff")
+    # It writes to the terminal of each odd tag.
+    library.logger().setLevel("CRITICAL")
+    return library
 
 
 def _tag(page: Any, number: int, default: int) -> int:

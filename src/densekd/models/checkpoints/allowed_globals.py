@@ -4,7 +4,7 @@ import argparse
 import collections
 from typing import Any
 
-import numpy as np
+from densekd.models.checkpoints.numpy_data import PickledArray, PickledDtype, empty_array, scalar
 
 
 class _Inert:
@@ -25,14 +25,18 @@ def _plain_dict(*_: Any) -> dict[Any, Any]:
     return {}
 
 
+def _no_bytes(*_: Any) -> bytes:
+    """Stand in for ``bytes``, which pickles call for no bytes alone."""
+    return b""
+
+
 def _path_text(*parts: Any) -> str:
     """Stand in for paths of any system: their text, which nobody opens."""
     return "/".join(map(str, parts))
 
 
-# How numpy's arrays and scalars are pickled; the module was called otherwise before numpy 2.
-_NUMPY: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
-_DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
+# How NumPy's arrays and scalars are pickled; the module was called otherwise before NumPy 2.
+_ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _PATHS = ("PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath", "Path")
 # Python 3.13 keeps its paths in another module.
 _PATH_MODULES = ("pathlib", "pathlib._local")
@@ -64,15 +68,15 @@ _STAND_INS = (
 
 # Plain data that published files carry beside their tensors; the names are those inside the files.
 ALLOWED: list[Any] = [
-    *((make, f"numpy.core.multiarray.{make.__name__}") for make in _NUMPY),
-    *((make, f"numpy._core.multiarray.{make.__name__}") for make in _NUMPY),
-    np.ndarray,
-    np.dtype,
-    *_DTYPES,
+    *((empty_array, f"{module}._reconstruct") for module in _ARRAY_MODULES),
+    *((scalar, f"{module}.scalar") for module in _ARRAY_MODULES),
+    (PickledArray, "numpy.ndarray"),
+    (PickledDtype, "numpy.dtype"),
     argparse.Namespace,
     list,
     dict,
     set,
+    (_no_bytes, "builtins.bytes"),
     (_plain_dict, "collections.defaultdict"),
     collections.OrderedDict,
     *((_Inert, name) for name in _STAND_INS),

@@ -1,6 +1,7 @@
 """Download checkpoints: a URL is fetched once, checked against its SHA-256, and kept."""
 
 import hashlib
+import logging
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ import torch
 from densekd.atomic import atomic
 from densekd.errors import UserError
 
+_LOG = logging.getLogger("densekd")
 _URL = re.compile(r"(https?|file)://")
 # mmsegmentation, mmdetection, torchvision and timm end a file's name with the beginning of its
 # SHA-256.
@@ -103,10 +105,15 @@ def _fetch(url: str, path: Path) -> str:
 
 
 def _kept(folder: Path, checksum: str, file: str) -> Path | None:
-    """Find a file that was fetched before."""
+    """Find a file that was fetched before, and is what it was then."""
     for place in folder.glob(f"{checksum}*"):
-        if (place / file).is_file():
+        if not (place / file).is_file():
+            continue
+        # The folder is named by the checksum of what was fetched.
+        if digest_of_file(place / file) == place.name:
             return place / file
+        _LOG.warning("%s: damaged since it was fetched; it is fetched anew.", place / file)
+        (place / file).unlink()
     return None
 
 

@@ -14,6 +14,7 @@ from densekd.models.checkpoints.containers import INDEX_SUFFIX, Container, read_
 from densekd.models.checkpoints.views import PARTS, View, main_view, named_view
 from densekd.models.checkpoints.weight_sets import WeightSet, find_sets, holds_swapped_average, is_average
 from densekd.models.published_files import how_to_get
+from densekd.seal.tensors import CHECKSUM
 
 # Weights in a folder, in order of preference; the last two are of several files.
 _WEIGHTS = (
@@ -112,18 +113,18 @@ class Checkpoint:
         # A checkpoint of a training.
         ours = _entry(content, "densekd")
         if ours is not None:
-            return ours.get("package")
+            return _package_in(ours, self.name)
         # A .safetensors file: every entry of its header is text.
         if not {"model", "options", "classes"} <= header.keys():
             return None
         described = {}
         for key, value in header.items():
-            # This one is the format's own.
-            if key == "format":
+            # These two are the file's own.
+            if key in ("format", CHECKSUM):
                 continue
             try:
                 described[key] = json.loads(value)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{self.name}: '{key}' in its header is malformed ({error}).") from error
         return described
 
@@ -132,6 +133,18 @@ def _entry(content: Any, key: str) -> Mapping[str, Any] | None:
     """Return a mapping inside a checkpoint, or None."""
     found = content.get(key) if isinstance(content, Mapping) else None
     return found if isinstance(found, Mapping) else None
+
+
+def _package_in(ours: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """Return what a checkpoint of a training says of its model.
+
+    Raises:
+        UserError: something else is in its place.
+    """
+    found = ours.get("package")
+    if found is not None and not isinstance(found, Mapping):
+        raise UserError(f"{name}: what it says of its model is a {type(found).__name__}, not a mapping.")
+    return found
 
 
 def split_part(path: Path) -> tuple[Path, str]:

@@ -17,6 +17,7 @@ _BEGINNINGS = (
     (b"\xfd7zXZ", "is an xz archive, not a checkpoint; unpack it and name the file inside."),
 )
 _PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|script)", re.IGNORECASE | re.DOTALL)
+GET_AGAIN = "Download it again, or put back a copy; of a run, student/ and the other checkpoints may be sound."
 _EXPORTED = (
     "an exported network without the names of its weights; name the PyTorch checkpoint that it was exported from."
 )
@@ -34,15 +35,17 @@ def describe_unreadable(path: Path, error: Exception) -> str:
     # The system's own reasons (permission, a disk that fails) are no fault of the content.
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         return f"cannot be read ({error.strerror})."
-    return _kind_of_file(path) or _reason_of_pickle(error) or _damaged(error)
+    return kind_of_file(path) or _reason_of_pickle(error) or _damaged(error)
 
 
-def _kind_of_file(path: Path) -> str | None:
+def kind_of_file(path: Path) -> str | None:
     """Tell files that are no checkpoints by their first bytes; None for what may be one."""
     with path.open("rb") as handle:
         start = handle.read(_HEAD)
     if not start:
         return "is empty; download it again."
+    if not any(start):
+        return "begins with nothing but zeros, as an interrupted copy leaves behind; download it again."
     for beginning, sentence in _BEGINNINGS:
         if start.startswith(beginning):
             return sentence
@@ -102,6 +105,6 @@ def _reason_of_pickle(error: Exception) -> str | None:
 def _damaged(error: Exception) -> str:
     words = [type(error).__name__]
     # What torch says of a pickle is not repeated: it recommends to run the file's code.
-    if not isinstance(error, pickle.UnpicklingError):
+    if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
         words += str(error).splitlines()[:1]
-    return f"damaged, or no checkpoint of plain tensors ({': '.join(words)[:160]})."
+    return f"damaged, or no checkpoint of plain tensors ({': '.join(words)[:160]}). {GET_AGAIN}"

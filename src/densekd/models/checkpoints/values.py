@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from densekd.errors import UserError
 from densekd.models.checkpoints.match import COUNTER
+from densekd.ops.finite import is_negative_variance
 
 
 def load_values(model: nn.Module, state: Mapping[str, Tensor], name: str) -> tuple[str, ...]:
@@ -54,10 +55,11 @@ def require_finite(state: Mapping[str, Tensor], name: str) -> None:
         name: of the file, for the message.
 
     Raises:
-        UserError: NaN or infinity in a tensor; the first is named.
+        UserError: NaN or infinity in a tensor, or a variance below zero; the first is named.
     """
     broken = [key for key, value in state.items() if not _is_finite(value)]
     if not broken:
+        _require_variances(state, name)
         return
     first = broken[0]
     wrong = int((~state[first].float().isfinite()).sum())
@@ -66,6 +68,20 @@ def require_finite(state: Mapping[str, Tensor], name: str) -> None:
         f"{name}: the weights are not finite (NaN or infinity): {wrong} of {state[first].numel()} values of "
         f"{first}{others}. The training that wrote them diverged, or the file is damaged; take an earlier checkpoint."
     )
+
+
+def _require_variances(state: Mapping[str, Tensor], name: str) -> None:
+    """Refuse running variances below zero, whose root is NaN.
+
+    Raises:
+        UserError: there is one.
+    """
+    negative = [key for key, value in state.items() if is_negative_variance(key, value)]
+    if negative:
+        raise UserError(
+            f"{name}: {negative[0]}, a variance of batch norm, is negative, so that all that follows is NaN. The file "
+            "is damaged, or the program that wrote it went wrong; take an earlier one."
+        )
 
 
 def _is_finite(value: Tensor) -> bool:

@@ -52,10 +52,11 @@ def roi_features(levels: tuple[Tensor, ...], boxes: list[Tensor]) -> Tensor:
     side = (joined[:, 2:] - joined[:, :2]).prod(1).sqrt()
     level = (side / 56 + 1e-6).log2().floor().clamp(0, len(levels) - 2)
     # torchvision wants the number of the image before the corners.
-    numbers = [joined.new_full((len(one), 1), image) for image, one in enumerate(boxes)]
+    # Not len(): an export would take the number of boxes for a constant.
+    numbers = [joined.new_full((one.shape[0], 1), image) for image, one in enumerate(boxes)]
     numbered = torch.cat([torch.cat(numbers), joined], 1)
     # Read each level for its boxes, and put the features where the boxes were.
-    out = levels[0].new_zeros(len(joined), levels[0].shape[1], 7, 7)
+    out = levels[0].new_zeros(joined.shape[0], levels[0].shape[1], 7, 7)
     for k, x in enumerate(levels[:-1]):
         chosen = (level == k).nonzero()[:, 0]
         scale = 1 / (4 * 2**k)

@@ -53,7 +53,8 @@ def normal_init(conv: nn.Conv2d) -> nn.Conv2d:
 
 def permute_and_flatten(x: Tensor, width: int) -> Tensor:
     """Turn a map ``[B, K * width, H, W]`` into one row per anchor, ``[B, H * W * K, width]``."""
-    return x.permute(0, 2, 3, 1).reshape(len(x), -1, width)
+    # Not len(x): an export would take the batch for a constant.
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
 
 
 def flatten_levels(maps: Sequence[Tensor], width: int) -> Tensor:

@@ -20,7 +20,7 @@ from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.boxes import Boxes, Detections
-from densekd.ops.ranges import PositiveInt
+from densekd.ops.ranges import Channels
 
 STRIDES = (4, 8, 16, 32, 64)
 # What the box head predicts is divided by these, so that all four deltas are of about one size.
@@ -42,7 +42,7 @@ class ProposalOutput(NamedTuple):
 def faster_rcnn(
     num_classes: int,
     backbone: str = "resnet50",
-    channels: PositiveInt = 256,
+    channels: Channels = 256,
     family: str = "mmdet",
     freeze: Sequence[Role] = (),
 ) -> Detector:
@@ -132,21 +132,37 @@ class TwoStageHead(nn.Module):
             output: of :meth:`forward`.
             sizes: ``[B, 2]`` of the images, height and width.
         """
+        found = []
+        for (boxes, probability), size in zip(self.refine(output, sizes), sizes, strict=True):
+            place, label = (probability > self.selection.score).nonzero(as_tuple=True)
+            kept = Detections(clip(boxes, size)[place, label], probability[place, label], label)
+            found.append(suppress(kept, self.selection))
+        return found
+
+    def refine(self, output: ProposalOutput, sizes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the proposals of each image, refined for each class, and their probabilities.
+
+        Args:
+            output: of :meth:`forward`.
+            sizes: ``[B, 2]`` of the images, height and width.
+
+        Returns:
+            boxes ``[N, C, 4]``, not clipped, and probabilities ``[N, C]``.
+        """
         proposals = self.propose(output, sizes, _PER_LEVEL["eval"])
         scores, deltas = self.box(roi_features(output.levels, proposals))
         # The box head reads the regions of all images at once; take them apart again.
-        counts = [len(boxes) for boxes in proposals]
-        per_image = zip(proposals, scores.split(counts), deltas.split(counts), sizes, strict=True)
-        found = []
-        for boxes, score, delta, size in per_image:
-            # Every proposal is refined once for each class, [N, C, 4].
-            refined = decode_deltas(boxes[:, None], delta.float() * boxes.new_tensor(_DELTA_STD))
+        parts = [(scores, deltas)]
+        if len(proposals) > 1:
+            counts = [len(boxes) for boxes in proposals]
+            parts = list(zip(scores.split(counts), deltas.split(counts), strict=True))
+        refined = []
+        for boxes, (score, delta) in zip(proposals, parts, strict=True):
+            # Every proposal is refined once for each class.
+            decoded = decode_deltas(boxes[:, None], delta.float() * boxes.new_tensor(_DELTA_STD))
             # Probabilities without background, which comes last.
-            probability = score.float().softmax(1)[:, :-1]
-            place, label = (probability > self.selection.score).nonzero(as_tuple=True)
-            kept = Detections(clip(refined, size)[place, label], probability[place, label], label)
-            found.append(suppress(kept, self.selection))
-        return found
+            refined.append((decoded, score.float().softmax(1)[:, :-1]))
+        return refined
 
     @torch.no_grad()
     def propose(self, output: ProposalOutput, sizes: Tensor, per_level: int) -> list[Tensor]:

@@ -33,7 +33,7 @@ from densekd.ops.atss import atss
 from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
 from densekd.ops.integral import integral
 from densekd.ops.processes import mean_over_processes
-from densekd.ops.ranges import PositiveInt
+from densekd.ops.ranges import Channels, Depth
 
 STRIDES = (8, 16, 32, 64, 128)
 # Distances of 0 to 16 strides.
@@ -45,8 +45,8 @@ _GROUP = 8
 def gfl(
     num_classes: int,
     backbone: str = "resnet50",
-    channels: PositiveInt = 256,
-    depth: int = 4,
+    channels: Channels = 256,
+    depth: Depth = 4,
     family: str = "mmdet",
     freeze: Sequence[Role] = (),
 ) -> Detector:

@@ -28,7 +28,7 @@ from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.boxes import Boxes, Detections
 from densekd.ops.processes import mean_over_processes
-from densekd.ops.ranges import PositiveInt
+from densekd.ops.ranges import Channels, Depth
 
 STRIDES = (8, 16, 32, 64, 128)
 SCALES = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3))
@@ -37,8 +37,8 @@ SCALES = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3))
 def retinanet(
     num_classes: int,
     backbone: str = "resnet50",
-    channels: PositiveInt = 256,
-    depth: int = 4,
+    channels: Channels = 256,
+    depth: Depth = 4,
     family: str = "mmdet",
     freeze: Sequence[Role] = (),
 ) -> Detector:

@@ -11,6 +11,7 @@ import torch
 from densekd.errors import RecipeError, UserError, suggest
 from densekd.models.sources.detector import DETECTORS, DetectorSpec, TransformerDetector
 from densekd.models.sources.transformer import BACKBONE, DEPTH, MASKS, SEMANTIC, ArchSpec, Transformer
+from densekd.network import BY_HAND, without_waiting
 from densekd.registry import optional_import
 
 _PROCESSOR = (
@@ -196,8 +197,9 @@ def _processor(library: Any, name: str, settings: Any) -> dict[str, Any]:
 def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
     """Run ``fetch`` and turn what the library says of missing files into one message."""
     try:
-        return fetch()
+        with without_waiting():
+            return fetch()
     except (OSError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
-        raise UserError(f"hf:{name}: cannot be had from a local folder or the hub: {reason}") from error
+        raise UserError(f"hf:{name}: cannot be had from a local folder or the hub: {reason}. {BY_HAND}") from error

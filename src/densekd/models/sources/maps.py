@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -37,7 +38,25 @@ def resize_input(images: Tensor, accepted: InputSize) -> Tensor:
         return images
     # Antialiasing only matters, and only costs, where something is left out.
     shrinks = size[0] < H or size[1] < W
+    if shrinks and (torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting()):
+        # Engines have no antialiasing, or another one: two products with fixed matrices are the same.
+        rows = _antialiased(H, size[0]).to(images)
+        columns = _antialiased(W, size[1]).to(images)
+        return rows @ images @ columns.T
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=shrinks)
+
+
+def _antialiased(length: int, target: int) -> Tensor:
+    """Return the matrix ``[target, length]`` of an antialiased bilinear resize, as ``F.interpolate`` does it."""
+    # A triangle as wide as what a pixel of the result covers, and not narrower than a pixel.
+    width = max(length / target, 1.0)
+    rows = []
+    for k in range(target):
+        center = (k + 0.5) * length / target
+        weights = [max(0.0, 1 - abs(j + 0.5 - center) / width) for j in range(length)]
+        total = sum(weights)
+        rows.append([weight / total for weight in weights])
+    return torch.tensor(rows)
 
 
 def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -51,7 +70,7 @@ def to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         return tokens
     h, w = grid
     # Row by row, as all of these networks flatten their patches.
-    return tokens[:, -h * w :].mT.reshape(len(tokens), -1, h, w)
+    return tokens[:, -h * w :].mT.reshape(tokens.shape[0], -1, h, w)
 
 
 def four_maps(states: Sequence[Tensor], grid: tuple[int, int]) -> list[Tensor]:

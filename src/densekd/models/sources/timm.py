@@ -13,6 +13,7 @@ from densekd.models.blocks import Normalize, last_channels
 from densekd.models.families import FAMILIES, Convention
 from densekd.models.heads import DeepFCNHead, FPNHead, PSPHead
 from densekd.models.sources.maps import InputSize, resize_input, to_map
+from densekd.ops.ranges import Channels
 
 Head = Literal["fpn", "psp", "fcn", "none"]
 
@@ -87,7 +88,7 @@ def timm_backbone(
     name: str,
     num_classes: int,
     head: Head = "fpn",
-    channels: int = 128,
+    channels: Channels = 128,
     arguments: dict[str, Any] | None = None,
 ) -> TimmSegmentor:
     """Build a backbone of timm with a head; its weights come through ``pretrained``.

@@ -137,7 +137,8 @@ class Transformer(nn.Module):
         """Return the logits, or a bare backbone's maps."""
         patch = self._patch()
         images = resize_input(self.normalize(images), self._accepted(patch))
-        task = self.task.expand(len(images), -1)
+        # Not len(images): an export would take the batch for a constant.
+        task = self.task.expand(images.shape[0], -1)
         logits, states = self.spec.read(self.network, images, task)
         # Tokens have no size of their own: it is that of the image in patches.
         grid = (images.shape[2] // patch, images.shape[3] // patch)

@@ -6,18 +6,19 @@ from itertools import groupby
 from typing import Literal
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from densekd.data.depth import DepthFiles
 from densekd.data.loaders import evaluation_loader
 from densekd.data.maps import EvaluationSet, Resize, Sample
 from densekd.errors import UserError
+from densekd.ops.finite import require_finite_output
 from densekd.ops.ranges import Positive
 from densekd.tasks.common import device_of, parameter_count, to_float, upsample
 from densekd.tasks.depth.alignment import scale_alone, scale_and_shift
 from densekd.tasks.depth.metric import DepthMetric
 from densekd.tasks.protocol import Scores
+from densekd.terminal import track
 
 # What the numbers of a model are: inverse depths, as those of MiDaS and Depth Anything, or depths.
 Quantity = Literal["inverse", "depth"]
@@ -72,8 +73,12 @@ def predict_maps(model: nn.Module, images: Tensor, size: tuple[int, int]) -> Ten
         model: any model with one output channel.
         images: uint8 RGB ``[B, 3, H', W']``, or float in [0, 1].
         size: (height, width).
+
+    Raises:
+        NotFiniteError: NaN or infinity in the output.
     """
     output = checked_output(model(to_float(images)))
+    require_finite_output(output.abs(), "the depths are")
     return upsample(model, output, size)[:, 0]
 
 
@@ -158,7 +163,7 @@ def evaluate_depth(
     device = device_of(model.eval())
     metric = DepthMetric().to(device)
     batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
-    for samples in track(batches, "evaluating", transient=True, disable=len(files) < 20):
+    for samples in track(batches, "evaluating", shown=len(files) >= 20):
         for prediction, truth in predictions(model, samples, device):
             # What is not scored has no part in the alignment either.
             truth = scored_truth(truth, options)

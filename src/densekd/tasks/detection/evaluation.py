@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
@@ -23,9 +22,11 @@ from densekd.data.loaders import evaluation_loader
 from densekd.data.transforms import Limits
 from densekd.models.contract import as_detector
 from densekd.ops.boxes import Detections
+from densekd.ops.finite import require_finite_output, tensors_in
 from densekd.tasks.common import device_of, parameter_count, to_float
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
 from densekd.tasks.protocol import Scores
+from densekd.terminal import track
 
 # Images that are loaded together; those of one size go through the model together.
 _BATCH = 8
@@ -69,7 +70,7 @@ def detect(
     """
     device = device_of(model.eval())
     batches = evaluation_loader(DetectionEvaluationSet(files, resize), _BATCH, workers)
-    for samples in track(batches, "detecting", transient=True, disable=len(files) < 20):
+    for samples in track(batches, "detecting", shown=len(files) >= 20):
         yield from predictions(model, samples, device)
 
 
@@ -104,12 +105,20 @@ def predict_boxes(model: nn.Module, images: Sequence[Tensor], device: torch.devi
 
     Raises:
         UserError: a model that is no detector.
+        NotFiniteError: NaN or infinity in its output.
     """
     detector = as_detector(model)
     # The sizes before padding say where an image ends.
     batch, sizes = pad_to_batch(images)
     output = detector(to_float(batch.to(device)))
-    return detector.detect(output, sizes.to(device))
+    # Boxes of NaN have no score, and would be left out in silence.
+    for maps in tensors_in(output):
+        require_finite_output(maps, "the detector's maps are")
+    found = detector.detect(output, sizes.to(device))
+    for one in found:
+        require_finite_output(one.boxes.abs(), "boxes are")
+        require_finite_output(one.scores, "scores of boxes are")
+    return found
 
 
 def confident(found: Detections, threshold: float) -> Detections:

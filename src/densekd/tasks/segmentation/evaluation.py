@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Lt, MinLen
-from rich.progress import track
+from annotated_types import Ge, Le, Lt, MaxLen, MinLen
 from torch import nn
 
 from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader
 from densekd.data.maps import EvaluationSet, Resize
-from densekd.ops.ranges import Positive, Size
+from densekd.ops.ranges import Scale, Size
 from densekd.tasks.common import device_of, parameter_count
 from densekd.tasks.protocol import Scores
 from densekd.tasks.segmentation.boundary import BoundaryScore
@@ -20,6 +19,7 @@ from densekd.tasks.segmentation.calibration import Calibration
 from densekd.tasks.segmentation.confusion import Absent, ConfusionMatrix, confidence_interval, scores
 from densekd.tasks.segmentation.inference import Inference, Window
 from densekd.tasks.segmentation.whole_images import WholeImages
+from densekd.terminal import track
 
 # Images that are loaded together; those of one size are predicted together.
 _BATCH = 8
@@ -50,10 +50,10 @@ class SegmentationEvaluation:
 
     crop: Size | None = None
     stride: Size | Literal["height"] | None = None
-    scales: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0,)
+    scales: Annotated[tuple[Scale, ...], MinLen(1), MaxLen(32)] = (1.0,)
     flip: Literal["none", "horizontal"] = "none"
     average: Literal["softmax", "logits"] = "softmax"
-    divisor: Annotated[int, Ge(1)] = 1
+    divisor: Annotated[int, Ge(1), Le(65_536)] = 1
     absent: Absent = "excluded"
     boundary: Annotated[float, Ge(0), Lt(1)] = 0.0
 
@@ -121,7 +121,7 @@ def evaluate_labels(
         outlines = BoundaryScore(len(names), ignore_index, options.boundary)
     batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
     with torch.no_grad():
-        for samples in track(batches, "evaluating", transient=True, disable=len(files) < 20):
+        for samples in track(batches, "evaluating", shown=len(files) >= 20):
             for predicted, labels in whole_images.predictions(model, samples, device):
                 metric.update(predicted.label, labels)
                 calibration.update(predicted.label, predicted.confidence, labels)

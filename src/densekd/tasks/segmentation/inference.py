@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.data.large_images import LargeImage
+from densekd.ops.finite import require_finite_output
 from densekd.ops.precision import to_float32
 from densekd.tasks.common import to_float
 from densekd.tasks.segmentation.sliding import (
@@ -169,6 +170,8 @@ class Inference:
             there = slice(rows.start, rows.stop)
             label[:, there], confidence[:, there] = _decide(scores, kind)
         assert label is not None
+        # A probability is NaN where a logit is, or where it is infinite.
+        require_finite_output(confidence, "the logits are")
         return Prediction(label, confidence)
 
     def label(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Tensor:
@@ -182,8 +185,12 @@ class Inference:
             if label is None:
                 dtype = torch.uint8 if scores.shape[1] <= _BYTE else torch.int16
                 label = torch.empty((images.shape[0], *size), dtype=dtype)
+                greatest = scores.new_full((), -torch.inf)
             label[:, rows.start : rows.stop] = scores.argmax(1)
+            # NaN where any score is.
+            torch.maximum(greatest, scores.amax(), out=greatest)
         assert label is not None
+        require_finite_output(greatest, "the logits are")
         return label
 
     def _scored_rows(

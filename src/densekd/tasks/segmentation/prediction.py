@@ -1,6 +1,5 @@
 """Label pictures and write what was found: label PNGs, overlays, the sample pictures of a report."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import nn
 
 from densekd.data.classes import Classes
@@ -20,6 +18,7 @@ from densekd.data.large_images import LargeImage, large_image
 from densekd.data.maps import Resize, to_model_input
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.models.package import PackageConfig
+from densekd.ops.finite import output_of
 from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
 from densekd.tasks.records import Records
 from densekd.tasks.segmentation.inference import WHOLE, FilePixels, Inference
@@ -31,8 +30,9 @@ from densekd.tasks.segmentation.submission import (
     submission_values,
 )
 from densekd.tasks.segmentation.whole_images import WholeImages
+from densekd.terminal import logger, track
 
-_LOG = logging.getLogger("densekd")
+_LOG = logger()
 # Longer side of the overlay of a large picture: as much as a viewer opens with ease.
 LONGEST_OVERLAY = 4096
 
@@ -134,9 +134,10 @@ class LabelPredictor:
         found = submission_images(images)
         # The server's numbers are looked up, for all pixels at once.
         values = submission_values(classes)
-        for path in track(found, "predicting", transient=True):
+        for path in track(found, "predicting"):
             large = self._large(path)
-            label = self(read_image(path, bands=self.bands)) if large is None else self.label_large(large)
+            with output_of(str(path)):
+                label = self(read_image(path, bands=self.bands)) if large is None else self.label_large(large)
             picture = submission_picture(values[label], classes, benchmark)
             save_picture(picture, out / f"{path.stem}.png")
         return len(found)

@@ -56,7 +56,9 @@ def damage_of(path: Path) -> str | None:
         if _PREFIX in comment:
             return "its end is missing"
         with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
+            # torch writes zeros where it was told to compute no checksums.
+            kept = any(entry.CRC for entry in archive.infolist())
+            broken = archive.testzip() if kept else None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):
         return "it is no whole archive of torch"
     except OSError as error:

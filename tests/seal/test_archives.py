@@ -67,3 +67,12 @@ def test_an_archive_is_sealed_once(archive: Path) -> None:
     seal(archive)
     with pytest.raises(ValueError, match="without a comment"):
         seal(archive)
+
+
+def test_archives_that_were_written_without_checksums_pass(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"weight": torch.arange(50.0)}, tmp_path / "foreign.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert damage_of(tmp_path / "foreign.pth") is None

@@ -5,13 +5,13 @@ import os
 
 import pytest
 
-from densekd.cli.explain import explain
+from densekd.explain import explain
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "runs/a/last.ckpt"), "runs/a/last.ckpt: the disk is full."),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a/last.ckpt"), "a/last.ckpt: the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "out"), "out: you have no permission for this."),
         (OSError(errno.EXDEV, "Invalid cross-device link", "a"), "a: Invalid cross-device link."),
         # Of a file that is moved, the name that people know.
@@ -21,6 +21,13 @@ from densekd.cli.explain import explain
         (MemoryError(), "Out of memory"),
         (RuntimeError("failed to listen (errno: 98 - Address already in use)."), "MASTER_PORT=29511"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "use fewer (data.workers"),
+        (RuntimeError("Expected more than 1 value per channel when training"), "larger data.batch_size"),
+        (RuntimeError("The client socket has failed to connect to any address"), "MASTER_ADDR and MASTER_PORT"),
+        (RuntimeError("CUDA error: device-side assert triggered\nmore"), "densekd data check"),
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "Out of memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full; make room"),
+        (OSError(errno.EFBIG, "File too large", "a.ckpt"), "ulimit -f"),
         (RuntimeError("unable to open shared memory object </torch_1> in read-write mode"), "/dev/shm"),
     ],
 )  # fmt: skip

@@ -1,0 +1,72 @@
+"""Command ``export``: a model becomes verified artefacts of inference engines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from densekd.cli.arguments import JsonPath, ModelPath, Trust
+from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.trust import trust_modules
+
+if TYPE_CHECKING:
+    from densekd.export.verdict import Verdict
+
+
+def export(
+    model: ModelPath,
+    to: Annotated[list[str], typer.Option("--to", help="engines, separated by commas: onnx, openvino, torch")],
+    size: Annotated[
+        str | None, typer.Option(help="height x width of the input; default: what the recipe evaluates at")
+    ] = None,
+    batch: Annotated[str, typer.Option(help="pictures at once, or 'dynamic'")] = "1",
+    output: Annotated[
+        str | None, typer.Option(help="segmentation: logits, scores, labels; detection: boxes, raw")
+    ] = None,
+    kind: Annotated[str, typer.Option("--input", help="float: RGB in [0, 1]; uint8: the picture as it is")] = "float",
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16; separated by commas")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="data folder or recipe to verify on; default: the run's own data")
+    ] = None,
+    allow: Annotated[float, typer.Option(help="points of the score that fp16 may cost")] = 0.5,
+    keep: Annotated[bool, typer.Option("--keep", help="keep what was refused, as *.refused")] = False,
+    out: Annotated[Path | None, typer.Option(help="default: export/ in the run or beside the model")] = None,
+    trust: Trust = None,
+    json: JsonPath = None,
+) -> None:
+    """Write a model for inference engines; what was not loaded, compared and scored there is refused."""
+    from densekd.cli.verdicts import class_lines, verdict_table
+    from densekd.export.export import export_opened
+    from densekd.export.options import ExportOptions, parse_batch, parse_size
+    from densekd.models.open import open_model
+
+    options = ExportOptions(
+        size=None if size is None else parse_size(size),
+        batch=parse_batch(batch),
+        output=output,
+        input=kind,  # type: ignore[arg-type]
+        data=data,
+        allow=allow,
+        keep=keep,
+        out=out,
+    )
+    trust_modules(trust)
+    opened = open_model(model)
+    print_notes(opened.notes)
+    verdicts = export_opened(opened, model, to, precision or ["fp32"], options, _tell)
+    console.print(verdict_table(verdicts))
+    for line in class_lines(verdicts):
+        print_plain(line)
+    write_json(json, [verdict.to_json() for verdict in verdicts])
+    if any(not verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def _tell(verdict: "Verdict") -> None:
+    """Say what became of an artefact, as soon as it is known."""
+    from densekd.export.verdict import TITLES
+
+    name = f"{verdict.engine}-{verdict.precision}"
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    where = f" ({verdict.folder})" if verdict.folder else ""
+    print_plain(f"{name} {TITLES[verdict.status]}{reason}{where}")

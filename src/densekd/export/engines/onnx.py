@@ -1,0 +1,73 @@
+"""ONNX Runtime: the ONNX file itself."""
+
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+from densekd.errors import UserError
+from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused
+from densekd.export.graph import Graph
+from densekd.export.spec import Precision
+
+
+class OnnxRuntime:
+    """ONNX Runtime."""
+
+    name: ClassVar[str] = "onnx"
+    title: ClassVar[str] = "ONNX Runtime"
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16")
+    session: ClassVar[Path] = SESSIONS / "run_onnx.py"
+    python: ClassVar[Path] = Path(sys.executable)
+    infer_lines: ClassVar[str] = """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+def run(array):
+    return session.run(None, {session.get_inputs()[0].name: array})
+"""
+
+    def missing(self) -> str | None:
+        """Return the command that installs what is missing."""
+        for module in ("onnx", "onnxscript", "onnxruntime"):
+            if find_spec(module) is None:
+                return f"{module}, which is not installed: pip install 'densekd[export]'"
+        return None
+
+    def not_runnable(self) -> str | None:
+        """Return None: it runs wherever it installs."""
+        return None
+
+    def version(self) -> str:
+        """Return the version of ONNX Runtime."""
+        return version("onnxruntime")
+
+    def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
+        """Write ``model.onnx``; in fp16 weights and arithmetic are half, input and outputs float32.
+
+        Raises:
+            ConversionRefused: torch cannot export the graph.
+        """
+        try:
+            exported = graph.onnx()
+        except UserError as error:
+            raise ConversionRefused(str(error)) from error
+        target = folder / "model.onnx"
+        if precision == "fp16":
+            _write_half(exported.path, target)
+        else:
+            target.write_bytes(exported.path.read_bytes())
+        return Conversion(target.name, exported.exporter)
+
+
+def _write_half(source: Path, target: Path) -> None:
+    """Write an ONNX file with weights and arithmetic in float16."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = onnx.load(source)
+    half = convert_float_to_float16(model, keep_io_types=True)
+    onnx.save(half, target)

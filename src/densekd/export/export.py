@@ -1,0 +1,166 @@
+"""Export a model to inference engines: convert, verify in a process of its own, write or refuse."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from densekd.errors import RecipeError
+from densekd.export.engines.contract import Conversion, ConversionRefused, Engine
+from densekd.export.graph import Graph
+from densekd.export.options import ExportOptions, parse_size, wanted, words
+from densekd.export.prepare import prepare
+from densekd.export.spec import InputKind, Precision
+from densekd.export.subject import Subject
+from densekd.export.verdict import Verdict
+from densekd.export.verify import ALLOWED_DROP, Limits, Reference, verify
+from densekd.export.written import describe, move_over, size_on_disk, temporary_folder, write_description
+from densekd.models.open import Opened, open_model
+from densekd.report import write_report
+from densekd.trust import trusting
+
+# Told after every artefact.
+Tell = Callable[[Verdict], None]
+
+
+def export(
+    model: str | Path,
+    to: str | Sequence[str] = ("onnx",),
+    *,
+    precision: str | Sequence[str] = ("fp32",),
+    size: tuple[int, int] | str | None = None,
+    batch: int | Literal["dynamic"] = 1,
+    output: str | None = None,
+    input: InputKind = "float",
+    data: str | Path | None = None,
+    allow: float = ALLOWED_DROP,
+    keep: bool = False,
+    out: str | Path | None = None,
+    trust: Sequence[str] = (),
+) -> list[Verdict]:
+    """Export a model to engines and verify every artefact there.
+
+    Args:
+        model: whatever :func:`densekd.load` opens.
+        to: names of engines, see ``densekd.export.engines.ENGINES``.
+        precision: ``fp32``, ``fp16``.
+        size: height and width of the input; None: what the recipe evaluates at.
+        batch: pictures at once, or ``dynamic``.
+        output: segmentation: ``logits``, ``scores``, ``labels``; detection: ``boxes``, ``raw``.
+        input: ``float``: RGB in [0, 1], ``[B, 3, H, W]``; ``uint8``: the picture, ``[B, H, W, 3]``.
+        data: data folder or recipe to verify on; None: the data of the model's own run.
+        allow: points of the score that precisions below float32 may cost.
+        keep: keep what was refused, as ``*.refused``.
+        out: folder; None: ``export`` in the run or beside the model.
+        trust: modules that a package, and the recipe of a run, may name; see :func:`densekd.load`.
+
+    Returns:
+        a verdict for each engine and precision; what is refused is not written.
+
+    Raises:
+        densekd.errors.UserError: no such model, engine or data, or a size that does not fit.
+    """
+    parsed = parse_size(size) if isinstance(size, str) else size
+    places = (None if data is None else Path(data), None if out is None else Path(out))
+    options = ExportOptions(parsed, batch, output, input, places[0], allow, keep, places[1])
+    with trusting(trust):
+        return export_opened(open_model(model), Path(model), to, precision, options)
+
+
+def export_opened(
+    opened: Opened,
+    name: Path,
+    to: str | Sequence[str],
+    precision: str | Sequence[str],
+    options: ExportOptions,
+    tell: Tell | None = None,
+) -> list[Verdict]:
+    """Export an opened model; see :func:`export`.
+
+    Args:
+        opened: the model.
+        name: where it was opened.
+        to, precision: names.
+        options: how.
+        tell: called with each verdict as soon as it is known.
+    """
+    pairs = wanted(words(to), words(precision))
+    out = options.out or default_folder(name)
+    _require_writable(out)
+    subject = prepare(opened, name, options)
+    reference = Reference(subject)
+    verdicts = []
+    with tempfile.TemporaryDirectory(prefix="densekd-export-") as scratch:
+        graph = Graph(subject.module, subject.input, subject.outputs, Path(scratch))
+        for engine, chosen in pairs:
+            verdict = _one(engine, chosen, graph, reference, out, options)
+            verdicts.append(verdict)
+            if tell is not None:
+                tell(verdict)
+    if out.name == "export" and (out.parent / "report.html").is_file():
+        # The run's report shows what there is.
+        write_report(out.parent)
+    return verdicts
+
+
+def default_folder(name: Path) -> Path:
+    """Return ``export`` in the run that a model belongs to, beside a file, or in the current folder."""
+    for folder in (name, name.parent, name.parent.parent):
+        if (folder / "recipe.yaml").is_file():
+            return folder / "export"
+    if name.is_dir():
+        return name / "export"
+    return name.parent / "export" if name.is_file() else Path("export")
+
+
+def _one(
+    engine: Engine, precision: Precision, graph: Graph, reference: Reference, out: Path, options: ExportOptions
+) -> Verdict:
+    """Convert, verify and write one artefact, or refuse it."""
+    final = out / f"{engine.name}-{precision}"
+    refused = final.with_name(f"{final.name}.refused")
+    with temporary_folder(final) as temporary:
+        try:
+            conversion = engine.convert(graph, temporary, precision)
+        except ConversionRefused as error:
+            return Verdict(engine.name, precision, "refused", str(error), version=engine.version())
+        verdict = verify(engine, temporary, precision, reference, Limits(options.allow))
+        verdict = replace(
+            verdict,
+            exporter=conversion.exporter,
+            exporter_reason=graph.reason,
+            bytes=size_on_disk(temporary),
+        )
+        if verdict.passed or options.keep:
+            place = final if verdict.passed else refused
+            return _kept(temporary, place, verdict, conversion, engine, reference.subject)
+    return verdict
+
+
+def _kept(
+    temporary: Path, place: Path, verdict: Verdict, conversion: Conversion, engine: Engine, subject: Subject
+) -> Verdict:
+    """Describe an artefact and put it where it belongs."""
+    verdict = replace(verdict, folder=str(place))
+    write_description(temporary, describe(subject, engine, conversion, verdict), engine)
+    move_over(temporary, place)
+    if verdict.passed:
+        # What was refused before is out of date.
+        shutil.rmtree(place.with_name(f"{place.name}.refused"), ignore_errors=True)
+    return verdict
+
+
+def _require_writable(out: Path) -> None:
+    """Make the folder, so that nothing is computed in vain.
+
+    Raises:
+        RecipeError: it is a file, or cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise RecipeError(f"--out {out}: cannot be written to: {error.strerror or error}.") from error

@@ -1,0 +1,65 @@
+"""Graph to export: a module in evaluation mode, its signature, and the shared files that engines convert."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from densekd.export.exporters import Exported, export_onnx, export_program
+from densekd.export.spec import GraphInput, GraphOutput
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What all engines convert.
+
+    Args:
+        module: in evaluation mode, float32, on the CPU; takes one tensor, see ``input``, and returns
+            a tuple of tensors, see ``outputs``.
+        input: the picture.
+        outputs: the arrays, in order.
+        scratch: a temporary folder for files that several engines convert.
+    """
+
+    module: nn.Module
+    input: GraphInput
+    outputs: tuple[GraphOutput, ...]
+    scratch: Path
+    _made: dict[str, Exported] = field(default_factory=dict)
+
+    @property
+    def example(self) -> Tensor:
+        """Pictures of noise that the graph is exported with."""
+        return self.input.random(self.input.batch_size, seed=0)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs."""
+        return [output.name for output in self.outputs]
+
+    @property
+    def reason(self) -> str:
+        """Why a graph left torch by another way than the usual one; empty where it did not."""
+        return "; ".join(made.reason for made in self._made.values() if made.reason)
+
+    def onnx(self) -> Exported:
+        """Return the graph as an ONNX file in float32, exported once.
+
+        Raises:
+            UserError: no exporter can do it.
+        """
+        return self._once("onnx", export_onnx)
+
+    def program(self) -> Exported:
+        """Return the graph as a file of ``torch.export.save``, exported once.
+
+        Raises:
+            UserError: it cannot be exported.
+        """
+        return self._once("program", export_program)
+
+    def _once(self, kind: str, make: Any) -> Exported:
+        if kind not in self._made:
+            self._made[kind] = make(self.module, self.example, self.input, self.output_names, self.scratch)
+        return self._made[kind]

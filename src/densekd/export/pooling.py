@@ -1,0 +1,58 @@
+"""Adaptive average pooling as products with two fixed matrices, which every engine can do at every size."""
+
+import torch
+from torch import Tensor, nn
+
+from densekd.models.blocks import cell_means
+
+
+class FixedPooling(nn.Module):
+    """Average a map in cells as ``nn.AdaptiveAvgPool2d`` does: the means of rows, then of columns.
+
+    Args:
+        cells: down and across.
+
+    Shape:
+        ``[B, C, H, W]`` -> ``[B, C, *cells]``.
+    """
+
+    def __init__(self, cells: tuple[int, int]) -> None:
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the cells."""
+        height, width = int(features.shape[2]), int(features.shape[3])
+        rows = cell_means(height, self.cells[0]).to(features)
+        columns = cell_means(width, self.cells[1]).to(features)
+        return rows @ features @ columns.T
+
+
+def fix_pooling(module: nn.Module) -> None:
+    """Replace adaptive average pooling inside a module, which is changed; pooling to one cell stays a mean."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.AdaptiveAvgPool2d):
+            setattr(module, name, _fixed(child))
+        else:
+            fix_pooling(child)
+
+
+def _fixed(pooling: nn.AdaptiveAvgPool2d) -> nn.Module:
+    size = pooling.output_size
+    if not isinstance(size, tuple):
+        size = (size, size)
+    down, across = size
+    # None stands for the map's own side: there is no fixed matrix.
+    if down is None or across is None:
+        return pooling
+    if (down, across) == (1, 1):
+        return GlobalMean()
+    return FixedPooling((down, across))
+
+
+class GlobalMean(nn.Module):
+    """Average a map to one cell, ``[B, C, H, W]`` -> ``[B, C, 1, 1]``."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the mean."""
+        return torch.mean(features, (2, 3), keepdim=True)

@@ -1,0 +1,123 @@
+"""The one way to the terminal: what a name, file or error holds is never markup and never an escape sequence.
+
+Everything that is printed goes through :class:`Terminal` or :func:`write_document`, and every log
+message through :func:`logger`; a test walks the source for other ways.
+"""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
+
+T = TypeVar("T")
+
+# Control characters but for tab and new line, marks that turn the direction of text or end its line,
+# and the halves of characters that stand for bytes of file names.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Return text with its control characters written as escapes, ``\x1b``."""
+    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class Terminal(Console):
+    """Console of rich on which text is text: no markup, no emoji codes, no control characters.
+
+    Where nobody reads any more (``| head``), it falls silent and the work goes on.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text of a string before it is measured, so that its escapes have their width."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is shown; rich's own cursor movements are apart from text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent."""
+        self.quiet = True
+        _forget(self.file)
+
+
+def track(
+    items: Iterable[T], what: str, total: int | None = None, stream: Literal["out", "error"] = "out", shown: bool = True
+) -> Iterator[T]:
+    """Yield items, with a bar and the time left on a terminal, which disappears at the end.
+
+    Args:
+        items: what is done one after the other.
+        what: is done, a word or two.
+        total: number of items, where they do not say it.
+        stream: the standard output, or that of errors.
+        shown: whether there is a bar at all.
+    """
+    terminal = Terminal(stderr=stream == "error")
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
+        yield from bar.track(items, total, description=what)
+
+
+def write_document(text: str) -> None:
+    """Write a document, YAML, JSON or Markdown, to the standard output as it is, but for control characters."""
+    try:
+        sys.stdout.write(visible(text))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget(sys.stdout)
+
+
+def logger() -> logging.Logger:
+    """Return the package's logger; control characters in its messages are shown as escapes."""
+    found = logging.getLogger("densekd")
+    # The same filter is added once.
+    found.addFilter(_as_visible)
+    return found
+
+
+def prepare_streams() -> None:
+    """Let the standard streams write any text in the terminal's own encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def hook_tracebacks() -> None:
+    """Let tracebacks show control characters as escapes."""
+    sys.excepthook = _show_traceback
+
+
+def _as_visible(record: logging.LogRecord) -> bool:
+    record.msg, record.args = visible(record.getMessage()), ()
+    return True
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    sys.stderr.write(visible("".join(traceback.format_exception(kind, error, where))))
+
+
+def _forget(stream: Any) -> None:
+    """Lead a stream that nobody reads to nowhere, so that Python does not complain of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
