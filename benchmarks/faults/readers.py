@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 # What the tests of an area are called; each draws ``DENSEKD_EXAMPLES`` examples per reader.
 TESTS = {
     "hostile": ["tests/test_hostile.py"],
-    "bombs": ["tests/test_bombs.py"],
+    "bombs": ["tests/parsers", "tests/models/checkpoints/test_sizes.py"],
     "fuzz": ["tests/test_fuzz.py"],
 }
 
