@@ -190,6 +190,8 @@ def _foreign(folder: Path, within: str = "") -> Iterator[str]:
             yield from _links(Path(entry.path), f"{name}/")
         elif entry.name in _FILES:
             yield from _foreign_in(Path(entry.path), entry.name, f"{name}/")
+        elif entry.name == "export":
+            yield from _foreign_exports(Path(entry.path), f"{name}/")
         # The student alone, and the teacher that a quickstart trains, are runs of their own.
         elif entry.name == "baseline" or (entry.name == "teacher" and is_quickstart(folder)):
             yield from _foreign(Path(entry.path), f"{name}/")
@@ -210,6 +212,13 @@ def _foreign_in(folder: Path, kind: str, within: str) -> Iterator[str]:
                 yield f"{name}/"
         elif not _is_of_run(kind, entry.name):
             yield name
+
+
+def _foreign_exports(folder: Path, within: str) -> Iterator[str]:
+    """Yield what is no export: each is a folder of its own with its description."""
+    for entry in os.scandir(folder):
+        if entry.is_symlink() or not Path(entry.path, "model.json").is_file():
+            yield f"{within}{entry.name}"
 
 
 def _foreign_data(folder: Path, within: str) -> Iterator[str]:
