@@ -61,7 +61,7 @@ class WatchedSamples:
         slot = 0 if worker is None else 2 * worker.id
         self.reading[slot : slot + 2] = (os.getpid(), number + 1)
         try:
-            return self.dataset[key]
+            sample = self.dataset[key]
         except UserError:
             raise
         except Exception as error:
@@ -69,8 +69,9 @@ class WatchedSamples:
             if os.environ.get("DENSEKD_DEBUG") == "1":
                 raise
             raise UserError(f"{_name(self.items, number)}: no sample can be made of it: {_reason(error)}") from error
-        finally:
-            self.reading[slot + 1] = 0
+        # What ends a process by itself leaves the number standing.
+        self.reading[slot + 1] = 0
+        return sample
 
 
 def explain_lost(error: BaseException) -> str | None:
