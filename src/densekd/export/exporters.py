@@ -111,7 +111,7 @@ def export_torchscript(
     path = folder / "graph.pt"
     try:
         with _quiet():
-            traced = torch.jit.trace(module, (example,), check_trace=False)
+            traced = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(torch.jit.freeze(traced), path)
     except Exception as error:
         raise UserError(f"torch cannot trace it: {_first_line(error)}") from error
