@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ from typer.testing import CliRunner
 
 from densekd.cli.app import app
 from densekd.errors import UserError
-from densekd.export import environments
 from densekd.export.engines import ENGINES
 from densekd.export.engines import outside as outside_module
 from densekd.export.environments import ENVIRONMENTS, set_up
@@ -39,7 +39,7 @@ def pretend(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess(command, 0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(environments.subprocess, "run", run)
+        patch.setattr(subprocess, "run", run)
         set_up(name, print)
 
 
@@ -50,9 +50,10 @@ def test_without_its_environment_the_command_is_named(name: str, tmp_path: Path)
 
 
 def test_setup_is_done_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not ENVIRONMENTS["ncnn"].ready
+    states = [ENVIRONMENTS["ncnn"].ready]
     pretend("ncnn", monkeypatch)
-    assert ENVIRONMENTS["ncnn"].ready
+    states.append(ENVIRONMENTS["ncnn"].ready)
+    assert states == [False, True]
     said: list[str] = []
     set_up("ncnn", said.append)
     assert "there already" in said[0]
@@ -65,7 +66,7 @@ def test_setup_that_fails_names_the_commands(folder: Path, monkeypatch: pytest.M
     def run(command: list[str], **options: Any) -> Any:
         raise subprocess.CalledProcessError(2, command)
 
-    monkeypatch.setattr(environments.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     done = CliRunner().invoke(app, ["export", "--setup", "ncnn"])
     assert isinstance(done.exception, UserError)
     assert "ended with status 2" in str(done.exception)
@@ -80,7 +81,7 @@ def test_unknown_environment() -> None:
 
 
 def test_installer_is_pip_where_uv_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environments.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     make, install = ENVIRONMENTS["ncnn"].commands()
     assert make[1:3] == ["-m", "venv"]
     assert install[1:4] == ["-m", "pip", "install"]
