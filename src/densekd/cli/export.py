@@ -7,6 +7,7 @@ import typer
 
 from densekd.cli.arguments import JsonPath, ModelPath, Trust
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.errors import RecipeError
 from densekd.trust import trust_modules
 
 if TYPE_CHECKING:
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: ModelPath,
-    to: Annotated[list[str], typer.Option("--to", help="engines, separated by commas: onnx, openvino, torch")],
+    model: ModelPath = None,  # type: ignore[assignment]
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            help="engines, separated by commas: onnx, openvino, torch, ncnn, litert, coreml, executorch, tensorrt",
+        ),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="height x width of the input; default: what the recipe evaluates at")
     ] = None,
@@ -31,10 +38,20 @@ def export(
     allow: Annotated[float, typer.Option(help="points of the score that fp16 may cost")] = 0.5,
     keep: Annotated[bool, typer.Option("--keep", help="keep what was refused, as *.refused")] = False,
     out: Annotated[Path | None, typer.Option(help="default: export/ in the run or beside the model")] = None,
+    setup: Annotated[
+        list[str] | None,
+        typer.Option("--setup", help="make the environment of an engine first: ncnn, litert, coreml, executorch"),
+    ] = None,
     trust: Trust = None,
     json: JsonPath = None,
 ) -> None:
     """Write a model for inference engines; what was not loaded, compared and scored there is refused."""
+    if setup:
+        _set_up(setup)
+        if model is None and to is None:
+            return
+    if model is None or not to:
+        raise RecipeError("export: name a model and the engines, for instance export runs/student --to onnx.")
     from densekd.cli.verdicts import class_lines, verdict_table
     from densekd.export.export import export_opened
     from densekd.export.options import ExportOptions, parse_batch, parse_size
@@ -60,6 +77,15 @@ def export(
     write_json(json, [verdict.to_json() for verdict in verdicts])
     if any(not verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def _set_up(names: list[str]) -> None:
+    """Make the environments of engines."""
+    from densekd.export.environments import set_up
+    from densekd.export.options import words
+
+    for name in words(names):
+        set_up(name, print_plain)
 
 
 def _tell(verdict: "Verdict") -> None:

@@ -98,6 +98,26 @@ def export_program(module: nn.Module, example: Tensor, taken: GraphInput, names:
     return Exported(path, "torch.export")
 
 
+def export_torchscript(
+    module: nn.Module, example: Tensor, taken: GraphInput, names: list[str], folder: Path
+) -> Exported:
+    """Write a module as a traced TorchScript file, its weights constants.
+
+    Arguments as of :func:`export_onnx`.
+
+    Raises:
+        UserError: it cannot be traced.
+    """
+    path = folder / "graph.pt"
+    try:
+        with _quiet():
+            traced = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
+            torch.jit.save(torch.jit.freeze(traced), path)
+    except Exception as error:
+        raise UserError(f"torch cannot trace it: {_first_line(error)}") from error
+    return Exported(path, "TorchScript")
+
+
 def _why_traced(module: nn.Module) -> str:
     """Say why a module is traced: a part of it that dynamo is known to fail on."""
     for part in module.modules():

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from densekd.export.exporters import Exported, export_onnx, export_program
+from densekd.export.exporters import Exported, export_onnx, export_program, export_torchscript
 from densekd.export.spec import GraphInput, GraphOutput
 
 
@@ -58,6 +58,14 @@ class Graph:
             UserError: it cannot be exported.
         """
         return self._once("program", export_program)
+
+    def torchscript(self) -> Exported:
+        """Return the graph as a traced and frozen TorchScript file, written once.
+
+        Raises:
+            UserError: it cannot be traced.
+        """
+        return self._once("torchscript", export_torchscript)
 
     def _once(self, kind: str, make: Any) -> Exported:
         if kind not in self._made:

@@ -19,13 +19,19 @@ class FixedPooling(nn.Module):
     def __init__(self, cells: tuple[int, int]) -> None:
         super().__init__()
         self.cells = cells
+        # Constants of a graph: some engines cannot compute them. Made for the size that comes.
+        self.register_buffer("rows", torch.empty(0, 0), persistent=False)
+        self.register_buffer("columns", torch.empty(0, 0), persistent=False)
+        self.rows: Tensor
+        self.columns: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the cells."""
         height, width = int(features.shape[2]), int(features.shape[3])
-        rows = cell_means(height, self.cells[0]).to(features)
-        columns = cell_means(width, self.cells[1]).to(features)
-        return rows @ features @ columns.T
+        if (self.rows.shape[1], self.columns.shape[1]) != (height, width):
+            self.rows = cell_means(height, self.cells[0]).to(features)
+            self.columns = cell_means(width, self.cells[1]).to(features)
+        return self.rows @ features @ self.columns.T
 
 
 def fix_pooling(module: nn.Module) -> None:

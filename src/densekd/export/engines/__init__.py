@@ -2,11 +2,25 @@
 
 from densekd.errors import RecipeError, suggest
 from densekd.export.engines.contract import Engine
+from densekd.export.engines.coreml import CoreMl
+from densekd.export.engines.executorch import ExecuTorch
+from densekd.export.engines.litert import LiteRt
+from densekd.export.engines.ncnn import Ncnn
 from densekd.export.engines.onnx import OnnxRuntime
 from densekd.export.engines.openvino import OpenVino
+from densekd.export.engines.tensorrt import TensorRt
 from densekd.export.engines.torch import TorchExport
 
-_ALL: tuple[Engine, ...] = (OnnxRuntime(), OpenVino(), TorchExport())
+_ALL: tuple[Engine, ...] = (
+    OnnxRuntime(),
+    OpenVino(),
+    TorchExport(),
+    Ncnn(),
+    LiteRt(),
+    CoreMl(),
+    ExecuTorch(),
+    TensorRt(),
+)
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ALL}
 
 
