@@ -89,7 +89,7 @@ def _environment() -> dict[str, str]:
     package = str(Path(__file__).parents[3])
     before = os.environ.get("PYTHONPATH")
     places = package if not before else os.pathsep.join([package, before])
-    return os.environ | {"PYTHONPATH": places}
+    return os.environ | {"PYTHONPATH": places, "PYTHONSAFEPATH": "1"}
 
 
 def _follow(process: "subprocess.Popen[str]", name: str) -> dict[str, Any]:

@@ -136,10 +136,10 @@ def chosen_layers(layers: Layers, keep_float: list[str]) -> list[str]:
     chosen: dict[str, None] = {}
     for pattern in keep_float:
         if pattern == LAST:
-            found = list(layers.last)
-        else:
-            found = [name for name in layers.nodes if _fits(name, pattern)]
-        if not found and pattern != LAST:
+            chosen |= dict.fromkeys(layers.last)
+            continue
+        found = [name for name in layers.nodes if _fits(name, pattern)]
+        if not found:
             known = ", ".join(list(layers.nodes)[:12])
             raise ValueError(f"--keep-float: no layer '{pattern}'; there are {known}, ...")
         chosen |= dict.fromkeys(found)

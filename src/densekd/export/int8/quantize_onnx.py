@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,21 @@ class Quantizer:
     def __init__(self, path: Path, batches: Sequence[np.ndarray], tell: Tell) -> None:
         self.model = onnx.load(path)
         self.layers: Layers = find_layers(self.model.graph)
+        self._path = path
+        self._batches = batches
+        self._tell = tell
+
+    @cached_property
+    def _ranges(self) -> Any:
+        """Ranges of all activations: the smallest and the largest value over all pictures."""
         calibrator = create_calibrator(
-            path,
+            self._path,
             list(self.layers.operators),
-            augmented_model_path=str(path.with_suffix(".ranges.onnx")),
+            augmented_model_path=str(self._path.with_suffix(".ranges.onnx")),
             calibrate_method=CalibrationMethod.MinMax,
         )
-        calibrator.collect_data(_Pictures(self.model.graph.input[0].name, batches, tell))
-        self._ranges = calibrator.compute_data()
+        calibrator.collect_data(_Pictures(self.model.graph.input[0].name, self._batches, self._tell))
+        return calibrator.compute_data()
 
     def quantized(self, keep_float: Sequence[str], only: str | None = None) -> onnx.ModelProto:
         """Return the quantized graph.

@@ -1,4 +1,4 @@
-"""Search for the layers that int8 costs most: ranked one by one, put back in float until the outputs are near enough."""
+"""Search for the layers that int8 costs most: ranked one by one, put back in float until outputs are near enough."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

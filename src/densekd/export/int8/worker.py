@@ -71,7 +71,7 @@ def work(job: dict[str, Any], answer: Any) -> dict[str, Any]:
     graph = folded(Path(job["graph"]), Path(job["scratch"]) / "folded.onnx")
     batches = Batches(job["pictures"], job["kind"], job["batch"])
     some = Batches(job["pictures"], job["kind"], job["batch"], _COMPARED)
-    quantizer = Quantizer(graph, batches if job["engine"] == "onnx" or job["auto"] else some, tell)
+    quantizer = Quantizer(graph, batches, tell)
     kept = chosen_layers(quantizer.layers, job["keep_float"])
     if not set(quantizer.layers.nodes) - set(kept):
         raise ValueError("there is nothing to quantize: --keep-float names all layers.")
