@@ -22,15 +22,15 @@ from densekd.terminal import Terminal
 def test_the_one_before_the_last_is_kept(tmp_path: Path) -> None:
     files, last = SealedCheckpoints(), tmp_path / "last.ckpt"
     for step in range(3):
-        files.save_checkpoint({"step": step}, last)
-    assert read_checkpoint(last) == {"step": 2}
-    assert read_checkpoint(previous_of(last)) == {"step": 1}
+        files.save_checkpoint({"state_dict": {}, "step": step}, last)
+    assert read_checkpoint(last) == {"state_dict": {}, "step": 2}
+    assert read_checkpoint(previous_of(last)) == {"state_dict": {}, "step": 1}
     assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
 
 
 def test_there_is_a_last_one_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, last = SealedCheckpoints(), tmp_path / "last.ckpt"
-    files.save_checkpoint({"step": 0}, last)
+    files.save_checkpoint({"state_dict": {}, "step": 0}, last)
     rename, there = Path.replace, []
 
     def renamed(self: Path, target: Path) -> Path:
@@ -39,10 +39,10 @@ def test_there_is_a_last_one_at_every_moment(tmp_path: Path, monkeypatch: pytest
         return done
 
     monkeypatch.setattr(Path, "replace", renamed)
-    files.save_checkpoint({"step": 1}, last)
+    files.save_checkpoint({"state_dict": {}, "step": 1}, last)
     assert there == [True, True]
-    assert read_checkpoint(last) == {"step": 1}
-    assert read_checkpoint(previous_of(last)) == {"step": 0}
+    assert read_checkpoint(last) == {"state_dict": {}, "step": 1}
+    assert read_checkpoint(previous_of(last)) == {"state_dict": {}, "step": 0}
 
 
 def test_a_file_system_without_second_names_keeps_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,23 +52,23 @@ def test_a_file_system_without_second_names_keeps_both(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "link", refused)
     files, last = SealedCheckpoints(), tmp_path / "last.ckpt"
     for step in range(2):
-        files.save_checkpoint({"step": step}, last)
-    assert read_checkpoint(last) == {"step": 1}
-    assert read_checkpoint(previous_of(last)) == {"step": 0}
+        files.save_checkpoint({"state_dict": {}, "step": step}, last)
+    assert read_checkpoint(last) == {"state_dict": {}, "step": 1}
+    assert read_checkpoint(previous_of(last)) == {"state_dict": {}, "step": 0}
 
 
 def test_a_failed_write_keeps_both(tmp_path: Path) -> None:
     files, last = SealedCheckpoints(), tmp_path / "last.ckpt"
-    files.save_checkpoint({"step": 0}, last)
+    files.save_checkpoint({"state_dict": {}, "step": 0}, last)
     with pytest.raises(Exception, match="pickle"):
-        files.save_checkpoint({"step": lambda: 1}, last)
-    assert read_checkpoint(last) == {"step": 0}
+        files.save_checkpoint({"state_dict": {}, "step": lambda: 1}, last)
+    assert read_checkpoint(last) == {"state_dict": {}, "step": 0}
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     run_folder = RunFolder(tmp_path)
-    SealedCheckpoints().save_checkpoint({"step": 0}, run_folder.last)
+    SealedCheckpoints().save_checkpoint({"state_dict": {}, "step": 0}, run_folder.last)
     # No process has this number: it is beyond what Linux counts to.
     dead, alive = (run_folder.last.parent / f".last.{number}.tmp.ckpt" for number in (4194305, 1))
     dead.touch()

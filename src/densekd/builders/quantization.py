@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from densekd.data.contract import TrainingData
-from densekd.data.loaders import training_loader
+from densekd.data.loaders import TrainingLoader
 from densekd.data.sampler import ONE_PROCESS, StepSampler
 from densekd.distill.quantization import QuantizationAwareTraining, RangeSchedule
 from densekd.errors import RecipeError, UserError
@@ -65,7 +65,7 @@ def _calibration(recipe: Recipe, samples: TrainingData) -> Callable[[], Iterable
 
     def batches() -> Iterable[Any]:
         sampler = StepSampler(len(samples), size, count, recipe.training.seed, ONE_PROCESS)
-        loader: Iterable[Any] = training_loader(samples, sampler, workers=0)
+        loader: Iterable[Any] = TrainingLoader(samples, sampler, workers=0)
         return loader
 
     return batches
