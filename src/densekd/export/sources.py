@@ -78,7 +78,7 @@ def _of_quantized(subject: Subject, precisions: Sequence[Precision], scratch: Pa
     as_float = replace(subject, module=remove(deepcopy(subject.module)))
     float_graph = Graph(as_float.module, subject.input, subject.outputs, scratch)
     float_reference = Reference(as_float)
-    for precision in precisions:
+    for precision in dict.fromkeys(precisions):
         if precision != "int8":
             sources[precision] = Source(float_graph, float_reference, note=_FLOAT_NOTE)
             continue

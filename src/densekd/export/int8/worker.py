@@ -42,7 +42,7 @@ class Batches(Sequence[np.ndarray]):
         """Return the number of batches."""
         return self._count
 
-    def __getitem__(self, number: Any) -> np.ndarray:
+    def __getitem__(self, number: Any) -> Any:
         """Return a batch."""
         if not 0 <= number < self._count:
             raise IndexError(number)
