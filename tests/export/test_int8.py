@@ -1,6 +1,7 @@
 """int8 after the training and trained int8: calibrated, searched, verified in both engines, or refused."""
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,9 @@ def broken_chain() -> nn.Module:
 def test_the_search_puts_back_what_costs_most(tmp_path: Path) -> None:
     path = tmp_path / "graph.onnx"
     batches = [torch.rand(1, 3, 16, 16).numpy() for _ in range(4)]
-    torch.onnx.export(broken_chain(), (torch.from_numpy(batches[0]),), path, dynamo=False, opset_version=17)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(broken_chain(), (torch.from_numpy(batches[0]),), path, dynamo=False, opset_version=17)
     told: list[str] = []
     quantizer = Quantizer(path, batches, lambda what, number, count: told.append(what))
     kept = list(quantizer.layers.last)
