@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import densekd
@@ -16,7 +17,7 @@ from densekd.models import find_model
 from densekd.models.dilated import pspnet
 from densekd.models.fpn import fpn
 from densekd.models.open import open_model
-from densekd.models.package import PackageConfig, parse_config, read_config, save_package
+from densekd.models.package import PackageConfig, config_beside, parse_config, read_config, save_package
 from densekd.seal import read_document
 from densekd.trust import trusting
 
@@ -224,3 +225,30 @@ def test_what_a_package_says_is_checked(package: Path, entries: dict[str, Any], 
     change(package, **entries)
     with pytest.raises(UserError, match=message):
         open_model(package)
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"model": "fpn", ', b"\0" * 100])
+def test_a_damaged_config_beside_our_weights_is_no_foreign_one(package: Path, damage: bytes) -> None:
+    (package / "config.json").write_bytes(damage)
+    with pytest.raises(UserError, match=r"config\.json: damaged"):
+        config_beside(package / "model.safetensors")
+
+
+def test_a_folder_in_place_of_the_config_is_damage(package: Path) -> None:
+    (package / "config.json").unlink()
+    (package / "config.json").mkdir()
+    with pytest.raises(UserError, match="take it away to use the weights alone"):
+        config_beside(package / "model.safetensors")
+
+
+def test_a_changed_key_of_the_config_is_found_by_its_checksums(package: Path) -> None:
+    path = package / "config.json"
+    path.write_text(path.read_text().replace('"classes"', '"clazzes"'))
+    with pytest.raises(UserError, match="clazzes"):
+        config_beside(package / "model.safetensors")
+
+
+def test_other_libraries_configs_are_left_to_them(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text("{")
+    assert config_beside(tmp_path / "model.safetensors") is None

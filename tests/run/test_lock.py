@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ def test_without_locks_of_the_system_the_record_decides(tmp_path: Path, monkeypa
     require_unlocked(run)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "\0" * 100])
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0" * 100, "[" * 100_000])
 def test_a_torn_record_is_nobodys(tmp_path: Path, content: str) -> None:
     (tmp_path / lock.NAME).write_text(content)
     with locked(tmp_path):
@@ -189,3 +189,18 @@ def test_a_renamed_folder_stays_locked(tmp_path: Path) -> None:
             pass
         assert (tmp_path / "run" / lock.NAME).is_file()
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("instead", [_pipe, _device, Path.mkdir])
+def test_what_is_no_file_is_no_lock(tmp_path: Path, instead: Callable[[Path], None]) -> None:
+    instead(tmp_path / lock.NAME)
+    with pytest.raises(UserError, match="is no file"):
+        require_unlocked(tmp_path)

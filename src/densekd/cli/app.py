@@ -81,6 +81,8 @@ def main() -> None:
     if "--debug" in sys.argv:
         # Accepted anywhere on the line, where people type it: after the command that failed.
         sys.argv.remove("--debug")
+        # For the processes that this one starts.
+        os.environ["DENSEKD_DEBUG"] = "1"
     warnings.filterwarnings("ignore")
     spare_children()
     prepare_streams()
@@ -132,7 +134,9 @@ def _require_folder() -> None:
 
 def _describe(error: Exception) -> str:
     """Say what the user can mend of an error that no part of densekd foresaw, or where to see it."""
-    explained = explain(error)
+    from densekd.data.watched import explain_lost
+
+    explained = explain_lost(error) or explain(error)
     if explained is not None:
         return f"{explained} --debug shows where."
     message = without_traceback(str(error))

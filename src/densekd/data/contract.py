@@ -120,7 +120,8 @@ F = TypeVar("F", bound=Files)
 
 def subset(files: F, count: int) -> F:
     """Return ``files`` with at most ``count`` images, evenly chosen."""
-    step = max(1, len(files) // count)
+    count = min(count, len(files))
+    items = tuple(files.items[k * len(files) // count] for k in range(count))
     # Files are dataclasses, which a protocol cannot say.
-    chosen: F = replace(files, items=files.items[::step][:count])  # type: ignore[type-var]
+    chosen: F = replace(files, items=items)  # type: ignore[type-var]
     return chosen

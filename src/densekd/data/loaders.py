@@ -11,6 +11,7 @@ from densekd.data.contract import EvaluationData
 from densekd.data.picture import max_megapixels
 from densekd.data.picture.limit import set_in_worker
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
+from densekd.data.watched import WatchedSamples
 from densekd.errors import UserError
 
 
@@ -42,7 +43,8 @@ class TrainingLoader:
         # There is one pass: loading processes that outlive it would be for nothing.
         settings = _workers(self.workers) | {"persistent_workers": False}
         rest = self.sampler.after(self.done)
-        for batch in DataLoader(self.dataset, batch_sampler=rest, collate_fn=self.dataset.collate, **settings):
+        watched: Any = WatchedSamples(self.dataset, self.workers)
+        for batch in DataLoader(watched, batch_sampler=rest, collate_fn=self.dataset.collate, **settings):
             self.done += 1
             yield batch
 
@@ -83,7 +85,8 @@ def evaluation_loader(
 ) -> "DataLoader[Any]":
     """Load every image once over all processes, none twice."""
     part = range(shard.rank, len(dataset), shard.world)
-    own: Any = Subset(dataset, list(part))  # type: ignore[arg-type]  # it is indexed by number alone
+    watched: Any = WatchedSamples(dataset, workers)
+    own: Any = Subset(watched, list(part))
     return DataLoader(own, batch_size=batch_size, collate_fn=dataset.collate, **_workers(workers))
 
 

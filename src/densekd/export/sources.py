@@ -10,6 +10,7 @@ from torch import nn
 from densekd.export.calibration import write_calibration
 from densekd.export.graph import Graph
 from densekd.export.options import ExportOptions
+from densekd.export.pooling import FixedPooling
 from densekd.export.spec import Precision
 from densekd.export.subject import Subject
 from densekd.export.verify import Reference
@@ -86,7 +87,9 @@ def _of_quantized(subject: Subject, precisions: Sequence[Precision], scratch: Pa
         folder.mkdir()
         graph = Graph(exportable(subject.module), subject.input, subject.outputs, folder, trained=True)
         # With free steps a value between two integers may be rounded to either.
-        exact = _steps(subject.module) == "power-of-two"
+        # So may the means of pooling, whose sums have no exact order.
+        pools = any(isinstance(part, FixedPooling) for part in subject.module.modules())
+        exact = _steps(subject.module) == "power-of-two" and not pools
         sources[precision] = Source(graph, Reference(subject), exact)
     return sources
 

@@ -15,7 +15,8 @@ from densekd.models.package_entries import wrong_entry
 from densekd.models.sources import SOURCES
 from densekd.parsers import load_json
 from densekd.seal import require_unchanged, write_document
-from densekd.seal.tensors import save_tensors
+from densekd.seal.documents import KEY as CHECKSUMS
+from densekd.seal.tensors import has_checksum, save_tensors
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,27 @@ def read_config(folder: Path) -> Mapping[str, Any]:
 
 
 def config_beside(weights: Path) -> Mapping[str, Any] | None:
-    """Read the ``config.json`` beside the weights of a package; None beside any other file."""
+    """Read the ``config.json`` beside the weights of a package; None beside any other file.
+
+    Raises:
+        UserError: it stands beside weights that densekd wrote, and is damaged.
+    """
     path = weights.with_name("config.json")
-    if weights.name != "model.safetensors" or not path.is_file():
+    if weights.name != "model.safetensors" or not path.exists():
         return None
-    # The same names are usual with other libraries.
+    # The same names are usual with other libraries, whose files are theirs to judge.
     try:
         content = load_json(path, small=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if not has_checksum(weights):
+            return None
+        raise UserError(
+            f"{path}: damaged ({error}), so that nobody knows which classes {weights} tells apart. Put back a copy of "
+            "it, or take it away to use the weights alone."
+        ) from error
+    if not isinstance(content, dict):
         return None
-    ours = isinstance(content, dict) and {"model", "options", "classes"} <= content.keys()
+    ours = CHECKSUMS in content or {"model", "options", "classes"} <= content.keys()
     return require_unchanged(content, str(path)) if ours else None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import densekd
 from densekd.atomic import is_temporary, write_text
-from densekd.parsers import load_json
+from densekd.parsers import load_json, load_text
 from densekd.run import lock
 
 MARKER = "densekd-run.json"
@@ -112,10 +112,20 @@ def holds_results(folder: Path) -> bool:
     for path in folder.rglob("*"):
         if path.suffix in _RESULTS:
             return True
-        # The first row is the head.
-        if path.name == "metrics.csv" and len(path.read_text(encoding="utf-8").splitlines()) > 1:
-            return True
+        # The first row is the head. What cannot be read may have been rows.
+        if path.name == "metrics.csv":
+            rows = _lines(path)
+            if rows is None or rows > 1:
+                return True
     return False
+
+
+def _lines(path: Path) -> int | None:
+    """Return the number of lines of a file; None for a folder or pipe in its place, and for one that is no text."""
+    try:
+        return len(load_text(path).splitlines())
+    except (OSError, ValueError):
+        return None
 
 
 def is_failed_start(folder: Path) -> bool:

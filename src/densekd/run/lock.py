@@ -8,6 +8,7 @@ process lives, a person decides.
 import importlib
 import os
 import platform
+import stat
 import sys
 import threading
 import time
@@ -71,7 +72,10 @@ def require_unlocked(folder: Path) -> None:
         descriptor = os.open(path, os.O_RDWR)
     except (FileNotFoundError, NotADirectoryError):
         return
+    except IsADirectoryError as error:
+        raise _no_lock(path) from error
     try:
+        _require_file(descriptor, path)
         if not _own(descriptor, path):
             _require_free(descriptor, path)
     finally:
@@ -86,6 +90,7 @@ def _take(folder: Path) -> tuple[int, int] | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         kept = False
         try:
+            _require_file(descriptor, path)
             if _own(descriptor, path):
                 return None
             _require_free(descriptor, path)
@@ -129,6 +134,20 @@ def _release(identity: tuple[int, int]) -> None:
     if os.name != "posix":
         with suppress(OSError):
             held.path.unlink()
+
+
+def _require_file(descriptor: int, path: Path) -> None:
+    """Check that a lock is a file; a pipe, a device or a link to one was put there by somebody else.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise _no_lock(path)
+
+
+def _no_lock(path: Path) -> UserError:
+    return UserError(f"{path}: is no file, so no training can lock {path.parent} by it; remove it.")
 
 
 def _own(descriptor: int, path: Path) -> bool:

@@ -36,6 +36,15 @@ def save_tensors(state: Mapping[str, Tensor], path: Path, header: Mapping[str, s
             file.write(digest.encode())
 
 
+def has_checksum(path: Path) -> bool:
+    """Tell whether a ``.safetensors`` file was written by :func:`save_tensors`."""
+    try:
+        _, digest = _entry(path)
+    except OSError:
+        return False
+    return digest is not None
+
+
 def damage_of_tensors(path: Path) -> str | None:
     """Return what is wrong with a ``.safetensors`` file; None for a sound one.
 
