@@ -14,6 +14,7 @@ from densekd.export.pooling import FixedPooling
 from densekd.export.spec import Precision
 from densekd.export.subject import Subject
 from densekd.export.verify import Reference
+from densekd.models.blocks import PyramidPooling
 from densekd.quantize import exportable, plan_of, remove
 
 # Engine that computes the integers of a training bit by bit.
@@ -88,7 +89,7 @@ def _of_quantized(subject: Subject, precisions: Sequence[Precision], scratch: Pa
         graph = Graph(exportable(subject.module), subject.input, subject.outputs, folder, trained=True)
         # With free steps a value between two integers may be rounded to either.
         # So may the means of pooling, whose sums have no exact order.
-        pools = any(isinstance(part, FixedPooling) for part in subject.module.modules())
+        pools = any(isinstance(part, (FixedPooling, PyramidPooling)) for part in subject.module.modules())
         exact = _steps(subject.module) == "power-of-two" and not pools
         sources[precision] = Source(graph, Reference(subject), exact)
     return sources
