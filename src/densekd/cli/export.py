@@ -31,11 +31,15 @@ def export(
         str | None, typer.Option(help="segmentation: logits, scores, labels; detection: boxes, raw")
     ] = None,
     kind: Annotated[str, typer.Option("--input", help="float: RGB in [0, 1]; uint8: the picture as it is")] = "float",
-    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16; separated by commas")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, int8; separated by commas")] = None,
     data: Annotated[
         Path | None, typer.Option(help="data folder or recipe to verify on; default: the run's own data")
     ] = None,
-    allow: Annotated[float, typer.Option(help="points of the score that fp16 may cost")] = 0.5,
+    allow: Annotated[float, typer.Option(help="points of the score that fp16 and int8 may cost")] = 0.5,
+    calibrate: Annotated[int, typer.Option(help="training pictures that int8 measures its ranges on")] = 300,
+    keep_float: Annotated[
+        list[str] | None, typer.Option(help="layers that int8 leaves in float: names, last, auto (what costs most)")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="keep what was refused, as *.refused")] = False,
     out: Annotated[Path | None, typer.Option(help="default: export/ in the run or beside the model")] = None,
     setup: Annotated[
@@ -54,7 +58,7 @@ def export(
         raise RecipeError("export: name a model and the engines, for instance export runs/student --to onnx.")
     from densekd.cli.verdicts import class_lines, verdict_table
     from densekd.export.export import export_opened
-    from densekd.export.options import ExportOptions, parse_batch, parse_size
+    from densekd.export.options import KEEP_FLOAT, ExportOptions, parse_batch, parse_size, words
     from densekd.models.open import open_model
 
     options = ExportOptions(
@@ -64,6 +68,8 @@ def export(
         input=kind,  # type: ignore[arg-type]
         data=data,
         allow=allow,
+        calibrate=calibrate,
+        keep_float=tuple(words(keep_float or KEEP_FLOAT)),
         keep=keep,
         out=out,
     )
@@ -96,3 +102,7 @@ def _tell(verdict: "Verdict") -> None:
     reason = f": {verdict.reason}" if verdict.reason else ""
     where = f" ({verdict.folder})" if verdict.folder else ""
     print_plain(f"{name} {TITLES[verdict.status]}{reason}{where}")
+    if verdict.kept_float:
+        print_plain(f"{name} keeps in float: {', '.join(verdict.kept_float)}")
+    if verdict.note:
+        print_plain(f"{name}: {verdict.note}")

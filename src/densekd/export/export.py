@@ -9,13 +9,13 @@ from typing import Literal
 
 from densekd.errors import RecipeError
 from densekd.export.engines.contract import Conversion, ConversionRefused, Engine
-from densekd.export.graph import Graph
-from densekd.export.options import ExportOptions, parse_size, wanted, words
+from densekd.export.options import CALIBRATE, KEEP_FLOAT, ExportOptions, parse_size, wanted, words
 from densekd.export.prepare import prepare
+from densekd.export.sources import Source, prepare_sources
 from densekd.export.spec import InputKind, Precision
 from densekd.export.subject import Subject
 from densekd.export.verdict import Verdict
-from densekd.export.verify import ALLOWED_DROP, Limits, Reference, verify
+from densekd.export.verify import ALLOWED_DROP, Limits, verify
 from densekd.export.written import describe, move_over, size_on_disk, temporary_folder, write_description
 from densekd.models.open import Opened, open_model
 from densekd.report import write_report
@@ -36,6 +36,8 @@ def export(
     input: InputKind = "float",
     data: str | Path | None = None,
     allow: float = ALLOWED_DROP,
+    calibrate: int = CALIBRATE,
+    keep_float: str | Sequence[str] = KEEP_FLOAT,
     keep: bool = False,
     out: str | Path | None = None,
     trust: Sequence[str] = (),
@@ -45,13 +47,16 @@ def export(
     Args:
         model: whatever :func:`densekd.load` opens.
         to: names of engines, see ``densekd.export.engines.ENGINES``.
-        precision: ``fp32``, ``fp16``.
+        precision: ``fp32``, ``fp16``, ``int8``.
         size: height and width of the input; None: what the recipe evaluates at.
         batch: pictures at once, or ``dynamic``.
         output: segmentation: ``logits``, ``scores``, ``labels``; detection: ``boxes``, ``raw``.
         input: ``float``: RGB in [0, 1], ``[B, 3, H, W]``; ``uint8``: the picture, ``[B, H, W, 3]``.
         data: data folder or recipe to verify on; None: the data of the model's own run.
         allow: points of the score that precisions below float32 may cost.
+        calibrate: training pictures that int8 measures its ranges on.
+        keep_float: layers that int8 leaves in float: names, patterns, ``last``; ``auto``: also those
+            that cost most.
         keep: keep what was refused, as ``*.refused``.
         out: folder; None: ``export`` in the run or beside the model.
         trust: modules that a package, and the recipe of a run, may name; see :func:`densekd.load`.
@@ -64,7 +69,8 @@ def export(
     """
     parsed = parse_size(size) if isinstance(size, str) else size
     places = (None if data is None else Path(data), None if out is None else Path(out))
-    options = ExportOptions(parsed, batch, output, input, places[0], allow, keep, places[1])
+    left = tuple(words(keep_float))
+    options = ExportOptions(parsed, batch, output, input, places[0], allow, calibrate, left, keep, places[1])
     with trusting(trust):
         return export_opened(open_model(model), Path(model), to, precision, options)
 
@@ -90,12 +96,11 @@ def export_opened(
     out = options.out or default_folder(name)
     _require_writable(out)
     subject = prepare(opened, name, options)
-    reference = Reference(subject)
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="densekd-export-") as scratch:
-        graph = Graph(subject.module, subject.input, subject.outputs, Path(scratch))
+        sources = prepare_sources(subject, [chosen for _, chosen in pairs], options, Path(scratch))
         for engine, chosen in pairs:
-            verdict = _one(engine, chosen, graph, reference, out, options)
+            verdict = _one(engine, chosen, sources[chosen], out, options)
             verdicts.append(verdict)
             if tell is not None:
                 tell(verdict)
@@ -115,27 +120,30 @@ def default_folder(name: Path) -> Path:
     return name.parent / "export" if name.is_file() else Path("export")
 
 
-def _one(
-    engine: Engine, precision: Precision, graph: Graph, reference: Reference, out: Path, options: ExportOptions
-) -> Verdict:
+def _one(engine: Engine, precision: Precision, source: Source, out: Path, options: ExportOptions) -> Verdict:
     """Convert, verify and write one artefact, or refuse it."""
     final = out / f"{engine.name}-{precision}"
     refused = final.with_name(f"{final.name}.refused")
     with temporary_folder(final) as temporary:
         try:
-            conversion = engine.convert(graph, temporary, precision)
+            conversion = engine.convert(source.graph, temporary, precision)
         except ConversionRefused as error:
             return Verdict(engine.name, precision, "refused", str(error), version=engine.version())
-        verdict = verify(engine, temporary, precision, reference, Limits(options.allow))
+        limits = Limits(options.allow, exact=source.is_exact(engine.name))
+        verdict = verify(engine, temporary, precision, source.reference, limits)
         verdict = replace(
             verdict,
             exporter=conversion.exporter,
-            exporter_reason=graph.reason,
+            exporter_reason=source.graph.reason,
+            quantizer=conversion.quantizer,
+            calibrated=source.calibrated if conversion.quantizer else 0,
+            kept_float=conversion.kept_float,
+            note=conversion.note or source.note,
             bytes=size_on_disk(temporary),
         )
         if verdict.passed or options.keep:
             place = final if verdict.passed else refused
-            return _kept(temporary, place, verdict, conversion, engine, reference.subject)
+            return _kept(temporary, place, verdict, conversion, engine, source.reference.subject)
     return verdict
 
 

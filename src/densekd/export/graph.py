@@ -11,6 +11,23 @@ from densekd.export.spec import GraphInput, GraphOutput
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What int8 is made with after the training.
+
+    Args:
+        pictures: file of training pictures, uint8 ``[N, H, W, C]``, of the input's size.
+        count: N.
+        keep_float: names of layers that stay float, ``last``, ``auto``.
+        allow: percent that a search accepts, see ``densekd.export.int8.search``.
+    """
+
+    pictures: Path
+    count: int
+    keep_float: tuple[str, ...]
+    allow: float
+
+
+@dataclass(frozen=True)
 class Graph:
     """What all engines convert.
 
@@ -20,12 +37,16 @@ class Graph:
         input: the picture.
         outputs: the arrays, in order.
         scratch: a temporary folder for files that several engines convert.
+        trained: whether its numbers are int8 already, as they were trained.
+        calibration: for int8 after the training; None where nobody asked for it.
     """
 
     module: nn.Module
     input: GraphInput
     outputs: tuple[GraphOutput, ...]
     scratch: Path
+    trained: bool = False
+    calibration: Calibration | None = None
     _made: dict[str, Exported] = field(default_factory=dict)
 
     @property

@@ -12,6 +12,10 @@ from densekd.export.engines.contract import Engine
 from densekd.export.spec import PRECISIONS, InputKind, Precision
 from densekd.export.verify import ALLOWED_DROP
 
+# Training pictures that int8 measures ranges on; layers that it leaves in float.
+CALIBRATE = 300
+KEEP_FLOAT = ("last",)
+
 _SIZE = re.compile(r"(\d+)[xX×,](\d+)")
 
 
@@ -26,6 +30,8 @@ class ExportOptions:
         input: RGB in [0, 1], or the picture as it is decoded.
         data: data folder or recipe to verify on; None: the run's own.
         allow: points of the score that precisions below float32 may cost.
+        calibrate: training pictures that int8 measures its ranges on.
+        keep_float: layers that int8 leaves in float: names, patterns, ``last``, ``auto``.
         keep: keep what was refused, as ``*.refused``.
         out: folder; None: ``export`` in the run or beside the model.
     """
@@ -36,6 +42,8 @@ class ExportOptions:
     input: InputKind = "float"
     data: Path | None = None
     allow: float = ALLOWED_DROP
+    calibrate: int = CALIBRATE
+    keep_float: tuple[str, ...] = KEEP_FLOAT
     keep: bool = False
     out: Path | None = None
 
@@ -46,6 +54,8 @@ class ExportOptions:
             raise RecipeError(f"--batch: at least 1, or 'dynamic'; got {self.batch}.")
         if self.input not in ("float", "uint8"):
             raise RecipeError(f"--input: unknown '{self.input}'. {suggest(self.input, ('float', 'uint8'))}")
+        if self.calibrate < 1:
+            raise RecipeError(f"--calibrate: at least 1 picture; got {self.calibrate}.")
         if not self.allow >= 0:
             raise RecipeError(f"--allow: points of the score, at least 0; got {self.allow:g}.")
 

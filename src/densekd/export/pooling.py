@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from densekd.models.blocks import cell_means
+from densekd.quantize.grid import FakeQuantizer
+from densekd.quantize.layers import quantize_output
 
 
 class FixedPooling(nn.Module):
@@ -38,7 +40,7 @@ def fix_pooling(module: nn.Module) -> None:
     """Replace adaptive average pooling inside a module, which is changed; pooling to one cell stays a mean."""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.AdaptiveAvgPool2d):
-            setattr(module, name, _fixed(child))
+            setattr(module, name, _on_grid_of(child, _fixed(child)))
         else:
             fix_pooling(child)
 
@@ -54,6 +56,14 @@ def _fixed(pooling: nn.AdaptiveAvgPool2d) -> nn.Module:
     if (down, across) == (1, 1):
         return GlobalMean()
     return FixedPooling((down, across))
+
+
+def _on_grid_of(pooling: nn.Module, fixed: nn.Module) -> nn.Module:
+    """Give the output of a pooling module in a quantized model the grid that it had."""
+    quantizer = pooling._modules.get("output_quantizer")
+    if isinstance(quantizer, FakeQuantizer) and fixed is not pooling:
+        quantize_output(fixed, quantizer)
+    return fixed
 
 
 class GlobalMean(nn.Module):

@@ -115,13 +115,15 @@ class Subject:
         assert self.files is not None
         images = []
         for index in range(min(count, len(self.files))):
-            pixels = self.files.image(index)
-            if self.task_name == "detection":
-                images.append(letterbox(pixels, self.input.size)[0])
-            else:
-                tensor = torch.from_numpy(pixels).permute(2, 0, 1)
-                images.append(functional.resize(tensor, list(self.input.size), antialias=True))
+            images.append(self.fitted(self.files.image(index)))
         return to_float(torch.stack(images))
+
+    def fitted(self, pixels: Any) -> Tensor:
+        """Bring a decoded picture uint8 ``[H, W, C]`` to the input's size as its evaluation does, ``[C, H, W]``."""
+        if self.task_name == "detection":
+            return letterbox(pixels, self.input.size)[0]
+        tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+        return functional.resize(tensor, list(self.input.size), antialias=True)
 
 
 def letterbox(image: Any, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:

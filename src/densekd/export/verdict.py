@@ -36,6 +36,10 @@ class Verdict:
         version: of the engine.
         exporter: by which the graph left torch.
         exporter_reason: why it was not the usual one.
+        quantizer: what made it int8, see :class:`densekd.export.engines.contract.Conversion`.
+        calibrated: training pictures that ranges were measured on.
+        kept_float: layers of an int8 graph that stayed float.
+        note: what should be known besides, a sentence.
         bytes: of the artefact on disk.
         folder: where it lies; empty where it was not kept.
     """
@@ -56,6 +60,10 @@ class Verdict:
     version: str = ""
     exporter: str = ""
     exporter_reason: str = ""
+    quantizer: str = ""
+    calibrated: int = 0
+    kept_float: tuple[str, ...] = ()
+    note: str = ""
     bytes: int = 0
     folder: str = ""
 

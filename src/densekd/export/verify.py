@@ -27,6 +27,8 @@ EXACT_SCORE = 0.05
 ALLOWED_DROP = 0.5
 # Largest relative difference of half precision where nothing can be scored: above, something is wrong.
 _HALF_UNSCORED = 0.1
+# The same for int8, whose difference is that of single values.
+_INT8_UNSCORED = 0.5
 _PICTURES = 4
 
 
@@ -44,9 +46,11 @@ class Limits:
 
     Args:
         allow: points of the score that precisions below float32 may cost.
+        exact: whether int8 was trained and has to be the same numbers as in torch.
     """
 
     allow: float = ALLOWED_DROP
+    exact: bool = False
 
 
 class Reference:
@@ -121,7 +125,7 @@ def _judged(run: Run, verdict: Verdict, reference: Reference, limits: Limits) ->
     """Compare, then score; what fails first is the reason."""
     difference = _difference(run, reference)
     verdict = replace(verdict, difference=difference.largest, equal_labels=difference.equal_labels)
-    reason = _too_different(verdict, scored=reference.subject.files is not None)
+    reason = _too_different(verdict, limits, scored=reference.subject.files is not None)
     if reason:
         return replace(verdict, reason=reason)
     if reference.subject.files is None:
@@ -150,14 +154,16 @@ def _difference(run: Run, reference: Reference) -> Difference:
     return worst
 
 
-def _too_different(verdict: Verdict, scored: bool) -> str:
+def _too_different(verdict: Verdict, limits: Limits, scored: bool) -> str:
     """Say why the numbers alone are a refusal; empty where they are none."""
     assert verdict.difference is not None
     if not np.isfinite(verdict.difference):
         return "its outputs are not finite, or not of the shapes that torch returns."
-    limit = EXACT if verdict.precision == "fp32" else np.inf
+    limit = EXACT if verdict.precision == "fp32" or limits.exact else np.inf
     if verdict.precision == "fp16" and not scored:
         limit = _HALF_UNSCORED
+    if verdict.precision == "int8" and not scored:
+        limit = min(limit, _INT8_UNSCORED)
     if verdict.difference > limit:
         return f"its outputs differ from torch's by {verdict.difference:.1e} of the largest; at most {limit:.0e}."
     return ""

@@ -108,7 +108,7 @@ def _source(path: Path, asked: Asked, recipe: Recipe | None, opened: Opened) -> 
         return from_recipe(recipe, folder, asked.split)
     if folder is not None:
         return from_folder(folder, asked.split, opened)
-    own = _recipe_of(path)
+    own = recipe_of(path)
     if own is None:
         raise UserError(f"{path} lies in no run folder; say what to evaluate on: --data FOLDER or --recipe NAME.")
     return from_recipe(load_recipe(own), None, asked.split)
@@ -140,7 +140,7 @@ def evaluation_of(
         RecipeError: a change that is not ``key=value``.
     """
     recipe = named
-    own = _recipe_of(model)
+    own = recipe_of(model)
     if recipe is None and own is not None:
         recipe = load_recipe(own)
     recipe = recipe or of_data
@@ -149,7 +149,7 @@ def evaluation_of(
     return change_evaluation(EvaluationSpec() if recipe is None else recipe.evaluation, changes)
 
 
-def _recipe_of(model: Path) -> Path | None:
+def recipe_of(model: Path) -> Path | None:
     """Return the recipe of the run folder that a model lies in."""
     for folder in (model, model.parent, model.parent.parent):
         if (folder / "recipe.yaml").is_dir():

@@ -33,10 +33,16 @@ class Conversion:
     Args:
         artefact: name of the file in the folder that is loaded.
         exporter: how the graph left torch: ``dynamo``, ``tracing``, ``torch.export``, ...
+        quantizer: what made it int8: ``training``, ``ONNX Runtime``, ``NNCF``; empty where it is not.
+        kept_float: layers of an int8 graph that stayed float.
+        note: what a search for layers found.
     """
 
     artefact: str
     exporter: str
+    quantizer: str = ""
+    kept_float: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Runnable(Protocol):

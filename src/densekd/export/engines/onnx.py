@@ -9,6 +9,7 @@ from typing import ClassVar
 from densekd.errors import UserError
 from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused
 from densekd.export.graph import Graph
+from densekd.export.int8.convert import quantized
 from densekd.export.spec import Precision
 
 
@@ -17,7 +18,7 @@ class OnnxRuntime:
 
     name: ClassVar[str] = "onnx"
     title: ClassVar[str] = "ONNX Runtime"
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16")
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     session: ClassVar[Path] = SESSIONS / "run_onnx.py"
     python: ClassVar[Path] = Path(sys.executable)
     infer_lines: ClassVar[str] = """\
@@ -48,6 +49,8 @@ def run(array):
     def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
         """Write ``model.onnx``; in fp16 weights and arithmetic are half, input and outputs float32.
 
+        In int8 it has QuantizeLinear and DequantizeLinear, trained or by ONNX Runtime.
+
         Raises:
             ConversionRefused: torch cannot export the graph.
         """
@@ -56,11 +59,13 @@ def run(array):
         except UserError as error:
             raise ConversionRefused(str(error)) from error
         target = folder / "model.onnx"
+        if precision == "int8" and not graph.trained:
+            return quantized(graph, exported, self.name, "ONNX Runtime", target)
         if precision == "fp16":
             _write_half(exported.path, target)
         else:
             target.write_bytes(exported.path.read_bytes())
-        return Conversion(target.name, exported.exporter)
+        return Conversion(target.name, exported.exporter, "training" if precision == "int8" else "")
 
 
 def _write_half(source: Path, target: Path) -> None:

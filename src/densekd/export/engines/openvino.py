@@ -9,6 +9,7 @@ from typing import ClassVar
 from densekd.errors import UserError
 from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused
 from densekd.export.graph import Graph
+from densekd.export.int8.convert import quantized
 from densekd.export.spec import Precision
 
 
@@ -17,7 +18,7 @@ class OpenVino:
 
     name: ClassVar[str] = "openvino"
     title: ClassVar[str] = "OpenVINO"
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16")
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     session: ClassVar[Path] = SESSIONS / "run_openvino.py"
     python: ClassVar[Path] = Path(sys.executable)
     infer_lines: ClassVar[str] = """\
@@ -34,7 +35,7 @@ def run(array):
 
     def missing(self) -> str | None:
         """Return the command that installs what is missing."""
-        for module in ("onnx", "onnxscript", "openvino"):
+        for module in ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"):
             if find_spec(module) is None:
                 return f"{module}, which is not installed: pip install 'densekd[export]'"
         return None
@@ -50,6 +51,8 @@ def run(array):
     def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
         """Write ``model.xml`` and ``model.bin``; in fp16 the weights are half, the arithmetic is the device's.
 
+        In int8 it has FakeQuantize operations, which OpenVINO computes with integers: trained, or by NNCF.
+
         Raises:
             ConversionRefused: torch cannot export the graph, or OpenVINO cannot read it.
         """
@@ -59,10 +62,12 @@ def run(array):
             exported = graph.onnx()
         except UserError as error:
             raise ConversionRefused(str(error)) from error
+        if precision == "int8" and not graph.trained:
+            return quantized(graph, exported, self.name, "NNCF", folder / "model.xml")
         try:
             model = openvino.convert_model(exported.path)
         except Exception as error:  # the converter raises its own types
             reason = str(error).strip().splitlines()[0]
             raise ConversionRefused(f"OpenVINO cannot read the graph: {reason}") from error
         openvino.save_model(model, folder / "model.xml", compress_to_fp16=precision == "fp16")
-        return Conversion("model.xml", exported.exporter)
+        return Conversion("model.xml", exported.exporter, "training" if precision == "int8" else "")
