@@ -6,6 +6,7 @@ The Python API:
 - :func:`train`: run a recipe: train, evaluate, export, report.
 - :func:`load`, :func:`predict`, :func:`evaluate`: use a finished model.
 - :func:`export`: write it for inference engines, verified there.
+- :func:`benchmark`: measure latency, memory and size of models and exported artefacts.
 - :class:`Distiller`, :class:`Term`: the LightningModule of a distillation, and one summand of its
 objective.
 - :mod:`losses`, :mod:`models`, :mod:`data`, :mod:`tasks`: what these are made of.
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
     from densekd.distill.fit import distill
     from densekd.distill.terms import Term
     from densekd.export.export import export
+    from densekd.export.latency.benchmark import benchmark
 
 __version__ = "0.1.0"
 __all__ = [
     "Distiller",
     "Term",
     "__version__",
+    "benchmark",
     "data",
     "distill",
     "evaluate",
@@ -55,6 +58,7 @@ __all__ = [
 _HOMES = {
     "Distiller": "densekd.distill.distiller",
     "Term": "densekd.distill.terms",
+    "benchmark": "densekd.export.latency.benchmark",
     "evaluate": "densekd.api.evaluate",
     "load": "densekd.api.load",
     "predict": "densekd.api.predict",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from densekd.cli.benchmark import benchmark
 from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
@@ -32,6 +33,7 @@ COMMANDS = (
     evaluate,
     predict,
     export,
+    benchmark,
     inspect,
     convert,
     convert_config,

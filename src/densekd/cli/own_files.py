@@ -13,6 +13,7 @@ Force = Annotated[bool, typer.Option("--force", help="replace what is there, who
 # What the JSON of a command always has, by which it is known again.
 SCORES = ("model", "split", "task", "metrics")
 DATA_CHECK = ("fails", "splits", "problems")
+BENCHMARK = ("model", "engine", "median_ms", "p95_ms")
 MODELS = ("model", "options", "parameters", "multiply_adds")
 
 

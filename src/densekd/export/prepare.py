@@ -33,7 +33,7 @@ def prepare(opened: Opened, name: Path, options: ExportOptions) -> Subject:
     """
     kind = checked_output(opened.config.task, options.output)
     evaluation = evaluation_of(name, (), None, asked_recipe(options.data)).options
-    files, resize, unscored = _files(opened, name, options)
+    files, resize, unscored = validation_files(opened, name, options)
     size = options.size or default_size(opened, evaluation, resize, files)
     taken = GraphInput(size, options.batch, options.input, contract.bands(opened.model))
     module, outputs = module_of_size(opened, kind, taken)
@@ -41,8 +41,8 @@ def prepare(opened: Opened, name: Path, options: ExportOptions) -> Subject:
     return Subject(name, opened, module, taken, outputs, kind, task, files, unscored)
 
 
-def _files(opened: Opened, name: Path, options: ExportOptions) -> tuple[Files | None, Resize | None, str]:
-    """Find the validation images, what they are resized to, and why there are none.
+def validation_files(opened: Opened, name: Path, options: ExportOptions) -> tuple[Files | None, Resize | None, str]:
+    """Find the validation images of a model's run, what they are resized to, and why there are none.
 
     Raises:
         UserError: data that was asked for and cannot be read.

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from densekd.errors import UserError
-from densekd.export.engines.contract import SESSIONS, Engine
+from densekd.export.engines.contract import SESSIONS, Runnable
 from densekd.export.sessions.serve import read_message, write_message
 
 # Seconds that an engine may take to load an artefact or to answer once.
@@ -49,7 +49,7 @@ class EngineProcess:
         limit: seconds that one answer may take.
     """
 
-    def __init__(self, engine: Engine, folder: Path, threads: int = 0, limit: float = _LIMIT) -> None:
+    def __init__(self, engine: Runnable, folder: Path, threads: int = 0, limit: float = _LIMIT) -> None:
         self._engine = engine
         self._folder = folder
         self._threads = threads

@@ -39,6 +39,22 @@ class Conversion:
     exporter: str
 
 
+class Runnable(Protocol):
+    """What runs in a process of its own: an engine, or eager torch."""
+
+    @property
+    def title(self) -> str:
+        """Name that people know: ``ONNX Runtime``."""
+
+    @property
+    def session(self) -> Path:
+        """The file in ``sessions/`` that runs it."""
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that runs it."""
+
+
 class Engine(Protocol):
     """An inference engine."""
 

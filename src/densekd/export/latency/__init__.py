@@ -1,0 +1,1 @@
+"""Latency of models and artefacts: found, measured in interleaved rounds, told as rows."""
