@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,9 +32,18 @@ def run_converter(title: str, command: list[str], folder: Path, wanted: Path) ->
     Raises:
         ConversionRefused: it did not write the file.
     """
+    # Programs that a converter calls (flatc) lie beside its interpreter.
+    paths = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
+    environment = os.environ | {"PATH": paths}
     try:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LIMIT,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ConversionRefused(f"the converter of {title} took longer than {_LIMIT} s.") from error
