@@ -51,10 +51,9 @@ RecipePath = Annotated[
     str,
     typer.Argument(help="a YAML file, a run folder, or a name that 'densekd recipes' lists"),
 ]
-ModelPath = Annotated[
-    Path,
-    typer.Argument(parser=located, help="run folder, student folder, checkpoint or its URL"),
-]
+_MODEL = typer.Argument(parser=located, help="run folder, student folder, checkpoint or its URL")
+ModelPath = Annotated[Path, _MODEL]
+OptionalModelPath = Annotated[Path | None, _MODEL]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="key.path=value, as in the recipe", show_default=False),

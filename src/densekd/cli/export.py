@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.cli.arguments import JsonPath, ModelPath, Trust
+from densekd.cli.arguments import JsonPath, OptionalModelPath, Trust
 from densekd.cli.console import console, print_notes, print_plain, write_json
 from densekd.errors import RecipeError
 from densekd.trust import trust_modules
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: ModelPath = None,  # type: ignore[assignment]
+    model: OptionalModelPath = None,
     to: Annotated[
         list[str] | None,
         typer.Option(

@@ -225,7 +225,7 @@ def shards(root: Path | str, split: str) -> SegmentationFiles:
         ) from error
 
 
-def _slice(archive: str, offset: int, size: int, name: str) -> Slice:
+def _slice(archive: str, offset: int, size: int, name: str, checksum: int | None = None) -> Slice:
     """Check a place of the index.
 
     Raises:
@@ -234,7 +234,9 @@ def _slice(archive: str, offset: int, size: int, name: str) -> Slice:
     whole = isinstance(offset, int) and isinstance(size, int)
     if not whole or not 0 <= offset < _LARGEST or not 0 <= size < _LARGEST or not isinstance(name, str):
         raise ValueError(f"{[offset, size, name]!r:.80} is no offset, size and name of a file")
-    return Slice(archive, offset, size, name)
+    if checksum is not None and not isinstance(checksum, int):
+        raise ValueError(f"{checksum!r:.80} is no checksum of a file")
+    return Slice(archive, offset, size, name, checksum)
 
 
 def _label_map(pairs: Any) -> dict[int, int]:

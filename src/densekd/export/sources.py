@@ -77,7 +77,9 @@ def prepare_sources(
 def _of_quantized(subject: Subject, precisions: Sequence[Precision], scratch: Path) -> dict[Precision, Source]:
     """Return the sources of a student that was trained in int8: its own integers, or its float weights."""
     sources: dict[Precision, Source] = {}
-    as_float = replace(subject, module=remove(deepcopy(subject.module)))
+    float_module = deepcopy(subject.module)
+    remove(float_module)
+    as_float = replace(subject, module=float_module)
     float_graph = Graph(as_float.module, subject.input, subject.outputs, scratch)
     float_reference = Reference(as_float)
     for precision in dict.fromkeys(precisions):
@@ -88,7 +90,7 @@ def _of_quantized(subject: Subject, precisions: Sequence[Precision], scratch: Pa
         folder.mkdir()
         graph = Graph(exportable(subject.module), subject.input, subject.outputs, folder, trained=True)
         # With free steps a value between two integers may be rounded to either.
-        # So may the means of pooling, whose sums have no exact order.
+        # Pyramid pooling was not equal either (6.7e-3); why is not known yet.
         pools = any(isinstance(part, (FixedPooling, PyramidPooling)) for part in subject.module.modules())
         exact = _steps(subject.module) == "power-of-two" and not pools
         sources[precision] = Source(graph, Reference(subject), exact)

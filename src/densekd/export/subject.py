@@ -123,7 +123,8 @@ class Subject:
         if self.task_name == "detection":
             return letterbox(pixels, self.input.size)[0]
         tensor = torch.from_numpy(pixels).permute(2, 0, 1)
-        return functional.resize(tensor, list(self.input.size), antialias=True)
+        resized: Tensor = functional.resize(tensor, list(self.input.size), antialias=True)
+        return resized
 
 
 def letterbox(image: Any, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
