@@ -243,7 +243,11 @@ def test_a_tap_that_fires_several_times_lists_the_calls(distilled: dict[str, Any
         ("model", "pspnett", r"student\.model: unknown model 'pspnett'\. Did you mean 'pspnet'\?"),
         ("options", {"backbone": "resnet19"}, r"Unknown backbone 'resnet19'\. Did you mean 'resnet18'\?"),
         ("options", {"backbone": 1}, r"^student\.options\.backbone: a string, got 1\.$"),
-        ("options", {"channels": 12.5}, r"^student\.options\.channels: an integer greater than 0, got 12\.5\.$"),
+        (
+            "options",
+            {"channels": 12.5},
+            r"options\.channels: an integer greater than 0 and of at most 8192, got 12\.5\.$",
+        ),
         ("options", {"num_classes": 4}, r"student\.options: 'num_classes' is measured"),
         ("checkpoint", "no.pth", r"no\.pth: no such file or folder"),
         ("pretrained", "no_such_net", r"pretrained: no_such_net is no local file and could not be had"),

@@ -81,14 +81,16 @@ def test_code_that_is_not_densekds_is_named(
     from densekd.cli import app
     from densekd.own_modules import import_own
 
-    (tmp_path / "careless_own_code.py").write_text(f"import sys\n{line}\n")
+    # A module that was named once is found where it was.
+    name = f"careless_own_code_{status}_{len(line)}"
+    (tmp_path / f"{name}.py").write_text(f"import sys\n{line}\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(app, "app", lambda **_: import_own("careless_own_code"))
+    monkeypatch.setattr(app, "app", lambda **_: import_own(name))
     monkeypatch.setattr(sys, "argv", ["densekd", "train"])
     with pytest.raises(SystemExit) as ended:
         app.main()
     said = capsys.readouterr().err.replace("\n", " ")
     assert ended.value.code == status
     assert message in said
-    assert "careless_own_code.py, line 2)" in said
+    assert f"{name}.py, line 2)" in said
     assert "should not happen" not in said
