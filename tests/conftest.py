@@ -1,5 +1,6 @@
 """Fixtures that many tests share: tiny data sets that can be learnt, and recipes for them."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,13 @@ def _nothing_trusted() -> Iterator[None]:
     forget()
     yield
     forget()
+
+
+@pytest.fixture(autouse=True)
+def _no_debug() -> Iterator[None]:
+    """A command with ``--debug`` tells its children by the environment; the next test is none of them."""
+    yield
+    os.environ.pop("DENSEKD_DEBUG", None)
 
 
 @pytest.fixture(autouse=True)
