@@ -124,13 +124,13 @@ def test_the_refused_line_is_the_one(tmp_path: Path) -> None:
 
 def test_doubled_values_do_not_explode(tmp_path: Path) -> None:
     lines = ["x0 = [1, 2]"] + [f"x{k} = [x{k - 1}, x{k - 1}]" for k in range(1, 50)]
-    with pytest.raises(UserError, match=r"more than 200000 values"):
+    with pytest.raises(UserError, match=r"unfold to more than 50000 values"):
         read(tmp_path, "\n".join(lines))
     text = ["x0 = 'ab'"] + [f"x{k} = x{k - 1} + x{k - 1}" for k in range(1, 60)]
     with pytest.raises(UserError, match="too long"):
         read(tmp_path, "\n".join(text))
     anchors = ["a0: &a0 [1, 2]"] + [f"a{k}: &a{k} [*a{k - 1}, *a{k - 1}]" for k in range(1, 40)]
-    with pytest.raises(UserError, match=r"more than 200000 values"):
+    with pytest.raises(UserError, match=r"unfold to more than 50000 values"):
         read(tmp_path, "\n".join(anchors), "bomb.yaml")
 
 
@@ -193,5 +193,5 @@ def test_yaml_is_loaded_safely(tmp_path: Path) -> None:
 def test_no_python_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config.py, line 2: not Python"):
         read(tmp_path, "a = 1\nb = = 2\n")
-    with pytest.raises(UserError, match=r"not Python|cannot be parsed"):
+    with pytest.raises(UserError, match=r"config.py: cannot be read .*zero bytes"):
         read(tmp_path, "a = 1\x00\n")
