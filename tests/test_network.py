@@ -37,6 +37,6 @@ def test_a_name_that_nobody_answers_for_takes_no_longer_than_said(monkeypatch: p
 def test_clients_use_what_they_kept_while_the_hub_is_out_of_reach(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(network, "is_reachable", lambda address: there)
-    with without_waiting():
+    with without_waiting("owner/name"):
         assert constants.HF_HUB_OFFLINE is not there
     assert constants.HF_HUB_OFFLINE is False

@@ -5,6 +5,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
@@ -18,13 +19,16 @@ BY_HAND = (
 
 
 @contextmanager
-def without_waiting() -> Iterator[None]:
+def without_waiting(name: str) -> Iterator[None]:
     """Let the hub's clients use what they have kept, and try nothing else, where the hub is out of reach.
 
     ``HF_HUB_OFFLINE=1`` says so from the start.
+
+    Args:
+        name: of a model; for a folder here nobody is asked.
     """
     before = constants.HF_HUB_OFFLINE
-    if not before and not is_reachable(constants.ENDPOINT):
+    if not before and not Path(name).is_dir() and not is_reachable(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True
     try:
         yield

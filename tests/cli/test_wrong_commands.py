@@ -73,8 +73,8 @@ def check(run: Any, words: list[str], status: int, message: str) -> None:
         ("train latin.yaml", 2, "latin.yaml: no text in UTF-8"),
         ("train file.txt", 2, "file.txt: a recipe is a mapping"),
         ("check t.yaml name=a/b", 2, "'.', and a letter, digit or '_' first, got 'a/b'."),
-        ("check t.yaml augment.crop=[32]", 2, "augment.crop: a list of 2 integers greater than 0 and of at most 32768 or null, got [32]."),
-        ("check t.yaml data.batch_size=many", 2, "data.batch_size: an integer of at least 1 and of at most 1000000, got 'many'."),
+        ("check t.yaml augment.crop=[32]", 2, "at most 32768 or null, got [32]."),
+        ("check t.yaml data.batch_size=many", 2, "an integer of at least 1 and of at most 1000000, got 'many'."),
         ("check t.yaml data.dataset=os:getcwd", 2, "data.dataset: the dataset 'os:getcwd' is Python's own"),
         ("check t.yaml data.dataset=bad:files", 2, "cannot be imported: ZeroDivisionError: division by zero"),
         # Run folders.

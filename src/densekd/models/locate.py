@@ -92,7 +92,7 @@ def fetch_package(name: str) -> Path:
         UserError: unknown, or out of reach.
     """
     try:
-        with without_waiting():
+        with without_waiting(name):
             return Path(huggingface_hub.snapshot_download(name, allow_patterns=PACKAGE_FILES))
     except Exception as error:  # the hub's client has many ways to fail
         reason = str(error).strip().splitlines()

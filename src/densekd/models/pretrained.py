@@ -95,7 +95,7 @@ def from_hub(source: str) -> dict[str, Tensor]:
         UserError: unknown, or out of reach.
     """
     try:
-        with without_waiting():
+        with without_waiting(source):
             return dict(timm.create_model(source, pretrained=True).state_dict())
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()

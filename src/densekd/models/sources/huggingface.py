@@ -197,7 +197,7 @@ def _processor(library: Any, name: str, settings: Any) -> dict[str, Any]:
 def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
     """Run ``fetch`` and turn what the library says of missing files into one message."""
     try:
-        with without_waiting():
+        with without_waiting(name):
             return fetch()
     except (OSError, ValueError, KeyError) as error:
         lines = str(error).strip().splitlines()
