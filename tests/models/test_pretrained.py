@@ -104,7 +104,7 @@ def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm, "create_model", create_model)
     message = (
         r"pretrained: resnet18\.a1_in1k is no local file and could not be had from timm's hub "
-        r"\(Name or service not known\)\.$"
+        r"\(Name or service not known\)\. Fetch it on a machine with a network"
     )
     with pytest.raises(UserError, match=message):
         load_pretrained(module, "resnet18.a1_in1k")
