@@ -18,6 +18,7 @@ from densekd.run.contents import foreign_files, is_made_by_densekd
 from densekd.run.folder import RunFolder, default_run
 from densekd.run.lock import locked
 from densekd.run.train import train
+from densekd.seal import sealed_text
 from densekd.stopping import Interrupted
 
 
@@ -80,7 +81,7 @@ def test_the_new_run_is_the_one_that_was_asked_for(content: dict[str, Any], clea
     assert_same(clean, old)
     assert losses(clean) == losses(old)
     assert results["student"]["images"] == 3
-    assert (old / "recipe.yaml").read_text() == dump_recipe(parsed(content))
+    assert (old / "recipe.yaml").read_text() == sealed_text(dump_recipe(parsed(content)))
     # The records of loggers moved with it, nothing else is left.
     assert [path.name for path in (old / "tensorboard").iterdir() if "events" in path.name]
     assert names(old) == names(clean)
@@ -147,7 +148,7 @@ def test_a_failure_behind_the_first_checkpoint_leaves_the_new_run(
         with pytest.raises(MemoryError):
             run(parsed(content), old, "overwrite")
     assert names(old.parent) == ["x"]
-    assert (old / "recipe.yaml").read_text() == dump_recipe(parsed(content))
+    assert (old / "recipe.yaml").read_text() == sealed_text(dump_recipe(parsed(content)))
     run(parsed(content), old, "resume")
     assert_same(clean, old)
 
@@ -223,7 +224,7 @@ def test_a_kill_in_the_first_steps_leaves_both_and_resume_goes_on_with_the_new(
 
 def test_a_kill_behind_the_first_checkpoint_leaves_the_new_run(content: dict[str, Any], clean: Path, old: Path) -> None:
     kill(content, old, "overwrite", 4)
-    assert (old / "recipe.yaml").read_text() == dump_recipe(parsed(content))
+    assert (old / "recipe.yaml").read_text() == sealed_text(dump_recipe(parsed(content)))
     run(parsed(content), old, "resume")
     assert_same(clean, old)
     assert names(old.parent) == ["x"]
@@ -234,7 +235,7 @@ def test_a_killed_start_does_not_block_the_corrected_command(content: dict[str, 
     kill(content, folder, "refuse", 1)
     assert (folder / "recipe.yaml").is_file()
     run(parsed(with_seed(content, 3)), folder)
-    assert (folder / "recipe.yaml").read_text() == dump_recipe(parsed(with_seed(content, 3)))
+    assert (folder / "recipe.yaml").read_text() == sealed_text(dump_recipe(parsed(with_seed(content, 3))))
 
 
 @pytest.mark.parametrize("begun", ["resume", "overwrite"])
