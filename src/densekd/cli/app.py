@@ -86,9 +86,9 @@ def main() -> None:
         # For the processes that this one starts.
         os.environ["DENSEKD_DEBUG"] = "1"
     warnings.filterwarnings("ignore")
-    spare_children()
     prepare_streams()
     _require_folder()
+    spare_children()
     # What the user can fix is one message; what we have to fix says how to see where.
     try:
         with stop_signals(stop_at_once("Stopped; the same command begins again.")):

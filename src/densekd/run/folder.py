@@ -1,6 +1,5 @@
 """Run folder: paths of what a training writes, which process writes, how two recipes differ."""
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from densekd.errors import UserError
 from densekd.recipe import Recipe
 from densekd.run import replace
 from densekd.seal import read_document, write_document
+from densekd.terminal import logger
 
-_LOG = logging.getLogger("densekd")
+_LOG = logger()
 
 Existing = Literal["refuse", "resume", "overwrite"]
 

@@ -1,7 +1,6 @@
 """Download checkpoints: a URL is fetched once, checked against its SHA-256, and kept."""
 
 import hashlib
-import logging
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +11,9 @@ import torch
 
 from densekd.atomic import atomic
 from densekd.errors import UserError
+from densekd.terminal import logger
 
-_LOG = logging.getLogger("densekd")
+_LOG = logger()
 _URL = re.compile(r"(https?|file)://")
 # mmsegmentation, mmdetection, torchvision and timm end a file's name with the beginning of its
 # SHA-256.
