@@ -267,7 +267,10 @@ def package(folder: Path) -> None:
 
 
 def change(path: Path, key: str, value: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    content = json.loads(path.read_text()) | {key: value}
+    # Whoever forges a description leaves its checksums out.
+    content.pop("checksums", None)
+    path.write_text(json.dumps(content))
 
 
 CALLED = ("os:popen", "shutil:rmtree", "subprocess:run", "builtins:open", "torch:load", "numpy:load", "PIL.Image:open")

@@ -66,5 +66,5 @@ def test_other_content_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_folder_in_its_place(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a folder stands in its place"):
+    with pytest.raises(UserError, match="it is a folder, not a file"):
         read_document(tmp_path)
