@@ -31,6 +31,20 @@ def test_json_replaces_its_own_alone(run: Any, trained: Path, recipe_file: Path,
     assert (status, "is a folder; name a file" in printed) == (1, True)
 
 
+def test_an_export_replaces_no_other_file_and_no_other_folder(run: Any, trained: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.json"
+    notes.write_text('{"task": "tax"}')
+    status, printed = run("export", trained, "--to", "torch", "--json", notes)
+    assert (status, "did not write; --force replaces it" in printed) == (1, True)
+    mine = tmp_path / "out" / "torch-fp32" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    status, printed = run("export", trained, "--to", "torch", "--out", tmp_path / "out")
+    assert (status, "no export of densekd" in printed) == (1, True)
+    assert notes.read_text() == '{"task": "tax"}'
+    assert mine.read_text() == "mine"
+
+
 def test_shards_of_another_dataset_stay(run: Any, recipe_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "shards"
     assert run("data", "shard", recipe_file, out)[0] == 0

@@ -7,6 +7,7 @@ import typer
 
 from densekd.cli.arguments import JsonPath, OptionalModelPath, Trust
 from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.cli.own_files import VERDICTS, Force, require_own_json
 from densekd.errors import RecipeError
 from densekd.trust import trust_modules
 
@@ -48,6 +49,7 @@ def export(
     ] = None,
     trust: Trust = None,
     json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """Write a model for inference engines; what was not loaded, compared and scored there is refused."""
     if setup:
@@ -56,6 +58,7 @@ def export(
             return
     if model is None or not to:
         raise RecipeError("export: name a model and the engines, for instance export runs/student --to onnx.")
+    require_own_json(json, VERDICTS, force)
     from densekd.cli.verdicts import class_lines, verdict_table
     from densekd.export.export import export_opened
     from densekd.export.options import KEEP_FLOAT, ExportOptions, parse_batch, parse_size, words

@@ -14,6 +14,7 @@ Force = Annotated[bool, typer.Option("--force", help="replace what is there, who
 SCORES = ("model", "split", "task", "metrics")
 DATA_CHECK = ("fails", "splits", "problems")
 BENCHMARK = ("model", "engine", "median_ms", "p95_ms")
+VERDICTS = ("engine", "precision", "status", "difference")
 MODELS = ("model", "options", "parameters", "multiply_adds")
 
 

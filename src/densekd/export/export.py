@@ -16,7 +16,7 @@ from densekd.export.spec import InputKind, Precision
 from densekd.export.subject import Subject
 from densekd.export.verdict import Verdict
 from densekd.export.verify import ALLOWED_DROP, Limits, verify
-from densekd.export.written import describe, move_over, size_on_disk, temporary_folder, write_description
+from densekd.export.written import describe, move_over, require_own, size_on_disk, temporary_folder, write_description
 from densekd.models.open import Opened, open_model
 from densekd.report import write_report
 from densekd.trust import trusting
@@ -95,6 +95,9 @@ def export_opened(
     pairs = wanted(words(to), words(precision))
     out = options.out or default_folder(name)
     _require_writable(out)
+    for engine, chosen in pairs:
+        for place in _places(out, engine, chosen):
+            require_own(place)
     subject = prepare(opened, name, options)
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="densekd-export-") as scratch:
@@ -120,10 +123,15 @@ def default_folder(name: Path) -> Path:
     return name.parent / "export" if name.is_file() else Path("export")
 
 
+def _places(out: Path, engine: Engine, precision: Precision) -> tuple[Path, Path]:
+    """Return the folders of an artefact that is verified, and of one that is refused and kept."""
+    name = f"{engine.name}-{precision}"
+    return out / name, out / f"{name}.refused"
+
+
 def _one(engine: Engine, precision: Precision, source: Source, out: Path, options: ExportOptions) -> Verdict:
     """Convert, verify and write one artefact, or refuse it."""
-    final = out / f"{engine.name}-{precision}"
-    refused = final.with_name(f"{final.name}.refused")
+    final, refused = _places(out, engine, precision)
     with temporary_folder(final) as temporary:
         try:
             conversion = engine.convert(source.graph, temporary, precision)

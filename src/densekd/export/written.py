@@ -15,6 +15,7 @@ from densekd.export.engines.contract import Conversion, Engine
 from densekd.export.subject import Subject
 from densekd.export.verdict import Verdict
 
+DESCRIPTION = "model.json"
 # Line of a template that the engine's own lines take the place of.
 _ENGINE_LINE = "# ENGINE\n"
 
@@ -65,7 +66,7 @@ def write_description(folder: Path, content: dict[str, Any], engine: Engine) -> 
         content: of :func:`describe`.
         engine: for its lines.
     """
-    (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     # Raw maps of a detector are for those who decode them; other bands than RGB are no pictures.
     if content["output"] == "raw" or content["input"]["channels"] != "RGB":
         return
@@ -93,6 +94,16 @@ def temporary_folder(final: Path) -> Iterator[Path]:
         raise UserError(f"{final}: cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_own(final: Path) -> None:
+    """Check that a folder may be replaced: it is an earlier export, or nothing.
+
+    Raises:
+        UserError: something else stands there.
+    """
+    if final.is_symlink() or (final.exists() and not (final / DESCRIPTION).is_file()):
+        raise UserError(f"{final}: is there already, and no export of densekd; choose another --out, or move it away.")
 
 
 def move_over(temporary: Path, final: Path) -> None:

@@ -1,6 +1,7 @@
 """Contract of an inference engine: convert a graph into files, and open these files in a process of their own.
 
-An engine is a small final class with the attributes and methods below, and a row in ``ENGINES``.
+An engine is a small final class with the attributes and methods below, and a row in ``ENGINES``; ``inside.py`` and
+``outside.py`` have what engines of this environment, and of others, share.
 What runs its artefact is a file of its own, ``sessions/run_NAME.py``, which imports the engine and numpy
 alone: it is started by path with :attr:`Engine.python`, an interpreter that may belong to another
 environment, and talks through pipes (``sessions/serve.py``). It defines one function::
@@ -11,6 +12,8 @@ which loads the artefact in ``folder`` and returns the function that runs it: th
 that ``model.json`` names, the outputs in the order of its ``outputs``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +27,19 @@ SESSIONS = Path(__file__).parent.parent / "sessions"
 
 class ConversionRefused(UserError):
     """An engine's converter refused a graph: the message is the reason."""
+
+
+@contextmanager
+def leaving_torch() -> Iterator[None]:
+    """Make what torch cannot export the refusal of an engine.
+
+    Raises:
+        ConversionRefused: what a :class:`UserError` said.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise ConversionRefused(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,17 @@
 from pathlib import Path
 from typing import ClassVar
 
-from densekd.export.engines.contract import SESSIONS, Conversion
-from densekd.export.engines.outside import convert_program, version_in
-from densekd.export.environments import ENVIRONMENTS
-from densekd.export.graph import Graph
-from densekd.export.spec import Precision
+from densekd.export.engines.contract import SESSIONS
+from densekd.export.engines.outside import ProgramEngine
 
 
-class LiteRt:
+class LiteRt(ProgramEngine):
     """LiteRT."""
 
     name: ClassVar[str] = "litert"
     title: ClassVar[str] = "LiteRT"
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
+    package: ClassVar[str] = "ai-edge-litert"
+    artefact: ClassVar[str] = "model.tflite"
     session: ClassVar[Path] = SESSIONS / "run_litert.py"
     infer_lines: ClassVar[str] = """\
 from ai_edge_litert.interpreter import Interpreter
@@ -27,28 +25,3 @@ def run(array):
     outputs = signature(**{list(signature.get_input_details())[0]: array})
     return [outputs[f"output_{index}"] for index in range(len(outputs))]
 """
-
-    @property
-    def python(self) -> Path:
-        """The interpreter of its environment."""
-        return ENVIRONMENTS[self.name].python
-
-    def missing(self) -> str | None:
-        """Return the command that makes its environment."""
-        return ENVIRONMENTS[self.name].missing()
-
-    def not_runnable(self) -> str | None:
-        """Return None: it runs wherever it installs."""
-        return None
-
-    def version(self) -> str:
-        """Return the version of the interpreter."""
-        return version_in(ENVIRONMENTS[self.name], "ai-edge-litert")
-
-    def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
-        """Write ``model.tflite``.
-
-        Raises:
-            ConversionRefused: a batch of any size, or a graph that torch or the converter cannot do.
-        """
-        return convert_program(self, graph, folder, "model.tflite")

@@ -4,10 +4,8 @@ import shutil
 from pathlib import Path
 from typing import ClassVar
 
-from densekd.errors import UserError
-from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused
-from densekd.export.engines.outside import run_converter, version_in
-from densekd.export.environments import ENVIRONMENTS
+from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused, leaving_torch
+from densekd.export.engines.outside import OutsideEngine, run_converter
 from densekd.export.graph import Graph
 from densekd.export.spec import Precision
 
@@ -19,12 +17,12 @@ _STARTER = (
 )
 
 
-class Ncnn:
+class Ncnn(OutsideEngine):
     """ncnn."""
 
     name: ClassVar[str] = "ncnn"
     title: ClassVar[str] = "ncnn"
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
+    package: ClassVar[str] = "ncnn"
     session: ClassVar[Path] = SESSIONS / "run_ncnn.py"
     infer_lines: ClassVar[str] = """\
 import ncnn
@@ -44,23 +42,6 @@ def run(array):
     return [np.array(extractor.extract(name)[1])[None] for name in net.output_names()]
 """
 
-    @property
-    def python(self) -> Path:
-        """The interpreter of its environment."""
-        return ENVIRONMENTS[self.name].python
-
-    def missing(self) -> str | None:
-        """Return the command that makes its environment."""
-        return ENVIRONMENTS[self.name].missing()
-
-    def not_runnable(self) -> str | None:
-        """Return None: it runs wherever it installs."""
-        return None
-
-    def version(self) -> str:
-        """Return the version of ncnn."""
-        return version_in(ENVIRONMENTS[self.name], "ncnn")
-
     def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
         """Write ``model.ncnn.param`` and ``model.ncnn.bin``.
 
@@ -71,10 +52,8 @@ def run(array):
             raise ConversionRefused("ncnn takes one picture at a time: --batch 1.")
         if graph.input.kind != "float":
             raise ConversionRefused("ncnn computes in floats: --input float.")
-        try:
+        with leaving_torch():
             traced = graph.torchscript()
-        except UserError as error:
-            raise ConversionRefused(str(error)) from error
         work = folder / "pnnx"
         work.mkdir()
         shutil.copyfile(traced.path, work / "model.pt")

@@ -1,26 +1,24 @@
 """ONNX Runtime: the ONNX file itself."""
 
-import sys
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from densekd.errors import UserError
-from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused
+from densekd.export.engines.contract import SESSIONS, Conversion, leaving_torch
+from densekd.export.engines.inside import InsideEngine
 from densekd.export.graph import Graph
 from densekd.export.int8.convert import quantized
 from densekd.export.spec import Precision
 
 
-class OnnxRuntime:
+class OnnxRuntime(InsideEngine):
     """ONNX Runtime."""
 
     name: ClassVar[str] = "onnx"
     title: ClassVar[str] = "ONNX Runtime"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     session: ClassVar[Path] = SESSIONS / "run_onnx.py"
-    python: ClassVar[Path] = Path(sys.executable)
+    modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
+    package: ClassVar[str] = "onnxruntime"
     infer_lines: ClassVar[str] = """\
 import onnxruntime
 
@@ -31,21 +29,6 @@ def run(array):
     return session.run(None, {session.get_inputs()[0].name: array})
 """
 
-    def missing(self) -> str | None:
-        """Return the command that installs what is missing."""
-        for module in ("onnx", "onnxscript", "onnxruntime"):
-            if find_spec(module) is None:
-                return f"{module}, which is not installed: pip install 'densekd[export]'"
-        return None
-
-    def not_runnable(self) -> str | None:
-        """Return None: it runs wherever it installs."""
-        return None
-
-    def version(self) -> str:
-        """Return the version of ONNX Runtime."""
-        return version("onnxruntime")
-
     def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
         """Write ``model.onnx``; in fp16 weights and arithmetic are half, input and outputs float32.
 
@@ -54,10 +37,8 @@ def run(array):
         Raises:
             ConversionRefused: torch cannot export the graph.
         """
-        try:
+        with leaving_torch():
             exported = graph.onnx()
-        except UserError as error:
-            raise ConversionRefused(str(error)) from error
         target = folder / "model.onnx"
         if precision == "int8" and not graph.trained:
             return quantized(graph, exported, self.name, "ONNX Runtime", target)

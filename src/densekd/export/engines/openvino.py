@@ -1,26 +1,24 @@
 """OpenVINO: its intermediate representation (IR), converted from the ONNX file."""
 
-import sys
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from densekd.errors import UserError
-from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused
+from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused, leaving_torch
+from densekd.export.engines.inside import InsideEngine
 from densekd.export.graph import Graph
 from densekd.export.int8.convert import quantized
 from densekd.export.spec import Precision
 
 
-class OpenVino:
+class OpenVino(InsideEngine):
     """OpenVINO."""
 
     name: ClassVar[str] = "openvino"
     title: ClassVar[str] = "OpenVINO"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     session: ClassVar[Path] = SESSIONS / "run_openvino.py"
-    python: ClassVar[Path] = Path(sys.executable)
+    modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+    package: ClassVar[str] = "openvino"
     infer_lines: ClassVar[str] = """\
 import openvino
 
@@ -33,21 +31,6 @@ def run(array):
     return [found[output] for output in model.outputs]
 """
 
-    def missing(self) -> str | None:
-        """Return the command that installs what is missing."""
-        for module in ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"):
-            if find_spec(module) is None:
-                return f"{module}, which is not installed: pip install 'densekd[export]'"
-        return None
-
-    def not_runnable(self) -> str | None:
-        """Return None: it runs wherever it installs."""
-        return None
-
-    def version(self) -> str:
-        """Return the version of OpenVINO."""
-        return version("openvino")
-
     def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
         """Write ``model.xml`` and ``model.bin``; in fp16 the weights are half, the arithmetic is the device's.
 
@@ -58,10 +41,8 @@ def run(array):
         """
         import openvino
 
-        try:
+        with leaving_torch():
             exported = graph.onnx()
-        except UserError as error:
-            raise ConversionRefused(str(error)) from error
         if precision == "int8" and not graph.trained:
             return quantized(graph, exported, self.name, "NNCF", folder / "model.xml")
         try:

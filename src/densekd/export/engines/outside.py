@@ -5,13 +5,14 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from densekd.errors import UserError
-from densekd.export.engines.contract import Conversion, ConversionRefused, Engine
-from densekd.export.environments import Environment
+from densekd.export.engines.contract import Conversion, ConversionRefused, leaving_torch
+from densekd.export.environments import ENVIRONMENTS, Environment
 from densekd.export.graph import Graph
+from densekd.export.spec import Precision
 
 CONVERTERS = Path(__file__).parent.parent / "converters"
 # Seconds that a converter may take.
@@ -71,28 +72,59 @@ def version_in(environment: Environment, package: str) -> str:
     return str(json.loads(done.stdout)) if done.returncode == 0 else ""
 
 
-def convert_program(engine: Engine, graph: Graph, folder: Path, artefact: str) -> Conversion:
-    """Write an artefact from a program of ``torch.export``, by ``converters/convert_NAME.py``.
+class OutsideEngine:
+    """What engines share that live in an environment of their own; see :class:`densekd.export.engines.contract.Engine`.
 
-    Args:
-        engine: for its name, its title and its interpreter.
-        graph: what is converted.
-        folder: where the artefact goes.
-        artefact: name of its file.
-
-    Raises:
-        ConversionRefused: a batch of any size, or a graph that torch or the converter cannot do.
+    Attributes:
+        package: the distribution in that environment whose version is the engine's.
     """
-    if graph.input.batch == "dynamic":
-        raise ConversionRefused(f"{engine.title} is converted for a fixed number of pictures: --batch 1.")
-    try:
-        program = graph.program()
-    except UserError as error:
-        raise ConversionRefused(str(error)) from error
-    example = graph.scratch / "example.npy"
-    np.save(example, graph.example.numpy())
-    converter = CONVERTERS / f"convert_{engine.name}.py"
-    target = folder / artefact
-    paths = [str(path.resolve()) for path in (converter, program.path, example, target)]
-    run_converter(engine.title, [str(engine.python), *paths], graph.scratch, target)
-    return Conversion(artefact, program.exporter)
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
+    package: ClassVar[str]
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return ENVIRONMENTS[self.name].python
+
+    def missing(self) -> str | None:
+        """Return the command that makes its environment."""
+        return ENVIRONMENTS[self.name].missing()
+
+    def not_runnable(self) -> str | None:
+        """Return None: it runs wherever it installs."""
+        return None
+
+    def version(self) -> str:
+        """Return the version of the engine."""
+        return version_in(ENVIRONMENTS[self.name], self.package)
+
+
+class ProgramEngine(OutsideEngine):
+    """An engine that is converted from a program of ``torch.export`` by ``converters/convert_NAME.py``.
+
+    Attributes:
+        artefact: name of the file that its converter writes.
+    """
+
+    artefact: ClassVar[str]
+
+    def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
+        """Write the artefact.
+
+        Raises:
+            ConversionRefused: a batch of any size, or a graph that torch or the converter cannot do.
+        """
+        if graph.input.batch == "dynamic":
+            raise ConversionRefused(f"{self.title} is converted for a fixed number of pictures: --batch 1.")
+        with leaving_torch():
+            program = graph.program()
+        example = graph.scratch / "example.npy"
+        np.save(example, graph.example.numpy())
+        converter = CONVERTERS / f"convert_{self.name}.py"
+        target = folder / self.artefact
+        paths = [str(path.resolve()) for path in (converter, program.path, example, target)]
+        run_converter(self.title, [str(self.python), *paths], graph.scratch, target)
+        return Conversion(self.artefact, program.exporter)

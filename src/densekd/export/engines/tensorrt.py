@@ -2,12 +2,11 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import ClassVar
 
-from densekd.errors import UserError
-from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused
+from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefused, leaving_torch
+from densekd.export.engines.inside import InsideEngine
 from densekd.export.engines.onnx import OnnxRuntime
 from densekd.export.graph import Graph
 from densekd.export.spec import Precision
@@ -15,14 +14,15 @@ from densekd.export.spec import Precision
 _COMMAND = "trtexec --onnx=model.onnx --saveEngine=model.engine --noTF32"
 
 
-class TensorRt:
+class TensorRt(InsideEngine):
     """TensorRT."""
 
     name: ClassVar[str] = "tensorrt"
     title: ClassVar[str] = "TensorRT"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
     session: ClassVar[Path] = SESSIONS / "run_tensorrt.py"
-    python: ClassVar[Path] = Path(sys.executable)
+    # What writes the ONNX file.
+    modules: ClassVar[tuple[str, ...]] = OnnxRuntime.modules
     infer_lines: ClassVar[str] = f"""\
 # Build the engine on the device that runs it:
 #   {_COMMAND}
@@ -47,10 +47,6 @@ def run(array):
     return [arrays[name].cpu().numpy() for name in names[1:]]
 """
 
-    def missing(self) -> str | None:
-        """Return the command that installs what writes the ONNX file."""
-        return OnnxRuntime().missing()
-
     def not_runnable(self) -> str | None:
         """Say where trtexec is missing, and its command."""
         if shutil.which("trtexec"):
@@ -72,9 +68,7 @@ def run(array):
         """
         if graph.input.batch == "dynamic":
             raise ConversionRefused("TensorRT is built for a fixed number of pictures: --batch 1.")
-        try:
+        with leaving_torch():
             exported = graph.onnx()
-        except UserError as error:
-            raise ConversionRefused(str(error)) from error
         (folder / "model.onnx").write_bytes(exported.path.read_bytes())
         return Conversion("model.onnx", exported.exporter)
