@@ -1,13 +1,15 @@
 """The sample that each loading process is reading, for messages when reading fails or the process is killed."""
 
+import multiprocessing
 import os
 import re
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, NamedTuple
 
-from torch.utils.data import get_worker_info
+from torch.utils.data import dataloader, get_worker_info
 
 from densekd.data.sampler import Draw
 from densekd.errors import UserError
@@ -18,6 +20,8 @@ from densekd.own_modules import place_of
 _LOST = re.compile(r"DataLoader worker \(pid(?:\(s\))? (?P<processes>[\d, ]+)\) (?P<how>[^\n]*)")
 # Sets of loading processes that are remembered: those of training and validation, and those before.
 _REMEMBERED = 8
+# Seconds between the last word of a killed process and its end.
+_DYING = 0.2
 
 
 class _Watch(NamedTuple):
@@ -80,17 +84,48 @@ def explain_lost(error: BaseException) -> str | None:
     Args:
         error: what torch raised, anywhere in this process.
     """
+    broken = _is_of_loader(error)
+    if broken:
+        error = _last_word(error)
     found = _LOST.search(str(error))
-    if found is None:
+    if found is not None:
+        processes = {int(number) for number in re.findall(r"\d+", found["processes"])}
+        how = found["how"].partition(". It is possible")[0].rstrip(" .")
+    elif broken:
+        processes = _known() - {child.pid for child in multiprocessing.active_children()}
+        how = "is gone"
+    else:
         return None
-    processes = {int(number) for number in re.findall(r"\d+", found["processes"])}
     names = _read_by(processes)
     doing = f"was reading {', '.join(names)}" if names else "was between two samples"
-    how = found["how"].partition(". It is possible")[0].rstrip(" .")
     return (
         f"A process that reads data {how}; it {doing}. Mostly memory was short: use fewer (data.workers, or --workers) "
         "or a smaller data.cache; or what reads that image crashed: data.workers=0 shows it. Go on with --resume."
     )
+
+
+def _is_of_loader(error: BaseException) -> bool:
+    """Tell whether a connection broke where batches are fetched: a process died while it handed one over."""
+    if not isinstance(error, ConnectionError | EOFError):
+        return False
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_filename == dataloader.__file__ for frame, _ in frames)
+
+
+def _last_word(error: BaseException) -> BaseException:
+    """Wait for the end of a dying process; return what torch says of it, which comes by a signal, or the error."""
+    try:
+        for child in multiprocessing.active_children():
+            if child.pid in _known():
+                child.join(_DYING)
+    except RuntimeError as late:
+        return late
+    return error
+
+
+def _known() -> set[int]:
+    """Return the process ids of all loading processes that are remembered."""
+    return {watch.reading[slot] for watch in _watches for slot in range(0, len(watch.reading), 2)}
 
 
 def _read_by(processes: set[int]) -> list[str]:
