@@ -4,8 +4,9 @@
     python benchmarks/reliability.py --areas stops --tries 20 --kinds plain memory --processes 1 2
     python benchmarks/reliability.py --table                  # what was measured last, as Markdown
 
-Each trial ends as ``exact`` (the result of an undisturbed training, to the last bit) or ``message``
-(one sentence and a status that is not 0); everything else is a failure and is listed. Counts are
+Each trial ends as ``exact`` (the result of an undisturbed training, to the last bit), ``message``
+(one sentence and a status that is not 0) or ``said`` (it goes on without what one line names as damaged);
+everything else is a failure and is listed. Counts are
 written to ``benchmarks/results/reliability.json`` and the table of ``docs/reliability.md`` is made of
 them. The status is 1 where a trial failed.
 """
@@ -83,10 +84,14 @@ def save(rows: list[dict[str, Any]]) -> None:
 
 def table() -> str:
     """Return what was measured last as a table in Markdown."""
-    lines = ["| part | tried | survived | exact | one message | failures |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| part | tried | survived | exact | one message | went on, said | failures |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in json.loads(FILE.read_text())["rows"]:
         failures = "; ".join(row["failures"]) or "none"
-        cells = [row["part"], row["tried"], row["survived"], row.get("exact", 0), row.get("message", 0), failures]
+        counted = [row.get(verdict, 0) for verdict in ("exact", "message", "said")]
+        cells = [row["part"], row["tried"], row["survived"], *counted, failures]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

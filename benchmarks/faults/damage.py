@@ -1,5 +1,6 @@
-"""Damaged files of a run folder: the result stays the same, or one message names the file."""
+"""Damaged files of a run folder: the result stays the same, or one line names the file."""
 
+import json
 import random
 import shutil
 import subprocess
@@ -101,20 +102,38 @@ def _damage(path: Path, kind: str, draw: random.Random) -> None:
 def _judge(training: Training, whole: Path, copy: Path, target: Path, trial: str) -> Outcome:
     """Read a damaged run again and say what came of it."""
     reader = READ_BACK[trial.partition(":")[0]][1]
+    scores = copy.parent / "scores.json"
+    scores.unlink(missing_ok=True)
     if reader == "resume":
         ended = training.run(copy, "--resume")
         status, text = ended.status, ended.text
     else:
-        command = [sys.executable, "-m", "densekd", reader, str(copy)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-        status, text = done.returncode, done.stdout + done.stderr
+        status, text = _evaluate(copy, scores)
     if status < 0:
         return Outcome(trial, "crash", text[-2000:])
     if raw_text(text):
         return Outcome(trial, "raw", text[-2000:])
+    # The terminal folds long paths, so names are looked for without their line ends.
+    named = target.name in text.replace("\n", "")
     if status != 0:
-        # The terminal folds long paths, so names are looked for without their line ends.
-        named = target.name in text.replace("\n", "")
         return Outcome(trial, "message" if named else "nameless", "" if named else text[-2000:])
-    exact = reader != "resume" or same_result(whole, copy)
-    return Outcome(trial, "exact" if exact else "silent", "" if exact else text[-2000:])
+    exact = same_result(whole, copy) if reader == "resume" else _same_scores(whole, scores)
+    if exact:
+        return Outcome(trial, "exact")
+    # What is lost for good, such as rows of metrics, is named while the training goes on.
+    said = named and "damaged" in text
+    return Outcome(trial, "said" if said else "silent", "" if said else text[-2000:])
+
+
+def _evaluate(run: Path, scores: Path) -> tuple[int, str]:
+    """Evaluate a run; return the status and what was printed."""
+    command = [sys.executable, "-m", "densekd", "evaluate", str(run), "--json", str(scores)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _same_scores(whole: Path, scores: Path) -> bool:
+    """Return whether an evaluation found what the sound run's own training did, to the last digit."""
+    trained = json.loads((whole / "results.json").read_text())["student"]
+    found = json.loads(scores.read_text())
+    return bool(found["miou"] == trained["miou"])

@@ -14,8 +14,8 @@ class Outcome:
 
     Args:
         trial: what was done, in words.
-        verdict: ``exact``, ``message``; or a failure: ``hang``, ``raw``, ``crash``, ``silent``, ``wrong status``,
-            ``lost``, ``code ran``.
+        verdict: ``exact``, ``message``, ``said`` (it went on without what a line names); or a failure: ``hang``,
+            ``raw``, ``crash``, ``silent``, ``nameless``, ``wrong status``, ``lost``, ``code ran``.
         detail: last lines of what was printed, for a failure.
     """
 
@@ -26,7 +26,7 @@ class Outcome:
     @property
     def survived(self) -> bool:
         """Whether a person lost nothing and was told what happened."""
-        return self.verdict in ("exact", "message")
+        return self.verdict in ("exact", "message", "said")
 
 
 def raw_text(text: str) -> str | None:
