@@ -28,7 +28,7 @@ from densekd.export import export
 FILE = RESULTS / "int8-cpu.json"
 ENGINES = ("onnx", "openvino")
 # Steps: of teachers, of float students, and of what goes on from them.
-TEACHER, STUDENT, FURTHER = 600, 400, 120
+TEACHER, STUDENT, FURTHER = 400, 300, 100
 
 
 @dataclass(frozen=True)
