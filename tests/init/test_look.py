@@ -108,7 +108,7 @@ def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--task boxes: there is"):
         look(tmp_path, "boxes")
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(UserError, match=r"no known layout of data.*images/train/a\.jpg"):
+    with pytest.raises(UserError, match=r"(?s)no known layout of data.*images/train/a\.jpg"):
         look(tmp_path)
 
 

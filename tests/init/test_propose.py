@@ -1,5 +1,6 @@
 """First recipes: what is written is read, trained and said."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def test_a_teacher_that_is_there_is_used(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="nowhere"):
         propose(root, teacher="nowhere", out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_images_alone_are_learnt_from_the_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_folder(tmp_path / "data", {"train": 6, "val": 3})
+    package(tmp_path / "mine", look(root).train.classes)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(root / "images", tmp_path / "pictures")
+    proposal = propose(Path("pictures"), teacher="mine")
+    recipe = load_recipe(proposal.files[0])
+    assert (recipe.data.dataset, recipe.task.kind, recipe.baseline) == ("unlabelled", "none", None)
+    assert len(proposal.found.train) == 6
+    check(recipe, "auto")
 
 
 def test_recipes_are_not_replaced(tmp_path: Path) -> None:

@@ -44,8 +44,9 @@ def _found(proposal: "Proposal") -> list[str]:
     height, width = found.size
     names = found.train.classes.names
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    purpose = "" if found.task == "none" else f" for {found.task}"
     lines = [
-        f"data:    {found.data.root}, read as {found.data.dataset} for {found.task}",
+        f"data:    {found.data.root}, read as {found.data.dataset}{purpose}",
         f"         {len(found.train)} images to learn from, {len(found.val)} to validate on, {height} x {width}",
     ]
     if found.task != "depth":

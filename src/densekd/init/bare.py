@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from densekd.atomic import write_text
 from densekd.data.files import IMAGE_SUFFIXES, find
-from densekd.data.folder_layout import LABEL_SUFFIXES, FolderNames, Place, find_pool, find_split, pair
+from densekd.data.folder_layout import LABEL_SUFFIXES, MASK_SUFFIXES, FolderNames, Place, find_pool, find_split, pair
 from densekd.data.label_coding import Color, listed_colors, open_label, survey
-from densekd.data.listing import is_hidden
+from densekd.data.listing import is_hidden, list_files
 from densekd.data.picture import opened
 from densekd.errors import UserError
 
@@ -46,7 +46,7 @@ def describe_bare(root: Path) -> Bare | None:
     if names is None:
         return None
     places = [find_split(root, split, names) for split in ("train", "val", "test")]
-    there = [place for place in [*places, find_pool(root, names)] if place is not None]
+    there = [place for place in [*places, find_pool(root, names)] if place is not None and _is_labelled(place)]
     if not there:
         return None
     options = {}
@@ -61,6 +61,15 @@ def describe_bare(root: Path) -> Bare | None:
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error}); make {root} writable, or write it yourself.") from error
     return Bare(options, [f"{path} was written, {said}: edit the names"])
+
+
+def _is_labelled(place: Place) -> bool:
+    """Return False for one folder in which nothing looks like a label beside its image."""
+    if place.images != place.labels:
+        return True
+    pictures = [path for path in list_files(place.images) if path.suffix.lower() in IMAGE_SUFFIXES]
+    names = {path.with_suffix("") for path in pictures}
+    return len(names) < len(pictures) or any(path.name.endswith(MASK_SUFFIXES) for path in names)
 
 
 def _names(root: Path) -> FolderNames | None:

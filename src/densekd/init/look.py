@@ -1,14 +1,17 @@
 """Look at a data folder: which dataset reads it, by which splits, what is in it."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
 
+from densekd.atomic import write_text
 from densekd.builders.data import build_files
+from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.data.exports.recognize import advice
-from densekd.data.files import image_size
+from densekd.data.files import IMAGE_SUFFIXES, find, image_size
 from densekd.data.layouts import EXPORTS, LAYOUTS, recognize_layouts
 from densekd.data.listing import is_hidden
 from densekd.errors import RecipeError, UserError
@@ -33,7 +36,7 @@ class Found:
 
     Args:
         data: section of a recipe that reads it.
-        task: name of ``TASKS``.
+        task: name of ``TASKS``; ``none``: there are images alone.
         train: files to learn from.
         val: files to validate on.
         size: (height, width) of the median image.
@@ -48,12 +51,13 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def look(root: Path, task: str | None = None) -> Found:
+def look(root: Path, task: str | None = None, classes: Classes | None = None) -> Found:
     """Find out how a folder is read.
 
     Args:
         root: the folder, or one above it.
         task: what it shall be read for; None: what it is kept for.
+        classes: a teacher's; with them, images without labels are data as well.
 
     Raises:
         UserError: no such folder, or nothing in it that a dataset reads; says what was tried.
@@ -76,6 +80,8 @@ def look(root: Path, task: str | None = None) -> Found:
             return _with_notes(found, described.notes)
     if complaints:
         raise complaints[0]
+    if classes is not None and find(root, IMAGE_SUFFIXES):
+        return _unlabelled(root, classes)
     raise _unknown(root, task)
 
 
@@ -127,6 +133,18 @@ def _read(place: Path, name: str, task: str | None, options: dict[str, object] |
     files, held = build_files(spec, train), build_files(spec, val)
     found = Found(spec, files.task, files, held, _median_size(files), tuple(notes))
     return _with_notes(found, _other_readings(place, found.task, task))
+
+
+def _unlabelled(root: Path, classes: Classes) -> Found:
+    """Read images alone; what a student tells apart is what its teacher does, unless a file says it."""
+    path = root / "classes.json"
+    if not path.exists():
+        content = {"names": list(classes.names), "palette": [list(color) for color in classes.palette]}
+        write_text(path, json.dumps(content, indent=1) + "\n")
+    spec = DataSpec(dataset="unlabelled", root=str(root))
+    files = build_files(spec, spec.train)
+    note = "there are no labels: the student learns from the teacher alone, and is scored by how often they agree"
+    return Found(spec, "none", files, build_files(spec, spec.val), _median_size(files), (note,))
 
 
 def _first(spec: DataSpec, splits: Sequence[str]) -> tuple[str | None, UserError | None]:

@@ -14,7 +14,7 @@ from densekd.init.choose import Choice, choose, shorten
 from densekd.init.look import Found, look
 from densekd.init.machine import Machine, step_milliseconds, this_machine
 from densekd.init.write import student_recipe, teacher_recipe
-from densekd.models.open import open_model
+from densekd.models.open import Opened, open_model
 from densekd.models.sources import SOURCES
 from densekd.network import is_reachable
 from densekd.recipe import load_recipe
@@ -73,10 +73,11 @@ def propose(
     there = [path for path in wanted if path.exists()]
     if there and not replace:
         raise UserError(f"{there[0]} is there already; --force replaces it, --out FOLDER writes elsewhere.")
-    found = look(root, task)
+    opened = None if teacher is None else _opened(teacher)
+    found = look(root, task, None if opened is None else opened.classes)
     machine = this_machine()
     network = not constants.HF_HUB_OFFLINE and is_reachable(constants.ENDPOINT)
-    given = _teacher(teacher, found)
+    given = _teacher(teacher, opened, found)
     notes = list(given.notes)
     choice = choose(found, machine, limit, network)
     costs = _costs(found, choice, machine, given.model)
@@ -99,20 +100,27 @@ class _Teacher(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _teacher(name: str | None, found: Found) -> _Teacher:
-    """Open the teacher that was given; without one, that of the first recipe is meant.
+def _opened(name: str) -> Opened | None:
+    """Open a teacher that is a file or a folder here; others are downloaded, and checked, by a training.
 
     Raises:
-        UserError: a file that cannot be opened, or a detector of other levels than the student's.
+        UserError: nothing there, or nothing that can be opened.
+    """
+    if name.partition(":")[0] in SOURCES or "://" in name:
+        return None
+    return open_model(Path(name))
+
+
+def _teacher(name: str | None, opened: Opened | None, found: Found) -> _Teacher:
+    """Return what a recipe says of the teacher.
+
+    Raises:
+        UserError: a detector of other levels than the student's.
     """
     if name is None:
         return _Teacher({"checkpoint": "runs/teacher"})
-    if name.partition(":")[0] in SOURCES:
-        return _Teacher({"model": name})
-    if "://" in name:
-        # It is downloaded, and checked, when a training needs it.
-        return _Teacher({"checkpoint": name})
-    opened = open_model(Path(name))
+    if opened is None:
+        return _Teacher({"checkpoint" if "://" in name else "model": name})
     if found.task == "detection" and opened.config.model not in _ALIKE:
         raise UserError(
             f"--teacher {name}: a {opened.config.model}, whose head has other levels than our students'. "

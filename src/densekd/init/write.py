@@ -51,7 +51,7 @@ def student_recipe(found: Found, choice: Choice, machine: Machine, network: bool
         *_model(choice.student, network),
         f"teacher: {_flow(teacher)}",
         *_terms(found, teacher),
-        "baseline: train                     # the same student alone, to know what distillation was worth",
+        *_baseline(found),
         *_rest(found, choice, machine, choice.steps[1]),
     ]
     return "\n".join(lines) + "\n"
@@ -59,6 +59,8 @@ def student_recipe(found: Found, choice: Choice, machine: Machine, network: bool
 
 def _described(found: Found) -> str:
     classes = found.train.classes.names
+    if found.task == "none":
+        return f"{len(classes)} classes on {len(found.train)} images without labels"
     kinds = f"{len(classes)} classes, " if found.task != "depth" else ""
     return f"{found.task} of {kinds}{len(found.train)} + {len(found.val)} images"
 
@@ -97,6 +99,12 @@ def _model(model: Model, network: bool) -> list[str]:
     elif model.pretrained:
         lines.append(f"  # pretrained: {model.pretrained}    # much better, where there is a network")
     return lines
+
+
+def _baseline(found: Found) -> list[str]:
+    if found.task == "none":
+        return []
+    return ["baseline: train                     # the same student alone, to know what distillation was worth"]
 
 
 def _terms(found: Found, teacher: dict[str, str]) -> list[str]:
