@@ -35,8 +35,8 @@ def docs(
     subject: Annotated[
         str,
         typer.Argument(
-            help="recipe: every key; losses: the catalogue; presets: the original experiments; "
-            "loss, model, dataset, adapter, task, logger"
+            help="recipe: every key; commands: the command line; losses: the catalogue; presets: the original "
+            "experiments; loss, model, dataset, adapter, task, logger"
         ),
     ],
     name: Annotated[str | None, typer.Argument(help="of a loss, model, ...; without it all are listed")] = None,
@@ -48,6 +48,11 @@ def docs(
 
     if subject == "recipe":
         text = recipe_reference()
+    elif subject == "commands":
+        from densekd.cli.app import app
+        from densekd.cli.command_reference import command_reference
+
+        text = command_reference(app)
     elif subject == "losses":
         text = catalogue()
     elif subject == "presets":
