@@ -13,13 +13,20 @@ from markupsafe import Markup
 from densekd.compare.groups import Comparison, Group
 from densekd.compare.runs import Run
 from densekd.compare.table import class_means, comparison_rows, described
-from densekd.metric_names import MetricName
 from densekd.report.curves import BOTTOM, LEFT, RIGHT, TOP, Axis, axis, rounded
 from densekd.report.pictures import Samples, read_samples
 
 # Colors of the style sheet.
 _COLORS = 8
 _PHOTOGRAPHS = ("image",)
+# Columns of the table behind the scores, of which those stay that any group has.
+_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"key": "parameters", "title": "M parameters", "unit": 1e6, "digits": 2},
+    {"key": "milliseconds", "title": "ms", "unit": 1, "digits": 1},
+    {"key": "multiply_adds", "title": "G multiply-adds", "unit": 1e9, "digits": 2},
+    {"key": "steps", "title": "Steps", "unit": 1, "digits": 0},
+    {"key": "seconds", "title": "Seconds", "unit": 1, "digits": 0},
+)
 # What a score is drawn against, and the columns that hold it: the first that every group has.
 _COSTS: tuple[tuple[str, str, float], ...] = (
     ("milliseconds", "milliseconds an image", 1),
@@ -48,6 +55,7 @@ def comparison_page(comparison: Comparison) -> str:
         digest=digest,
         metric=metric,
         baseline=comparison.baseline,
+        costs=[column for column in _COLUMNS if any(row[column["key"]] for row in rows)],
         groups=list(zip(comparison.groups, rows, _colors(comparison), strict=True)),
         described=described,
         pareto=_pareto(comparison, rows),
@@ -132,7 +140,7 @@ def _pictures(comparison: Comparison) -> dict[str, Any] | None:
     stems = [sample.stem for sample in found[0][2].shown]
     images = []
     for stem in stems:
-        shown = {"stem": stem, "image": None, "truth": None, "models": []}
+        shown: dict[str, Any] = {"stem": stem, "image": None, "truth": None, "models": []}
         models: list[dict[str, Any]] = []
         for group, color, samples in found:
             kinds = _kinds(samples, stem)
@@ -157,8 +165,3 @@ def _kinds(samples: Samples, stem: str) -> dict[str, Any]:
         if sample.stem == stem:
             return {picture.kind: picture for picture in sample.pictures if picture.source is not None}
     return {}
-
-
-def score_text(value: float | None, metric: MetricName) -> str:
-    """Write a score with its digits, or a dash."""
-    return "\N{EN DASH}" if value is None else f"{value:.{metric.digits}f}"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import glob
@@ -71,7 +72,10 @@ def find_runs(paths: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        places = [Path(one) for one in sorted(glob(path))] or [Path(path)]
+        # What exists is meant as it is, also with brackets in its name.
+        places = [Path(path)]
+        if not places[0].exists():
+            places = [Path(one) for one in sorted(glob(path))] or places  # noqa: PTH207
         for place in places:
             if not place.is_dir():
                 raise UserError(f"{place}: no such run folder.")
@@ -139,8 +143,8 @@ def mark_odd(runs: Sequence[Run]) -> list[Run]:
     if not runs:
         return []
     # What most of the runs share is what the others are measured by; of equally many the first.
-    keys = [tuple(sorted(run.facts.items())) for run in runs]
-    usual = dict(max(keys, key=keys.count))
+    counted = Counter(tuple(sorted(run.facts.items())) for run in runs)
+    usual = dict(counted.most_common(1)[0][0])
     marked = []
     for run in runs:
         differs = [name for name, value in run.facts.items() if usual.get(name) != value]

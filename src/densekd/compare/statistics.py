@@ -30,14 +30,14 @@ class Interval(NamedTuple):
         value: the mean.
         low, high: ends; None where nothing tells how far to trust it.
         basis: over what it was taken.
-        count: of seeds.
+        seeds: how many.
     """
 
     value: float
     low: float | None
     high: float | None
     basis: Basis
-    count: int
+    seeds: int
 
     @property
     def certain(self) -> bool:
@@ -95,12 +95,10 @@ def paired_by_image(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], dr
     generator = np.random.default_rng(0)
     seeds, images = len(ours), len(ours[0])
     everything = np.ones((1, images))
-    value = float(
-        np.mean([headline(one, everything) - headline(other, everything) for one, other in _pairs(ours, theirs)])
-    )
+    value = float(np.mean(_differences(ours, theirs, everything)))
     # How often each image was drawn: sums over the images drawn become one matrix product.
     times = generator.multinomial(images, np.full(images, 1 / images), draws).astype(float)
-    differences = np.stack([headline(one, times) - headline(other, times) for one, other in _pairs(ours, theirs)])
+    differences = _differences(ours, theirs, times)
     # Which seeds a draw has is drawn apart; of one seed there is no choice.
     chosen = generator.integers(seeds, size=(draws, seeds))
     drawn = np.take_along_axis(differences.T, chosen, 1).mean(1)
@@ -108,8 +106,10 @@ def paired_by_image(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], dr
     return Interval(value, float(low), float(high), "images" if seeds == 1 else "seeds and images", seeds)
 
 
-def _pairs(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(zip(ours, theirs, strict=True))
+def _differences(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], times: np.ndarray) -> np.ndarray:
+    """Return the difference of the headlines for each seed and each selection of images, ``[seeds, D]``."""
+    pairs = zip(ours, theirs, strict=True)
+    return np.stack([headline(one, times) - headline(other, times) for one, other in pairs])
 
 
 def headline(parts: np.ndarray, times: np.ndarray) -> np.ndarray:

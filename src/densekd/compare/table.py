@@ -77,6 +77,8 @@ def screen_table(comparison: Comparison) -> Table:
     table = Table("runs", f"{metric.label}{arrow}", "seeds", against, "", "M params", "ms", "steps", "s")
     for column in table.columns[1:4]:
         column.justify = "right"
+    # The longest word of a verdict stays whole.
+    table.columns[4].min_width = len("distinguishable")
     for column in table.columns[5:]:
         column.justify = "right"
     for group in comparison.groups:
