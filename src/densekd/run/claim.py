@@ -220,7 +220,12 @@ def _is_waited_for(waiting: RunFolder, recipe: Recipe, existing: Existing) -> bo
 
 def _harmful(run: RunFolder, recipe: Recipe) -> list[str]:
     """List the keys in which a run's recipe differs so that it would be another training."""
-    different = differences(load_recipe(run.recipe), recipe)
+    return harmful_differences(load_recipe(run.recipe), recipe)
+
+
+def harmful_differences(one: Recipe, other: Recipe) -> list[str]:
+    """List the keys in which two recipes differ so that they are two trainings."""
+    different = differences(one, other)
     # Loggers are a list, whose keys have its name before them.
     return [key for key in different if key not in _HARMLESS and not key.startswith("logging.")]
 
