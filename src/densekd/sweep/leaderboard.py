@@ -132,7 +132,12 @@ def write_leaderboard(queue: Queue) -> list[Row]:
 def leaderboard_table(rows: Sequence[Row]) -> Table:
     """Return the leaderboard for the terminal."""
     axes = list(rows[0].point) if rows else []
-    table = Table(*axes, "score", "n", "mean", "deviation", "difference", "95 %", "", title_justify="left")
+    caption = (
+        "difference: paired by seed, with its 95 % interval; not distinguishable: the interval holds 0, so that the "
+        "seeds differ by as much"
+    )
+    heads = ("score", "n", "mean", "std", "diff", "95 %", "")
+    table = Table(*axes, *heads, caption=caption, caption_justify="left")
     for column in table.columns[len(axes) + 1 : -1]:
         column.justify = "right"
     for row in rows:
@@ -207,7 +212,7 @@ def difference(gains: Sequence[float]) -> Difference:
     """
     mean = fmean(gains)
     if len(gains) < 2:
-        return Difference(mean, None, None, 1, "one seed: cannot be told from chance")
+        return Difference(mean, None, None, 1, "one seed, cannot be told")
     degrees = len(gains) - 1
     quantile = _T[min(degrees, len(_T)) - 1]
     half = quantile * stdev(gains) / math.sqrt(len(gains))
@@ -217,7 +222,7 @@ def difference(gains: Sequence[float]) -> Difference:
     elif high < 0:
         word = "worse"
     else:
-        word = "within the deviation of the seeds: not distinguishable"
+        word = "not distinguishable"
     return Difference(mean, low, high, len(gains), word)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from densekd.errors import UserError, without_traceback
 from densekd.explain import explain
 from densekd.run.launch import Launch
-from densekd.run.train import train
+from densekd.run.train import queued_again, train
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 from densekd.sweep.claims import Claim
 from densekd.sweep.leaderboard import write_leaderboard
@@ -43,19 +43,29 @@ def work(queue: Queue, place: Place) -> int:
         Interrupted: a signal stopped a training, whose state is saved.
         Stopped: a signal between two trainings, or before and after one.
     """
-    finished, pause = 0, _FIRST_LOOK
     with stop_signals(stop_at_once("Stopped; the same command goes on.")):
-        while not queue.is_over():
-            taken = queue.take()
-            if taken is not None:
-                finished += train_trial(queue, *taken, place.launch)
-                pause = _FIRST_LOOK
-            elif place.waits:
-                time.sleep(pause)
-                pause = min(2 * pause, _LAST_LOOK)
-            else:
-                break
+        try:
+            finished = _work(queue, place)
+        except Stopped as stop:
+            # A job of a scheduler that was warned between two trainings.
+            raise queued_again(stop) from None
     write_leaderboard(queue)
+    return finished
+
+
+def _work(queue: Queue, place: Place) -> int:
+    """Work as :func:`work` does, while it listens to signals."""
+    finished, pause = 0, _FIRST_LOOK
+    while not queue.is_over():
+        taken = queue.take()
+        if taken is not None:
+            finished += train_trial(queue, *taken, place.launch)
+            pause = _FIRST_LOOK
+        elif place.waits:
+            time.sleep(pause)
+            pause = min(2 * pause, _LAST_LOOK)
+        else:
+            break
     return finished
 
 
