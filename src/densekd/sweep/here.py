@@ -1,6 +1,7 @@
 """A sweep on this machine: processes that work on its queue, their progress, and signals for all of them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -168,6 +169,9 @@ def _gpu(number: int, settings: Processes) -> dict[str, str]:
 
 
 def _found_gpus() -> list[str]:
+    # Torch takes seconds to import, which a machine without a GPU need not wait for.
+    if shutil.which("nvidia-smi") is None:
+        return []
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]

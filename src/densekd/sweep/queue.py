@@ -10,8 +10,7 @@ from densekd.atomic import write_text
 from densekd.errors import RecipeError, UserError
 from densekd.parsers import load_text
 from densekd.recipe import Recipe, dump_recipe, load_recipe
-from densekd.run.claim import harmful_differences
-from densekd.run.folder import RunFolder
+from densekd.run.folder import RunFolder, harmful_differences
 from densekd.seal import read_document, sealed_text, write_document
 from densekd.sweep.claims import PATIENCE, Claim, Claims
 from densekd.sweep.sections import SweepSpec
