@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import socket
 from typing import Any
 
 from densekd.errors import UserError
@@ -13,6 +14,8 @@ from densekd.sweep.sections import RaySpec
 from densekd.sweep.worker import run_worker
 
 _LOOK = 0.5
+# Seconds that a cluster may take to answer.
+_PATIENCE = 10
 
 
 def run_on_ray(queue: Queue, spec: RaySpec, settings: Processes, progress: Progress) -> None:
@@ -62,10 +65,24 @@ def _connected() -> Any:
         return ray
     address = os.environ.get("RAY_ADDRESS", "auto")
     try:
+        # Ray itself tries for minutes.
+        _require_answer(address)
         ray.init(address=address, log_to_driver=False, logging_level="error")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"--on ray: no cluster at '{address}' ({error}). Start one: ray start --head.") from error
     return ray
+
+
+def _require_answer(address: str) -> None:
+    """Check that somebody answers at ``host:port`` or ``ray://host:port``; other addresses are Ray's to look up.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: the port is no number.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
 def _result(ray: Any, task: Any, stopping: bool) -> None:
