@@ -51,14 +51,12 @@ class Queue:
         path: the folder.
         entries: the trials, in their order.
         baseline: axis -> name that others are compared with.
-        together: whether trials that share what they see are trained in one process.
         claims: who works on which trial.
     """
 
     path: Path
     entries: Sequence[Entry]
     baseline: Mapping[str, str]
-    together: bool
     claims: Claims
 
     def run(self, name: str) -> RunFolder:
@@ -157,7 +155,7 @@ def open_queue(path: Path, patience: float = PATIENCE) -> Queue:
     content = read_document(index, _ADVICE)
     try:
         entries = [Entry(one["name"], one["point"], one["draw"], one["drawn"]) for one in content["trials"]]
-        return Queue(path, entries, content["baseline"], content["together"], Claims(path / "claims", patience))
+        return Queue(path, entries, content["baseline"], Claims(path / "claims", patience))
     except (KeyError, TypeError) as error:
         raise UserError(f"{index}: not what densekd writes ({error!r}). {_ADVICE}") from error
 
@@ -187,7 +185,6 @@ def fill_queue(path: Path, spec: SweepSpec, trials: Sequence[Trial]) -> Queue:
             {"name": one.name, "point": dict(one.point), "draw": one.draw, "drawn": dict(one.drawn)} for one in trials
         ],
         "baseline": baseline,
-        "together": spec.together,
     }
     write_document(path / _INDEX, content)
     return open_queue(path)

@@ -22,7 +22,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-Overrides = Annotated[list[Override], BeforeValidator(_listed)]
+Overrides = Annotated[list[Override], BeforeValidator(_listed, json_schema_input_type=list[Override] | Override | None)]
 
 
 def _named(value: Any) -> Any:
@@ -119,10 +119,7 @@ class SweepSpec(Section):
         description="axis -> name that others are compared with; default: the first name of the first axis",
     )
     search: SearchSpec | None = Field(None, description="random search over ranges of keys")
-    together: bool = Field(
-        False,
-        description="trials that share data, teacher, seed, batch and steps are trained in one process",
-    )
+    together: bool = Field(False, description="not possible yet: every trial is trained by itself")
     slurm: SlurmSpec = SlurmSpec()
     ray: RaySpec = RaySpec()
 
@@ -137,6 +134,16 @@ class SweepSpec(Section):
             labels = [label_of(axis, point) for point in points]
             _require_names(axis, labels)
         return axes
+
+    @field_validator("together")
+    @classmethod
+    def _each_by_itself(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "trials of one stream of data and one pass of the teacher are not possible yet; leave it out. "
+                "A teacher.cache, whose folder the trials share, spares them the teacher"
+            )
+        return value
 
     @model_validator(mode="after")
     def _known_points(self) -> "SweepSpec":
