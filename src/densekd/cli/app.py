@@ -14,6 +14,7 @@ from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.export import export
 from densekd.cli.fetch import fetch
+from densekd.cli.init import init
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, recipes, schema
@@ -29,6 +30,7 @@ from densekd.terminal import hook_tracebacks, prepare_streams
 
 # In the order of ``--help``.
 COMMANDS = (
+    init,
     train,
     sweep,
     quickstart,

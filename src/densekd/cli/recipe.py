@@ -25,9 +25,7 @@ def recipes(
 
 
 def schema(
-    of: Annotated[
-        Literal["recipe", "sweep"], typer.Argument(help="recipe, or sweep: the file of densekd sweep")
-    ] = "recipe",
+    of: Annotated[Literal["recipe", "sweep"], typer.Argument(help="recipe, or sweep")] = "recipe",
 ) -> None:
     """Print the JSON schema of a recipe or a sweep, for editors."""
     from densekd.cli.schema import recipe_schema, sweep_schema
@@ -40,8 +38,8 @@ def docs(
     subject: Annotated[
         str,
         typer.Argument(
-            help="recipe: every key; losses: the catalogue; presets: the original experiments; "
-            "loss, model, dataset, adapter, task, logger"
+            help="recipe: every key; commands: the command line; losses: the catalogue; presets: the original "
+            "experiments; loss, model, dataset, adapter, task, logger"
         ),
     ],
     name: Annotated[str | None, typer.Argument(help="of a loss, model, ...; without it all are listed")] = None,
@@ -53,6 +51,11 @@ def docs(
 
     if subject == "recipe":
         text = recipe_reference()
+    elif subject == "commands":
+        from densekd.cli.app import app
+        from densekd.cli.command_reference import command_reference
+
+        text = command_reference(app)
     elif subject == "losses":
         text = catalogue()
     elif subject == "presets":
