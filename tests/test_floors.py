@@ -30,7 +30,7 @@ FLOORS = {
     7: ["builders"],
     8: ["convert_config", "report"],
     9: ["run"],
-    10: ["compare", "export", "init"],
+    10: ["compare", "export", "init", "sweep"],
     11: ["api", "cli"],
     12: ["__main__"],
 }
