@@ -14,6 +14,7 @@ FLOORS = {
         "disk",
         "errors",
         "explain",
+        "memory",
         "own_modules",
         "presets",
         "quiet",
