@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from densekd.cli.benchmark import benchmark
+from densekd.cli.compare import compare
 from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
@@ -18,6 +19,7 @@ from densekd.cli.init import init
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, recipes, schema
+from densekd.cli.sweep import sweep
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
@@ -31,11 +33,13 @@ from densekd.terminal import hook_tracebacks, prepare_streams
 COMMANDS = (
     init,
     train,
+    sweep,
     quickstart,
     evaluate,
     predict,
     export,
     benchmark,
+    compare,
     inspect,
     convert,
     convert_config,
