@@ -12,7 +12,8 @@ from densekd.data import DATASETS
 from densekd.data.leakage import find_leakage
 from densekd.errors import UserError
 
-SHARED = Path(os.environ.get("DENSEKD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+CAMVID = os.environ.get("DENSEKD_CAMVID", "")
+BCCD = os.environ.get("DENSEKD_BCCD", "")
 
 
 class Item(NamedTuple):
@@ -95,9 +96,9 @@ def test_damaged_images_are_named_and_no_images_are_nothing(tmp_path: Path) -> N
     assert find_leakage([], [broken]).sentences == []
 
 
-@pytest.mark.skipif(not (SHARED / "camvid").is_dir(), reason="CamVid is not here")
+@pytest.mark.skipif(not CAMVID, reason="DENSEKD_CAMVID names no folder with the real CamVid")
 def test_camvid_and_its_drives() -> None:
-    train, val = (list(DATASETS["camvid"](SHARED / "camvid", split).items) for split in ("train", "val"))
+    train, val = (list(DATASETS["camvid"](Path(CAMVID), split).items) for split in ("train", "val"))
     assert find_leakage(train, val).sequences == {"0016E5_": (204, 101)}
     everything = [*train, *val]
     for drive in ("0006R0", "0016E5", "0001TP"):
@@ -105,7 +106,7 @@ def test_camvid_and_its_drives() -> None:
         assert find_leakage([item for item in everything if item not in held], held).sentences == []
 
 
-@pytest.mark.skipif(not (SHARED / "bccd").is_dir(), reason="BCCD is not here")
+@pytest.mark.skipif(not BCCD, reason="DENSEKD_BCCD names no folder with the real BCCD")
 def test_bccd_is_honest() -> None:
-    train, val = (DATASETS["coco"](SHARED / "bccd", split).items for split in ("train", "val"))
+    train, val = (DATASETS["coco"](Path(BCCD), split).items for split in ("train", "val"))
     assert find_leakage(train, val).sentences == []
