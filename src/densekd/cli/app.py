@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from densekd.cli.benchmark import benchmark
+from densekd.cli.compare import compare
 from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
@@ -38,6 +39,7 @@ COMMANDS = (
     predict,
     export,
     benchmark,
+    compare,
     inspect,
     convert,
     convert_config,
