@@ -40,7 +40,7 @@ def test_jobs_of_submitit_work_off_a_sweep(cluster: str, queue: Queue, monkeypat
     for job in jobs:
         # Submitit looks at its local processes once a minute.
         process = getattr(job, "_process", None)
-        assert process is None or process.wait(90) == 0
+        assert process is None or process.wait(300) == 0
     # Each trial is trained by one of the two.
     assert sum(job.result() for job in jobs) == 2
     assert [queue.state(entry.name) for entry in queue.entries] == ["done", "done"]
