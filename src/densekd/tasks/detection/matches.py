@@ -69,6 +69,7 @@ def _match(found: np.ndarray, truth: np.ndarray, crowds: np.ndarray) -> tuple[np
     order = np.argsort(crowds, kind="mergesort")
     truth, crowds = truth[order], crowds[order]
     overlaps = _overlaps(found.astype(float), truth.astype(float), crowds)
+    inverted = (found[:, 2:] - found[:, :2]).prod(1) < 0
     T, D, G = len(THRESHOLDS), len(found), len(truth)
     taken = np.zeros((T, G), dtype=bool)
     hits, ignored = np.zeros(D, dtype=int), np.zeros(D, dtype=int)
@@ -78,6 +79,8 @@ def _match(found: np.ndarray, truth: np.ndarray, crowds: np.ndarray) -> tuple[np
             single = free & ~crowds
             candidates = single if single.any() else free
             if not candidates.any():
+                # To COCO a box of negative area is of no size that is scored.
+                ignored[d] += int(inverted[d]) << t
                 continue
             # Of equal overlaps COCO takes the last.
             masked = np.where(candidates, overlaps[d], -1.0)
