@@ -19,6 +19,7 @@ from densekd.cli.init import init
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, recipes, schema
+from densekd.cli.sweep import sweep
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
@@ -32,6 +33,7 @@ from densekd.terminal import hook_tracebacks, prepare_streams
 COMMANDS = (
     init,
     train,
+    sweep,
     quickstart,
     evaluate,
     predict,

@@ -1,7 +1,7 @@
 """Commands about recipes: ``recipes``, ``schema`` and ``docs``."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,11 +24,14 @@ def recipes(
     console.print(preset_table(found))
 
 
-def schema() -> None:
-    """Print the JSON schema of a recipe, for editors."""
-    from densekd.cli.schema import recipe_schema
+def schema(
+    of: Annotated[Literal["recipe", "sweep"], typer.Argument(help="recipe, or sweep")] = "recipe",
+) -> None:
+    """Print the JSON schema of a recipe or a sweep, for editors."""
+    from densekd.cli.schema import recipe_schema, sweep_schema
 
-    write_document(json.dumps(recipe_schema(), indent=1) + "\n")
+    content = recipe_schema() if of == "recipe" else sweep_schema()
+    write_document(json.dumps(content, indent=1) + "\n")
 
 
 def docs(

@@ -199,29 +199,39 @@ def group_images(items: Sequence[HeldOut], groups: str | None) -> list[int]:
         parents[second] = first
 
     firsts: dict[str, int] = {}
-    for k, name in enumerate(_names(items, groups)):
-        if name is not None:
-            join(firsts.setdefault(name, k), k)
+    # Without groups every image is one of its own, before look-alikes are joined.
+    names = [] if groups is None else group_names([item.stem for item in items], groups)
+    for k, name in enumerate(names):
+        join(firsts.setdefault(name, k), k)
     _join_similar([_fingerprint(item) for item in items], join)
     return [root_of(k) for k in range(len(items))]
 
 
-def _names(items: Sequence[HeldOut], groups: str | None) -> list[str | None]:
-    """Return the name of each image's group."""
-    if groups is None:
-        return [None] * len(items)
+def group_names(stems: Sequence[str], groups: str, key: str = "data.split.groups") -> list[str]:
+    """Name the group of each image: its folder, or what a regular expression finds in its path.
+
+    Args:
+        stems: paths of the images without their endings.
+        groups: ``folder``, or the expression; its first group counts, or else the whole match.
+        key: of the recipe, for the message.
+
+    Raises:
+        UserError: a regular expression that is none, or fits not every image.
+    """
     if groups == "folder":
-        return [str(Path(item.stem).parent) for item in items]
+        return [str(Path(stem).parent) for stem in stems]
     try:
         pattern = re.compile(groups)
     except re.error as error:
-        raise UserError(f"data.split.groups: '{groups}' is no regular expression ({error}).") from error
-    names: list[str | None] = []
-    for item in items:
-        match = pattern.search(item.stem)
-        if match is None:
-            raise UserError(f"data.split.groups: '{groups}' does not match the image '{item.stem}'.")
-        names.append(match.group(1) if pattern.groups else match.group())
+        raise UserError(f"{key}: '{groups}' is no regular expression ({error}).") from error
+    names: list[str] = []
+    for stem in stems:
+        match = pattern.search(stem)
+        # A group of the expression that took no part in the match names nothing.
+        name = None if match is None else match.group(1 if pattern.groups else 0)
+        if name is None:
+            raise UserError(f"{key}: '{groups}' does not match the image '{stem}'.")
+        names.append(name)
     return names
 
 

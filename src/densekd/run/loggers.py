@@ -4,6 +4,7 @@ Loggers get every loss that the Distiller logs, and the validation scores. Tenso
 need nothing else; Weights & Biases, MLflow and Trackio are extras of densekd.
 """
 
+import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from lightning.pytorch.loggers import (
 from lightning.pytorch.utilities import rank_zero_only
 
 from densekd.doors import CALLBACK, LOGGER
-from densekd.errors import RecipeError
+from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe
 from densekd.registry import construct, optional_import, resolve
 from densekd.run.folder import RunFolder
@@ -78,7 +79,21 @@ def build_observers(recipe: Recipe, run: RunFolder) -> Observers:
 
 
 def tensorboard(folder: Path) -> TensorBoardLogger:
-    """TensorBoard event files in the run folder's ``tensorboard/``."""
+    """TensorBoard event files in the run folder's ``tensorboard/``.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+    # Lightning would look for it at the first record.
+    try:
+        importlib.import_module("torch.utils.tensorboard")
+    except ImportError as error:
+        raise UserError(
+            f"logging: TensorBoard cannot be used ({error}): pip install tensorboard, or do without: logging=[csv]."
+        ) from error
     return TensorBoardLogger(folder, name="tensorboard", version="")
 
 

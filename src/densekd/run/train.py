@@ -77,10 +77,10 @@ def train(
         try:
             return _train(Start(recipe, run, launch, existing, console, overrides, accept))
         except (Stopped, Interrupted) as stop:
-            raise _queued_again(stop) from None
+            raise queued_again(stop) from None
 
 
-def _queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
+def queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
     """Queue a job again that was warned before its end, once, and say so in the message."""
     said = str(stop)
     sentence = "" if _QUEUED in said else queue_again(stop)
