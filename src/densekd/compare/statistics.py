@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from densekd.compare.precision import COLUMNS, average_precision, count_images
+
 DRAWS = 2000
 # Quantiles 0.975 of Student's t by degrees of freedom, from 1 on; beyond them the normal's.
 _T = (
@@ -85,15 +87,15 @@ def paired_by_image(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], dr
 
     Args:
         ours, theirs: for each seed, in the same order, what is known of each image: ``[N, 3, C]``
-            counts, of which the headline is the mIoU, or ``[N, 4]`` scores, of which it is the mean
-            of the first over the images whose last is 1.
+            counts, of which the headline is the mIoU, ``[N, 4]`` scores, of which it is the mean
+            of the first over the images whose last is 1, or ``[R, 5]`` matches, of which it is AP.
         draws: how many.
 
     Returns:
-        in the headline's unit; mIoU in percent.
+        in the headline's unit; mIoU and AP in percent.
     """
     generator = np.random.default_rng(0)
-    seeds, images = len(ours), len(ours[0])
+    seeds, images = len(ours), image_count(ours[0])
     everything = np.ones((1, images))
     value = float(np.mean(_differences(ours, theirs, everything)))
     # How often each image was drawn: sums over the images drawn become one matrix product.
@@ -112,16 +114,25 @@ def _differences(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], times
     return np.stack([headline(one, times) - headline(other, times) for one, other in pairs])
 
 
+def image_count(parts: np.ndarray) -> int:
+    """Return how many images something is known of."""
+    if parts.ndim == 2 and parts.shape[1] == COLUMNS:
+        return count_images(parts)
+    return len(parts)
+
+
 def headline(parts: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Return the headline of selections of images.
 
     Args:
-        parts: ``[N, 3, C]`` or ``[N, 4]``, see :func:`paired_by_image`.
+        parts: ``[N, 3, C]``, ``[N, 4]`` or ``[R, 5]``, see :func:`paired_by_image`.
         times: how often each image is in each selection, ``[D, N]``.
 
     Returns:
         ``[D]``; mIoU in percent over the classes that occur, or the mean over images.
     """
+    if parts.ndim == 2 and parts.shape[1] == COLUMNS:
+        return average_precision(parts, times)
     if parts.ndim == 2:
         measured = parts[:, -1]
         mean: np.ndarray = (times @ (parts[:, 0] * measured)) / np.maximum(times @ measured, 1)

@@ -22,7 +22,8 @@ def write_image_scores(found: Mapping[str, Tensor | None], run: RunFolder) -> No
 
     Args:
         found: by ``student``, ``teacher``, ``baseline``: ``[N, 3, C]`` pixels of hits, labels and
-            predictions of a segmentation; ``[N, 4]`` scores of a depth estimator; None of others.
+            predictions of a segmentation; ``[N, 4]`` scores of a depth estimator; ``[R, 5]`` matches
+            of a detector; None of others.
         run: the folder; a file of an earlier time is removed where there is nothing.
     """
     tensors = {name: values.contiguous() for name, values in found.items() if values is not None}

@@ -23,6 +23,7 @@ from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import Observers, build_observers
 from densekd.run.provenance import provenance, resumed
 from densekd.run.scheduler import existing_of, queue_again
+from densekd.run.tracked_results import send_results
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 
 # A baseline is a training within a training: what it says is not done twice.
@@ -132,7 +133,9 @@ def _train_there(start: Start) -> dict[str, Any]:
             return {}
         claim.swap()
         alone = None if baseline is None else claim.final(baseline.package)
-        return finish(recipe, built, run, alone, console)
+        results = finish(recipe, built, run, alone, console)
+        send_results(observers.loggers, results, run, recipe.training.steps, console)
+        return results
 
 
 def _and_swap(observers: Observers, claim: Claim) -> Observers:
