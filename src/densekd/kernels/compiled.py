@@ -127,7 +127,7 @@ def _assembled(ptx: str, number: int) -> tuple[int, int]:
         command = [str(_assemblers() / name), "-v", f"-arch={target[1]}", "-o", os.devnull, path]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     finally:
-        os.unlink(path)
+        Path(path).unlink()
     registers = re.search(r"Used (\d+) registers", done.stderr)
     spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
     assert registers is not None

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.dispatch import kernel
+from densekd.kernels.first_use import agrees
 from densekd.ops.attach_grad import attach_grad
 from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows
 from densekd.ops.precision import compute_dtype, grad_like
@@ -78,7 +79,11 @@ if find_spec("triton") is not None:
     ) -> tuple[Tensor, Tensor]:
         from densekd.kernels.triton import resized_cross_entropy as triton
 
-        if compute_dtype(logits) == torch.float64 or logits.shape[1] > triton.MAX_CHANNELS:
+        if (
+            compute_dtype(logits) == torch.float64
+            or logits.shape[1] > triton.MAX_CHANNELS
+            or not agrees("resized_cross_entropy", logits)
+        ):
             return cpu_blocked(logits, labels, weight, ignore_index, align_corners)
         return triton.resized_cross_entropy(logits, labels, weight, ignore_index, align_corners)
 

@@ -27,6 +27,5 @@ def spans_int64(shape: Sequence[int], strides: Sequence[int]) -> bool:
 def offsets(x, WIDE: tl.constexpr):  # type: ignore
     """Return indices in as many bits as their offsets need."""
     if WIDE:
-        return x.to(tl.int64)
-    else:
-        return x
+        x = x.to(tl.int64)
+    return x
