@@ -32,9 +32,7 @@ def compiled(case: Case, architecture: str) -> list[Compiled]:
     return [compile_launch(launch, architecture) for launch in launches(case)]
 
 
-@pytest.mark.parametrize(
-    ("case", "architecture"), SELECTION, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x))
-)
+@pytest.mark.parametrize(("case", "architecture"), SELECTION, ids=str)
 def test_nothing_spills(case: Case, architecture: str) -> None:
     for made in compiled(case, architecture):
         assert made.spill_bytes == 0

@@ -87,14 +87,18 @@ def taken(case: Case) -> bool:
 
 
 def launches(case: Case) -> list[Launch]:
-    """Ask the launcher itself what it would run, on tensors that hold nothing."""
+    """Ask the launcher itself what it would run, on tensors that hold nothing.
+
+    Of launches that differ in their images alone the first is returned.
+    """
     calls = _calls()[case.kernel]
-    found: list[Launch] = []
+    found: dict[tuple[str, str], Launch] = {}
     for call in calls:
         with recorded() as record:
             call(_map(case, _HEIGHT, _WIDTH), _map(case, _HEIGHT, _WIDTH))
-        found += record
-    return found
+        for launch in record:
+            found.setdefault((launch.function.__name__, configuration_of(case, launch)), launch)
+    return list(found.values())
 
 
 def _map(case: Case, height: int, width: int) -> Tensor:
@@ -141,12 +145,8 @@ def rows(case: Case, architecture: str, bandwidth: float) -> Iterator[Row]:
         architecture: ``sm_80``, ``sm_90`` or ``sm_100``.
         bandwidth: of the device's memory, in GB/s.
     """
-    seen: set[tuple[str, str]] = set()
     for launch in launches(case):
         name = (f"{case.kernel}.{launch.function.__name__.lstrip('_')}", configuration_of(case, launch))
-        if name in seen:
-            continue
-        seen.add(name)
         compiled = compile_launch(launch, architecture)
         yield _row(name, launch, compiled, bandwidth)
 
