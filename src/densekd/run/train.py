@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from densekd.builders.bands import with_statistics
 from densekd.builders.build import build
 from densekd.kernels import using
+from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
 from densekd.run.callbacks import SwapRuns
@@ -111,6 +113,8 @@ def _train_there(start: Start) -> dict[str, Any]:
     # What is wrong with data, models or teacher is found here, before the first step of any training.
     odd = check_before_training(built, recipe.data)
     _tell(built.notes, odd, console)
+    if recipe.kernels == "auto" and torch.cuda.is_available():
+        _say(console, f"kernels: {describe(torch.device('cuda'))}")
     # A resumed training goes on with what it began with, or with changes that were accepted.
     inputs = provenance(built)
     if existing == "resume":
