@@ -25,6 +25,7 @@ from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import Observers, build_observers
 from densekd.run.provenance import provenance, resumed
 from densekd.run.scheduler import existing_of, queue_again
+from densekd.run.tracked_results import send_results
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 
 # A baseline is a training within a training: what it says is not done twice.
@@ -78,10 +79,10 @@ def train(
         try:
             return _train(Start(recipe, run, launch, existing, console, overrides, accept))
         except (Stopped, Interrupted) as stop:
-            raise _queued_again(stop) from None
+            raise queued_again(stop) from None
 
 
-def _queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
+def queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
     """Queue a job again that was warned before its end, once, and say so in the message."""
     said = str(stop)
     sentence = "" if _QUEUED in said else queue_again(stop)
@@ -136,7 +137,9 @@ def _train_there(start: Start) -> dict[str, Any]:
             return {}
         claim.swap()
         alone = None if baseline is None else claim.final(baseline.package)
-        return finish(recipe, built, run, alone, console)
+        results = finish(recipe, built, run, alone, console)
+        send_results(observers.loggers, results, run, recipe.training.steps, console)
+        return results
 
 
 def _and_swap(observers: Observers, claim: Claim) -> Observers:
