@@ -32,7 +32,7 @@ from densekd.ops.precision import grad_like
 
 MAX_CHANNELS = 1024  # that fit the registers of one program
 _TILE = 512  # numbers of a tile
-_EACH = 4  # numbers of a thread
+_EACH = 2  # numbers of a thread
 
 
 def configuration(shape: tuple[int, ...]) -> Cells:
