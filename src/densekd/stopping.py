@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from densekd.errors import UserError
@@ -148,11 +148,9 @@ def end_with(message: str, code: int) -> NoReturn:
     """
     # A progress bar hides the cursor.
     cursor = "\x1b[?25h\n" if sys.stderr is not None and sys.stderr.isatty() else ""
-    try:
+    # Where who read it is gone, this process must not stay because of that.
+    with suppress(OSError):
         os.write(2, f"{cursor}error: {message}\n".encode())
-    except OSError:
-        # Who read it is gone, and this process must not stay because of that.
-        pass
     os._exit(code)
 
 
