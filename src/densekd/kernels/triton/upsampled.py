@@ -115,7 +115,8 @@ def joined_corners(corners: Tensor) -> Tensor:
     upper, lower = left
     upper[..., 1:, :] += lower[..., :-1, :]
     upper[..., -1, :] += lower[..., -1, :]
-    return upper
+    joined: Tensor = upper
+    return joined
 
 
 @triton.jit
