@@ -26,6 +26,7 @@ from densekd.explain import explain
         (RuntimeError("CUDA error: device-side assert triggered\nmore"), "densekd data check"),
         (RuntimeError("can't start new thread"), "ulimit -u"),
         (ImportError("libtorch.so: failed to map segment from shared object"), "Out of memory"),
+        (ModuleNotFoundError("No module named 'jinja2'", name="jinja2"), "jinja2 is not installed: pip install"),
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full; make room"),
         (OSError(errno.EFBIG, "File too large", "a.ckpt"), "ulimit -f"),
         (RuntimeError("unable to open shared memory object </torch_1> in read-write mode"), "/dev/shm"),

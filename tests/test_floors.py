@@ -14,6 +14,7 @@ FLOORS = {
         "disk",
         "errors",
         "explain",
+        "memory",
         "own_modules",
         "presets",
         "quiet",
@@ -30,7 +31,7 @@ FLOORS = {
     7: ["builders"],
     8: ["convert_config", "report"],
     9: ["run"],
-    10: ["export"],
+    10: ["compare", "export", "init", "sweep"],
     11: ["api", "cli"],
     12: ["__main__"],
 }

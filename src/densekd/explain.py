@@ -98,6 +98,8 @@ def explain(error: BaseException) -> str | None:
     # A file has a name and a number, which say more than words.
     if isinstance(error, OSError) and error.filename is not None:
         return _explain_file(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "densekd":
+        return f"The library {error.name} is not installed: pip install it, or densekd anew with the extras in use."
     for parts, meaning in _MEANINGS:
         if any(part in said for part in parts):
             return meaning.format(first_line)

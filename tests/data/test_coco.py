@@ -217,3 +217,35 @@ def test_a_group_that_boxes_have_is_a_class(tmp_path: Path) -> None:
     content["annotations"][0]["category_id"] = 0
     make_coco(tmp_path / "valid/_annotations.coco.json", tmp_path / "valid", content)
     assert coco(tmp_path, "valid").classes.names == ("things", "car", "person")
+
+
+@pytest.mark.parametrize("name", ["../../{}", "{}", "..\\..\\{}", "a/../../../{}"])
+def test_a_name_leads_nowhere_else(tmp_path: Path, name: str) -> None:
+    content = coco_content()
+    make_coco(tmp_path / "set/instances_val.json", tmp_path / "set/val", content)
+    outside = tmp_path / "outside.png"
+    (tmp_path / "set/val/030.png").rename(outside)
+    (tmp_path / "set/val/a").mkdir()
+    content["images"][0]["file_name"] = name.format(outside if name == "{}" else outside.name)
+    (tmp_path / "set/instances_val.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"with id 30: file_name '.*outside\.png' leads out of the data's folder"):
+        coco(tmp_path / "set", "val")
+
+
+def test_a_folder_of_the_recipe_is_the_persons_word(tmp_path: Path) -> None:
+    content = coco_content()
+    make_coco(tmp_path / "set/instances_val.json", tmp_path / "pictures/val", content)
+    for image in content["images"]:
+        image["file_name"] = str(tmp_path / "pictures/val" / image["file_name"])
+    (tmp_path / "set/instances_val.json").write_text(json.dumps(content))
+    assert len(coco(tmp_path / "set", "instances_val.json@../pictures")) == 3
+
+
+def test_a_name_may_lead_to_another_folder_of_the_data(tmp_path: Path) -> None:
+    content = coco_content()
+    make_coco(tmp_path / "instances_val.json", tmp_path / "val", content)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "val/030.png").rename(tmp_path / "pictures/030.png")
+    content["images"][0]["file_name"] = "../pictures/030.png"
+    (tmp_path / "instances_val.json").write_text(json.dumps(content))
+    assert len(coco(tmp_path, "val")) == 3

@@ -188,3 +188,15 @@ def test_names_of_quoted_numbers(tmp_path: Path) -> None:
     make_yolo(tmp_path)
     (tmp_path / "data.yaml").write_text("train: images/train\nnames: {'1': dust, '0': cell}\n")
     assert yolo(tmp_path, "train").classes.names == ("cell", "dust")
+
+
+def test_images_elsewhere_are_read_and_said(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "set")
+    (tmp_path / "set/images/train/a.png").rename(tmp_path / "a.png")
+    (tmp_path / "set/list.txt").write_text(f"{tmp_path}/a.png\nimages/train/b.png\n")
+    (tmp_path / "set/data.yaml").write_text("train: list.txt\nnames: [cell, dust]\n")
+    (note,) = yolo(tmp_path / "set", "train").notes
+    assert f"1 of 2 that {tmp_path}/set/data.yaml leads to lie outside {tmp_path}/set" in note
+    assert note.endswith(f"the first: {tmp_path}/a.png.")
+    (tmp_path / "set/list.txt").write_text("images/train/../train/b.png\n")
+    assert yolo(tmp_path / "set", "train").notes == ()

@@ -148,6 +148,25 @@ def test_losses_are_computed_in_float32_under_autocast() -> None:
     torch.testing.assert_close(loss.student, rounded, rtol=0, atol=0)  # the adapter itself ran in half precision
 
 
+def test_kernels_on_a_gpu_read_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU plays the GPU: the loss sees what lies in memory, other losses get float32."""
+    student = torch.randn(2, 3, 4, 5).bfloat16().requires_grad_()
+    teacher = torch.randn(2, 3, 4, 5).bfloat16()
+    for loss in (CWD(2.0), Pixel(255)):
+        term = Term(loss)
+        seen: list[torch.dtype] = []
+        loss.register_forward_pre_hook(lambda module, inputs, seen=seen: seen.append(inputs[0].dtype))
+        wide = term({"logits": student}, {"logits": teacher}, None)
+        monkeypatch.setattr("densekd.distill.terms._READ_HALF", ("cpu",))
+        half = term({"logits": student}, {"logits": teacher}, None)
+        monkeypatch.undo()
+        assert seen == [torch.float32, torch.bfloat16]
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, wide)
+        ours, expected = (torch.autograd.grad(value, student)[0] for value in (half, wide))
+        torch.testing.assert_close(ours, expected, rtol=2e-2, atol=1e-5)
+
+
 def test_double_precision_stays() -> None:
     loss = MetricsLogger()
     x = torch.rand(1, 1, 2, 2, dtype=torch.float64)

@@ -38,6 +38,8 @@ def on_tiny_data(content: dict[str, Any], roots: dict[str, Path]) -> dict[str, A
     dataset = "depth" if kind == "depth" else "folder"
     content["data"] |= {"dataset": dataset, "root": str(roots[dataset]), "batch_size": 2, "workers": 0}
     content["data"].pop("resize", None)
+    # Groups are found in names that tiny images do not have.
+    content["data"].pop("leave_out", None)
     content["augment"]["crop"] = [32, 32]
     if content["student"]["model"] != "fpn":
         content["student"] = STAND_IN

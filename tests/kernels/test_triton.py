@@ -47,7 +47,7 @@ for dtype, layout in ((torch.float32, "dense"), (torch.float32, "last"), (torch.
         labels = torch.randint(shape[1], (shape[0], 9, 5))
         labels[:, :3] = 255
         if name == "channel_kl":
-            triton._PART = triton._TILE = 16
+            triton._TILE = triton._LONGEST = 16
             for triton._WHOLE in (1, 4096):
                 for groups in (Groups(), Groups(2, torch.randperm(shape[1]))):
                     check(dtype, 1, own, maps(shape, dtype, layout), 2.0, groups)
@@ -58,7 +58,9 @@ for dtype, layout in ((torch.float32, "dense"), (torch.float32, "last"), (torch.
             check(dtype, 1, own, torch.full_like(labels, 255), None, 255, upsample.align_corners)
         elif name == "resized_pixel_kl":
             check(dtype, 1, own, other, upsample, 2.0, labels != 255)
+            check(dtype, 1, own, maps(shape, dtype, layout), upsample, 2.0, labels != 255)
         else:
+            check(dtype, 1, own, maps(shape, dtype, layout), upsample, 2.0, Groups())
             check(dtype, 1, own, other, upsample, 2.0, Groups(2, torch.randperm(shape[1])))
 
 own, other = (maps((1, 3, 3, 4), torch.float32, "dense", 1e4) for _ in range(2))
@@ -71,6 +73,32 @@ huge = {
     "resized_channel_kl": (own, other, Upsample((9, 5)), 1.0, Groups()),
 }
 check(torch.float32, 100, *huge[name])
+
+# NaN in, NaN out, from either model.
+for index in (0, 1) if name != "resized_cross_entropy" else (0,):
+    spoiled = list(huge[name])
+    spoiled[index] = spoiled[index] / 1e4
+    spoiled[index][0, 1, 2, 1] = float("nan")
+    value, grad = ours(*(x.to(device) if isinstance(x, torch.Tensor) else x for x in spoiled))
+    assert value.isnan().any() and grad.isnan().any(), (index, value)
+# Labels that are no class are never looked up: the loss is NaN.
+if name == "resized_cross_entropy":
+    for label in (3, 10**6, -7):
+        wrong = labels.clone()
+        wrong[0, 4, 2] = label
+        value, _ = ours(own.to(device), wrong.to(device), None, 255, False)
+        assert value.isnan(), label
+    value, _ = ours(own.to(device), labels.to(device), None, 255, False)
+    assert value.isfinite()
+# Twice the same is the same bits, image by image, too.
+from densekd.kernels.triton import upsampled
+pair = [torch.cat([x, x.flip(0) + (x.dtype != torch.int64)]) if isinstance(x, torch.Tensor) else x for x in huge[name]]
+pair = [x.to(device) if isinstance(x, torch.Tensor) else x for x in pair]
+first, again = ours(*pair), ours(*pair)
+upsampled._CORNERS = 1
+apart = ours(*pair)
+for a, b, c in zip(first, again, apart):
+    assert torch.equal(a, b) and torch.equal(a, c)
 """
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 KERNELS = ["channel_kl", "pixel_kl", "resized_cross_entropy", "resized_pixel_kl", "resized_channel_kl"]

@@ -1,12 +1,13 @@
 """JSON: depth, size, doubled keys and numbers that are none."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from densekd.errors import UserError
-from densekd.parsers import load_json, parse_json, read_json
+from densekd.parsers import json_files, load_json, parse_json, read_json
 
 
 def test_plain_files_and_marks(tmp_path: Path) -> None:
@@ -51,3 +52,30 @@ def test_descriptions_are_strict(text: bytes, message: str) -> None:
 def test_the_message_has_the_file_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.json: not readable as JSON \(.*No such file.*\)\. Restore it\."):
         read_json(tmp_path / "a.json", "Restore it.")
+
+
+def test_what_the_memory_does_not_hold_is_refused_before_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    # Three bytes a list, which Python makes 64 of.
+    path.write_bytes(b"[" + b"[]," * 2_000_000 + b"[]]")
+    monkeypatch.setattr(json_files, "available_memory", lambda: 200_000_000)
+    with pytest.raises(ValueError, match=r"takes about 0\.2 GB of memory, and 0\.2 GB are available; divide it"):
+        load_json(path)
+    # A file of no content is as large as it says.
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ValueError, match=r"takes about 2199\.0 GB of memory"):
+        load_json(path)
+
+
+def test_the_estimate_is_near_what_python_takes() -> None:
+    record = {"id": 123456, "image_id": 391895, "bbox": [359.17, 146.17, 112.45, 213.57], "iscrowd": 0}
+    record |= {"segmentation": [[360.25 + k / 7 for k in range(40)]], "area": 12190.44, "category_id": 4}
+    content = json.dumps([record] * 2000).encode()
+    tracemalloc.start()
+    parse_json(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.6 < peak / json_files._memory_of(content) < 1.4

@@ -108,6 +108,15 @@ def test_a_missing_library_is_named_with_its_extra(
         build_observers(parsed(recipe), RunFolder(tmp_path))
 
 
+def test_tensorboard_is_looked_for_before_the_training(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(UserError, match=r"logging: TensorBoard cannot be used .*pip install tensorboard"):
+        build_observers(parsed(recipe), RunFolder(tmp_path))
+
+
 def test_every_row_is_a_function_with_a_docstring() -> None:
     assert list(LOGGERS) == ["tensorboard", "csv", "wandb", "mlflow", "trackio"]
     assert all(factory.__doc__ for factory in LOGGERS.values())

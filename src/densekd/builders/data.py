@@ -10,6 +10,7 @@ from densekd.data.bands import with_bands
 from densekd.data.class_order import follow, with_notes
 from densekd.data.contract import Files
 from densekd.data.huggingface import huggingface
+from densekd.data.leave_out import LeaveOut
 from densekd.data.maps import cache_budget
 from densekd.data.picture import RGB, set_max_megapixels
 from densekd.doors import DATASET
@@ -23,10 +24,22 @@ from densekd.tasks.protocol import Augmentation
 def build_files(spec: DataSpec, split: str) -> Files:
     """Find the files of one split, or of several joined by ``+``.
 
+    With ``data.leave_out``, ``train`` and ``val`` are its groups.
+
     Raises:
         UserError: an unknown dataset, files that are missing or damaged, splits that cannot be
-            joined.
+            joined, groups that are not there.
     """
+    if spec.leave_out is None:
+        return _joined(spec, split)
+    groups = LeaveOut(**spec.leave_out.model_dump(exclude={"pool"}))
+    if not groups.divides(split):
+        return _joined(spec, split)
+    return groups.part(_joined(spec, spec.leave_out.pool), split)
+
+
+def _joined(spec: DataSpec, split: str) -> Files:
+    """Find the files of the dataset's own splits, joined by ``+``."""
     set_max_megapixels(spec.max_megapixels)
     find = _dataset(spec.dataset)
     root = spec.root if "://" in spec.root else Path(spec.root).expanduser()

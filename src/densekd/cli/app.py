@@ -9,14 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from densekd.cli.benchmark import benchmark
+from densekd.cli.compare import compare
 from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.export import export
 from densekd.cli.fetch import fetch
+from densekd.cli.init import init
 from densekd.cli.migrate import convert_config
 from densekd.cli.models import convert, inspect, losses, models
 from densekd.cli.recipe import docs, recipes, schema
+from densekd.cli.sweep import sweep
 from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
@@ -28,12 +31,15 @@ from densekd.terminal import hook_tracebacks, prepare_streams
 
 # In the order of ``--help``.
 COMMANDS = (
+    init,
     train,
+    sweep,
     quickstart,
     evaluate,
     predict,
     export,
     benchmark,
+    compare,
     inspect,
     convert,
     convert_config,

@@ -40,7 +40,7 @@ def catalogue(losses: Mapping[str, type[nn.Module]] = LOSSES) -> str:
     sections = []
     for name, loss in losses.items():
         what, paper = (markdown(text).replace("|", "\\|") for text in (summary(loss), _paper(loss)))
-        rows.append(f"| [`{name}`](#{name}) | {what} | {paper} |")
+        rows.append(f"| [`{name}`](#{name.replace('.', '')}) | {what} | {paper} |")
         sections.append(loss_section(name, loss))
     left_out = ["## Left out", "Methods of the source systems that are not here:"]
     left_out.append("\n".join(f"- `{name}`: {reason}." for name, reason in LEFT_OUT.items()))

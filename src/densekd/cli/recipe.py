@@ -1,7 +1,7 @@
 """Commands about recipes: ``recipes``, ``schema`` and ``docs``."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,19 +24,22 @@ def recipes(
     console.print(preset_table(found))
 
 
-def schema() -> None:
-    """Print the JSON schema of a recipe, for editors."""
-    from densekd.cli.schema import recipe_schema
+def schema(
+    of: Annotated[Literal["recipe", "sweep"], typer.Argument(help="recipe, or sweep")] = "recipe",
+) -> None:
+    """Print the JSON schema of a recipe or a sweep, for editors."""
+    from densekd.cli.schema import recipe_schema, sweep_schema
 
-    write_document(json.dumps(recipe_schema(), indent=1) + "\n")
+    content = recipe_schema() if of == "recipe" else sweep_schema()
+    write_document(json.dumps(content, indent=1) + "\n")
 
 
 def docs(
     subject: Annotated[
         str,
         typer.Argument(
-            help="recipe: every key; losses: the catalogue; presets: the original experiments; "
-            "loss, model, dataset, adapter, task, logger"
+            help="recipe: every key; commands: the command line; losses: the catalogue; presets: the original "
+            "experiments; loss, model, dataset, adapter, task, logger"
         ),
     ],
     name: Annotated[str | None, typer.Argument(help="of a loss, model, ...; without it all are listed")] = None,
@@ -48,6 +51,11 @@ def docs(
 
     if subject == "recipe":
         text = recipe_reference()
+    elif subject == "commands":
+        from densekd.cli.app import app
+        from densekd.cli.command_reference import command_reference
+
+        text = command_reference(app)
     elif subject == "losses":
         text = catalogue()
     elif subject == "presets":

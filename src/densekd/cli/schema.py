@@ -51,6 +51,16 @@ def recipe_schema() -> Schema:
     return schema
 
 
+def sweep_schema() -> Schema:
+    """Return the JSON schema of a sweep's file."""
+    from densekd.sweep.sections import SweepSpec
+
+    schema = SweepSpec.model_json_schema()
+    # Without a name it is called after its file.
+    schema["required"].remove("name")
+    return schema
+
+
 class _Components:
     """Schemas of the options of rows; dataclasses among them become definitions.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from densekd.data.files import first_file, first_folder
 from densekd.data.holdout import ALL, Holdout, has_lists
+from densekd.data.inside import is_inside
 from densekd.errors import RecipeError, UserError
 from densekd.parsers import load_json
 from densekd.parsers.files import is_file
@@ -76,7 +77,7 @@ def read_coco(root: Path, split: str, holdout: Holdout | None) -> CocoFile:
         # CVAT's images lie in folders beside annotations/, Label Studio's beside the file.
         subset = path.stem.removeprefix("instances_")
         folders = [root / "images" / subset, root / subset, root / "images", root, path.parent]
-    found = _located(path, folders, images)
+    found = _located(path, root, folders, images)
     categories = tuple(sorted(names))
     return CocoFile(path, content, tuple(names[one] for one in categories), categories, found, only is not None)
 
@@ -233,21 +234,26 @@ def _whole(value: Any) -> int:
 
 
 def _located(
-    path: Path, folders: Sequence[Path], images: Mapping[int, tuple[str, tuple[int, int]]]
+    path: Path, root: Path, folders: Sequence[Path], images: Mapping[int, tuple[str, tuple[int, int]]]
 ) -> dict[int, CocoImage]:
     """Find the file of every image."""
     found: dict[int, CocoImage] = {}
     missing: list[str] = []
     for number, (name, size) in images.items():
-        # Windows' tools write backslashes.
-        names = dict.fromkeys((name, name.replace("\\", "/")))
-        places = [(folder / one, one) for folder in folders for one in names]
-        there = [(place, one) for place, one in places if is_file(place)]
-        if not there:
+        places = _candidates_of(name, folders)
+        there = [place for place in places if _allowed(place, (root, *folders))]
+        # The first that is a file.
+        place = next((place for place in there if is_file(place.path)), None)
+        if place is None and len(there) < len(places):
+            raise UserError(
+                f"{path}: images with id {number}: file_name '{name}' leads out of the data's folder {root}. If that "
+                "image is meant, say FILE.json@FOLDER in place of the split's name, with a FOLDER that holds it, or "
+                "put a link to its folder into the data's."
+            )
+        if place is None:
             missing.append(name)
             continue
-        place, written = there[0]
-        found[number] = CocoImage(Path(written).with_suffix("").as_posix(), place, size)
+        found[number] = CocoImage(Path(place.name).with_suffix("").as_posix(), place.path, size)
     if missing:
         looked_in = " or ".join(map(str, folders))
         raise UserError(
@@ -255,3 +261,25 @@ def _located(
             f"{_OTHER_PLACES}."
         )
     return found
+
+
+class _Place(NamedTuple):
+    """Where an image may be, and its name as it is read there."""
+
+    path: Path
+    name: str
+
+
+def _candidates_of(name: str, folders: Sequence[Path]) -> list[_Place]:
+    # Windows' tools write backslashes.
+    names = dict.fromkeys((name, name.replace("\\", "/")))
+    return [_Place(folder / one, one) for folder in folders for one in names]
+
+
+def _allowed(place: _Place, folders: Sequence[Path]) -> bool:
+    """Return whether a place lies in the folders that a person named."""
+    written = Path(place.name)
+    # Most names have neither, and need no look.
+    if not written.is_absolute() and ".." not in written.parts:
+        return True
+    return is_inside(place.path, folders)

@@ -16,7 +16,7 @@ _JPEG = (".jpg", ".jpeg")
 # The first is what the documentation says; the others are what people and tools write.
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 _LABELS = ("labels", "masks", "annotations", "label", "mask", "annotation", "gt", "SegmentationClass")
-_SUFFIXES = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_annotation", "-mask", "-label", "_L", "_M")
+MASK_SUFFIXES = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_annotation", "-mask", "-label", "_L", "_M")
 _OTHER_NAMES = {"val": ("valid", "validation"), "valid": ("val",), "validation": ("val",)}
 
 
@@ -116,7 +116,7 @@ def pair(place: Place, suffix: str | None) -> tuple[Item, ...]:
 def _pair_in_one(folder: Path, suffix: str | None) -> tuple[Item, ...]:
     """Pair images and labels of one folder: ``a.jpg`` with ``a_mask.png``, or with ``a.png``."""
     pictures = _pictures(folder)
-    for ending in _wanted(suffix, _SUFFIXES):
+    for ending in _wanted(suffix, MASK_SUFFIXES):
         labels = {stem for stem in pictures if ending and stem.endswith(ending)}
         images = {stem: pictures[stem][0] for stem in pictures if stem not in labels}
         if not labels:
@@ -132,8 +132,8 @@ def _pair_in_one(folder: Path, suffix: str | None) -> tuple[Item, ...]:
         others = [path for path in paths if path.suffix.lower() in LABEL_SUFFIXES]
         if len(photographs) != 1 or len(others) != 1:
             raise UserError(
-                f"{paths[0]}: no label beside this image; looked for {stem}{_SUFFIXES[0]}.png and the like "
-                f"({', '.join(_SUFFIXES)}), and for a PNG of the same name. Write data.options: {{suffix: ...}}, "
+                f"{paths[0]}: no label beside this image; looked for {stem}{MASK_SUFFIXES[0]}.png and the like "
+                f"({', '.join(MASK_SUFFIXES)}), and for a PNG of the same name. Write data.options: {{suffix: ...}}, "
                 "or put labels into a folder of their own and name it: {labels: FOLDER}."
             )
         items.append(Item(stem, photographs[0], others[0]))

@@ -10,11 +10,10 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Lt
-from PIL import Image
 
 from densekd.atomic import write_text
-from densekd.data.files import Source, content_of, read_lines
-from densekd.data.picture import UNREADABLE, opened
+from densekd.data.files import Source, read_lines
+from densekd.data.look_alike import NEAR, are_telling, distances, look_of
 from densekd.errors import UserError
 from densekd.seal import read_document, write_document
 
@@ -22,9 +21,6 @@ LISTS = "splits"
 # Split of all images, where they are not divided.
 ALL = "all"
 _FACTS = "split.json"
-# Of 16 x 16 comparisons of neighboring pixels; so many may differ in near-duplicates.
-_SIDE = 16
-_NEAR = 8
 
 
 class HeldOut(Protocol):
@@ -199,55 +195,48 @@ def group_images(items: Sequence[HeldOut], groups: str | None) -> list[int]:
         parents[second] = first
 
     firsts: dict[str, int] = {}
-    for k, name in enumerate(_names(items, groups)):
-        if name is not None:
-            join(firsts.setdefault(name, k), k)
-    _join_similar([_fingerprint(item) for item in items], join)
+    # Without groups every image is one of its own, before look-alikes are joined.
+    names = [] if groups is None else group_names([item.stem for item in items], groups)
+    for k, name in enumerate(names):
+        join(firsts.setdefault(name, k), k)
+    _join_similar([look_of(item) for item in items], join)
     return [root_of(k) for k in range(len(items))]
 
 
-def _names(items: Sequence[HeldOut], groups: str | None) -> list[str | None]:
-    """Return the name of each image's group."""
-    if groups is None:
-        return [None] * len(items)
+def group_names(stems: Sequence[str], groups: str, key: str = "data.split.groups") -> list[str]:
+    """Name the group of each image: its folder, or what a regular expression finds in its path.
+
+    Args:
+        stems: paths of the images without their endings.
+        groups: ``folder``, or the expression; its first group counts, or else the whole match.
+        key: of the recipe, for the message.
+
+    Raises:
+        UserError: a regular expression that is none, or fits not every image.
+    """
     if groups == "folder":
-        return [str(Path(item.stem).parent) for item in items]
+        return [str(Path(stem).parent) for stem in stems]
     try:
         pattern = re.compile(groups)
     except re.error as error:
-        raise UserError(f"data.split.groups: '{groups}' is no regular expression ({error}).") from error
-    names: list[str | None] = []
-    for item in items:
-        match = pattern.search(item.stem)
-        if match is None:
-            raise UserError(f"data.split.groups: '{groups}' does not match the image '{item.stem}'.")
-        names.append(match.group(1) if pattern.groups else match.group())
+        raise UserError(f"{key}: '{groups}' is no regular expression ({error}).") from error
+    names: list[str] = []
+    for stem in stems:
+        match = pattern.search(stem)
+        # A group of the expression that took no part in the match names nothing.
+        name = None if match is None else match.group(1 if pattern.groups else 0)
+        if name is None:
+            raise UserError(f"{key}: '{groups}' does not match the image '{stem}'.")
+        names.append(name)
     return names
 
 
-def _fingerprint(item: HeldOut) -> np.ndarray:
-    """Hash how an image looks: which of neighboring pixels is brighter, at 16 x 17 pixels; 32 bytes."""
-    try:
-        with opened(content_of(item.image)) as picture:
-            # JPEG decodes at a fraction of its size.
-            picture.draft("L", (4 * _SIDE, 4 * _SIDE))
-            gray = picture.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
-    except UNREADABLE as error:
-        raise UserError(f"{item.image}: the image cannot be read ({error}). Replace or remove it.") from error
-    values = np.asarray(gray, dtype=np.int16)
-    bits: np.ndarray = np.packbits(values[:, 1:] > values[:, :-1])
-    return bits
-
-
-def _join_similar(fingerprints: Sequence[np.ndarray], join: Callable[[int, int], None]) -> None:
+def _join_similar(looks: Sequence[np.ndarray], join: Callable[[int, int], None]) -> None:
     """Join every two images whose fingerprints differ in few bits."""
-    table = np.array(fingerprints)
-    bits = np.array([int(value).bit_count() for value in range(256)], dtype=np.uint16)
-    # A blank picture resembles everything that is blank and says nothing.
-    telling = bits[table].sum(1) > 4 * _NEAR
+    table = np.array(looks)
+    telling = are_telling(looks)
     for k in range(len(table)):
         if not telling[k]:
             continue
-        distance = bits[table[k + 1 :] ^ table[k]].sum(1)
-        for other in np.flatnonzero(distance <= _NEAR):
+        for other in np.flatnonzero(distances(table[k], table[k + 1 :]) <= NEAR):
             join(k, int(other) + k + 1)

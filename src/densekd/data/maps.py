@@ -14,8 +14,8 @@ from torchvision.transforms.v2 import functional
 from densekd.data.cache import SampleCache
 from densekd.data.contract import Files
 from densekd.data.files import Item
-from densekd.data.memory import free_memory, local_processes
 from densekd.data.sampler import Draw
+from densekd.memory import free_memory, local_processes
 
 # What images are brought to: (height, width), or (the shorter side,) with the aspect ratio kept.
 Resize = tuple[int, int] | tuple[int]

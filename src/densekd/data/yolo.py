@@ -8,7 +8,7 @@ from densekd.data.classes import distinct_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import image_size
 from densekd.data.holdout import Holdout, held_out
-from densekd.data.yolo_text import beside_images, lines_of, read_yolo
+from densekd.data.yolo_text import lines_of, notes_of_split, read_yolo
 
 Corners = tuple[float, float, float, float]
 
@@ -46,7 +46,7 @@ def yolo(root: Path, split: str, holdout: Holdout | None = None) -> DetectionFil
         items = list(held_out(home, split, named, holdout))
     numbers = tuple(range(len(found.names)))
     classes = distinct_classes(found.names, found.path)
-    return DetectionFiles(classes, tuple(items), numbers, beside_images(found.images))
+    return DetectionFiles(classes, tuple(items), numbers, notes_of_split(found))
 
 
 def pooled_stem(image: object, home: Path) -> str:

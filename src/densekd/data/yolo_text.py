@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from densekd.data.files import IMAGE_SUFFIXES, find, read_lines, read_text
 from densekd.data.holdout import ALL, Holdout, has_lists
+from densekd.data.inside import outside_note
 from densekd.data.listing import join_path
 from densekd.errors import RecipeError, UserError
 from densekd.parsers import load_yaml
@@ -184,7 +185,12 @@ def _images(path: Path, home: Path, place: str) -> list[Path]:
     return images
 
 
-def beside_images(images: Sequence[Path]) -> tuple[str, ...]:
+def notes_of_split(found: YoloSplit) -> tuple[str, ...]:
+    """Remark on images outside the data's folder, and on text files that are not read."""
+    return (*outside_note(found.images, found.path.parent, found.path), *_beside_images(found.images))
+
+
+def _beside_images(images: Sequence[Path]) -> tuple[str, ...]:
     """Remark on text files that lie beside their images and are not read."""
     unread = []
     for image in images:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from densekd.kernels.dispatch import kernel
+from densekd.kernels.first_use import agrees
 from densekd.ops.attach_grad import attach_grad
 from densekd.ops.blocks import BLOCK_NUMEL
 from densekd.ops.divergence import Divergence, softmax_kl_
@@ -98,7 +99,7 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import channel_kl as triton
 
         groups = Groups(size, order)
-        if compute_dtype(student, teacher) == torch.float64:
+        if compute_dtype(student, teacher) == torch.float64 or not agrees("channel_kl", student):
             return cpu_blocked(student, teacher, temperature, groups)
         return triton.channel_kl(student, teacher, temperature, groups)
 

@@ -7,6 +7,8 @@ from typing import Literal, ParamSpec, TypeVar, get_args
 
 import torch
 
+from densekd.kernels.first_use import runs_formula
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Kernels = Literal["auto", "reference"]
@@ -46,7 +48,8 @@ def kernel(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, 
     """Decorate a fused function with ``reference``, which computes the same in plain operations.
 
     The reference runs within ``using("reference")``, and in ``torch.jit.trace``, whose sizes are
-    tensors and whose graphs go to runtimes that know plain operations alone.
+    tensors and whose graphs go to runtimes that know plain operations alone. It also runs on a
+    device where the kernel did not agree with it at its first use.
     """
 
     def decorate(fused: Callable[P, R]) -> Callable[P, R]:
@@ -54,6 +57,9 @@ def kernel(reference: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, 
         def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
             tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
             if _active == "reference" or tracing:
+                return reference(*args, **kwargs)
+            # Within a compiled graph the operation itself asks: a file is read and a kernel tried.
+            if not torch.compiler.is_compiling() and runs_formula(fused.__name__, args):
                 return reference(*args, **kwargs)
             return fused(*args, **kwargs)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from densekd.kernels.dispatch import kernel
+from densekd.kernels.first_use import agrees
 from densekd.ops.attach_grad import attach_grad
 from densekd.ops.blocks import BLOCK_NUMEL
 from densekd.ops.divergence import softmax_kl_
@@ -75,7 +76,7 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import pixel_kl as triton
 
         double = compute_dtype(student, teacher) == torch.float64
-        if double or student.shape[1] > triton.MAX_CHANNELS:
+        if double or student.shape[1] > triton.MAX_CHANNELS or not agrees("pixel_kl", student):
             return cpu_blocked(student, teacher, temperature)
         return triton.pixel_kl(student, teacher, temperature)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from densekd.kernels.channel_kl import channel_kl_reference
 from densekd.kernels.dispatch import kernel
+from densekd.kernels.first_use import agrees
 from densekd.ops.attach_grad import attach_grad
 from densekd.ops.divergence import Divergence, softmax_kl_
 from densekd.ops.groups import SINGLE, Groups
@@ -109,7 +110,7 @@ if find_spec("triton") is not None:
         from densekd.kernels.triton import resized_channel_kl as triton
 
         upsample, groups = Upsample((size[0], size[1]), align_corners), Groups(group_size, order)
-        if compute_dtype(student, teacher) == torch.float64:
+        if compute_dtype(student, teacher) == torch.float64 or not agrees("resized_channel_kl", student):
             return cpu_blocked(student, teacher, upsample, temperature, groups)
         return triton.resized_channel_kl(student, teacher, upsample, temperature, groups)
 

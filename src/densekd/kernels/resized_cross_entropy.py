@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densekd.kernels.dispatch import kernel
+from densekd.kernels.first_use import agrees
 from densekd.ops.attach_grad import attach_grad
 from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows
 from densekd.ops.precision import compute_dtype, grad_like
@@ -45,7 +46,10 @@ def resized_cross_entropy(
         align_corners: as in ``F.interpolate``.
 
     Returns:
-        A scalar in nats, at least float32.
+        A scalar in nats, at least float32; on CUDA NaN where a label is no class.
+
+    Raises:
+        IndexError, RuntimeError: a label that is no class, on the CPU.
     """
     if logits.shape[2:] == labels.shape[1:]:
         # Nothing to upsample: torch's own kernel is as good.
@@ -78,7 +82,8 @@ if find_spec("triton") is not None:
     ) -> tuple[Tensor, Tensor]:
         from densekd.kernels.triton import resized_cross_entropy as triton
 
-        if compute_dtype(logits) == torch.float64 or logits.shape[1] > triton.MAX_CHANNELS:
+        taken = compute_dtype(logits) != torch.float64 and logits.shape[1] <= triton.MAX_CHANNELS
+        if not taken or not agrees("resized_cross_entropy", logits):
             return cpu_blocked(logits, labels, weight, ignore_index, align_corners)
         return triton.resized_cross_entropy(logits, labels, weight, ignore_index, align_corners)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from densekd.kernels.dispatch import kernel
+from densekd.kernels.first_use import agrees
 from densekd.kernels.pixel_kl import pixel_kl_reference
 from densekd.ops.attach_grad import attach_grad
 from densekd.ops.divergence import softmax_kl_
@@ -93,7 +94,7 @@ if find_spec("triton") is not None:
 
         upsample = Upsample((size[0], size[1]), align_corners)
         double = compute_dtype(student, teacher) == torch.float64
-        if double or student.shape[1] > triton.MAX_CHANNELS:
+        if double or student.shape[1] > triton.MAX_CHANNELS or not agrees("resized_pixel_kl", student):
             return cpu_blocked(student, teacher, upsample, temperature, weight)
         return triton.resized_pixel_kl(student, teacher, upsample, temperature, weight)
 

@@ -1,4 +1,4 @@
-"""JSON of people's files: bounded depth, and where asked for finite numbers and each key once."""
+"""JSON of people's files: bounded depth and memory, and where asked for finite numbers and each key once."""
 
 import itertools
 import json
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from densekd.errors import UserError
-from densekd.parsers.files import read_bytes
+from densekd.memory import available_memory
+from densekd.parsers.files import read_bytes, require_file
 from densekd.parsers.text import decode_text
 
 # Levels of lists and objects; annotation formats have fewer than ten.
@@ -15,6 +16,11 @@ MOST_LEVELS = 100
 _SMALL_MEGABYTES = 64
 _SMALL_VALUES = 1_000_000
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# Bytes that Python takes for each object, list and other value; and for each byte of a file, whose text is held too.
+_COSTS = ((b"{", 184), (b"[", 64), (b",", 40))
+_COPIES = 2
+# Less is not worth a look.
+_LITTLE = 100_000_000
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -41,12 +47,15 @@ def load_json(path: Path, small: bool = False) -> Any:
     Args:
         path: of the file.
         small: it describes classes, a model or a run: a million values at most, numbers are finite and
-            no key is there twice. Annotations may be of any size.
+            no key is there twice. Annotations may have any size that the memory of this machine holds.
 
     Raises:
         OSError: it cannot be read, or is no file.
         ValueError: no JSON, too large or nested too deeply.
     """
+    if not small:
+        # Before a file of any size is read.
+        _require_memory(_COPIES * require_file(path))
     return parse_json(read_bytes(path, _SMALL_MEGABYTES if small else None), small)
 
 
@@ -58,6 +67,8 @@ def parse_json(content: bytes, small: bool = False) -> Any:
     """
     if small:
         _require_few_values(content)
+    else:
+        _require_memory(_memory_of(content))
     # Brackets in texts are counted too; only beyond the limit the content itself is looked at.
     levels = _most_brackets(content)
     text = decode_text(content)
@@ -99,6 +110,27 @@ def _most_brackets(content: bytes) -> int:
     """Return how many brackets are open at most."""
     brackets = content.translate(None, _NOT_BRACKETS)
     return max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
+def _memory_of(content: bytes) -> int:
+    """Estimate the bytes that a JSON file takes while it is parsed."""
+    return _COPIES * len(content) + sum(cost * content.count(sign) for sign, cost in _COSTS)
+
+
+def _require_memory(needed: int) -> None:
+    """Check that this machine has the memory that a file takes.
+
+    Raises:
+        ValueError: it has less.
+    """
+    if needed <= _LITTLE:
+        return
+    available = available_memory()
+    if available is not None and needed > available:
+        raise ValueError(
+            f"it takes about {needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available; divide it "
+            "into files of fewer images, or use a machine with more"
+        )
 
 
 def _require_few_values(content: bytes) -> None:

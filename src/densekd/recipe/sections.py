@@ -36,6 +36,27 @@ class SplitSpec(Section):
     )
 
 
+class LeaveOutSpec(Section):
+    """Validation on whole groups of images that no training sees, such as a drive, a patient or a place."""
+
+    pool: str = Field("train", description="splits of the dataset, joined by +, whose images are divided")
+    groups: str = Field(
+        description="folder, or a regular expression on an image's path: what it finds (its first group in "
+        "parentheses, or the whole match) names the group"
+    )
+    val: tuple[str, ...] = Field(min_length=1, description="names of the groups that are the split 'val'")
+    test: tuple[str, ...] = Field(
+        (), description="names of the groups that are the split 'test'; empty: the dataset's own test split"
+    )
+
+    @model_validator(mode="after")
+    def _apart(self) -> "LeaveOutSpec":
+        twice = sorted({*self.val} & {*self.test})
+        if twice:
+            raise ValueError(f"'{twice[0]}' is in val and in test; name it in one of them")
+        return self
+
+
 class DataSpec(Section):
     """Where the data is and how it is loaded."""
 
@@ -52,6 +73,11 @@ class DataSpec(Section):
     split: SplitSpec | None = Field(
         None,
         description="how images that have no splits are divided (dataset folder, and exports of annotation tools)",
+    )
+    leave_out: LeaveOutSpec | None = Field(
+        None,
+        description="leave-one-group-out: the split 'val' is whole groups of images (a drive, a patient), the split "
+        "'train' all others; images are divided anew, by their names, and no list is written",
     )
     resize: Size | None = Field(
         None,
@@ -121,6 +147,16 @@ class DataSpec(Section):
     @classmethod
     def _word(cls, value: Any) -> Any:
         return "off" if value is False else value  # YAML reads a bare off as false
+
+    @model_validator(mode="after")
+    def _one_division(self) -> "DataSpec":
+        if self.leave_out is not None and (self.train, self.val) != ("train", "val"):
+            raise ValueError(
+                "with leave_out, train and val are 'train' and 'val'; the dataset's own splits are in leave_out.pool"
+            )
+        if self.leave_out is not None and self.split is not None:
+            raise ValueError("split and leave_out exclude each other; remove one, and name the images with pool: all")
+        return self
 
     @model_validator(mode="after")
     def _one_size(self) -> "DataSpec":

@@ -11,21 +11,11 @@ from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, dump_recipe, load_recipe
 from densekd.run import contents, replace
 from densekd.run.environment import environment
-from densekd.run.folder import Existing, RunFolder, differences, flat, is_first_process
+from densekd.run.folder import Existing, RunFolder, flat, harmful_differences, is_first_process
 from densekd.run.lock import locked, require_unlocked
 from densekd.run.replace import say_nothing
 from densekd.seal import sealed_text, write_document
 
-# What may change between an interruption and its resumption without changing the result.
-_HARMLESS = (
-    "data.root",
-    "data.workers",
-    "data.cache",
-    "teacher.cache.folder",
-    "training.log_every",
-    "training.checkpoint_every",
-    "logging",
-)
 # What a recipe reads, by the keys that name it.
 _PLACES = (
     "data.root",
@@ -220,9 +210,7 @@ def _is_waited_for(waiting: RunFolder, recipe: Recipe, existing: Existing) -> bo
 
 def _harmful(run: RunFolder, recipe: Recipe) -> list[str]:
     """List the keys in which a run's recipe differs so that it would be another training."""
-    different = differences(load_recipe(run.recipe), recipe)
-    # Loggers are a list, whose keys have its name before them.
-    return [key for key in different if key not in _HARMLESS and not key.startswith("logging.")]
+    return harmful_differences(load_recipe(run.recipe), recipe)
 
 
 def _require_resumable(run: RunFolder, recipe: Recipe) -> None:

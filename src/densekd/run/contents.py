@@ -26,6 +26,7 @@ _FILES: dict[str, tuple[str, ...]] = {
         "recipe.yaml",
         "environment.json",
         "inputs.json.gz",
+        "image-scores.safetensors",
         "metrics.csv",
         "metrics.json",
         "results.json",

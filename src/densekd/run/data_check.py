@@ -1,6 +1,6 @@
 """Data check: every image and label is read, sizes and classes counted, problems listed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from densekd.builders.data import build_files
 from densekd.builders.task import data_task
 from densekd.data.check import DataReport, Problem, SplitFacts, SplitReport, look_at_all, summarize
 from densekd.data.class_order import notes_of
+from densekd.data.leakage import find_leakage
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe
 from densekd.run.checks import judge, stops, validation_on_training
@@ -55,7 +56,17 @@ def check_data(recipe: Recipe, workers: int) -> DataReport:
         read = SplitFacts(split, files, task.counted(files), list(shown))
         splits.append(read)
         of_splits += _findings(recipe, task, read)
-    return summarize(splits, of_splits)
+    return summarize(splits, [*of_splits, *_shared(splits)])
+
+
+def _shared(splits: Sequence[SplitFacts]) -> list[Problem]:
+    """Say what training and validation share: near-duplicates, neighboring frames, sequences."""
+    if len(splits) < 2:
+        return []
+    # What cannot be read is a problem of its own already.
+    items = [[item for item, fact in zip(one.files.items, one.facts, strict=True) if fact.counts] for one in splits]
+    found = find_leakage(items[0], items[1])
+    return [Problem("warning", splits[1].split, "", sentence) for sentence in found.sentences]
 
 
 def _findings(recipe: Recipe, task: object, read: SplitFacts) -> list[Problem]:

@@ -19,7 +19,7 @@ from densekd.models.package import PackageConfig
 from densekd.ops.finite import output_of
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
 from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
-from densekd.tasks.protocol import Predictor, Scores, Task
+from densekd.tasks.protocol import BY_IMAGE, Predictor, Scores, Task
 
 
 def predictor_of(opened: Opened, path: Path, changes: Sequence[str], recipe: Recipe | None = None) -> Predictor:
@@ -122,7 +122,9 @@ def describe_scores(name: str, task: Task, scores: Scores) -> dict[str, Any]:
         task: for the names of its scores.
         scores: of one model.
     """
-    return {"task": name, "metrics": task.metrics.to_json(), **scores}
+    # What is known of every image is for the files of runs.
+    shown = {key: value for key, value in scores.items() if key != BY_IMAGE}
+    return {"task": name, "metrics": task.metrics.to_json(), **shown}
 
 
 def evaluation_of(

@@ -22,9 +22,10 @@ from densekd.report.metrics import METRICS, checksum_of
 from densekd.run.checkpoint_files import fault_of, read_checkpoint
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
+from densekd.run.image_scores import write_image_scores
 from densekd.seal import write_document
 from densekd.tasks.common import sample_names
-from densekd.tasks.protocol import Figure, Scores
+from densekd.tasks.protocol import BY_IMAGE, Figure, Scores
 
 _PICTURES = 6
 # Folder of a student that is not yet scored.
@@ -59,6 +60,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     for name, model in models.items():
         with output_of(f"The {name}", model):
             scores[name] = task.scores(model.to(device), files, resize, recipe.data.workers)
+    # What pairs this run with others, image by image, has a file of its own.
+    write_image_scores({name: found.pop(BY_IMAGE, None) for name, found in scores.items()}, run)
     # What was exported and scored takes the place of an earlier student.
     _put_in_place(candidate, run.student)
     # Images without labels have no scores.

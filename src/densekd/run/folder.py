@@ -16,6 +16,16 @@ from densekd.terminal import logger
 _LOG = logger()
 
 Existing = Literal["refuse", "resume", "overwrite"]
+# What may change between an interruption and its resumption without changing the result.
+_HARMLESS = (
+    "data.root",
+    "data.workers",
+    "data.cache",
+    "teacher.cache.folder",
+    "training.log_every",
+    "training.checkpoint_every",
+    "logging",
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,13 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     a = flat(one.model_dump(mode="json"))
     b = flat(other.model_dump(mode="json"))
     return sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
+
+
+def harmful_differences(one: Recipe, other: Recipe) -> list[str]:
+    """List the keys in which two recipes differ so that they are two trainings."""
+    different = differences(one, other)
+    # Loggers are a list, whose keys have its name before them.
+    return [key for key in different if key not in _HARMLESS and not key.startswith("logging.")]
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -10,8 +10,8 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from densekd.data.memory import SHARED
 from densekd.errors import RecipeError, UserError, suggest
+from densekd.memory import SHARED
 
 _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 # Strategies that Lightning runs on GPUs alone, by the beginning of their names.

@@ -82,6 +82,18 @@ def require_unlocked(folder: Path) -> None:
         os.close(descriptor)
 
 
+def record_of(folder: Path) -> dict[str, Any]:
+    """Return the record of who holds, or held, the lock of a folder; empty where nothing readable says it."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY)
+    except OSError:
+        return {}
+    try:
+        return read_record(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _take(folder: Path) -> tuple[int, int] | None:
     """Take the lock; return how it is found again, None where this thread has it already."""
     path = folder / NAME

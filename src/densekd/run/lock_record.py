@@ -10,9 +10,9 @@ from typing import Any
 _LONGEST = 1 << 16
 
 
-def write_record(descriptor: int) -> None:
-    """Say who holds the lock."""
-    record = {
+def describe() -> dict[str, Any]:
+    """Return the record of this process: host, number, since when, start of machine and process, job."""
+    return {
         "host": platform.node(),
         "process": os.getpid(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -20,9 +20,13 @@ def write_record(descriptor: int) -> None:
         "start": _start(os.getpid()),
         **_job(),
     }
+
+
+def write_record(descriptor: int) -> None:
+    """Say who holds the lock."""
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)
-    os.write(descriptor, json.dumps(record).encode() + b"\n")
+    os.write(descriptor, json.dumps(describe()).encode() + b"\n")
     # Another machine must be able to read it.
     os.fsync(descriptor)
 

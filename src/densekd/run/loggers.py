@@ -4,7 +4,9 @@ Loggers get every loss that the Distiller logs, and the validation scores. Tenso
 need nothing else; Weights & Biases, MLflow and Trackio are extras of densekd.
 """
 
-from collections.abc import Callable, Mapping
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from lightning.pytorch.loggers import (
 from lightning.pytorch.utilities import rank_zero_only
 
 from densekd.doors import CALLBACK, LOGGER
-from densekd.errors import RecipeError
+from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe
 from densekd.registry import construct, optional_import, resolve
 from densekd.run.folder import RunFolder
@@ -77,7 +79,21 @@ def build_observers(recipe: Recipe, run: RunFolder) -> Observers:
 
 
 def tensorboard(folder: Path) -> TensorBoardLogger:
-    """TensorBoard event files in the run folder's ``tensorboard/``."""
+    """TensorBoard event files in the run folder's ``tensorboard/``.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+    # Lightning would look for it at the first record.
+    try:
+        importlib.import_module("torch.utils.tensorboard")
+    except ImportError as error:
+        raise UserError(
+            f"logging: TensorBoard cannot be used ({error}): pip install tensorboard, or do without: logging=[csv]."
+        ) from error
     return TensorBoardLogger(folder, name="tensorboard", version="")
 
 
@@ -126,6 +142,8 @@ def mlflow(folder: Path, run_name: str, experiment: str = "densekd", tracking_ur
     Raises:
         UserError: mlflow is not installed.
     """
+    # It reports its use to its makers unless it is told not to, which a user's own setting may change.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     optional_import("mlflow", "mlflow")
     return MLFlowLogger(experiment, run_name, tracking_uri, save_dir=str(folder / "mlflow"))
 
@@ -189,7 +207,27 @@ class TrackioLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Send values of one step."""
-        # Not before there is something to log: a preflight leaves no run behind.
+        self._begun().log(dict(metrics), step=step)
+
+    @rank_zero_only
+    def log_ending(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Mapping[str, Path], step: int
+    ) -> None:
+        """Send the table and the pictures of a finished training; the run is continued for it and ended again.
+
+        Args:
+            columns, rows: of the table.
+            pictures: name -> PNG file.
+            step: the last one.
+        """
+        module = optional_import("trackio", "trackio")
+        table = module.Table(columns=list(columns), data=[list(row) for row in rows])
+        sent = {f"predictions/{name}": module.Image(str(path), caption=name) for name, path in pictures.items()}
+        self._begun().log({"scores": table, **sent}, step=step)
+        self.finalize("success")
+
+    def _begun(self) -> Any:
+        """Return the run; not begun before there is something to log: a preflight leaves no run behind."""
         if self._run is None:
             module = optional_import("trackio", "trackio")
             self._run = module.init(
@@ -199,7 +237,7 @@ class TrackioLogger(Logger):
                 config=self._config,
                 resume="allow",
             )
-        self._run.log(dict(metrics), step=step)
+        return self._run
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

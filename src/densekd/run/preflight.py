@@ -22,6 +22,7 @@ from densekd.distill.sync_batchnorm import describe_batch_norms, synchronize_bat
 from densekd.distill.terms import Context, Term, paths
 from densekd.errors import RecipeError
 from densekd.kernels import using
+from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
 from densekd.run.checks import SAMPLES, check_before_training
@@ -68,6 +69,8 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     with using(recipe.kernels):
         _add_teacher_score(table, built)
     _add_terms(table, built)
+    if recipe.kernels == "auto":
+        table.add_row("kernels", describe(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
     _add_processes(table, recipe, built, processes)
     with _as_one_of(processes, built):
         losses, seconds = _try_steps(recipe, built)

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from densekd.builders.bands import with_statistics
 from densekd.builders.build import build
 from densekd.kernels import using
+from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
 from densekd.run.callbacks import SwapRuns
@@ -23,6 +25,7 @@ from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import Observers, build_observers
 from densekd.run.provenance import provenance, resumed
 from densekd.run.scheduler import existing_of, queue_again
+from densekd.run.tracked_results import send_results
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 
 # A baseline is a training within a training: what it says is not done twice.
@@ -76,10 +79,10 @@ def train(
         try:
             return _train(Start(recipe, run, launch, existing, console, overrides, accept))
         except (Stopped, Interrupted) as stop:
-            raise _queued_again(stop) from None
+            raise queued_again(stop) from None
 
 
-def _queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
+def queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
     """Queue a job again that was warned before its end, once, and say so in the message."""
     said = str(stop)
     sentence = "" if _QUEUED in said else queue_again(stop)
@@ -110,6 +113,8 @@ def _train_there(start: Start) -> dict[str, Any]:
     # What is wrong with data, models or teacher is found here, before the first step of any training.
     odd = check_before_training(built, recipe.data)
     _tell(built.notes, odd, console)
+    if recipe.kernels == "auto" and torch.cuda.is_available():
+        _say(console, f"kernels: {describe(torch.device('cuda'))}")
     # A resumed training goes on with what it began with, or with changes that were accepted.
     inputs = provenance(built)
     if existing == "resume":
@@ -132,7 +137,9 @@ def _train_there(start: Start) -> dict[str, Any]:
             return {}
         claim.swap()
         alone = None if baseline is None else claim.final(baseline.package)
-        return finish(recipe, built, run, alone, console)
+        results = finish(recipe, built, run, alone, console)
+        send_results(observers.loggers, results, run, recipe.training.steps, console)
+        return results
 
 
 def _and_swap(observers: Observers, claim: Claim) -> Observers:

@@ -30,6 +30,9 @@ Batch = Mapping[str, Any]
 # What a task scored: key -> number, list or mapping. What the task's ``metrics`` name is a number or
 # None.
 Scores = dict[str, Any]
+# Key of a tensor ``[N, ...]`` among them: what is known of each image, from which the headline of any
+# selection of images can be computed, see :mod:`densekd.run.image_scores`. Files of results leave it out.
+BY_IMAGE = "by_image"
 Color = tuple[int, int, int]
 
 
@@ -278,7 +281,8 @@ class Task(TrainingTask, Protocol):
             workers: loading processes.
 
         Returns:
-            the scores that ``metrics`` names, ``images`` and ``parameters``.
+            the scores that ``metrics`` names, ``images`` and ``parameters``; and ``by_image``, where
+            there is such a tensor.
         """
         ...
 

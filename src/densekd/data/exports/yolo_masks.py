@@ -10,7 +10,7 @@ from densekd.data.exports.shapes import Annotated, Export, Polygon, Shape, area,
 from densekd.data.files import SegmentationFiles, image_size
 from densekd.data.holdout import Holdout, held_out
 from densekd.data.yolo import pooled_stem
-from densekd.data.yolo_text import YoloLine, beside_images, lines_of, read_yolo
+from densekd.data.yolo_text import YoloLine, lines_of, notes_of_split, read_yolo
 from densekd.errors import UserError
 
 
@@ -58,7 +58,7 @@ def yolo_masks(
             "masks export polygons (YOLO segmentation)."
         )
     chosen = held_out(home, split, images, holdout) if found.pooled else tuple(images)
-    notes = beside_images(found.images)
+    notes = notes_of_split(found)
     if boxes:
         notes = (*notes, f"labels: {boxes} of {total} annotations are boxes and are drawn as such.")
     return as_masks(Export(found.path, found.names, chosen, notes=notes), unlabelled, ignore, map or {})

@@ -10,6 +10,8 @@
 import triton
 import triton.language as tl
 
+from densekd.kernels.triton.softmax import not_negative
+
 
 @triton.jit
 def update_statistics(s, t, valid, s_max, t_max, s_sum, t_sum, cross):  # type: ignore
@@ -35,6 +37,6 @@ def update_statistics(s, t, valid, s_max, t_max, s_sum, t_sum, cross):  # type: 
 def store_statistics(out, at, size, valid, s_max, t_max, s_sum, t_sum, cross):  # type: ignore
     """Write the divergence of each row and both log-sum-exps to ``out [3, size]`` at index ``at``."""
     kl = cross / t_sum + tl.log(s_sum) - tl.log(t_sum)
-    tl.store(out + at, tl.maximum(kl, 0.0), mask=valid)
+    tl.store(out + at, not_negative(kl), mask=valid)
     tl.store(out + size + at, s_max + tl.log(s_sum), mask=valid)
     tl.store(out + 2 * size + at, t_max + tl.log(t_sum), mask=valid)

@@ -5,16 +5,58 @@
 # s, t logits over the temperature; q, p their softmax; d = q - p
 # a tile has CHANNELS (all) x BLOCK positions
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from densekd.kernels.triton.launch import launch
+from densekd.kernels.triton.offsets import offsets, spans_int64
 from densekd.kernels.triton.softmax import softmax_kl
 from densekd.ops.precision import grad_like
 
 MAX_CHANNELS = 4096  # that fit the registers of one program
-_TILE = 8192  # numbers of a tile
+_TILE = 4096  # numbers of a tile
+_SECTOR = 32  # bytes that memory moves at once
+_EACH = 8  # numbers of a thread
+
+
+class Configuration(NamedTuple):
+    """What a launch is compiled for.
+
+    Args:
+        channels: of a tile, all of them padded to a power of two.
+        block: positions of a tile.
+        warps: of a program.
+        wide: an image has more elements than 32 bits can count.
+    """
+
+    channels: int
+    block: int
+    warps: int
+    wide: bool
+
+
+def configuration(shape: tuple[int, int, int], strides: Sequence[int], dtype: torch.dtype) -> Configuration:
+    """Choose how many positions of maps ``[B, C, N]`` a program holds.
+
+    Args:
+        shape: B, C, N.
+        strides: of student, teacher and gradient, three each.
+        dtype: of the student.
+    """
+    _, C, N = shape
+    channels = triton.next_power_of_2(C)
+    block = max(1, min(_TILE // channels, 128))
+    if strides[2] == 1:
+        # Positions are contiguous: at least as many as memory moves at once.
+        block = max(block, min(_SECTOR // dtype.itemsize, 4 * _TILE // channels))
+    block = min(block, triton.next_power_of_2(N))
+    warps = min(16, max(1, channels * block // (32 * _EACH)))
+    return Configuration(channels, block, warps, spans_int64(shape, strides))
 
 
 def pixel_kl(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -25,17 +67,18 @@ def pixel_kl(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tens
     value = student.new_empty(B, *student.shape[2:], dtype=torch.float32)
     strides = [*maps[0].stride(), *maps[1].stride(), *maps[2].stride()]
     # All channels of as many positions as fit a tile.
-    channels = triton.next_power_of_2(C)
-    block = max(1, min(_TILE // channels, 128))
-    grid = (triton.cdiv(N, block), B)
-    _positions[grid](*maps, value, *strides, C, N, 1 / temperature, channels, block)
+    chosen = configuration((B, C, N), strides, student.dtype)
+    grid = (triton.cdiv(N, chosen.block), B)
+    constants = {"CHANNELS": chosen.channels, "BLOCK": chosen.block, "WIDE": chosen.wide}
+    arguments = (*maps, value, *strides, C, N, 1 / temperature)
+    launch(_positions, grid, *arguments, warps=chosen.warps, **constants)
     return value, grad
 
 
 @triton.jit
 def _positions(  # type: ignore
     s_ptr, t_ptr, d_ptr, value_ptr, sb, sc, sn, tb, tc, tn, db, dc, dn, C, N, scale,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Compute divergence and gradient at some positions."""
     b = tl.program_id(1).to(tl.int64)
@@ -44,7 +87,7 @@ def _positions(  # type: ignore
     # All channels of the positions, [CHANNELS, BLOCK]
     channel = (c < C)[:, None]
     valid = channel & (n < N)[None, :]
-    rows, columns = c[:, None].to(tl.int64), n[None, :].to(tl.int64)
+    rows, columns = offsets(c[:, None], WIDE), offsets(n[None, :], WIDE)
     s_at = s_ptr + b * sb + rows * sc + columns * sn
     t_at = t_ptr + b * tb + rows * tc + columns * tn
     s = tl.load(s_at, mask=valid, other=0.0).to(tl.float32) * scale

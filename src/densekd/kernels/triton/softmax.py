@@ -5,6 +5,12 @@ import triton.language as tl
 
 
 @triton.jit
+def not_negative(x):  # type: ignore
+    """Return ``max(x, 0)``, and NaN of NaN, of which a plain maximum on CUDA makes 0."""
+    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def softmax_kl(s, t):  # type: ignore
     """Compare distributions along the first axis.
 
@@ -26,4 +32,4 @@ def softmax_kl(s, t):  # type: ignore
     p /= p_sum[None, :]
     # KL = sum p (t - s) + lse(s) - lse(t)
     kl = tl.sum(p * (t - s), 0) + tl.log(q_sum) - tl.log(p_sum)
-    return q / q_sum[None, :], p, tl.maximum(kl, 0.0)
+    return q / q_sum[None, :], p, not_negative(kl)

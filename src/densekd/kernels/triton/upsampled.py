@@ -2,7 +2,8 @@
 
 A label pixel lies in a cell ``(i, j)`` of the student's map, between rows i, i + 1 and columns j,
 j + 1. A program owns a row of cells: the gradient of all label pixels in a cell goes to its four
-corners, is accumulated in registers, and reaches memory with one atomic addition for each corner.
+corners and is accumulated in registers. Corners are written apart and added up afterwards, in an
+order that never changes: two runs give the same bits.
 """
 
 # b image, c channel, i, j row and column of a map [B, C, h, w] with any strides sb, sc, sh, sw
@@ -12,6 +13,7 @@ corners, is accumulated in registers, and reaches memory with one atomic additio
 # g00, g01, g10, g11 gradients of the corners; both [CHANNELS, BLOCK]
 # dy, dx interpolation weights of the lower and of the right corners
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +23,9 @@ import triton.language as tl
 from torch import Tensor
 
 from densekd.ops.interpolation import Upsample, source_indices
+
+# Numbers that the gradients of the corners take at most, beyond those of one image.
+_CORNERS = 1 << 26
 
 
 class Axis(NamedTuple):
@@ -32,13 +37,39 @@ class Axis(NamedTuple):
         weight: float32 ``[target]``: interpolation weight of the upper neighbor.
         begin: int32 ``[source + 1]``: the first label pixel of each cell; the last ends at the next
             cell's first.
-        most: label pixels of a cell at most.
     """
 
     cell: Tensor
     weight: Tensor
     begin: Tensor
-    most: int
+
+
+class Cells(NamedTuple):
+    """What a launch over cells is compiled for.
+
+    Args:
+        channels: of a tile.
+        block: cells of a tile.
+        warps: of a program.
+    """
+
+    channels: int
+    block: int
+    warps: int
+
+
+def cells(shape: tuple[int, ...], tile: int, each: int) -> Cells:
+    """Choose a tile with all channels of a map ``[B, C, h, w]``.
+
+    Args:
+        shape: of the map.
+        tile: numbers of a tile, where the channels are no more.
+        each: numbers of a thread.
+    """
+    channels = triton.next_power_of_2(shape[1])
+    block = max(1, min(tile // channels, triton.next_power_of_2(shape[3])))
+    warps = min(16, max(1, channels * block // (32 * each)))
+    return Cells(channels, block, warps)
 
 
 @lru_cache(maxsize=64)
@@ -49,8 +80,7 @@ def axis(source: int, target: int, align_corners: bool, device: torch.device) ->
     weight = torch.tensor([weight for _, _, weight in indices], dtype=torch.float32)
     # Cells are sorted along the axis: those of one cell are a range.
     begin = torch.searchsorted(cell, torch.arange(source + 1))
-    most = int(begin.diff().max())
-    return Axis(cell.int().to(device), weight.to(device), begin.int().to(device), most)
+    return Axis(cell.int().to(device), weight.to(device), begin.int().to(device))
 
 
 def axes(x: Tensor, upsample: Upsample) -> tuple[Axis, Axis]:
@@ -60,6 +90,33 @@ def axes(x: Tensor, upsample: Upsample) -> tuple[Axis, Axis]:
     rows = axis(h, H, upsample.align_corners, x.device)
     columns = axis(w, W, upsample.align_corners, x.device)
     return rows, columns
+
+
+def image_blocks(x: Tensor) -> Iterator[slice]:
+    """Split the images of ``[B, C, h, w]`` so that the corners' gradients of a block stay small."""
+    images = max(1, _CORNERS // max(1, 4 * x[:1].numel()))
+    for first in range(0, len(x), images):
+        yield slice(first, min(first + images, len(x)))
+
+
+def joined_corners(corners: Tensor) -> Tensor:
+    """Add up the gradients of the cells' corners, always in one order.
+
+    Args:
+        corners: ``[4, B, C, h, w]``, upper left, upper right, lower left, lower right; overwritten.
+
+    Returns:
+        The gradient ``[B, C, h, w]``: each element is a corner of four cells. Beyond the last row and
+        column both corners are the same element.
+    """
+    left, right = corners[0::2], corners[1::2]
+    left[..., 1:] += right[..., :-1]
+    left[..., -1] += right[..., -1]
+    upper, lower = left
+    upper[..., 1:, :] += lower[..., :-1, :]
+    upper[..., -1, :] += lower[..., -1, :]
+    joined: Tensor = upper
+    return joined
 
 
 @triton.jit
@@ -107,18 +164,18 @@ def accumulate(grad, dy, dx, g00, g01, g10, g11):  # type: ignore
 
 
 @triton.jit
-def add_to_corners(ptr, g00, g01, g10, g11, b, c, C, i, j, h, w, valid):  # type: ignore
-    """Add the gradients of corners to a contiguous float32 map ``[B, C, h, w]``."""
-    at = ptr + (b * C + c[:, None].to(tl.int64)) * h * w
-    upper = i * w
-    lower = tl.minimum(i + 1, h - 1) * w
-    left = j[None, :]
-    right = tl.minimum(j + 1, w - 1)[None, :]
+def store_corners(ptr, size, g00, g01, g10, g11, b, c, C, i, j, h, w, valid):  # type: ignore
+    """Write the gradients of corners to a contiguous float32 map ``[4, B, C, h, w]``.
+
+    Each cell has its own place, ``size`` elements apart for each corner: nothing is added in an order
+    that differs from run to run.
+    """
+    at = ptr + (b * C + c[:, None].to(tl.int64)) * h * w + i * w + j[None, :]
     mask = (c < C)[:, None] & valid[None, :]
-    tl.atomic_add(at + upper + left, g00, mask=mask)
-    tl.atomic_add(at + upper + right, g01, mask=mask)
-    tl.atomic_add(at + lower + left, g10, mask=mask)
-    tl.atomic_add(at + lower + right, g11, mask=mask)
+    tl.store(at, g00, mask=mask)
+    tl.store(at + size, g01, mask=mask)
+    tl.store(at + 2 * size, g10, mask=mask)
+    tl.store(at + 3 * size, g11, mask=mask)
 
 
 @triton.jit

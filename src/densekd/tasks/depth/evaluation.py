@@ -17,7 +17,7 @@ from densekd.ops.ranges import Positive
 from densekd.tasks.common import device_of, parameter_count, to_float, upsample
 from densekd.tasks.depth.alignment import scale_alone, scale_and_shift
 from densekd.tasks.depth.metric import DepthMetric
-from densekd.tasks.protocol import Scores
+from densekd.tasks.protocol import BY_IMAGE, Scores
 from densekd.terminal import track
 
 # What the numbers of a model are: inverse depths, as those of MiDaS and Depth Anything, or depths.
@@ -158,7 +158,8 @@ def evaluate_depth(
 
     Returns:
         the scores of :class:`densekd.tasks.depth.metric.DepthMetric`, ``absrel_interval`` (95 %,
-        over images), ``images`` and ``parameters``.
+        over images), ``by_image`` (``[N, 4]``: the three scores, and 1 where something was measured), ``images``
+        and ``parameters``.
     """
     device = device_of(model.eval())
     metric = DepthMetric().to(device)
@@ -169,6 +170,7 @@ def evaluate_depth(
             truth = scored_truth(truth, options)
             metric.update(to_depth(prediction, truth, quantity, options), truth)
     found = {**metric.compute(), "absrel_interval": metric.interval()}
+    found[BY_IMAGE] = torch.cat(metric.images).cpu()
     return {**found, "images": len(files), "parameters": parameter_count(model)}
 
 

@@ -24,8 +24,9 @@ from densekd.models.contract import as_detector
 from densekd.ops.boxes import Detections
 from densekd.ops.finite import require_finite_output, tensors_in
 from densekd.tasks.common import device_of, parameter_count, to_float
+from densekd.tasks.detection.matches import match_rows
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
-from densekd.tasks.protocol import Scores
+from densekd.tasks.protocol import BY_IMAGE, Scores
 from densekd.terminal import track
 
 # Images that are loaded together; those of one size go through the model together.
@@ -48,7 +49,8 @@ def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | Non
 
     Returns:
         The scores of :class:`densekd.tasks.detection.metric.BoxMetric` in percent, those of classes
-        by name, ``images`` and ``parameters``.
+        by name, ``by_image`` (see :func:`densekd.tasks.detection.matches.match_rows`), ``images`` and
+        ``parameters``.
     """
     metric = BoxMetric(len(files.classes.names))
     for item, found in detect(model, files, resize, workers):
@@ -57,6 +59,7 @@ def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | Non
     # What belongs to a class goes by its name.
     for key in ("ap_by_class", "ap50_by_class"):
         scores[key] = dict(zip(files.classes.names, scores[key], strict=True))
+    scores[BY_IMAGE] = match_rows(metric.images, metric.num_classes)
     return {**scores, "images": len(files), "parameters": parameter_count(model)}
 
 

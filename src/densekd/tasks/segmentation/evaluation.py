@@ -13,7 +13,7 @@ from densekd.data.loaders import evaluation_loader
 from densekd.data.maps import EvaluationSet, Resize
 from densekd.ops.ranges import Scale, Size
 from densekd.tasks.common import device_of, parameter_count
-from densekd.tasks.protocol import Scores
+from densekd.tasks.protocol import BY_IMAGE, Scores
 from densekd.tasks.segmentation.boundary import BoundaryScore
 from densekd.tasks.segmentation.calibration import Calibration
 from densekd.tasks.segmentation.confusion import Absent, ConfusionMatrix, confidence_interval, scores
@@ -109,7 +109,7 @@ def evaluate_labels(
         The means of :func:`densekd.tasks.segmentation.confusion.scores` in percent,
         ``miou_interval`` (95 %, over images), ``ece`` (calibration error), ``boundary`` where asked
         for, ``iou`` and ``acc`` by class name, ``confusion`` (pixels by label and prediction),
-        ``images`` and ``parameters``.
+        ``by_image`` (``[N, 3, C]`` counts, see :class:`ConfusionMatrix`), ``images`` and ``parameters``.
     """
     names, ignore_index = files.classes.names, files.classes.ignore_index
     device = device_of(model.eval())
@@ -134,6 +134,7 @@ def evaluate_labels(
     found["miou_interval"] = confidence_interval(metric.images)
     found["ece"] = calibration.compute()
     found["confusion"] = metric.counts.tolist()
+    found[BY_IMAGE] = torch.cat(metric.images).cpu()
     if outlines is not None:
         found["boundary"] = outlines.compute()
     return {**found, "images": len(files), "parameters": parameter_count(model)}

@@ -15,6 +15,9 @@ _OF_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 _OF_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 # Which group a process belongs to: lines ``number:controllers:path``.
 _OWN_GROUPS = Path("/proc/self/cgroup")
+# What Linux can make available, in lines ``name: number kB``.
+_MEMINFO = Path("/proc/meminfo")
+_AVAILABLE = ("MemAvailable", "SwapFree")
 # Version 1 writes a number near 2**63 where there is no limit.
 _NO_LIMIT = 1 << 60
 # Processes of a training on this machine, as torchrun, Slurm and we ourselves say it.
@@ -32,6 +35,22 @@ def free_memory() -> int:
     if limit is None:
         return free
     return min(limit, free) if free else limit
+
+
+def available_memory() -> int | None:
+    """Return the bytes that a process can get at most, files kept in memory and swap counted; None if unknown.
+
+    Where a system does not tell it, all of its memory counts as available.
+    """
+    machine = _available_on_linux()
+    if machine is None:
+        pages = _sysconf("SC_PHYS_PAGES")
+        machine = None if pages is None else pages * (_sysconf("SC_PAGE_SIZE") or 0)
+    if machine is None:
+        machine = _free_memory_of_windows()
+    container = _free_in_container()
+    known = [one for one in (machine, container) if one]
+    return min(known, default=None)
 
 
 def local_processes() -> int:
@@ -52,6 +71,21 @@ def _free_on_machine() -> int:
     if pages is not None:
         return pages * (_sysconf("SC_PAGE_SIZE") or 0) // _SHARE_OF_ALL
     return _free_memory_of_windows()
+
+
+def _available_on_linux() -> int | None:
+    """Return what Linux says that it can make available, with swap; None elsewhere."""
+    try:
+        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    found: dict[str, int] = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        number = rest.split()[:1]
+        if name in _AVAILABLE and number and number[0].isdecimal():
+            found[name] = int(number[0]) << 10
+    return sum(found.values()) if "MemAvailable" in found else None
 
 
 def _free_in_container() -> int | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from densekd.data import maps, memory
+from densekd import memory
+from densekd.data import maps
 from densekd.data.maps import cache_budget
-from densekd.data.memory import free_memory, local_processes
+from densekd.memory import available_memory, free_memory, local_processes
 
 PAGES = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4000}
 
@@ -98,3 +99,16 @@ def test_windows_is_asked_by_its_own_call(monkeypatch: pytest.MonkeyPatch) -> No
     kernel = SimpleNamespace(GlobalMemoryStatusEx=fill)
     monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
     assert free_memory() == 123456
+
+
+def test_what_can_be_made_available(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemFree: 1 kB\nMemAvailable: 500 kB\nSwapFree: 10 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    assert available_memory() == 510 << 10
+    monkeypatch.setattr(memory, "_free_in_container", lambda: 9 << 10)
+    assert available_memory() == 9 << 10
+    # Elsewhere all memory counts.
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "nothing")
+    monkeypatch.setattr(memory, "_free_in_container", lambda: None)
+    monkeypatch.setattr(os, "sysconf", PAGES.__getitem__)
+    assert available_memory() == 4096 * 4000

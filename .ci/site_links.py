@@ -1,0 +1,19 @@
+"""Links of pages to files outside of docs/: they become the files' names, as the site does not hold them."""
+
+import posixpath
+import re
+
+LINK = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+[^)\s#]*)(#[^)\s]*)?\)")
+
+
+def on_page_markdown(markdown: str, page, config, files) -> str:  # type: ignore[no-untyped-def]
+    """Replace links that leave docs/ by the text and the name of the file."""
+    folder = posixpath.dirname(page.file.src_uri)
+
+    def name(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join("docs", folder, match[2]))
+        if target.startswith("docs/"):
+            return match[0]
+        return f"{match[1]} (`{target}`)" if match[1].strip("`") != target else f"`{target}`"
+
+    return LINK.sub(name, markdown)

@@ -1,0 +1,69 @@
+"""Command ``compare``: which method and student is better, by how much, and whether that can be told."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from densekd.cli.arguments import JsonPath
+from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.own_files import COMPARISON, Force, require_own_json
+from densekd.errors import UserError
+
+# Where the page of an earlier comparison is known by.
+_TITLE = "<title>Comparison &ndash; densekd</title>"
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="run folders, folders of runs, quoted patterns")],
+    baseline: Annotated[
+        str | None, typer.Option(help="group or run that the others are compared with; default: the student alone")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="also write one page with pictures and curves: FILE.html")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="refuse runs that cannot be compared")] = False,
+    json: JsonPath = None,
+    force: Force = False,
+) -> None:
+    """Compare runs over seeds: means, intervals, paired differences, costs."""
+    from densekd.atomic import write_text
+    from densekd.compare.groups import compare_runs
+    from densekd.compare.page import comparison_page
+    from densekd.compare.runs import find_runs, mark_odd, read_run
+    from densekd.compare.table import comparison_rows, screen_table
+
+    require_own_json(json, COMPARISON, force)
+    _require_own_page(html, force)
+    read, unfinished = [], []
+    for folder in find_runs(runs):
+        if not (folder / "results.json").is_file():
+            unfinished.append(str(folder))
+            continue
+        read += read_run(folder)
+    if unfinished and (strict or not read):
+        raise UserError(f"not finished: {', '.join(unfinished)}; 'densekd train RUN --resume' goes on.")
+    marked = mark_odd(read)
+    odd = [f"{run.folder}: {run.odd}" for run in marked if run.odd]
+    if odd and strict:
+        raise UserError("--strict: these runs cannot be compared with the others:\n" + "\n".join(odd))
+    comparison = compare_runs(marked, baseline)
+    console.print(screen_table(comparison))
+    for line in (*odd, *[f"{folder}: not finished, left out" for folder in unfinished]):
+        print_plain(line)
+    write_json(json, comparison_rows(comparison))
+    if html is not None:
+        write_text(html, comparison_page(comparison))
+        print_plain(f"page: {html}")
+
+
+def _require_own_page(path: Path | None, force: bool) -> None:
+    """Check before anything is computed that ``--html`` replaces nothing but an earlier comparison.
+
+    Raises:
+        UserError: another file, or a folder.
+    """
+    if path is None or not path.exists():
+        return
+    if path.is_dir():
+        raise UserError(f"--html {path}: is a folder; name a file.")
+    if not force and _TITLE not in path.read_text(encoding="utf-8", errors="replace")[:2000]:
+        raise UserError(f"--html {path}: there is another file, which this command did not write; --force replaces it.")

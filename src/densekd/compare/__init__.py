@@ -1,0 +1,1 @@
+"""Comparison of runs: groups of seeds, paired differences with intervals, a table and a page."""

@@ -1,0 +1,147 @@
+"""Means, intervals and paired differences over seeds and images.
+
+Two trainings of one seed see the same images in the same order, and both are scored on the same
+validation images: what they share cancels in the difference of a pair, so that a difference can be
+certain where the two means are not.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from densekd.compare.precision import COLUMNS, average_precision, count_images
+
+DRAWS = 2000
+# Quantiles 0.975 of Student's t by degrees of freedom, from 1 on; beyond them the normal's.
+_T = (
+    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
+    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
+    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
+)  # fmt: skip
+_NORMAL = 1.9600
+
+Basis = Literal["seeds and images", "images", "seeds", "none"]
+
+
+class Interval(NamedTuple):
+    """A value with its 95 % interval.
+
+    Args:
+        value: the mean.
+        low, high: ends; None where nothing tells how far to trust it.
+        basis: over what it was taken.
+        seeds: how many.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    basis: Basis
+    seeds: int
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """Return the mean of one value for each seed, with Student's interval; of one seed without any.
+
+    Args:
+        values: at least one.
+    """
+    mean = float(np.mean(values))
+    half = half_width(values)
+    if half is None:
+        return Interval(mean, None, None, "none", 1)
+    return Interval(mean, mean - half, mean + half, "seeds", len(values))
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Return half of Student's 95 % interval of a mean: t s / sqrt(n); None for one value."""
+    count = len(values)
+    if count < 2:
+        return None
+    quantile = _T[count - 2] if count - 2 < len(_T) else _NORMAL
+    return quantile * float(np.std(values, ddof=1)) / math.sqrt(count)
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """Return the mean difference of two methods, paired by seed, with Student's interval.
+
+    Args:
+        ours, theirs: a score for each seed, in the same order of seeds.
+    """
+    return over_seeds([one - other for one, other in zip(ours, theirs, strict=True)])
+
+
+def paired_by_image(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], draws: int = DRAWS) -> Interval:
+    """Return the difference of the headline of two methods, paired by seed and by image.
+
+    Bootstrap: each draw takes seeds with replacement and images with replacement, the same for
+    both methods, and computes both scores anew from the summed counts of the images drawn. The
+    interval is that of the draws' 2.5th and 97.5th percentiles.
+
+    Args:
+        ours, theirs: for each seed, in the same order, what is known of each image: ``[N, 3, C]``
+            counts, of which the headline is the mIoU, ``[N, 4]`` scores, of which it is the mean
+            of the first over the images whose last is 1, or ``[R, 5]`` matches, of which it is AP.
+        draws: how many.
+
+    Returns:
+        in the headline's unit; mIoU and AP in percent.
+    """
+    generator = np.random.default_rng(0)
+    seeds, images = len(ours), image_count(ours[0])
+    everything = np.ones((1, images))
+    value = float(np.mean(_differences(ours, theirs, everything)))
+    # How often each image was drawn: sums over the images drawn become one matrix product.
+    times = generator.multinomial(images, np.full(images, 1 / images), draws).astype(float)
+    differences = _differences(ours, theirs, times)
+    # Which seeds a draw has is drawn apart; of one seed there is no choice.
+    chosen = generator.integers(seeds, size=(draws, seeds))
+    drawn = np.take_along_axis(differences.T, chosen, 1).mean(1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Interval(value, float(low), float(high), "images" if seeds == 1 else "seeds and images", seeds)
+
+
+def _differences(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], times: np.ndarray) -> np.ndarray:
+    """Return the difference of the headlines for each seed and each selection of images, ``[seeds, D]``."""
+    pairs = zip(ours, theirs, strict=True)
+    return np.stack([headline(one, times) - headline(other, times) for one, other in pairs])
+
+
+def image_count(parts: np.ndarray) -> int:
+    """Return how many images something is known of."""
+    if parts.ndim == 2 and parts.shape[1] == COLUMNS:
+        return count_images(parts)
+    return len(parts)
+
+
+def headline(parts: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return the headline of selections of images.
+
+    Args:
+        parts: ``[N, 3, C]``, ``[N, 4]`` or ``[R, 5]``, see :func:`paired_by_image`.
+        times: how often each image is in each selection, ``[D, N]``.
+
+    Returns:
+        ``[D]``; mIoU in percent over the classes that occur, or the mean over images.
+    """
+    if parts.ndim == 2 and parts.shape[1] == COLUMNS:
+        return average_precision(parts, times)
+    if parts.ndim == 2:
+        measured = parts[:, -1]
+        mean: np.ndarray = (times @ (parts[:, 0] * measured)) / np.maximum(times @ measured, 1)
+        return mean
+    count, _, classes = parts.shape
+    summed = (times @ parts.reshape(count, -1).astype(float)).reshape(len(times), 3, classes)
+    hits, labelled, predicted = summed[:, 0], summed[:, 1], summed[:, 2]
+    union = labelled + predicted - hits
+    occurs = union > 0
+    iou = np.divide(hits, union, out=np.zeros_like(hits), where=occurs)
+    score: np.ndarray = 100 * iou.sum(1) / np.maximum(occurs.sum(1), 1)
+    return score

@@ -1,0 +1,235 @@
+"""Queue of a sweep: a folder with the recipe of each trial, its run folder, its claims, and what failed."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from densekd.atomic import write_text
+from densekd.errors import RecipeError, UserError
+from densekd.parsers import load_text
+from densekd.recipe import Recipe, dump_recipe, load_recipe
+from densekd.run.folder import RunFolder, harmful_differences
+from densekd.seal import read_document, sealed_text, write_document
+from densekd.sweep.claims import PATIENCE, Claim, Claims
+from densekd.sweep.sections import SweepSpec
+from densekd.sweep.trials import SEED, Trial
+
+State = Literal["waiting", "running", "done", "failed"]
+_INDEX = "sweep.json"
+_ADVICE = "Start the sweep again with its file: it is written anew."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial as the queue knows it.
+
+    Args:
+        name: of its run folder.
+        point: axis -> name of the point.
+        draw: number of the random search's draw; None without a search.
+        drawn: key -> what was drawn.
+    """
+
+    name: str
+    point: Mapping[str, str]
+    draw: int | None
+    drawn: Mapping[str, Any]
+
+    @property
+    def row(self) -> dict[str, str]:
+        """The axes without the seed: what a row of the leaderboard stands for."""
+        return {axis: name for axis, name in self.point.items() if axis != SEED}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The trials of a sweep in a folder that any number of processes and machines share.
+
+    Args:
+        path: the folder.
+        entries: the trials, in their order.
+        baseline: axis -> name that others are compared with.
+        claims: who works on which trial.
+    """
+
+    path: Path
+    entries: Sequence[Entry]
+    baseline: Mapping[str, str]
+    claims: Claims
+
+    def run(self, name: str) -> RunFolder:
+        """Return the run folder of a trial."""
+        return RunFolder(self.path / "trials" / name)
+
+    def log(self, name: str) -> Path:
+        """Return the file that a trial's output is written to."""
+        return self.path / "logs" / f"{name}.log"
+
+    def recipe(self, name: str) -> Recipe:
+        """Read the recipe of a trial."""
+        return load_recipe(_recipe_of(self.path, name))
+
+    def is_done(self, name: str) -> bool:
+        """Return whether a trial has its scores and its report, which comes last."""
+        run = self.run(name)
+        return run.results.is_file() and (run.path / "report.html").is_file()
+
+    def failure(self, name: str) -> str | None:
+        """Return why a trial failed; None where it did not."""
+        path = self._failure_of(name)
+        if not path.is_file():
+            return None
+        try:
+            return str(read_document(path)["message"])
+        except (UserError, KeyError, TypeError):
+            return f"{path} cannot be read"
+
+    def fail(self, name: str, message: str) -> None:
+        """Note that a trial failed, and why."""
+        write_document(self._failure_of(name), {"message": message})
+
+    def forgive(self) -> list[str]:
+        """Forget what failed, so that it is tried again; return the names."""
+        names = [entry.name for entry in self.entries if self._failure_of(entry.name).is_file()]
+        for name in names:
+            self._failure_of(name).unlink(missing_ok=True)
+        return names
+
+    def state(self, name: str) -> State:
+        """Return whether a trial is done, has failed, is worked on, or waits."""
+        if self.is_done(name):
+            return "done"
+        if self._failure_of(name).is_file():
+            return "failed"
+        return "waiting" if self.claims.holder(name) is None else "running"
+
+    def is_over(self) -> bool:
+        """Return whether every trial is done or has failed."""
+        return not any(self._is_open(entry.name) for entry in self.entries)
+
+    def take(self) -> tuple[Entry, Claim] | None:
+        """Claim the next trial that nobody works on; None where there is none now."""
+        for entry in self.entries:
+            claim = self.take_one(entry)
+            if claim is not None:
+                return entry, claim
+        return None
+
+    def take_one(self, entry: Entry) -> Claim | None:
+        """Claim a trial; None where somebody works on it, or has done so."""
+        if not self._is_open(entry.name):
+            return None
+        claim = self.claims.take(entry.name, self.run(entry.name).path)
+        if claim is None:
+            return None
+        # Its holder may have finished it after our look.
+        if not self._is_open(entry.name):
+            claim.release()
+            return None
+        claim.begin()
+        return claim
+
+    def steps(self, name: str) -> tuple[int, int]:
+        """Return how many optimizer steps of a trial are done, as far as they are recorded, and how many it has."""
+        total = self.recipe(name).training.steps
+        return (total if self.is_done(name) else _last_step(self.run(name).path / "metrics.csv")), total
+
+    def _is_open(self, name: str) -> bool:
+        return not self.is_done(name) and not self._failure_of(name).is_file()
+
+    def _failure_of(self, name: str) -> Path:
+        return self.path / "failed" / f"{name}.json"
+
+
+def open_queue(path: Path, patience: float = PATIENCE) -> Queue:
+    """Open the folder of a sweep that was started.
+
+    Raises:
+        UserError: it is none, or is damaged.
+    """
+    index = path / _INDEX
+    if not index.is_file():
+        raise UserError(f"{path}: no sweep was started in this folder; it holds no {_INDEX}.")
+    content = read_document(index, _ADVICE)
+    try:
+        entries = [Entry(one["name"], one["point"], one["draw"], one["drawn"]) for one in content["trials"]]
+        return Queue(path, entries, content["baseline"], Claims(path / "claims", patience))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{index}: not what densekd writes ({error!r}). {_ADVICE}") from error
+
+
+def fill_queue(path: Path, spec: SweepSpec, trials: Sequence[Trial]) -> Queue:
+    """Write the trials of a sweep into its folder; what is there already must be the same.
+
+    New trials are added. Trials that the sweep no longer has stay on the disk, and in no table.
+
+    Raises:
+        RecipeError: a trial's recipe is another than it was; nothing is written.
+        UserError: the folder is something else's.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file, so that it cannot be a sweep's folder; choose another --out.")
+    if path.is_dir() and any(path.iterdir()) and not (path / "recipes").is_dir():
+        raise UserError(f"{path} holds something else than a sweep; choose another --out.")
+    _require_same(path, trials)
+    for trial in trials:
+        _write_recipe(path, trial)
+    first = next((axis for axis in spec.axes if axis != SEED), None)
+    baseline = {axis: str(name) for axis, name in spec.baseline.items()}
+    if not baseline and first is not None:
+        baseline = {first: str(next(iter(spec.axes[first])))}
+    content = {
+        "trials": [
+            {"name": one.name, "point": dict(one.point), "draw": one.draw, "drawn": dict(one.drawn)} for one in trials
+        ],
+        "baseline": baseline,
+    }
+    write_document(path / _INDEX, content)
+    return open_queue(path)
+
+
+def _require_same(path: Path, trials: Sequence[Trial]) -> None:
+    """Compare the trials with what the folder holds of them.
+
+    Raises:
+        RecipeError: recipes differ; the keys are named.
+    """
+    changed = []
+    for trial in trials:
+        file = _recipe_of(path, trial.name)
+        if not file.is_file():
+            continue
+        keys = harmful_differences(load_recipe(file), trial.recipe)
+        if keys:
+            changed.append(f"  {trial.name}: {', '.join(keys)}")
+    if changed:
+        listed = "\n".join(changed)
+        raise RecipeError(
+            f"{path}: the sweep was changed since it was started; these trials were others then:\n{listed}\n"
+            "Give what is new a name of its own in the axes, choose another --out, or remove a trial's folder in "
+            "trials/ and its file in recipes/ to train it anew."
+        )
+
+
+def _write_recipe(path: Path, trial: Trial) -> None:
+    """Write a trial's recipe, unless the same is there."""
+    file, text = _recipe_of(path, trial.name), sealed_text(dump_recipe(trial.recipe))
+    if file.is_file() and load_text(file) == text:
+        return
+    write_text(file, text)
+
+
+def _recipe_of(path: Path, name: str) -> Path:
+    return path / "recipes" / f"{name}.yaml"
+
+
+def _last_step(path: Path) -> int:
+    """Return the step of the last whole row of ``metrics.csv``; 0 without one."""
+    try:
+        rows = list(csv.DictReader(load_text(path).splitlines()))
+    except (OSError, ValueError):
+        return 0
+    steps = [row.get("step") or "" for row in rows]
+    return max((int(step) for step in steps if step.isdecimal()), default=0)

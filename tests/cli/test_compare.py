@@ -1,0 +1,129 @@
+"""The command compare, on runs of two methods and two seeds that are really trained."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny_data import make_folder, tiny_recipe
+
+import densekd
+from densekd.run.image_scores import NAME, read_image_scores
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CWD and pixel, two seeds each; the second seed of CWD has the student alone beside it, as has the first."""
+    folder = tmp_path_factory.mktemp("compared")
+    recipe = tiny_recipe(make_folder(folder / "data", {"train": 4, "val": 5}))
+    recipe["teacher"] = {
+        "model": "fpn",
+        "options": {"backbone": "resnet18_025", "channels": 16},
+        "checkpoint": "untrained",
+    }
+    recipe["training"] |= {"steps": 3, "validate_every": 1, "log_every": 1}
+    for method in ("cwd", "pixel"):
+        for seed in (0, 1):
+            content = recipe | {"name": f"{method}-{seed}", "distill": [{"method": method, "weight": 1}]}
+            content["training"] = recipe["training"] | {"seed": seed}
+            if method == "cwd":
+                content["baseline"] = "train"
+            densekd.train(content, folder / "runs" / content["name"], accelerator="cpu")
+    return folder / "runs"
+
+
+def test_groups_seeds_and_pairs(runs: Path, run: Any, tmp_path: Path) -> None:
+    status, printed = run("compare", runs, "--json", tmp_path / "out.json", "--html", tmp_path / "page.html")
+    assert status == 0, printed
+    rows = {row["group"]: row for row in json.loads((tmp_path / "out.json").read_text())}
+    assert set(rows) == {"alone", "cwd", "pixel"}
+    assert rows["cwd"]["seeds"] == [0, 1]
+    assert rows["alone"]["seeds"] == [0, 1]
+    assert rows["alone"]["difference"] is None
+    # The difference is that of the scores themselves, its interval around it.
+    results = [json.loads((runs / f"cwd-{seed}" / "results.json").read_text()) for seed in (0, 1)]
+    expected = sum(one["student"]["miou"] - one["baseline"]["miou"] for one in results) / 2
+    difference = rows["cwd"]["difference"]
+    assert difference["value"] == pytest.approx(expected, abs=1e-9)
+    assert difference["basis"] == "seeds and images"
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('role="tab"') == 3
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+    # The same page is replaced, another file is not.
+    assert run("compare", runs, "--html", tmp_path / "page.html")[0] == 0
+    (tmp_path / "mine.html").write_text("mine")
+    status, printed = run("compare", runs, "--html", tmp_path / "mine.html")
+    assert status == 1
+    assert "did not write" in printed
+
+
+def test_scores_of_images_add_up_to_the_score(runs: Path) -> None:
+    found = read_image_scores(runs / "cwd-0")
+    assert set(found) == {"student", "baseline", "teacher"}
+    results = json.loads((runs / "cwd-0" / "results.json").read_text())
+    for name, parts in found.items():
+        hits, labelled, predicted = parts.sum(0).double()
+        union = labelled + predicted - hits
+        iou = (hits / union)[union > 0]
+        assert 100 * iou.mean().item() == pytest.approx(results[name]["miou"], abs=1e-9)
+
+
+def test_runs_of_other_data_are_marked_or_refused(runs: Path, run: Any, tmp_path: Path) -> None:
+    recipe = yaml.safe_load((runs / "cwd-0" / "recipe.yaml").read_text())
+    other = make_folder(tmp_path / "data", {"train": 4, "val": 3})
+    recipe |= {"name": "other", "baseline": None}
+    recipe["data"]["root"] = str(other)
+    densekd.train(recipe, tmp_path / "other", accelerator="cpu")
+    status, printed = run("compare", runs, tmp_path / "other")
+    assert status == 0
+    assert "not comparable: other data" in printed
+    status, printed = run("compare", runs, tmp_path / "other", "--strict")
+    assert status == 1
+    assert "cannot be compared" in printed
+
+
+def test_what_is_no_run_is_refused(runs: Path, run: Any, tmp_path: Path) -> None:
+    assert "no such run folder" in run("compare", tmp_path / "nowhere")[1]
+    assert "no run in it" in run("compare", tmp_path)[1]
+    printed = run("compare", runs, "--baseline", "mgd")[1].replace("\n", " ")
+    assert "no such group; there is cwd, alone, pixel" in printed
+    copy = tmp_path / "copy"
+    shutil.copytree(runs / "pixel-0", copy)
+    content = bytearray((copy / NAME).read_bytes())
+    content[-1] ^= 1
+    (copy / NAME).write_bytes(content)
+    status, printed = run("compare", copy)
+    assert status == 1
+    assert NAME in printed
+    (copy / "results.json").unlink()
+    assert "not finished" in run("compare", copy)[1]
+
+
+def test_a_group_can_be_the_baseline(runs: Path, run: Any, tmp_path: Path) -> None:
+    status, _ = run("compare", runs, "--baseline", "pixel", "--json", tmp_path / "out.json")
+    assert status == 0
+    rows = {row["group"]: row for row in json.loads((tmp_path / "out.json").read_text())}
+    assert rows["pixel"]["difference"] is None
+    assert rows["cwd"]["difference"]["value"] == pytest.approx(
+        rows["cwd"]["score"]["value"] - rows["pixel"]["score"]["value"]
+    )
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_in_a_browser(width: int, runs: Path, run: Any, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert run("compare", runs, "--html", page)[0] == 0
+    # A policy that let the script not run would leave every prediction visible.
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
+    dumped = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=90, check=True
+    )
+    figures = re.findall(r"<figure data-model=\"(\w+)\"( hidden=\"\")?>", dumped.stdout)
+    assert {name for name, hidden in figures if not hidden} == {"alone"}
+    assert {name for name, hidden in figures if hidden} == {"cwd", "pixel"}
