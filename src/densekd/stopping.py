@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from densekd.errors import UserError
@@ -139,13 +139,24 @@ def _is_ignored_hangup(number: signal.Signals) -> bool:
     return number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
 
 
-def _end_at_once(number: int) -> NoReturn:
-    """End the process without another step; files are written atomically, so none is left torn."""
+def end_with(message: str, code: int) -> NoReturn:
+    """End the process without another step, with a message where anybody still listens.
+
+    Args:
+        message: one sentence.
+        code: exit status.
+    """
     # A progress bar hides the cursor.
-    cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-    sys.stderr.write(f"{cursor}\nerror: Stopped at once, by a second signal; the last checkpoint is kept.\n")
-    sys.stderr.flush()
-    os._exit(128 + number)
+    cursor = "\x1b[?25h\n" if sys.stderr is not None and sys.stderr.isatty() else ""
+    # Where who read it is gone, this process must not stay because of that.
+    with suppress(OSError):
+        os.write(2, f"{cursor}error: {message}\n".encode())
+    os._exit(code)
+
+
+def _end_at_once(number: int) -> NoReturn:
+    """End the process; files are written atomically, so none is left torn."""
+    end_with("Stopped at once, by a second signal; the last checkpoint is kept.", 128 + number)
 
 
 def _nothing() -> None:

@@ -48,3 +48,13 @@ def test_what_waits_for_a_failed_process_is_ended() -> None:
     status, _, said = outcome("import time; time.sleep(100)", then)
     assert status == 1
     assert said.endswith("ValueError: port in use")
+
+
+def test_a_process_that_nobody_reads_ends_all_the_same() -> None:
+    program = _WAITS.format(code="raise SystemExit(3)", then="time.sleep(60)")
+    reading, writing = os.pipe()
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=writing)
+    # Whoever started it is gone, and with it the other end of the pipe.
+    os.close(writing)
+    os.close(reading)
+    assert process.wait(timeout=50) == 1

@@ -61,7 +61,7 @@ def export(
     require_own_json(json, VERDICTS, force)
     from densekd.cli.verdicts import class_lines, verdict_table
     from densekd.export.export import export_opened
-    from densekd.export.options import KEEP_FLOAT, ExportOptions, parse_batch, parse_size, words
+    from densekd.export.options import ExportOptions, parse_batch, parse_size, words
     from densekd.models.open import open_model
 
     options = ExportOptions(
@@ -72,7 +72,7 @@ def export(
         data=data,
         allow=allow,
         calibrate=calibrate,
-        keep_float=tuple(words(keep_float or KEEP_FLOAT)),
+        keep_float=tuple(words(keep_float)) if keep_float else None,
         keep=keep,
         out=out,
     )
@@ -105,6 +105,8 @@ def _tell(verdict: "Verdict") -> None:
     reason = f": {verdict.reason}" if verdict.reason else ""
     where = f" ({verdict.folder})" if verdict.folder else ""
     print_plain(f"{name} {TITLES[verdict.status]}{reason}{where}")
+    if verdict.earlier:
+        print_plain(f"{name}: the earlier export in {verdict.earlier} stays as it was; it is not of this attempt")
     if verdict.kept_float:
         print_plain(f"{name} keeps in float: {', '.join(verdict.kept_float)}")
     if verdict.note:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from densekd.data.files import Source, content_of
 from densekd.data.picture import UNREADABLE, opened
+from densekd.data.picture.tiff import tiff_bands
 from densekd.errors import UserError
 
 # Of 16 x 16 comparisons of neighboring pixels; so many may differ in near-duplicates.
@@ -29,16 +30,33 @@ def look_of(item: HasImage) -> np.ndarray:
     Raises:
         UserError: an image that cannot be read.
     """
+    content = content_of(item.image)
     try:
-        with opened(content_of(item.image)) as picture:
+        with opened(content) as picture:
             # JPEG decodes at a fraction of its size.
             picture.draft("L", (4 * _SIDE, 4 * _SIDE))
-            gray = picture.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
+            return _hash(picture.convert("L"))
     except UNREADABLE as error:
-        raise UserError(f"{item.image}: the image cannot be read ({error}). Replace or remove it.") from error
-    values = np.asarray(gray, dtype=np.int16)
+        bright = _brightness_of_bands(content)
+        if bright is None:
+            raise UserError(f"{item.image}: the image cannot be read ({error}). Replace or remove it.") from error
+        return _hash(bright)
+
+
+def _hash(gray: Image.Image) -> np.ndarray:
+    """Return which of neighboring pixels is brighter, as bits."""
+    values = np.asarray(gray.resize((_SIDE + 1, _SIDE), Image.Resampling.BOX), dtype=np.float32)
     bits: np.ndarray = np.packbits(values[:, 1:] > values[:, :-1])
     return bits
+
+
+def _brightness_of_bands(content: bytes) -> Image.Image | None:
+    """Return the mean of the bands of a TIFF that viewers do not show; None for what is none."""
+    try:
+        pixels = tiff_bands(content, None).pixels
+    except (*UNREADABLE, UserError):
+        return None
+    return Image.fromarray(pixels.astype(np.float32).mean(2))
 
 
 def distances(look: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from densekd.data.contract import Files
 from densekd.errors import UserError
 from densekd.export.graph import Calibration
-from densekd.export.options import ExportOptions
+from densekd.export.options import KEEP_FLOAT, ExportOptions
 from densekd.export.subject import Subject
 from densekd.models.open import Opened
 from densekd.recipe import load_recipe
@@ -40,7 +40,7 @@ def write_calibration(subject: Subject, options: ExportOptions, folder: Path) ->
     for number, place in enumerate(track(places, "reading training pictures")):
         pictures[number] = subject.fitted(files.image(place)).permute(1, 2, 0).numpy()
     pictures.flush()
-    return Calibration(path, count, options.keep_float, options.allow)
+    return Calibration(path, count, options.keep_float or KEEP_FLOAT, options.allow)
 
 
 def _training_files(opened: Opened, name: Path, options: ExportOptions) -> Files:

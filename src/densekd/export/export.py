@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from densekd.errors import RecipeError
+from densekd.export.attempts import searched, told
 from densekd.export.engines.contract import Conversion, ConversionRefused, Engine
-from densekd.export.options import CALIBRATE, KEEP_FLOAT, ExportOptions, parse_size, wanted, words
+from densekd.export.options import CALIBRATE, ExportOptions, parse_size, wanted, words
 from densekd.export.prepare import prepare
 from densekd.export.sources import Source, prepare_sources
 from densekd.export.spec import InputKind, Precision
@@ -38,7 +39,7 @@ def export(
     data: str | Path | None = None,
     allow: float = ALLOWED_DROP,
     calibrate: int = CALIBRATE,
-    keep_float: str | Sequence[str] = KEEP_FLOAT,
+    keep_float: str | Sequence[str] | None = None,
     keep: bool = False,
     out: str | Path | None = None,
     trust: Sequence[str] = (),
@@ -57,7 +58,7 @@ def export(
         allow: points of the score that precisions below float32 may cost.
         calibrate: training pictures that int8 measures its ranges on.
         keep_float: layers that int8 leaves in float: names, patterns, ``last``; ``auto``: also those
-            that cost most.
+            that cost most; None: ``last``, and ``auto`` where that is refused.
         keep: keep what was refused, as ``*.refused``.
         out: folder; None: ``export`` in the run or beside the model.
         trust: modules that a package, and the recipe of a run, may name; see :func:`densekd.load`.
@@ -70,7 +71,7 @@ def export(
     """
     parsed = parse_size(size) if isinstance(size, str) else size
     places = (None if data is None else Path(data), None if out is None else Path(out))
-    left = tuple(words(keep_float))
+    left = None if keep_float is None else tuple(words(keep_float))
     options = ExportOptions(parsed, batch, output, input, places[0], allow, calibrate, left, keep, places[1])
     with trusting(trust):
         return export_opened(open_model(model), Path(model), to, precision, options)
@@ -133,13 +134,32 @@ def _places(out: Path, engine: Engine, precision: Precision) -> tuple[Path, Path
 
 
 def _one(engine: Engine, precision: Precision, source: Source, out: Path, options: ExportOptions) -> Verdict:
-    """Convert, verify and write one artefact, or refuse it."""
+    """Convert, verify and write one artefact, or refuse it; int8 that costs too much is tried once more."""
+    final, _ = _places(out, engine, precision)
+    verdict = _attempt(engine, precision, source, out, options, None)
+    graph = searched(source.graph, verdict, options)
+    if graph is not None:
+        verdict = _attempt(engine, precision, replace(source, graph=graph), out, options, verdict)
+    if not verdict.passed and final.is_dir():
+        verdict = replace(verdict, earlier=str(final))
+    return verdict
+
+
+def _attempt(
+    engine: Engine, precision: Precision, source: Source, out: Path, options: ExportOptions, before: Verdict | None
+) -> Verdict:
+    """Convert, verify and write one artefact, or refuse it.
+
+    Args:
+        engine, precision, source, out, options: as of :func:`_one`.
+        before: verdict on an attempt before this one.
+    """
     final, refused = _places(out, engine, precision)
     with temporary_folder(final) as temporary:
         try:
             conversion = engine.convert(source.graph, temporary, precision)
         except ConversionRefused as error:
-            return Verdict(engine.name, precision, "refused", str(error), version=engine.version())
+            return told(Verdict(engine.name, precision, "refused", str(error), version=engine.version()), before)
         limits = Limits(options.allow, exact=source.is_exact(engine.name))
         verdict = verify(engine, temporary, precision, source.reference, limits)
         verdict = replace(
@@ -152,6 +172,7 @@ def _one(engine: Engine, precision: Precision, source: Source, out: Path, option
             note=conversion.note or source.note,
             bytes=size_on_disk(temporary),
         )
+        verdict = told(verdict, before)
         if verdict.passed or options.keep:
             place = final if verdict.passed else refused
             return _kept(temporary, place, verdict, conversion, engine, source.reference.subject)

@@ -19,12 +19,14 @@ class Calibration:
         count: N.
         keep_float: names of layers that stay float, ``last``, ``auto``.
         allow: percent that a search accepts, see ``densekd.export.int8.search``.
+        share: the same as a share of what int8 costs before the search.
     """
 
     pictures: Path
     count: int
     keep_float: tuple[str, ...]
     allow: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

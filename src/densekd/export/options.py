@@ -12,7 +12,7 @@ from densekd.export.engines.contract import Engine
 from densekd.export.spec import PRECISIONS, InputKind, Precision
 from densekd.export.verify import ALLOWED_DROP
 
-# Training pictures that int8 measures ranges on; layers that it leaves in float.
+# Training pictures that int8 measures ranges on; layers that it leaves in float, before any search.
 CALIBRATE = 300
 KEEP_FLOAT = ("last",)
 
@@ -31,7 +31,8 @@ class ExportOptions:
         data: data folder or recipe to verify on; None: the run's own.
         allow: points of the score that precisions below float32 may cost.
         calibrate: training pictures that int8 measures its ranges on.
-        keep_float: layers that int8 leaves in float: names, patterns, ``last``, ``auto``.
+        keep_float: layers that int8 leaves in float: names, patterns, ``last``, ``auto``; None: ``last``
+            alone and, where that costs too much, ``auto``.
         keep: keep what was refused, as ``*.refused``.
         out: folder; None: ``export`` in the run or beside the model.
     """
@@ -43,7 +44,7 @@ class ExportOptions:
     data: Path | None = None
     allow: float = ALLOWED_DROP
     calibrate: int = CALIBRATE
-    keep_float: tuple[str, ...] = KEEP_FLOAT
+    keep_float: tuple[str, ...] | None = None
     keep: bool = False
     out: Path | None = None
 

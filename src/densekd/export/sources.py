@@ -9,6 +9,7 @@ from torch import nn
 
 from densekd.export.calibration import write_calibration
 from densekd.export.graph import Graph
+from densekd.export.int8.names import require_layers
 from densekd.export.options import ExportOptions
 from densekd.export.pooling import FixedPooling
 from densekd.export.spec import Precision
@@ -61,6 +62,7 @@ def prepare_sources(
 
     Raises:
         UserError: int8 without training pictures.
+        RecipeError: a layer to keep in float that the model does not have.
     """
     if _steps(subject.module):
         return _of_quantized(subject, precisions, scratch)
@@ -68,6 +70,7 @@ def prepare_sources(
     reference = Reference(subject)
     sources = {precision: Source(graph, reference) for precision in precisions}
     if "int8" in sources:
+        require_layers(subject.module.model, options.keep_float or ())
         # The float graph leaves torch once.
         calibrated = replace(graph, calibration=write_calibration(subject, options, scratch))
         sources["int8"] = Source(calibrated, reference)

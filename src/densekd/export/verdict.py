@@ -42,6 +42,7 @@ class Verdict:
         note: what should be known besides, a sentence.
         bytes: of the artefact on disk.
         folder: where it lies; empty where it was not kept.
+        earlier: folder of an earlier artefact that stays where this one was refused; mostly empty.
     """
 
     engine: str
@@ -66,6 +67,7 @@ class Verdict:
     note: str = ""
     bytes: int = 0
     folder: str = ""
+    earlier: str = ""
 
     @property
     def passed(self) -> bool:
@@ -76,4 +78,5 @@ class Verdict:
         """Return what files hold of it; where they lie they know themselves."""
         content = asdict(self)
         del content["folder"]
+        del content["earlier"]
         return content

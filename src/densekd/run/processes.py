@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from densekd.errors import UserError
 from densekd.run.folder import is_first_process
-from densekd.stopping import Ended, Interrupted, StopRequest
+from densekd.stopping import Ended, Interrupted, StopRequest, end_with
 
 # What the backends of torch.distributed say where another process is gone.
 _GONE = re.compile(
@@ -192,9 +192,7 @@ def _end_with_children(started: Callable[[], list[Any]], over: threading.Event) 
                 child.kill()
         code = failed[0].returncode
         how = f"signal {-code}" if code < 0 else f"status {code}"
-        said = f"error: Another process of this training has ended ({how}); continue with --resume.\n"
-        os.write(2, said.encode())
-        os._exit(1)
+        end_with(f"Another process of this training has ended ({how}); continue with --resume.", 1)
 
 
 def _started_by_lightning() -> bool:
@@ -206,5 +204,4 @@ def _end_with_parent(parent: int) -> None:
     """Wait until the process that started this one is gone, and end."""
     while os.getppid() == parent:
         time.sleep(1)
-    os.write(2, b"error: The process that started this one has ended; continue with --resume.\n")
-    os._exit(1)
+    end_with("The process that started this one has ended; continue with --resume.", 1)

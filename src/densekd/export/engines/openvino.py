@@ -7,6 +7,7 @@ from densekd.export.engines.contract import SESSIONS, Conversion, ConversionRefu
 from densekd.export.engines.inside import InsideEngine
 from densekd.export.graph import Graph
 from densekd.export.int8.convert import quantized
+from densekd.export.int8.telemetry import forbid_telemetry
 from densekd.export.spec import Precision
 
 
@@ -39,6 +40,7 @@ def run(array):
         Raises:
             ConversionRefused: torch cannot export the graph, or OpenVINO cannot read it.
         """
+        forbid_telemetry()
         import openvino
 
         with leaving_torch():

@@ -7,9 +7,7 @@ from densekd.export.engines.contract import Conversion, ConversionRefused
 from densekd.export.exporters import Exported
 from densekd.export.graph import Graph
 from densekd.export.int8.job import Job, run_job
-
-# Word that asks for a search.
-AUTO = "auto"
+from densekd.export.int8.names import AUTO
 
 
 def quantized(graph: Graph, exported: Exported, engine: str, quantizer: str, target: Path) -> Conversion:
@@ -42,6 +40,7 @@ def quantized(graph: Graph, exported: Exported, engine: str, quantizer: str, tar
         keep_float=names,
         auto=auto,
         allow=calibration.allow,
+        share=calibration.share,
         scratch=str(graph.scratch),
         out=str(target.parent),
     )

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 from densekd.errors import UserError
 from densekd.terminal import track
+
+# Seconds that nothing may happen: a picture of ten megapixels takes less.
+SILENCE = 1800.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Job:
         keep_float: names of layers, ``last``.
         auto: whether what costs most is searched and put back in float.
         allow: cost that the search accepts, percent.
+        share: the same as a share of the cost before, see :class:`densekd.export.int8.search.Target`.
         scratch: a folder for files in between.
         out: the folder of the artefact.
     """
@@ -41,6 +46,7 @@ class Job:
     keep_float: list[str]
     auto: bool
     allow: float
+    share: float
     scratch: str
     out: str
 
@@ -58,11 +64,15 @@ class Quantized:
     note: str
 
 
-def run_job(job: Job) -> Quantized:
+def run_job(job: Job, silence: float = SILENCE) -> Quantized:
     """Quantize a graph in a process of its own, with a bar on a terminal.
 
+    Args:
+        job: what is done.
+        silence: seconds without a sign of progress after which it is ended.
+
     Raises:
-        UserError: the libraries cannot do it, or crash.
+        UserError: the libraries cannot do it, crash or hang.
     """
     path = Path(job.scratch) / "job.json"
     path.write_text(json.dumps(asdict(job)), encoding="utf-8")
@@ -70,11 +80,14 @@ def run_job(job: Job) -> Quantized:
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(command, stderr=said, env=_environment(), **pipes) as process:
+            watchdog = _Watchdog(process, silence)
             try:
-                last = _follow(process, f"{job.engine}-int8")
+                last = _follow(watchdog.lines(), f"{job.engine}-int8")
             finally:
                 # It has said its last line, or nobody listens any more.
                 process.kill()
+        if watchdog.bit:
+            raise UserError(f"the process that quantizes it did nothing for {silence:.0f} s, and was ended.")
         if "error" in last:
             raise UserError(f"it cannot be quantized: {last['error']}")
         if "kept" not in last:
@@ -90,15 +103,44 @@ def _environment() -> dict[str, str]:
     package = str(Path(__file__).parents[3])
     before = os.environ.get("PYTHONPATH")
     places = package if not before else os.pathsep.join([package, before])
-    # NNCF reports its use to its makers, except where CI is set.
-    return os.environ | {"PYTHONPATH": places, "PYTHONSAFEPATH": "1", "CI": "true"}
+    return os.environ | {"PYTHONPATH": places, "PYTHONSAFEPATH": "1"}
 
 
-def _follow(process: "subprocess.Popen[str]", name: str) -> dict[str, Any]:
+class _Watchdog:
+    """End a process that says nothing for too long.
+
+    Args:
+        process: says lines of JSON.
+        silence: seconds between two of them at most.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", silence: float) -> None:
+        self._process = process
+        self._silence = silence
+        self.bit = False
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield what the process says until it ends, or is ended."""
+        assert self._process.stdout is not None
+        while True:
+            timer = threading.Timer(self._silence, self._bite)
+            timer.start()
+            try:
+                line = self._process.stdout.readline()
+            finally:
+                timer.cancel()
+            if not line:
+                return
+            yield json.loads(line)
+
+    def _bite(self) -> None:
+        self.bit = True
+        self._process.kill()
+
+
+def _follow(lines: Iterator[dict[str, Any]], name: str) -> dict[str, Any]:
     """Read a process's lines until it ends, and return the last one."""
-    assert process.stdout is not None
     last: dict[str, Any] = {}
-    lines = (json.loads(line) for line in process.stdout)
     for line in lines:
         last = line
         while "at" in last:

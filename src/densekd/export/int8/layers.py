@@ -10,6 +10,8 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # What integer kernels do besides; in networks with attention these sums keep what layers add, and stay float.
 _BETWEEN = ("Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Relu", "Clip")
 _ATTENTION = ("LayerNormalization", "Softmax")
+# Name of a network in modules around it.
+_WRAPPER = "model."
 # Word for the layers that make the outputs.
 LAST = "last"
 
@@ -138,7 +140,7 @@ def chosen_layers(layers: Layers, keep_float: list[str]) -> list[str]:
         if pattern == LAST:
             chosen |= dict.fromkeys(layers.last)
             continue
-        found = [name for name in layers.nodes if _fits(name, pattern)]
+        found = [name for name in layers.nodes if is_meant(name, short_name(pattern))]
         if not found:
             known = ", ".join(list(layers.nodes)[:12])
             raise ValueError(f"--keep-float: no layer '{pattern}'; there are {known}, ...")
@@ -146,5 +148,13 @@ def chosen_layers(layers: Layers, keep_float: list[str]) -> list[str]:
     return list(chosen)
 
 
-def _fits(name: str, pattern: str) -> bool:
+def short_name(name: str) -> str:
+    """Return a module's name as layers of graphs have it: without the wrappers around the network."""
+    while name.startswith(_WRAPPER):
+        name = name.removeprefix(_WRAPPER)
+    return name
+
+
+def is_meant(name: str, pattern: str) -> bool:
+    """Tell whether a layer's name is a pattern's: itself, inside it, or by ``*`` and ``?``."""
     return name == pattern or name.startswith(f"{pattern}.") or fnmatch(name, pattern)

@@ -15,6 +15,23 @@ _SHARE = 0.25
 
 
 @dataclass(frozen=True)
+class Target:
+    """Cost that a search accepts.
+
+    Args:
+        allow: percent.
+        share: of what int8 cost before the search; 1: as much as that.
+    """
+
+    allow: float
+    share: float = 1.0
+
+    def cost(self, before: float) -> float:
+        """Return the percent that are accepted where it was ``before``."""
+        return min(self.allow, self.share * before)
+
+
+@dataclass(frozen=True)
 class Search:
     """Layers that were put back in float, and what is left.
 
@@ -62,7 +79,7 @@ def _cost(wanted: np.ndarray, found: np.ndarray, kind: str) -> float:
 
 
 def search(
-    quantizer: Quantizer, keep_float: list[str], batches: Sequence[np.ndarray], kind: str, allow: float, tell: Tell
+    quantizer: Quantizer, keep_float: list[str], batches: Sequence[np.ndarray], kind: str, target: Target, tell: Tell
 ) -> Search:
     """Put back in float what costs most.
 
@@ -71,7 +88,7 @@ def search(
         keep_float: layers that are float anyway.
         batches: some training pictures.
         kind: name of the output.
-        allow: cost that is accepted, percent.
+        target: cost that is accepted.
         tell: called with the progress.
     """
     wanted = run_model(quantizer.model, batches)
@@ -81,6 +98,7 @@ def search(
 
     before = cost(quantizer.quantized(keep_float))
     others = [name for name in quantizer.layers.nodes if name not in keep_float]
+    allow = target.cost(before)
     if before <= allow:
         return Search(others, [], before, before, enough=True)
     # What each layer costs when it alone is int8. Changed labels are too coarse for that.

@@ -8,12 +8,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from densekd.export.int8.telemetry import forbid_telemetry
+
+# Tells how many of how many are done.
+Tell = Callable[[str, int, int], None]
 # Pictures that a search compares outputs on.
 _COMPARED = 8
 # Layers that NNCF's graph may keep in float beyond those that ONNX Runtime's needs.
@@ -28,9 +32,11 @@ class Batches(Sequence[np.ndarray]):
         kind: ``float`` or ``uint8``.
         size: pictures of a batch; the last ones repeat where they do not fill it.
         count: batches at most.
+        tell: called with the number of each batch that is read.
     """
 
-    def __init__(self, path: str, kind: str, size: int, count: int | None = None) -> None:
+    def __init__(self, path: str, kind: str, size: int, count: int | None = None, tell: Tell | None = None) -> None:
+        self._tell = tell
         self._pictures = np.load(path, mmap_mode="r")
         self._kind = kind
         self._size = size
@@ -46,6 +52,8 @@ class Batches(Sequence[np.ndarray]):
         """Return a batch."""
         if not 0 <= number < self._count:
             raise IndexError(number)
+        if self._tell is not None:
+            self._tell("calibrating", number + 1, self._count)
         places = np.arange(number * self._size, (number + 1) * self._size) % len(self._pictures)
         pixels = np.array(self._pictures[places])
         if self._kind == "uint8":
@@ -62,7 +70,7 @@ def work(job: dict[str, Any], answer: Any) -> dict[str, Any]:
     """
     from densekd.export.int8.layers import chosen_layers
     from densekd.export.int8.quantize_onnx import Quantizer, folded
-    from densekd.export.int8.search import search
+    from densekd.export.int8.search import Target, search
 
     def tell(what: str, number: int, count: int) -> None:
         answer({"at": [what, number, count]})
@@ -77,14 +85,15 @@ def work(job: dict[str, Any], answer: Any) -> dict[str, Any]:
         raise ValueError("there is nothing to quantize: --keep-float names all layers.")
     found = None
     if job["auto"]:
-        found = search(quantizer, kept, some, job["output"], job["allow"], tell)
+        found = search(quantizer, kept, some, job["output"], Target(job["allow"], job["share"]), tell)
         kept += found.kept
     if job["engine"] == "onnx":
         import onnx
 
         onnx.save(quantizer.quantized(kept), out / "model.onnx")
         return {"kept": kept, "note": "" if found is None else _said(found.before, found.after)}
-    return _openvino(job, quantizer, kept, None if found is None else found.ranked, batches)
+    told = Batches(job["pictures"], job["kind"], job["batch"], tell=tell)
+    return _openvino(job, quantizer, kept, None if found is None else found.ranked, told)
 
 
 def _openvino(
@@ -95,7 +104,7 @@ def _openvino(
 
     from densekd.export.int8.quantize_onnx import run_model
     from densekd.export.int8.quantize_openvino import quantize_by_nncf, run_openvino
-    from densekd.export.int8.search import cost_of
+    from densekd.export.int8.search import Target, cost_of
 
     graph = Path(job["scratch"]) / "folded.onnx"
     model = quantize_by_nncf(graph, batches, quantizer.layers, kept)
@@ -104,9 +113,10 @@ def _openvino(
         some = Batches(job["pictures"], job["kind"], job["batch"], _COMPARED)
         wanted = run_model(quantizer.model, some)
         before = cost = cost_of(run_openvino(model, some), wanted, job["output"])
+        enough = Target(job["allow"], job["share"]).cost(before)
         others = [name for name in ranked if name not in kept]
         for _ in range(_MORE):
-            if cost <= job["allow"] or not others:
+            if cost <= enough or not others:
                 break
             # Twice as many each time: NNCF measures anew.
             more = others[: max(1, len(ranked) - len(others))]
@@ -130,6 +140,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     logging.disable(logging.WARNING)
+    forbid_telemetry()
 
     def answer(line: dict[str, Any]) -> None:
         answers.write(json.dumps(line) + "\n")

@@ -29,11 +29,13 @@ from densekd.ops.precision import grad_like
 MAX_CHANNELS = 1024  # classes that fit the registers of one program
 _TILE = 512  # numbers of a tile
 _EACH = 2  # numbers of a thread
+_MANY = 512  # classes from which a thread has more: with few the assembler spills to fit more warps
+_EACH_OF_MANY = 8
 
 
 def configuration(shape: tuple[int, ...]) -> Cells:
     """Choose how many cells of logits ``[B, C, h, w]`` a program owns."""
-    return cells(shape, _TILE, _EACH)
+    return cells(shape, _TILE, _EACH_OF_MANY if shape[1] >= _MANY else _EACH)
 
 
 def resized_cross_entropy(
