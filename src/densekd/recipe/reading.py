@@ -142,7 +142,7 @@ def _require_consistent(recipe: Recipe, where: str) -> None:
         raise RecipeError(
             f"{where}: task.kind is none and there is nothing under distill, so there is nothing to learn."
         )
-    if recipe.training.steps > _MOST_STEPS:
+    if recipe.training.steps is not None and recipe.training.steps > _MOST_STEPS:
         raise RecipeError(f"{where}: training.steps: an integer of at most {_MOST_STEPS}, got {recipe.training.steps}.")
     # A package or a checkpoint of a run says itself what model it is of.
     if recipe.student.model is None and recipe.student.checkpoint is None:

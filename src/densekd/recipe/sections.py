@@ -329,7 +329,14 @@ Quantise = Annotated[
 class TrainingSpec(Section):
     """Length, precision, and what is done every so many steps."""
 
-    steps: int = Field(ge=1, description="optimizer steps")
+    steps: int | None = Field(None, ge=1, description="optimizer steps; this or seconds")
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="in place of steps: as many as take so long on this machine, measured at the start; the run's own "
+        "recipe has the steps",
+    )
     precision: Annotated[Literal["32", "bf16"], Bits] = Field(
         "32",
         description="bf16: mixed precision (AMP)",
@@ -371,6 +378,23 @@ class TrainingSpec(Section):
         description="steps between two rows of metrics.csv; row k, counted from 1, has the learning rate of step k",
     )
     export: Literal["last", "best"] = Field("last", description="the weights that become student/")
+
+    @property
+    def length(self) -> int:
+        """Number of optimizer steps.
+
+        Raises:
+            ValueError: seconds are written, and were not measured yet.
+        """
+        if self.steps is None:
+            raise ValueError("training.seconds has to be measured before the steps are known")
+        return self.steps
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingSpec":
+        if (self.steps is None) == (self.seconds is None):
+            raise ValueError("write exactly one of steps and seconds; an override 'training.steps=null' removes one")
+        return self
 
     @model_validator(mode="after")
     def _not_compiled(self) -> "TrainingSpec":

@@ -1,7 +1,7 @@
 """One training from recipe to report: the order of its parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,9 @@ from densekd.builders.bands import with_statistics
 from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
-from densekd.recipe import Recipe
+from densekd.recipe import Recipe, dump_recipe
 from densekd.run.baseline import find_baseline
+from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
 from densekd.run.checks import check_before_training, score_teacher
 from densekd.run.claim import Claim, claim_run
@@ -103,7 +104,11 @@ def _train_there(start: Start) -> dict[str, Any]:
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
+    recipe = known_length(recipe, run, existing)
     claim = claim_run(run, recipe, existing, partial(_say, console))
+    # Seconds become steps once, by a few steps that are thrown away; a resumed run has them in its recipe.
+    if recipe.training.seconds is not None:
+        recipe, claim = _measured(recipe, claim, launch, console)
     work = claim.work
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = _and_swap(build_observers(recipe, work), claim)
@@ -138,8 +143,16 @@ def _train_there(start: Start) -> dict[str, Any]:
         claim.swap()
         alone = None if baseline is None else claim.final(baseline.package)
         results = finish(recipe, built, run, alone, console)
-        send_results(observers.loggers, results, run, recipe.training.steps, console)
+        send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
+
+
+def _measured(recipe: Recipe, claim: Claim, launch: Launch, console: Console) -> tuple[Recipe, Claim]:
+    """Return a recipe of so many seconds with its number of steps, and the claim of its folder with both."""
+    budget = measured(recipe, launch)
+    _say(console, str(budget))
+    recipe = with_length(recipe, budget.steps)
+    return recipe, replace(claim, recipe=dump_recipe(recipe), facts={"budget": asdict(budget)})
 
 
 def _and_swap(observers: Observers, claim: Claim) -> Observers:
