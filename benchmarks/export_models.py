@@ -19,7 +19,6 @@ SIZE = (64, 96)
 _COLORS = ((220, 60, 40), (40, 200, 60), (50, 80, 220))
 _TRAIN, _VALIDATION = 48, 12
 _SMALL = {"backbone": "resnet18_025", "channels": 16}
-_SWIN = {"backbone": "swin_tiny", "channels": 32, "auxiliary_channels": 0}
 _BARE = {**_SMALL, "auxiliary_channels": 0}
 
 
@@ -60,7 +59,7 @@ ENTRIES = (
     Entry("torchvision: LR-ASPP", "segmentation", "torchvision:lraspp_mobilenet_v3_large", {}, 80),
     _hf("hf: SegFormer", "segmentation", "segformer", SEMANTIC["segformer"], 200),
     _hf("hf: MaskFormer", "segmentation", "maskformer", MASKS["maskformer"], 100),
-    Entry("UPerNet Swin-T", "segmentation", "upernet", _SWIN, 60),
+    Entry("UPerNet Swin-T", "segmentation", "upernet", {**_BARE, "backbone": "swin_tiny", "channels": 32}, 60),
     _hf("RT-DETRv2", "detection", "rt_detr_v2", DETECTORS["rt_detr_v2"], 160),
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ from measuring import RESULTS
 from trainings import Bench, Row, described
 
 from densekd.atomic import write_text
-from densekd.export import export
+from densekd.export.export import export
 
 FILE = RESULTS / "int8-cpu.json"
 ENGINES = ("onnx", "openvino")

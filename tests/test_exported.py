@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from densekd.export.verdict import TITLES, Verdict
-from densekd.exported import exports_markdown, read_exports
+from densekd.exported import exports_markdown, read_exports, refresh_card
 
 
 def write(folder: Path, name: str, verdict: Verdict) -> None:
@@ -43,3 +43,28 @@ def test_titles_are_the_same() -> None:
     from densekd import exported
 
     assert exported._TITLES == TITLES
+
+
+def test_a_card_is_brought_up_to_date(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    card = "---\nlibrary_name: densekd\n---\n# fpn\n"
+    readme.write_text(card)
+    refresh_card(tmp_path)
+    assert readme.read_text() == card
+    write(tmp_path, "onnx-fp32", Verdict("onnx", "fp32", "verified", difference=1e-6))
+    refresh_card(tmp_path)
+    assert readme.read_text().count("| onnx-fp32 |") == 1
+    readme.write_text(f"{readme.read_text()}\n## Mine\n\nA remark.\n")
+    write(tmp_path, "onnx-fp16", Verdict("onnx", "fp16", "verified", difference=1e-3))
+    refresh_card(tmp_path)
+    text = readme.read_text()
+    assert [text.count(part) for part in ("## Exported", "onnx-fp32", "onnx-fp16")] == [1, 1, 1]
+    assert text.startswith(card)
+    assert text.endswith("\n## Mine\n\nA remark.\n")
+
+
+def test_a_readme_of_somebody_else_stays(tmp_path: Path) -> None:
+    write(tmp_path, "onnx-fp32", Verdict("onnx", "fp32", "verified"))
+    (tmp_path / "README.md").write_text("# My run\n")
+    refresh_card(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# My run\n"

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from densekd.atomic import write_text
 from densekd.errors import UserError
 from densekd.parsers import load_json
 
+_CARD = "README.md"
+_HEADING = "## Exported"
+# By this line of its front matter a model card of ours is known.
+_OURS = "library_name: densekd"
 # What is said of a status.
 _TITLES = {
     "verified": "verified",
@@ -62,12 +67,33 @@ def exports_markdown(rows: tuple[ExportRow, ...]) -> str:
     """Return a section of a model card; empty where there are no artefacts."""
     if not rows:
         return ""
-    lines = ["## Exported", "", "| artefact | engine | verdict | difference | score (torch) | MB |"]
+    lines = [_HEADING, "", "| artefact | engine | verdict | difference | score (torch) | MB |"]
     lines.append("|---|---|---|---|---|---|")
     for row in rows:
         cells = (row.artefact, row.engine, row.verdict, row.difference, row.score, row.size)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def refresh_card(folder: Path) -> None:
+    """Write the verdicts of ``export/`` into the model card of a package; without a card of ours, do nothing.
+
+    Args:
+        folder: of the package.
+    """
+    path = folder / _CARD
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    if _OURS not in text.partition("\n---")[0].splitlines():
+        return
+    before, found, after = text.partition(f"\n{_HEADING}\n")
+    # Sections that people wrote behind it stay.
+    _, more, rest = after.partition("\n## ")
+    section = exports_markdown(read_exports(folder))
+    kept = f"\n## {rest}" if found and more else ""
+    write_text(path, f"{before.rstrip()}\n\n{section}{kept}" if section else text)
 
 
 def _row(name: str, content: Mapping[str, Any]) -> ExportRow:

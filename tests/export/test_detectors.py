@@ -149,10 +149,11 @@ def test_raw_maps_are_scored_as_well(run: Path) -> None:
     assert names == [f"{kind}_{k}" for kind in ("cls", "reg") for k in range(5)]
 
 
-def test_infer_finds_what_densekd_finds(run: Path, tmp_path: Path) -> None:
-    export(run, "onnx", out=tmp_path)
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_infer_finds_what_densekd_finds(run: Path, tmp_path: Path, engine: str) -> None:
+    export(run, engine, out=tmp_path)
     picture = sorted((run.parent / "data" / "val").iterdir())[0]
-    script = tmp_path / "onnx-fp32" / "infer.py"
+    script = tmp_path / f"{engine}-fp32" / "infer.py"
     command = [sys.executable, str(script), str(picture), str(tmp_path / "drawn.png"), "0.05"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

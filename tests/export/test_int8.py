@@ -23,7 +23,7 @@ from densekd.export.calibration import write_calibration
 from densekd.export.export import export
 from densekd.export.int8.layers import chosen_layers, find_layers
 from densekd.export.int8.quantize_onnx import Quantizer
-from densekd.export.int8.search import search
+from densekd.export.int8.search import Target, search
 from densekd.export.options import ExportOptions
 from densekd.export.prepare import prepare
 from densekd.export.verdict import Verdict
@@ -145,9 +145,9 @@ def test_int8_needs_data(tmp_path: Path, trained: tuple[Path, nn.Module]) -> Non
 
 
 def test_a_layer_that_is_not_there(trained: tuple[Path, nn.Module], tmp_path: Path) -> None:
-    (verdict,) = export(trained[0], "onnx", precision="int8", keep_float="neck.*", out=tmp_path)
-    assert verdict.status == "refused"
-    assert "--keep-float: no layer 'neck.*'; there are backbone.conv1.0" in verdict.reason
+    # Said before anything is converted.
+    with pytest.raises(RecipeError, match=r"--keep-float: the model has no layer 'neck\.\*'"):
+        export(trained[0], "onnx", precision="int8", keep_float="neck.*", out=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,7 +184,7 @@ def test_the_search_puts_back_what_costs_most(tmp_path: Path) -> None:
     quantizer = Quantizer(path, batches, lambda what, number, count: told.append(what))
     kept = list(quantizer.layers.last)
     assert kept == ["12"]
-    found = search(quantizer, kept, batches, "numbers", 0.5, lambda what, number, count: told.append(what))
+    found = search(quantizer, kept, batches, "numbers", Target(0.5), lambda what, number, count: told.append(what))
     assert found.enough
     assert found.after <= 0.5 < found.before / 4
     # The layer before the outlier or behind it; nothing else costs as much.
@@ -192,7 +192,7 @@ def test_the_search_puts_back_what_costs_most(tmp_path: Path) -> None:
     assert set(found.ranked[:2]) == {"4", "6"}
     assert set(told) == {"calibrating", "searching", "putting back"}
     # Where int8 is good enough, nothing is put back.
-    assert search(quantizer, kept, batches, "numbers", 1e6, lambda *_: None).kept == []
+    assert search(quantizer, kept, batches, "numbers", Target(1e6), lambda *_: None).kept == []
 
 
 @pytest.fixture(scope="module")

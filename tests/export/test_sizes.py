@@ -1,18 +1,12 @@
 """Which size is exported, and what is said of one that does not fit."""
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 from exported_runs import CLASSES
-from tiny_data import make_folder
 from torch import Tensor, nn
 
-from densekd.data.folder import folder
 from densekd.errors import UserError
-from densekd.export.sizes import default_size, module_of_size
+from densekd.export.sizes import module_of_size
 from densekd.export.spec import GraphInput
 from densekd.models.open import Opened
 from densekd.models.package import config_of
@@ -33,8 +27,8 @@ class Halves(nn.Module):
         return restored
 
 
-def opened(task: str = "segmentation") -> Opened:
-    return Opened(Halves().eval(), CLASSES, replace(CONFIG, task=task))
+def opened() -> Opened:
+    return Opened(Halves().eval(), CLASSES, CONFIG)
 
 
 def test_the_next_size_that_fits_is_said() -> None:
@@ -47,35 +41,6 @@ def test_a_model_that_never_fits() -> None:
     model.model.conv = nn.Conv2d(4, 3, 1)
     with pytest.raises(UserError, match="no near size"):
         module_of_size(model, "logits", GraphInput((32, 32)))
-
-
-@pytest.mark.parametrize(
-    ("evaluation", "resize", "size"),
-    [
-        ({"crop": [24, 40]}, (16, 16), (24, 40)),
-        ({}, (16, 20), (16, 20)),
-        ({}, (16,), (16, 21)),
-        ({}, None, (49, 67)),
-        ({"divisor": 32}, None, (64, 96)),
-    ],
-)
-def test_segmentation(evaluation: dict[str, Any], resize: Any, size: tuple[int, int], tmp_path: Path) -> None:
-    files = folder(make_folder(tmp_path, {"val": 1}, size=(49, 67)), "val")
-    assert default_size(opened(), evaluation, resize, files) == size
-
-
-@pytest.mark.parametrize(
-    ("limits", "size"), [(None, (64, 96)), ((60, 100), (64, 96)), ((100, 1000), (128, 160)), ((480,), (480, 672))]
-)
-def test_detection_is_padded_as_its_batches_are(limits: Any, size: tuple[int, int], tmp_path: Path) -> None:
-    files = folder(make_folder(tmp_path, {"val": 1}, size=(49, 67)), "val")
-    assert default_size(opened("detection"), {}, limits, files) == size
-
-
-def test_without_data() -> None:
-    assert default_size(opened(), {}, None, None) == (512, 512)
-    assert default_size(opened(), {}, (300,), None) == (300, 300)
-    assert default_size(opened("detection"), {}, (800, 1333), None) == (800, 1344)
 
 
 def test_pictures_of_noise_are_the_same_ones() -> None:

@@ -108,6 +108,15 @@ def test_scores_and_differences_equal_the_file(tmp_path: Path) -> None:
     assert "Scored on 101 images of the val split." in plain(html)
 
 
+def test_milliseconds_stand_beside_parameters(tmp_path: Path) -> None:
+    document = results(48.0, None, 54.9)
+    measured = {"size": [64, 96], "device": "cpu", "hardware": "EPYC", "threads": 2, "runs": 10}
+    html = report(tmp_path, document | {"latency": measured | {"milliseconds": {"student": 3.14, "teacher": 20.5}}})
+    rows = table(html, "scores")
+    assert [rows[0][-1], rows[1][-1], rows[2][-1]] == ["ms", "20.5", "3.14"]
+    assert "On this machine (EPYC, 2 threads, PyTorch, median of 10) one picture of 64 x 96 takes" in plain(html)
+
+
 def test_scores_on_different_images_are_called_unlike(tmp_path: Path) -> None:
     document = results(48.0, 40.9, 54.9)
     document["teacher"]["images"] = 12_000

@@ -91,3 +91,11 @@ def test_scores_of_a_task_without_classes_whose_headline_is_to_be_low() -> None:
 def test_what_is_computed_has_a_name(task: Any) -> None:
     scores, names = task.metric().compute(), task.metrics
     assert {name.key for name in names.columns} | {names.by_class.key} <= scores.keys()
+
+
+def test_milliseconds_of_runs_that_measured_them() -> None:
+    results = {"metrics": PIXELS["metrics"], "split": "val", "student": PIXELS, "teacher": PIXELS}
+    timed = rows(comparison_table(results | {"latency": {"milliseconds": {"student": 3.14}}}))
+    assert timed[0][-2:] == ["parameters", "ms"]
+    assert [row[-1] for row in timed[1:]] == ["–", "3.14"]
+    assert rows(comparison_table(results))[0][-1] == "parameters"

@@ -18,6 +18,7 @@ from densekd.export.subject import Subject
 from densekd.export.verdict import Verdict
 from densekd.export.verify import ALLOWED_DROP, Limits, verify
 from densekd.export.written import describe, move_over, require_own, size_on_disk, temporary_folder, write_description
+from densekd.exported import refresh_card
 from densekd.models.open import Opened, open_model
 from densekd.report import write_report
 from densekd.trust import trusting
@@ -111,6 +112,8 @@ def export_opened(
     if out.name == "export" and (out.parent / "report.html").is_file():
         # The run's report shows what there is.
         write_report(out.parent)
+    if out.name == "export":
+        refresh_card(out.parent)
     return verdicts
 
 

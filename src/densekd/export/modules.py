@@ -13,6 +13,7 @@ from densekd.export.pooling import fix_pooling
 from densekd.export.spec import OUTPUTS, GraphInput, GraphOutput
 from densekd.models import contract
 from densekd.ops.interpolation import resize
+from densekd.quantize import plan_of
 
 # Classes whose numbers fit a byte.
 _BYTE = 256
@@ -92,7 +93,8 @@ def build_module(model: nn.Module, task: str, kind: str | None, taken: GraphInpu
     copy.requires_grad_(False)
     # An auxiliary head is for training alone.
     contract.drop_auxiliary(copy)
-    fix_pooling(copy)
+    # Means of integers lie between two of them often: engines have to round them alike.
+    fix_pooling(copy, exact=any(plan_of(part) is not None for part in copy.modules()))
     if task == "detection":
         if kind == "boxes" and kind_of(copy) == "per_class" and taken.batch != 1:
             raise RecipeError("--batch: proposals of a two-stage detector are as many as a picture has; one at a time.")

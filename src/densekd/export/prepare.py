@@ -9,13 +9,14 @@ from densekd.data.maps import Resize
 from densekd.errors import UserError
 from densekd.export.modules import checked_output
 from densekd.export.options import ExportOptions
-from densekd.export.sizes import default_size, module_of_size
+from densekd.export.sizes import module_of_size
 from densekd.export.spec import GraphInput
 from densekd.export.subject import Subject
 from densekd.models import contract
 from densekd.models.open import Opened
 from densekd.run.evaluate import evaluation_of, scored_on
 from densekd.run.evaluation_data import Asked, asked_recipe
+from densekd.run.picture_size import default_size
 from densekd.tasks.protocol import Task
 
 
@@ -34,7 +35,7 @@ def prepare(opened: Opened, name: Path, options: ExportOptions) -> Subject:
     kind = checked_output(opened.config.task, options.output)
     evaluation = evaluation_of(name, (), None, asked_recipe(options.data)).options
     files, resize, unscored = validation_files(opened, name, options)
-    size = options.size or default_size(opened, evaluation, resize, files)
+    size = options.size or default_size(opened.config.task, evaluation, resize, files)
     taken = GraphInput(size, options.batch, options.input, contract.bands(opened.model))
     module, outputs = module_of_size(opened, kind, taken)
     task = _task(opened, name, options, _changes(opened, evaluation, size))

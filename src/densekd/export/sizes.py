@@ -1,64 +1,14 @@
-"""Size of the exported picture: what the recipe evaluates at, and the next one that a model can take."""
+"""Size of the exported picture: whether a model can take it, and the next one that it can."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
-from torchvision.transforms.v2.functional import get_size
-
-from densekd.data.contract import Files
-from densekd.data.detection import STRIDE
-from densekd.data.maps import Resize, to_model_input
-from densekd.data.transforms import limited_size
 from densekd.errors import UserError
 from densekd.export.modules import ExportModule, build_module, describe_outputs
 from densekd.export.spec import GraphInput, GraphOutput
 from densekd.models.open import Opened
 
-# Where neither recipe nor data say anything.
-_USUAL = (512, 512)
 # Multiples that networks ask for.
 _MULTIPLES = (2, 4, 8, 14, 16, 32, 64, 128)
-
-
-def default_size(
-    opened: Opened, evaluation: Mapping[str, Any], resize: Resize | None, files: Files | None
-) -> tuple[int, int]:
-    """Return the size that a model is evaluated at.
-
-    Args:
-        opened: the model.
-        evaluation: the options of a recipe's evaluation section.
-        resize: what images are brought to before the model.
-        files: validation images; None where there are none.
-    """
-    if opened.config.task == "detection":
-        return _detector_size(resize, files)
-    crop = evaluation.get("crop")
-    if crop is not None:
-        # Sliding windows are all of one size.
-        return int(crop[0]), int(crop[1])
-    if resize is not None and len(resize) == 2:
-        return resize[0], resize[1]
-    if files is None:
-        return _USUAL if resize is None else (resize[0], resize[0])
-    # Images of their own size: the first one stands for all.
-    height, width = get_size(to_model_input(files.image(0), resize))
-    divisor = int(evaluation.get("divisor", 1))
-    return math.ceil(height / divisor) * divisor, math.ceil(width / divisor) * divisor
-
-
-def _detector_size(limits: Resize | None, files: Files | None) -> tuple[int, int]:
-    """Return the size of the first image within the limits, padded as a batch is."""
-    size = _USUAL
-    if files is not None:
-        height, width = files.image(0).shape[:2]
-        size = (height, width)
-        if limits is not None:
-            size = limited_size(size, limits)
-    elif limits is not None:
-        size = (limits[0], limits[-1])
-    return math.ceil(size[0] / STRIDE) * STRIDE, math.ceil(size[1] / STRIDE) * STRIDE
 
 
 def module_of_size(opened: Opened, kind: str, taken: GraphInput) -> tuple[ExportModule, tuple[GraphOutput, ...]]:

@@ -205,6 +205,8 @@ class PyramidPooling(nn.Module):
     """
 
     SIZES = (1, 2, 3, 6)
+    # Set while the model is quantized, see average_cells.
+    exact_means = False
 
     def __init__(
         self,
@@ -224,38 +226,60 @@ class PyramidPooling(nn.Module):
         # Each level sees the image at one coarseness: the mean of the whole, of quarters, ...
         levels = []
         for size, projection in zip(self.SIZES, self.levels, strict=True):
-            cells = average_cells(features, size)
+            cells = average_cells(features, size, self.exact_means)
             if self.project == "upsampled":
                 cells = upsample(cells, features, align_corners=False)
             levels.append(projection(cells))
         return levels
 
 
-def average_cells(features: Tensor, size: int) -> Tensor:
+def average_cells(features: Tensor, size: int, exact: bool = False) -> Tensor:
     """Average a map in ``size x size`` cells, as ``adaptive_avg_pool2d`` does, also while it is exported.
 
-    Engines have no adaptive pooling for maps that the cells do not divide; there the means of rows and
-    columns are products with two matrices.
+    Engines have no adaptive pooling for maps that the cells do not divide; there rows and columns are
+    summed by products with two matrices. Sums of integers are exact in any order, and so is a mean that lies
+    between two integers: int8 engines round it as torch does.
+
+    Args:
+        features: the map.
+        size: cells a side.
+        exact: whether a mean is rounded once. torch multiplies the sum of a whole map by the reciprocal of its size,
+            which is rounded itself.
 
     Shape:
         ``[B, C, H, W]`` -> ``[B, C, size, size]``.
     """
     if not (torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting()):
+        if exact and size == 1:
+            # One value, but no scalar: by a scalar torch divides by way of the reciprocal.
+            count = torch.tensor([features.shape[2] * features.shape[3]], device=features.device)
+            return features.sum((2, 3), keepdim=True) / count
         return F.adaptive_avg_pool2d(features, size)
     height, width = int(features.shape[2]), int(features.shape[3])
-    rows = cell_means(height, size).to(features)
-    columns = cell_means(width, size).to(features)
-    return rows @ features @ columns.T
+    rows, heights = cell_sums(height, size)
+    columns, widths = cell_sums(width, size)
+    divisor = heights[:, None] * widths
+    return rows.to(features) @ features @ columns.T.to(features) / divisor.to(features)
 
 
-def cell_means(length: int, cells: int) -> Tensor:
-    """Return the matrix ``[cells, length]`` of means in cells, from floor(k L / n) to ceil((k + 1) L / n)."""
-    means = torch.zeros(cells, length)
+def cell_sums(length: int, cells: int) -> tuple[Tensor, Tensor]:
+    """Return the matrix of sums in cells, from floor(k L / n) to ceil((k + 1) L / n), and what makes means of them.
+
+    A sum is divided by the power of two that is not below the number of its values at once, which is exact and keeps
+    it small enough for float16.
+
+    Returns:
+        ``[cells, length]``, and divisors ``[cells]`` in (1/2, 1].
+    """
+    sums = torch.zeros(cells, length)
+    divisors = torch.zeros(cells)
     for k in range(cells):
         first = k * length // cells
-        behind = -(-(k + 1) * length // cells)
-        means[k, first:behind] = 1 / (behind - first)
-    return means
+        count = -(-(k + 1) * length // cells) - first
+        scale = 2.0 ** -(count - 1).bit_length()
+        sums[k, first : first + count] = scale
+        divisors[k] = count * scale
+    return sums, divisors
 
 
 def last_channels(module: nn.Module) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from densekd.atomic import write_text
 from densekd.data.picture import RGB, band_count
-from densekd.exported import exports_markdown, read_exports
+from densekd.exported import refresh_card
 from densekd.models import contract
 from densekd.models.locate import PACKAGE_FILES
 from densekd.models.open import open_model
@@ -61,7 +61,8 @@ class HubModel(nn.Module, ModelHubMixin):
         if contract.is_detector(self.model):
             package = replace(package, task="detection")
         save_package(self.model, package, save_directory)
-        write_text(save_directory / "README.md", card(package) + exports_markdown(read_exports(save_directory)))
+        write_text(save_directory / "README.md", card(package))
+        refresh_card(save_directory)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> "HubModel":

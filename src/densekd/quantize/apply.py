@@ -48,8 +48,16 @@ def apply_plan(model: nn.Module, plan: QuantizationPlan) -> nn.Module:
         fold_norm(modules[conv], modules[norm])
     for name in plan.layers:
         set_sources(modules[name], _sources(modules, name, plan))
+    _set_exact_means(model, True)
     object.__setattr__(model, _PLAN, plan)
     return model
+
+
+def _set_exact_means(model: nn.Module, exact: bool) -> None:
+    """Let pooling that has ``exact_means`` round each mean once, as integer engines do, or as torch does."""
+    for module in model.modules():
+        if hasattr(module, "exact_means"):
+            object.__setattr__(module, "exact_means", exact)
 
 
 def _sources(modules: Mapping[str, nn.Module], name: str, plan: QuantizationPlan) -> list[FakeQuantizer]:
@@ -69,6 +77,7 @@ def plan_of(model: nn.Module) -> QuantizationPlan | None:
 
 def remove(model: nn.Module) -> nn.Module:
     """Make a quantized model float again, in place: its own classes, and the weights that it learnt."""
+    _set_exact_means(model, False)
     for module in list(model.modules()):
         restore(module)
         vars(module).pop(_PLAN, None)

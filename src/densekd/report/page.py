@@ -9,6 +9,7 @@ from densekd.report import text
 from densekd.report.classes import ClassRow, class_rows, class_summary
 from densekd.report.curves import Chart, chart, first_step
 from densekd.report.headline import certainty, headline, scored_on, size
+from densekd.report.latency import shown
 from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
 from densekd.report.results import Results
@@ -44,6 +45,9 @@ def render(run: Run) -> str:
     rows: list[ClassRow] = []
     remarks: list[str] = []
     summary = ""
+    if run.results is not None and run.results.student is None and run.results.latency is not None:
+        # Without scores there is no table for it.
+        remarks = [run.results.latency.sentence]
     if run.results is not None and run.results.student is not None:
         scored = run.results
         remarks = [size(scored), scored_on(scored), certainty(scored)]
@@ -84,6 +88,7 @@ def _templates(run: Run) -> Environment:
         "signed": text.signed,
         "count": text.count,
         "whole": text.whole,
+        "milliseconds": shown,
         "title": lambda name: title(name, run.names),
     }
     return templates

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from densekd.errors import UserError
 from densekd.metric_names import MetricName, MetricNames
+from densekd.report.latency import Latency, read_latency
 from densekd.report.names import names_of
 from densekd.seal import read_document
 
@@ -54,7 +55,7 @@ class Results:
     """What ``results.json`` holds; ``baseline`` is the same student trained alone.
 
     ``student`` is None where there were no labels to score it with; ``remarks`` are the student's
-    in any case.
+    in any case. ``latency`` is None in runs that did not measure it.
     """
 
     split: str
@@ -65,6 +66,7 @@ class Results:
     remarks: Mapping[str, float | None]
     palette: Mapping[str, Color]
     figures: tuple[Drawing, ...]
+    latency: Latency | None = None
 
 
 def read_results(path: Path) -> Results:
@@ -109,6 +111,7 @@ def _results(fields: Mapping[str, Any], path: Path) -> Results:
         remarks=_remarks(scored, "student", names),
         palette=palette,
         figures=_drawings(fields.get("figures")),
+        latency=read_latency(fields.get("latency")),
     )
 
 

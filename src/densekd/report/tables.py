@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from densekd.metric_names import MetricName, MetricNames
+from densekd.report.latency import shown
 
 _TITLES = {"teacher": "teacher", "baseline": "student alone", "student": "student"}
 
@@ -51,7 +52,10 @@ def comparison_table(results: dict[str, Any]) -> Table:
     names = MetricNames.from_json(results["metrics"])
     columns = [_head(metric) for metric in names.columns]
     title = f"split {results['split']}"
-    table = Table("model", *columns, "parameters", title=title, title_justify="left")
+    # Runs of earlier versions have no latency.
+    latency = results.get("latency")
+    last = ("parameters",) if latency is None else ("parameters", "ms")
+    table = Table("model", *columns, *last, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     # The teacher first, then the student without and with it.
@@ -62,7 +66,10 @@ def comparison_table(results: dict[str, Any]) -> Table:
         if key == "student" and results.get("teacher") is not None:
             name = "student distilled"
         values = [_number(scores[metric.key], metric) for metric in names.columns]
-        table.add_row(name, *values, f"{scores['parameters'] / 1e6:.2f} M")
+        cells = [f"{scores['parameters'] / 1e6:.2f} M"]
+        if latency is not None:
+            cells.append(shown(latency["milliseconds"].get(key)))
+        table.add_row(name, *values, *cells)
     return table
 
 

@@ -44,7 +44,7 @@ def environment(overrides: Sequence[str] = ()) -> dict[str, Any]:
         "versions": versions,
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "gpus": gpus,
@@ -53,7 +53,7 @@ def environment(overrides: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the processor's name: Linux tells it in a file, other systems by a call."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

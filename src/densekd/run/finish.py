@@ -23,6 +23,7 @@ from densekd.run.checkpoint_files import fault_of, read_checkpoint
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
 from densekd.run.image_scores import write_image_scores
+from densekd.run.latency import latency_of
 from densekd.seal import write_document
 from densekd.tasks.common import sample_names
 from densekd.tasks.protocol import BY_IMAGE, Figure, Scores
@@ -79,6 +80,9 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = _results(built, recipe.data.val, scores)
     if nothing is not None:
         results["warnings"] = [nothing]
+    latency = latency_of(recipe, built, models, console)
+    if latency is not None:
+        results["latency"] = latency
     # Rows that were damaged since are no curves of this training.
     checksum = checksum_of(run.path / METRICS)
     if checksum is not None:

@@ -15,7 +15,6 @@ from densekd.export.latency.eager import EagerTorch, write_order
 from densekd.export.latency.options import EAGER, BenchmarkOptions
 from densekd.export.options import ExportOptions
 from densekd.export.prepare import validation_files
-from densekd.export.sizes import default_size
 from densekd.export.spec import GraphInput
 from densekd.export.written import size_on_disk
 from densekd.models import contract
@@ -23,6 +22,7 @@ from densekd.models.open import Opened, open_model
 from densekd.parsers import load_json
 from densekd.report.results import read_results
 from densekd.run.evaluate import evaluation_of
+from densekd.run.picture_size import default_size
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _own_size(opened: Opened, source: str) -> tuple[int, int]:
     files, resize, _ = validation_files(opened, path, ExportOptions())
     if files is None and resize is None and evaluation.get("crop") is None:
         raise UserError(f"{source}: nothing here says which size it is used at; name one: --size HEIGHTxWIDTH.")
-    return default_size(opened, evaluation, resize, files)
+    return default_size(opened.config.task, evaluation, resize, files)
 
 
 def count_multiply_adds(model: torch.nn.Module, size: tuple[int, int], name: str) -> int:
