@@ -329,11 +329,9 @@ Quantise = Annotated[
 class TrainingSpec(Section):
     """Length, precision, and what is done every so many steps."""
 
-    steps: int | None = Field(None, ge=1, description="optimizer steps; this or seconds")
-    seconds: float | None = Field(
+    steps: Annotated[int, Field(ge=1)] | None = Field(None, description="optimizer steps; this or seconds")
+    seconds: Annotated[float, Field(gt=0, le=10**9)] | None = Field(
         None,
-        gt=0,
-        le=1e9,
         description="in place of steps: as many as take so long on this machine, measured at the start; the run's own "
         "recipe has the steps",
     )
