@@ -23,6 +23,9 @@ from densekd.recipe.base import (
 from densekd.recipe.models import ModelSpec, StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
+# What ``baseline`` says where the student alone gets the time of the distillation.
+EQUAL_SECONDS = "equal-seconds"
+
 
 class SplitSpec(Section):
     """How images without splits are divided: drawn once, written as lists in ``splits`` beside the data."""
@@ -434,8 +437,29 @@ class Recipe(Section):
     )
     baseline: str | None = Field(
         None,
-        description="'train': also train the student alone; or the folder of such a run",
+        description="'train': also train the student alone, for as many steps; 'equal-seconds': for as many steps as "
+        "fit into the time that the distillation takes, measured at the start; or the folder of such a run",
     )
+    baseline_steps: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="steps of the student alone where they are others than training.steps; the run's own recipe has "
+        "those that equal-seconds found",
+    )
+
+    @property
+    def trains_baseline(self) -> bool:
+        """Whether the student alone is trained beside the distillation."""
+        return self.baseline in ("train", EQUAL_SECONDS)
+
+    @property
+    def lacks_length(self) -> bool:
+        """Whether a number of steps is to be measured."""
+        return self.training.seconds is not None or self.lacks_baseline_steps
+
+    @property
+    def lacks_baseline_steps(self) -> bool:
+        """Whether the steps of a student alone are to be measured."""
+        return self.baseline == EQUAL_SECONDS and self.baseline_steps is None
 
     @property
     def probe_size(self) -> Size:

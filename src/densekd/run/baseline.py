@@ -1,10 +1,12 @@
-"""The baseline of a distillation: the same student trained alone, same seed and schedule."""
+"""The baseline of a distillation: the same student trained alone, for as many steps or as long."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from densekd.errors import RecipeError, UserError
 from densekd.models.open import open_model
-from densekd.recipe import Recipe
+from densekd.recipe import EQUAL_SECONDS, Recipe, load_recipe
 from densekd.run.folder import RunFolder
 
 
@@ -31,22 +33,73 @@ def find_baseline(recipe: Recipe, run: RunFolder, anew: bool = False) -> Baselin
 
     Raises:
         UserError: the folder that ``baseline:`` names holds no student.
+        RecipeError: a trained one had another number of steps.
     """
     if recipe.baseline is None:
         return None
-    if recipe.baseline != "train":
+    if not recipe.trains_baseline:
         package = Path(recipe.baseline).expanduser()
         # Read now, so that a missing or damaged one stops the training before it begins.
         open_model(package)
         return Baseline(package)
     # Trained already, by an earlier start of this run.
     if not anew and run.baseline.results.is_file():
+        _require_same_length(recipe, run.baseline)
         return Baseline(run.baseline.student)
     return Baseline(run.baseline.student, student_alone(recipe))
 
 
 def student_alone(recipe: Recipe) -> Recipe:
-    """Return the recipe without its teacher and all that comes from it."""
+    """Return the recipe without its teacher and all that comes from it, as long as ``baseline_steps`` says.
+
+    The polynomial decay covers whatever number of steps there is; milestones move by the same factor. The
+    linear warm-up stays as it is: it guards the first steps.
+    """
     student = recipe.student.model_copy(update={"inherit": ()})
-    without = {"student": student, "teacher": None, "distill": (), "baseline": None}
+    without: dict[str, Any] = {"student": student, "teacher": None, "distill": ()}
+    without |= {"baseline": None, "baseline_steps": None}
+    if recipe.baseline_steps is not None:
+        factor = recipe.baseline_steps / recipe.training.length
+        milestones = tuple(max(1, round(step * factor)) for step in recipe.optimizer.milestones)
+        without["optimizer"] = recipe.optimizer.model_copy(update={"milestones": milestones})
+        without["training"] = recipe.training.model_copy(update={"steps": recipe.baseline_steps})
     return recipe.model_copy(update=without)
+
+
+def budget_facts(recipe: Recipe, baseline: Path) -> dict[str, Any]:
+    """Return what ``results.json`` says of the lengths of student and student alone.
+
+    Args:
+        recipe: of the whole training.
+        baseline: package of the student trained alone.
+
+    Returns:
+        Steps of both, None where a run named by its folder does not tell, and whether both got the same time.
+    """
+    steps = recipe.training.length
+    if recipe.trains_baseline:
+        alone: int | None = recipe.baseline_steps or steps
+    else:
+        alone = _steps_of(baseline)
+    return {"steps": steps, "baseline_steps": alone, "equal_seconds": recipe.baseline == EQUAL_SECONDS}
+
+
+def _steps_of(package: Path) -> int | None:
+    """Return the steps of the run that a package is of; None where there is no such run."""
+    for folder in (package, package.parent):
+        if (folder / "recipe.yaml").is_file():
+            try:
+                return load_recipe(folder / "recipe.yaml").training.steps
+            except UserError:
+                return None
+    return None
+
+
+def _require_same_length(recipe: Recipe, run: RunFolder) -> None:
+    """Check that the student alone of an earlier start was trained for as long as is asked now."""
+    wanted, found = recipe.baseline_steps or recipe.training.steps, _steps_of(run.path)
+    if None not in (wanted, found) and wanted != found:
+        raise RecipeError(
+            f"{run.path}: the student alone was trained for {found} steps, and {wanted} are asked for now; "
+            "--overwrite trains it anew, another --run keeps it."
+        )

@@ -12,6 +12,7 @@ from torch import nn
 from densekd.atomic import atomic, write_text
 from densekd.builders.build import Built
 from densekd.data.contract import Files
+from densekd.errors import UserError
 from densekd.models import contract
 from densekd.models.open import open_model
 from densekd.models.package import save_package
@@ -19,12 +20,13 @@ from densekd.ops.finite import output_of
 from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.report.metrics import METRICS, checksum_of
+from densekd.run.baseline import budget_facts
 from densekd.run.checkpoint_files import fault_of, read_checkpoint
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
 from densekd.run.image_scores import write_image_scores
 from densekd.run.latency import latency_of
-from densekd.seal import write_document
+from densekd.seal import read_document, write_document
 from densekd.tasks.common import sample_names
 from densekd.tasks.protocol import BY_IMAGE, Figure, Scores
 
@@ -80,6 +82,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = _results(built, recipe.data.val, scores)
     if nothing is not None:
         results["warnings"] = [nothing]
+    if baseline is not None:
+        results["budget"] = budget_facts(recipe, baseline) | _measured(run)
     latency = latency_of(recipe, built, models, console)
     if latency is not None:
         results["latency"] = latency
@@ -176,6 +180,16 @@ def _results(built: Built, split: str, scores: Mapping[str, Scores]) -> dict[str
     legend = built.task.legend(built.validation)
     results["palette"] = {name: list(color) for name, color in legend.items()}
     return results
+
+
+def _measured(run: RunFolder) -> dict[str, Any]:
+    """Return the measured seconds that decided the steps of a training; nothing where none were."""
+    try:
+        budget = read_document(run.environment).get("budget")
+    except (UserError, OSError):
+        # A damaged record of how a training was started takes no scores with it.
+        return {}
+    return {"measured": budget} if isinstance(budget, dict) else {}
 
 
 def _write_figures(figures: Sequence[Figure], run: RunFolder) -> list[dict[str, str]]:

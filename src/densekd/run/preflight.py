@@ -16,12 +16,12 @@ from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.distill.terms import Context, Term, paths
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
-from densekd.recipe import Recipe
+from densekd.recipe import EQUAL_SECONDS, Recipe
 from densekd.run.baseline import find_baseline
-from densekd.run.budget import PROVISIONAL, require_measurable, steps_in, with_length
+from densekd.run.budget import PROVISIONAL, measured, require_measurable, steps_in, with_length
 from densekd.run.checks import SAMPLES, check_before_training
 from densekd.run.folder import RunFolder
-from densekd.run.launch import count_devices
+from densekd.run.launch import Launch, count_devices
 from densekd.run.loggers import build_observers
 from densekd.run.warmup import as_one_of, share_of_one, try_steps
 from densekd.teacher_cache import gigabytes
@@ -47,9 +47,10 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
         build_observers(recipe, RunFolder(Path(folder)))
         find_baseline(recipe, RunFolder(Path(folder)))
     processes = count_devices(devices)
-    wanted = recipe.training.seconds
-    if wanted is not None:
+    asked, wanted = recipe, recipe.training.seconds
+    if recipe.lacks_length:
         require_measurable(recipe)
+    if wanted is not None:
         # The schedule of the tried steps plays no part.
         recipe = with_length(recipe, PROVISIONAL)
     recipe, cache_size = _without_cache(share_of_one(recipe, processes))
@@ -74,7 +75,17 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     left = timedelta(seconds=round(seconds * steps))
     table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted")
     table.add_row("peak memory", _peak_memory())
+    if asked.baseline == EQUAL_SECONDS and asked.baseline_steps is None:
+        table.add_row("student alone", _equal_seconds(asked, devices))
     return table
+
+
+def _equal_seconds(recipe: Recipe, devices: str) -> str:
+    """Say how many steps of the student alone take as long as the distillation."""
+    budget = measured(recipe, Launch(devices=devices))
+    assert budget.alone is not None
+    alone = f"{budget.alone.steps} steps of {budget.alone.seconds_per_step:.3f} s take as long"
+    return f"{alone} as {budget.steps} of {budget.seconds_per_step:.3f} s, in turns"
 
 
 def _without_cache(recipe: Recipe) -> tuple[Recipe, str]:

@@ -1,7 +1,7 @@
 """One training from recipe to report: the order of its parts."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -107,7 +107,7 @@ def _train_there(start: Start) -> dict[str, Any]:
     recipe = known_length(recipe, run, existing)
     claim = claim_run(run, recipe, existing, partial(_say, console))
     # Seconds become steps once, by a few steps that are thrown away; a resumed run has them in its recipe.
-    if recipe.training.seconds is not None:
+    if recipe.lacks_length:
         recipe, claim = _measured(recipe, claim, launch, console)
     work = claim.work
     # A logger or callback that cannot be built stops the training before anything is computed.
@@ -148,11 +148,11 @@ def _train_there(start: Start) -> dict[str, Any]:
 
 
 def _measured(recipe: Recipe, claim: Claim, launch: Launch, console: Console) -> tuple[Recipe, Claim]:
-    """Return a recipe of so many seconds with its number of steps, and the claim of its folder with both."""
+    """Return a recipe with the steps that fit into its seconds, and the claim of its folder with both."""
     budget = measured(recipe, launch)
     _say(console, str(budget))
-    recipe = with_length(recipe, budget.steps)
-    return recipe, replace(claim, recipe=dump_recipe(recipe), facts={"budget": asdict(budget)})
+    recipe = with_length(recipe, budget.steps, budget.alone.steps if budget.alone else None)
+    return recipe, replace(claim, recipe=dump_recipe(recipe), facts={"budget": budget.facts()})
 
 
 def _and_swap(observers: Observers, claim: Claim) -> Observers:

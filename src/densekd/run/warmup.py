@@ -3,7 +3,7 @@
 import csv
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,9 @@ from densekd.terminal import Terminal
 _STEPS = 4
 # The median of a few more decides how long a training is.
 _TIMED_STEPS = 12
+# Trainings that are compared take their turns, each so many steps a turn.
+_ROUNDS = 4
+_STEPS_OF_A_TURN = 8
 
 
 def seconds_per_step(recipe: Recipe, launch: Launch) -> float:
@@ -35,14 +38,46 @@ def seconds_per_step(recipe: Recipe, launch: Launch) -> float:
         recipe: with a number of steps, which the schedule needs; without a teacher's cache.
         launch: one of its processes is tried, with its share of a batch.
     """
-    processes = count_devices(launch.devices) if launch.devices != "-1" else max(1, torch.cuda.device_count())
-    if launch.accelerator == "cpu" and launch.devices == "auto":
-        processes = 1
-    processes *= launch.nodes
+    processes = _processes(launch)
     share = share_of_one(recipe, processes)
     built = build(share)
     with using(recipe.kernels), as_one_of(processes, built):
         return try_steps(share, built, _TIMED_STEPS, launch.accelerator)[1]
+
+
+def seconds_in_turns(recipes: Sequence[Recipe], launch: Launch) -> list[list[float]]:
+    """Measure the seconds of a step of several trainings in turns, so that a slow moment hits all of them.
+
+    Args:
+        recipes: as for :func:`seconds_per_step`, with one batch size and synchronization of batch norms.
+        launch: as there.
+
+    Returns:
+        Of each round the median of each training, in the order of the recipes.
+    """
+    processes = _processes(launch)
+    shares = [share_of_one(recipe, processes) for recipe in recipes]
+    builts = [build(share) for share in shares]
+    rounds: list[list[float]] = []
+    with using(recipes[0].kernels), as_one_of(processes, *builts):
+        for number in range(_ROUNDS):
+            order = list(range(len(recipes)))
+            # Whatever grows or falls steadily, such as a clock that gets hot, hits both alike: there and back.
+            if number % 2:
+                order.reverse()
+            found = [0.0] * len(recipes)
+            for index in order:
+                found[index] = try_steps(shares[index], builts[index], _STEPS_OF_A_TURN, launch.accelerator)[1]
+            rounds.append(found)
+    return rounds
+
+
+def _processes(launch: Launch) -> int:
+    """Return how many processes will share a batch."""
+    processes = count_devices(launch.devices) if launch.devices != "-1" else max(1, torch.cuda.device_count())
+    if launch.accelerator == "cpu" and launch.devices == "auto":
+        processes = 1
+    return processes * launch.nodes
 
 
 def share_of_one(recipe: Recipe, processes: int) -> Recipe:
@@ -59,19 +94,20 @@ def share_of_one(recipe: Recipe, processes: int) -> Recipe:
 
 
 @contextmanager
-def as_one_of(processes: int, built: Built) -> Iterator[None]:
+def as_one_of(processes: int, *builts: Built) -> Iterator[None]:
     """Join a process group of one that stands for several: batch norms exchange what they would.
 
     So a single image for each process is no error where batch norms are synchronized.
     """
-    if processes == 1 or built.distiller.sync_batchnorm == "off":
+    if processes == 1 or builts[0].distiller.sync_batchnorm == "off":
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store = dist.HashStore()  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
-        synchronize_batch_norms(built.distiller.student, built.distiller.terms)
+        for built in builts:
+            synchronize_batch_norms(built.distiller.student, built.distiller.terms)
         yield
     finally:
         dist.destroy_process_group()
