@@ -21,13 +21,13 @@ def budget(steps: int, baseline_steps: int | None, equal_seconds: bool) -> dict[
     [
         (
             budget(600, 600, False),
-            "At equal steps: 4.2 points above; at equal seconds: not measured (baseline: equal-seconds). That is 600 "
+            "At equal steps: 4.2 points above; at equal seconds: not measured (baseline: both). That is 600 "
             "steps against 600 alone.",
             " for as many steps",
         ),
         (
             budget(600, 930, True),
-            "At equal steps: not measured (baseline: train); at equal seconds: 4.2 points above. That is 600 steps "
+            "At equal steps: not measured (baseline: both); at equal seconds: 4.2 points above. That is 600 steps "
             "against 930 alone.",
             " for as many seconds",
         ),
@@ -56,6 +56,16 @@ def test_what_is_there_is_said_and_what_is_not(found: dict[str, Any], sentence: 
     assert read.equal == equal
 
 
+def test_one_of_each() -> None:
+    read = read_budget(budget(600, 600, False) | {"baseline_seconds_steps": 930})
+    assert read is not None
+    assert read.sentence(ABOVE, "0.4 points above") == (
+        "At equal steps: 4.2 points above; at equal seconds: 0.4 points above. That is 600 steps against 600 and 930 "
+        "alone."
+    )
+    assert read.equal == " for as many steps"
+
+
 def test_runs_without_a_baseline_have_none() -> None:
     assert read_budget(None) is None
 
@@ -72,5 +82,10 @@ def test_the_line_below_the_table() -> None:
         results[role] = {"miou": score, "macc": 50.0, "aacc": 60.0, "parameters": 1e6}
     assert comparison_table(results).caption is None
     caption = str(comparison_table(results | {"budget": budget(6, 9, True)}).caption).replace(NO_BREAK, " ")
-    assert caption.startswith("At equal steps: not measured (baseline: train); at equal seconds: 1.0 points above")
+    assert caption.startswith("At equal steps: not measured (baseline: both); at equal seconds: 1.0 points above")
     assert comparison_table(results | {"budget": budget(6, 9, True), "baseline": None}).caption is None
+    longer = results | {"baseline_seconds": results["baseline"] | {"miou": 40.5}}
+    both = comparison_table(longer | {"budget": budget(6, 6, False) | {"baseline_seconds_steps": 9}})
+    assert list(both.columns[0].cells) == ["student alone", "student alone, equal seconds", "student"]
+    caption = str(both.caption).replace(NO_BREAK, " ")
+    assert caption.startswith("At equal steps: 1.0 points above; at equal seconds: 0.5 points above. That is 6 steps")

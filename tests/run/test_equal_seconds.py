@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_runs import CPU, StopAt, assert_same, losses, parsed, run
 
+from densekd.compare.runs import read_run
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, load_recipe
 from densekd.run import warmup
-from densekd.run.baseline import student_alone
+from densekd.run.baseline import find_baselines, student_alone
 from densekd.run.budget import budget_of, steps_alone
+from densekd.run.contents import foreign_files
+from densekd.run.folder import RunFolder
 from densekd.run.preflight import check
 from densekd.seal import read_document
 from densekd.stopping import Interrupted
@@ -134,25 +137,54 @@ def test_stopped_in_the_baseline_and_resumed_is_exact(
     assert read_document(folder / "environment.json")["budget"] == budget
     assert results["budget"] == {"steps": 4, "baseline_steps": 7, "equal_seconds": True, "measured": budget}
     report = (folder / "report.html").read_text()
-    assert "At equal steps: not measured (baseline: train); at equal seconds: " in report
+    assert "At equal steps: not measured (baseline: both); at equal seconds: " in report
     # A baseline of another length is none of this run's.
     with pytest.raises(RecipeError, match="these keys differ: baseline_steps"):
         run(parsed(distilled | {"baseline_steps": 9}), folder, "resume")
 
 
-def test_a_finished_baseline_of_another_length_is_not_reused(distilled: dict[str, Any], tmp_path: Path) -> None:
-    from densekd.run.baseline import find_baseline
-    from densekd.run.folder import RunFolder
+def test_one_of_as_many_steps_and_one_of_as_many_seconds(
+    distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_turns(monkeypatch, [(0.34, 0.2)])
+    recipe, folder = parsed(distilled | {"baseline": "both"}), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        measured = warmup.seconds_in_turns
 
+        def then_stop(*arguments: Any) -> Sequence[Sequence[float]]:
+            found = measured(*arguments)
+            # A step that only the longer one of the two has.
+            StopAt(patch, 6, signal.SIGTERM)
+            return found
+
+        patch.setattr(warmup, "seconds_in_turns", then_stop)
+        with pytest.raises(Interrupted, match=f"Stopped at step 6 of 7; .*: densekd train {folder} --resume"):
+            run(recipe, folder)
+    results = run(recipe, folder, "resume")
+    for place, steps in (("baseline", 4), ("baseline-seconds", 7)):
+        alone = parsed(distilled | {"baseline_steps": steps})
+        run(student_alone(alone), tmp_path / place)
+        assert_same(tmp_path / place, folder / place)
+        assert load_recipe(folder / place / "recipe.yaml").training.steps == steps
+    lengths = {key: value for key, value in results["budget"].items() if key != "measured"}
+    assert lengths == {"steps": 4, "baseline_steps": 4, "baseline_seconds_steps": 7, "equal_seconds": False}
+    assert results["baseline_seconds"]["miou"] is not None
+    report = (folder / "report.html").read_text()
+    assert "That is 4 steps against 4 and 7 alone." in report
+    assert "not measured" not in report
+    assert foreign_files(folder) == []
+    found = {run.folder.name: run.steps for run in read_run(folder)}
+    assert found == {"run": 4, "baseline": 4, "baseline-seconds": 7}
+
+
+def test_a_finished_baseline_of_another_length_is_not_reused(distilled: dict[str, Any], tmp_path: Path) -> None:
     recipe = parsed(distilled | {"baseline_steps": 2, "training": distilled["training"] | {"steps": 1}})
     run(student_alone(recipe), tmp_path / "baseline")
     folder = RunFolder(tmp_path)
-    found = find_baseline(recipe, folder)
-    assert found is not None
-    assert found.recipe is None
+    assert [found.recipe for found in find_baselines(recipe, folder).values()] == [None]
     longer = recipe.model_copy(update={"baseline_steps": 3})
     with pytest.raises(RecipeError, match="was trained for 2 steps, and 3 are asked for now"):
-        find_baseline(longer, folder)
+        find_baselines(longer, folder)
 
 
 def test_a_folder_of_another_run_says_its_steps(distilled: dict[str, Any], tmp_path: Path) -> None:
@@ -176,7 +208,7 @@ def test_what_cannot_be_measured_is_refused(
     nothing = {key: value for key, value in distilled.items() if key not in ("teacher", "distill")}
     with pytest.raises(RecipeError, match="there is nothing under distill"):
         parsed(nothing)
-    with pytest.raises(RecipeError, match="baseline_steps needs baseline: train or baseline: equal-seconds"):
+    with pytest.raises(RecipeError, match="baseline_steps needs baseline: train, equal-seconds or both"):
         parsed(nothing | {"baseline": None, "baseline_steps": 3})
 
 

@@ -19,7 +19,7 @@ from densekd.run.image_scores import read_image_scores
 from densekd.seal import read_document
 
 # The student alone of a run, and the teacher of a quickstart, are shown with their run.
-_INNER = ("baseline", "teacher", "checkpoints", "student", "export", "predictions")
+_INNER = ("baseline", "baseline-seconds", "teacher", "checkpoints", "student", "export", "predictions")
 _ALONE = "alone"
 
 
@@ -111,7 +111,8 @@ def read_run(folder: Path) -> list[Run]:
     facts = _facts(folder, results, recipe)
     latency = results.get("latency") or {}
     found = []
-    for role, place in (("student", folder), ("baseline", folder / "baseline")):
+    places = {"student": folder, "baseline": folder / "baseline", "baseline_seconds": folder / "baseline-seconds"}
+    for role, place in places.items():
         scores = results.get(role)
         if scores is None:
             continue
@@ -176,7 +177,7 @@ def _with_named_length(own: Mapping[str, Any], recipe: Mapping[str, Any], folder
     budget = (read_document(environment).get("budget") if environment.is_file() else None) or {}
     seconds = budget.get("seconds")
     named = None if seconds is None else f"{seconds:g} s of {_label(recipe)}"
-    if role == "baseline" and recipe.get("baseline") == "equal-seconds":
+    if role == "baseline_seconds" or (role == "baseline" and recipe.get("baseline") == "equal-seconds"):
         named = f"the seconds of {_label(recipe)}"
     if named is None:
         return own

@@ -14,7 +14,7 @@ from densekd.parsers import EncodingError, NotAFileError, load_text, parse_yaml
 from densekd.parsers.yaml_files import MOST_MEGABYTES
 from densekd.recipe.complaints import complaints
 from densekd.recipe.old_keys import rename_keys, rename_override
-from densekd.recipe.sections import EQUAL_SECONDS, EvaluationSpec, Recipe
+from densekd.recipe.sections import EvaluationSpec, Recipe
 from densekd.seal import was_changed
 
 # Keys that may hold a single value, and where this belongs when an override sets another part:
@@ -138,13 +138,13 @@ def _require_consistent(recipe: Recipe, where: str) -> None:
         raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
     if recipe.student.inherit and recipe.teacher is None:
         raise RecipeError(f"{where}: student.inherit needs a teacher.")
-    if recipe.baseline == EQUAL_SECONDS and recipe.teacher is None:
+    if recipe.measures_baseline and recipe.teacher is None:
         raise RecipeError(
-            f"{where}: baseline: equal-seconds gives the student alone the time that a distillation takes, and there "
-            "is nothing under distill."
+            f"{where}: baseline: {recipe.baseline} gives the student alone the time that a distillation takes, and "
+            "there is nothing under distill."
         )
     if recipe.baseline_steps is not None and not recipe.trains_baseline:
-        raise RecipeError(f"{where}: baseline_steps needs baseline: train or baseline: equal-seconds.")
+        raise RecipeError(f"{where}: baseline_steps needs baseline: train, equal-seconds or both.")
     if not recipe.task.has_own_loss and not recipe.distill:
         raise RecipeError(
             f"{where}: task.kind is none and there is nothing under distill, so there is nothing to learn."

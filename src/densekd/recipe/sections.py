@@ -23,8 +23,9 @@ from densekd.recipe.base import (
 from densekd.recipe.models import ModelSpec, StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
-# What ``baseline`` says where the student alone gets the time of the distillation.
+# What ``baseline`` says where the student alone gets the time of the distillation, and where a second one does.
 EQUAL_SECONDS = "equal-seconds"
+BOTH = "both"
 
 
 class SplitSpec(Section):
@@ -438,7 +439,8 @@ class Recipe(Section):
     baseline: str | None = Field(
         None,
         description="'train': also train the student alone, for as many steps; 'equal-seconds': for as many steps as "
-        "fit into the time that the distillation takes, measured at the start; or the folder of such a run",
+        "fit into the time that the distillation takes, measured at the start; 'both': one of each; or the folder of "
+        "such a run",
     )
     baseline_steps: Annotated[int, Field(ge=1)] | None = Field(
         None,
@@ -449,7 +451,12 @@ class Recipe(Section):
     @property
     def trains_baseline(self) -> bool:
         """Whether the student alone is trained beside the distillation."""
-        return self.baseline in ("train", EQUAL_SECONDS)
+        return self.baseline in ("train", EQUAL_SECONDS, BOTH)
+
+    @property
+    def measures_baseline(self) -> bool:
+        """Whether a student alone gets the time of the distillation."""
+        return self.baseline in (EQUAL_SECONDS, BOTH)
 
     @property
     def lacks_length(self) -> bool:
@@ -459,7 +466,7 @@ class Recipe(Section):
     @property
     def lacks_baseline_steps(self) -> bool:
         """Whether the steps of a student alone are to be measured."""
-        return self.baseline == EQUAL_SECONDS and self.baseline_steps is None
+        return self.measures_baseline and self.baseline_steps is None
 
     @property
     def probe_size(self) -> Size:

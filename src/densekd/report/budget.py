@@ -6,8 +6,8 @@ from typing import Any
 
 from densekd.report.text import whole
 
-# What each recipe's key trains, for what is missing.
-_TRAINED_BY = {"steps": "baseline: train", "seconds": "baseline: equal-seconds"}
+# With the recipe's key that would tell.
+_MISSING = "not measured (baseline: both)"
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class Budget:
         steps: of the distillation.
         baseline_steps: of the student alone; None where its recipe is not known.
         equal_seconds: whether the student alone got the time that the distillation took.
+        longer_steps: of a second student alone, which got that time; None without one.
     """
 
     steps: int
     baseline_steps: int | None
     equal_seconds: bool
+    longer_steps: int | None = None
 
     @property
     def equal_steps(self) -> bool:
@@ -36,23 +38,22 @@ class Budget:
         found = [word for word, is_equal in words.items() if is_equal]
         return f" for as many {' and '.join(found)}" if found else ""
 
-    def sentence(self, compared: str) -> str:
+    def sentence(self, compared: str, longer: str | None = None) -> str:
         """Say what is known at equal steps and at equal seconds.
 
         Args:
             compared: how the student lies to the student alone, "4.2 points above".
+            longer: to the second one, of as many seconds, if there is one.
         """
         if self.baseline_steps is None:
             return "How long the student alone was trained is not known: neither steps nor seconds need be equal."
-        lengths = f"{whole(self.steps)} steps against {whole(self.baseline_steps)} alone"
+        trained = [steps for steps in (self.baseline_steps, self.longer_steps) if steps is not None]
+        lengths = f"{whole(self.steps)} steps against {' and '.join(map(whole, trained))} alone"
         if not self.equal_steps and not self.equal_seconds:
             return f"With {lengths} neither is equal: not measured at equal steps, nor at equal seconds."
-        parts = []
-        for word, is_equal in (("steps", self.equal_steps), ("seconds", self.equal_seconds)):
-            found = compared if is_equal else f"not measured ({_TRAINED_BY[word]})"
-            parts.append(f"at equal {word}: {found}")
-        said = f"{parts[0]}; {parts[1]}"
-        return f"{said[0].upper()}{said[1:]}. That is {lengths}."
+        steps = compared if self.equal_steps else _MISSING
+        seconds = longer or (compared if self.equal_seconds else _MISSING)
+        return f"At equal steps: {steps}; at equal seconds: {seconds}. That is {lengths}."
 
 
 def read_budget(value: object) -> Budget | None:
@@ -69,6 +70,7 @@ def read_budget(value: object) -> Budget | None:
         steps=_count(value, "steps"),
         baseline_steps=None if value.get("baseline_steps") is None else _count(value, "baseline_steps"),
         equal_seconds=value.get("equal_seconds") is True,
+        longer_steps=None if value.get("baseline_seconds_steps") is None else _count(value, "baseline_seconds_steps"),
     )
 
 

@@ -50,12 +50,23 @@ def budgets(results: Results) -> str:
     """
     if results.student is None or results.baseline is None or results.budget is None:
         return ""
-    return budget_line(results.budget, results.names.headline, results.student.score, results.baseline.score)
+    longer = None if results.baseline_seconds is None else results.baseline_seconds.score
+    found = (results.baseline.score, longer)
+    return budget_line(results.budget, results.names.headline, results.student.score, found)
 
 
-def budget_line(budget: Budget, metric: MetricName, student: float, baseline: float) -> str:
-    """Say what two scores compare: equal steps, equal seconds, and which of the two was not measured."""
-    return budget.sentence(_compared(metric, student, baseline))
+def budget_line(budget: Budget, metric: MetricName, student: float, baselines: tuple[float, float | None]) -> str:
+    """Say what scores compare: equal steps, equal seconds, and which of the two was not measured.
+
+    Args:
+        budget: of the run.
+        metric: the headline.
+        student: its score.
+        baselines: of the student alone, and of a second one, of as many seconds, if there is one.
+    """
+    baseline, longer = baselines
+    compared = _compared(metric, student, baseline)
+    return budget.sentence(compared, None if longer is None else _compared(metric, student, longer))
 
 
 def size(results: Results) -> str:

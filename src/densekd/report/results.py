@@ -57,7 +57,7 @@ class Results:
 
     ``student`` is None where there were no labels to score it with; ``remarks`` are the student's
     in any case. ``latency`` is None in runs that did not measure it,
-    ``budget`` in those without a baseline.
+    ``budget`` in those without a baseline; ``baseline_seconds`` is a second one, of as many seconds.
     """
 
     split: str
@@ -70,6 +70,7 @@ class Results:
     figures: tuple[Drawing, ...]
     latency: Latency | None = None
     budget: Budget | None = None
+    baseline_seconds: Scores | None = None
 
 
 def read_results(path: Path) -> Results:
@@ -116,6 +117,7 @@ def _results(fields: Mapping[str, Any], path: Path) -> Results:
         figures=_drawings(fields.get("figures")),
         latency=read_latency(fields.get("latency")),
         budget=read_budget(fields.get("budget")),
+        baseline_seconds=_optional_scores(fields.get("baseline_seconds"), "baseline_seconds", names),
     )
 
 

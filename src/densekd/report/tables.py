@@ -9,7 +9,12 @@ from densekd.report.budget import read_budget
 from densekd.report.headline import budget_line
 from densekd.report.latency import shown
 
-_TITLES = {"teacher": "teacher", "baseline": "student alone", "student": "student"}
+_TITLES = {
+    "teacher": "teacher",
+    "baseline": "student alone",
+    "baseline_seconds": "student alone, equal seconds",
+    "student": "student",
+}
 
 
 def score_table(scores: dict[str, Any]) -> Table:
@@ -83,7 +88,8 @@ def _budget_line(results: dict[str, Any], metric: MetricName) -> str | None:
     baseline = (results.get("baseline") or {}).get(metric.key)
     if budget is None or student is None or baseline is None:
         return None
-    return budget_line(budget, metric, student, baseline)
+    longer = (results.get("baseline_seconds") or {}).get(metric.key)
+    return budget_line(budget, metric, student, (baseline, longer))
 
 
 def _head(metric: MetricName) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from densekd.errors import RecipeError, UserError
 from densekd.models.open import open_model
-from densekd.recipe import EQUAL_SECONDS, Recipe, load_recipe
+from densekd.recipe import BOTH, EQUAL_SECONDS, Recipe, load_recipe
 from densekd.run.folder import RunFolder
 
 
@@ -23,30 +23,43 @@ class Baseline:
     recipe: Recipe | None = None
 
 
-def find_baseline(recipe: Recipe, run: RunFolder, anew: bool = False) -> Baseline | None:
-    """Find the baseline that a recipe asks for, or the recipe that trains it into ``run.baseline``.
+def find_baselines(recipe: Recipe, run: RunFolder, anew: bool = False) -> dict[str, Baseline]:
+    """Find the baselines that a recipe asks for, or the recipes that train them into folders of the run.
 
     Args:
         recipe: the whole training's.
         run: its folder.
         anew: what is in the folder will be overwritten, a baseline too.
 
+    Returns:
+        By their keys in ``results.json``: none, one, or one of as many steps and one of as many seconds.
+
     Raises:
         UserError: the folder that ``baseline:`` names holds no student.
         RecipeError: a trained one had another number of steps.
     """
     if recipe.baseline is None:
-        return None
+        return {}
     if not recipe.trains_baseline:
         package = Path(recipe.baseline).expanduser()
         # Read now, so that a missing or damaged one stops the training before it begins.
         open_model(package)
-        return Baseline(package)
-    # Trained already, by an earlier start of this run.
-    if not anew and run.baseline.results.is_file():
-        _require_same_length(recipe, run.baseline)
-        return Baseline(run.baseline.student)
-    return Baseline(run.baseline.student, student_alone(recipe))
+        return {"baseline": Baseline(package)}
+    if recipe.baseline != BOTH:
+        return {"baseline": _trained(recipe, run.baseline, anew)}
+    as_many = recipe.model_copy(update={"baseline_steps": None})
+    return {
+        "baseline": _trained(as_many, run.baseline, anew),
+        "baseline_seconds": _trained(recipe, run.baseline_seconds, anew),
+    }
+
+
+def _trained(recipe: Recipe, run: RunFolder, anew: bool) -> Baseline:
+    """Return a baseline that an earlier start of the run trained, or the recipe that trains it."""
+    if not anew and run.results.is_file():
+        _require_same_length(recipe, run)
+        return Baseline(run.student)
+    return Baseline(run.student, student_alone(recipe))
 
 
 def student_alone(recipe: Recipe) -> Recipe:
@@ -71,16 +84,16 @@ def budget_facts(recipe: Recipe, baseline: Path) -> dict[str, Any]:
 
     Args:
         recipe: of the whole training.
-        baseline: package of the student trained alone.
+        baseline: package of the student trained alone; of two the first.
 
     Returns:
-        Steps of both, None where a run named by its folder does not tell, and whether both got the same time.
+        Steps of all, None where a run named by its folder does not tell, and whether both got the same time.
     """
     steps = recipe.training.length
-    if recipe.trains_baseline:
-        alone: int | None = recipe.baseline_steps or steps
-    else:
-        alone = _steps_of(baseline)
+    if recipe.baseline == BOTH:
+        both = {"steps": steps, "baseline_steps": steps, "baseline_seconds_steps": recipe.baseline_steps}
+        return both | {"equal_seconds": False}
+    alone = (recipe.baseline_steps or steps) if recipe.trains_baseline else _steps_of(baseline)
     return {"steps": steps, "baseline_steps": alone, "equal_seconds": recipe.baseline == EQUAL_SECONDS}
 
 

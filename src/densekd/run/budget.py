@@ -60,7 +60,7 @@ class Budget:
             )
         if self.alone is not None:
             found.append(
-                f"baseline equal-seconds: a step takes {self.seconds_per_step:.4g} s, of the student alone "
+                f"baseline in equal seconds: a step takes {self.seconds_per_step:.4g} s, of the student alone "
                 f"{self.alone.seconds_per_step:.4g} s, in turns here ({self.alone.ratio:.3f} times), so "
                 f"{self.alone.steps} steps alone take as long as {self.steps} of the distillation"
             )
@@ -180,7 +180,7 @@ def _as_begun(recipe: Recipe, run: RunFolder) -> Recipe:
 
 def _asked(recipe: Recipe) -> str:
     """Return what a recipe says that has to be measured."""
-    return "baseline: equal-seconds" if recipe.training.seconds is None else "training.seconds"
+    return f"baseline: {recipe.baseline}" if recipe.training.seconds is None else "training.seconds"
 
 
 def _require_own_processes(recipe: Recipe) -> None:

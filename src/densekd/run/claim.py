@@ -186,6 +186,7 @@ def claim_run(run: RunFolder, recipe: Recipe, existing: Existing, tell: replace.
     # The student alone may be trained by itself, too.
     require_unlocked(run.path)
     require_unlocked(run.baseline.path)
+    require_unlocked(run.baseline_seconds.path)
     replace.mend(run.path, tell)
     if existing == "resume" and replace.is_folder(waiting.path) and waiting.recipe.is_file():
         _require_waiting(waiting, run, recipe)

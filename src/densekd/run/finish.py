@@ -35,14 +35,16 @@ _PICTURES = 6
 _CANDIDATE = "student.new"
 
 
-def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, console: Console) -> dict[str, Any]:
+def finish(
+    recipe: Recipe, built: Built, run: RunFolder, baselines: Mapping[str, Path], console: Console
+) -> dict[str, Any]:
     """Export the student, score all models on the validation split, write pictures and report.
 
     Args:
         recipe: what to export, and how images are predicted.
         built: the trained student and its teacher.
         run: the folder to fill.
-        baseline: package of the student trained alone, or None.
+        baselines: packages of the student trained alone, by their keys in ``results.json``; maybe none.
         console: for people.
 
     Returns:
@@ -55,8 +57,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     models: dict[str, nn.Module] = {"student": open_model(candidate).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
-    if baseline is not None:
-        models["baseline"] = open_model(baseline).model
+    for role, package in baselines.items():
+        models[role] = open_model(package).model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = built.task
     scores: dict[str, Scores] = {}
@@ -82,8 +84,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = _results(built, recipe.data.val, scores)
     if nothing is not None:
         results["warnings"] = [nothing]
-    if baseline is not None:
-        results["budget"] = budget_facts(recipe, baseline) | _measured(run)
+    if baselines:
+        results["budget"] = budget_facts(recipe, baselines["baseline"]) | _measured(run)
+    # The student alone is one model, however long it was trained: one of two is timed and shown.
+    models.pop("baseline_seconds", None)
     latency = latency_of(recipe, built, models, console)
     if latency is not None:
         results["latency"] = latency
@@ -171,8 +175,11 @@ def _results(built: Built, split: str, scores: Mapping[str, Scores]) -> dict[str
         "metrics": metrics.to_json(),
         "split": split,
     }
-    for name in ("teacher", "baseline", "student"):
+    for name in ("teacher", "baseline", "baseline_seconds", "student"):
         found = scores.get(name)
+        # A run has one baseline unless it asks for both.
+        if found is None and name == "baseline_seconds":
+            continue
         if found is not None:
             # What is too large for a results file is left out.
             found = {key: value for key, value in found.items() if key not in metrics.details}

@@ -16,8 +16,8 @@ from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.distill.terms import Context, Term, paths
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
-from densekd.recipe import EQUAL_SECONDS, Recipe
-from densekd.run.baseline import find_baseline
+from densekd.recipe import Recipe
+from densekd.run.baseline import find_baselines
 from densekd.run.budget import PROVISIONAL, measured, require_measurable, steps_in, with_length
 from densekd.run.checks import SAMPLES, check_before_training
 from densekd.run.folder import RunFolder
@@ -45,7 +45,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     with tempfile.TemporaryDirectory() as folder:
         # Loggers and callbacks are built and not used: nobody wants records of a preflight.
         build_observers(recipe, RunFolder(Path(folder)))
-        find_baseline(recipe, RunFolder(Path(folder)))
+        find_baselines(recipe, RunFolder(Path(folder)))
     processes = count_devices(devices)
     asked, wanted = recipe, recipe.training.seconds
     if recipe.lacks_length:
@@ -75,7 +75,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     left = timedelta(seconds=round(seconds * steps))
     table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted")
     table.add_row("peak memory", _peak_memory())
-    if asked.baseline == EQUAL_SECONDS and asked.baseline_steps is None:
+    if asked.measures_baseline and asked.baseline_steps is None:
         table.add_row("student alone", _equal_seconds(asked, devices))
     return table
 

@@ -13,7 +13,7 @@ from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe, dump_recipe
-from densekd.run.baseline import find_baseline
+from densekd.run.baseline import find_baselines
 from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
 from densekd.run.checks import check_before_training, score_teacher
@@ -112,7 +112,7 @@ def _train_there(start: Start) -> dict[str, Any]:
     work = claim.work
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = _and_swap(build_observers(recipe, work), claim)
-    baseline = find_baseline(recipe, work, existing == "overwrite")
+    baselines = find_baselines(recipe, work, existing == "overwrite")
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
@@ -128,10 +128,13 @@ def _train_there(start: Start) -> dict[str, Any]:
     with claim.taken(start.overrides):
         inputs.write(work)
         # The baseline is a training like any other, of the same student without its teacher.
-        if baseline is not None and baseline.recipe is not None:
-            _say(console, f"training the student alone ({work.baseline.path})")
-            again: Existing = "resume" if existing == "resume" else "refuse"
-            train(baseline.recipe, work.baseline, launch, again, console, accept=start.accept)
+        again: Existing = "resume" if existing == "resume" else "refuse"
+        for baseline in baselines.values():
+            if baseline.recipe is None:
+                continue
+            place = RunFolder(baseline.package.parent)
+            _say(console, f"training the student alone ({place.path})")
+            train(baseline.recipe, place, launch, again, console, accept=start.accept)
         with using(recipe.kernels):
             score_teacher(built, console)
             if built.cache is not None:
@@ -141,7 +144,7 @@ def _train_there(start: Start) -> dict[str, Any]:
         if not is_first_process():
             return {}
         claim.swap()
-        alone = None if baseline is None else claim.final(baseline.package)
+        alone = {role: claim.final(baseline.package) for role, baseline in baselines.items()}
         results = finish(recipe, built, run, alone, console)
         send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
