@@ -99,13 +99,14 @@ def budget_facts(recipe: Recipe, baseline: Path) -> dict[str, Any]:
 
 def _steps_of(package: Path) -> int | None:
     """Return the steps of the run that a package is of; None where there is no such run."""
-    for folder in (package, package.parent):
-        if (folder / "recipe.yaml").is_file():
-            try:
-                return load_recipe(folder / "recipe.yaml").training.steps
-            except UserError:
-                return None
-    return None
+    run = package.parent if package.name == "student" else package
+    if not (run / "recipe.yaml").is_file():
+        return None
+    try:
+        return load_recipe(run / "recipe.yaml").training.steps
+    except UserError:
+        # A damaged recipe of a trained model takes nothing from the model.
+        return None
 
 
 def _require_same_length(recipe: Recipe, run: RunFolder) -> None:

@@ -1,6 +1,6 @@
 """One training from recipe to report: the order of its parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe, dump_recipe
-from densekd.run.baseline import find_baselines
+from densekd.run.baseline import Baseline, find_baselines
 from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
 from densekd.run.checks import check_before_training, score_teacher
@@ -127,14 +127,8 @@ def _train_there(start: Start) -> dict[str, Any]:
     # The run folder is made once nothing is known to be wrong.
     with claim.taken(start.overrides):
         inputs.write(work)
-        # The baseline is a training like any other, of the same student without its teacher.
-        again: Existing = "resume" if existing == "resume" else "refuse"
-        for baseline in baselines.values():
-            if baseline.recipe is None:
-                continue
-            place = RunFolder(baseline.package.parent)
-            _say(console, f"training the student alone ({place.path})")
-            train(baseline.recipe, place, launch, again, console, accept=start.accept)
+        # A baseline is a training like any other, of the same student without its teacher.
+        _train_alone(baselines.values(), start)
         with using(recipe.kernels):
             score_teacher(built, console)
             if built.cache is not None:
@@ -148,6 +142,17 @@ def _train_there(start: Start) -> dict[str, Any]:
         results = finish(recipe, built, run, alone, console)
         send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
+
+
+def _train_alone(baselines: Iterable[Baseline], start: Start) -> None:
+    """Train the baselines that are not there yet, each in its folder."""
+    existing: Existing = "resume" if start.existing == "resume" else "refuse"
+    for baseline in baselines:
+        if baseline.recipe is None:
+            continue
+        run = RunFolder(baseline.package.parent)
+        _say(start.console, f"training the student alone ({run.path})")
+        train(baseline.recipe, run, start.launch, existing, start.console, accept=start.accept)
 
 
 def _measured(recipe: Recipe, claim: Claim, launch: Launch, console: Console) -> tuple[Recipe, Claim]:
