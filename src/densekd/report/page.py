@@ -8,7 +8,7 @@ from densekd.metric_names import MetricName, MetricNames
 from densekd.report import text
 from densekd.report.classes import ClassRow, class_rows, class_summary
 from densekd.report.curves import Chart, chart, first_step
-from densekd.report.headline import certainty, headline, scored_on, size
+from densekd.report.headline import budgets, certainty, headline, scored_on, size
 from densekd.report.latency import shown
 from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
@@ -55,7 +55,7 @@ def render(run: Run) -> str:
         remarks = [run.results.latency.sentence]
     if run.results is not None and run.results.student is not None:
         scored = run.results
-        remarks = [size(scored), scored_on(scored), certainty(scored)]
+        remarks = [budgets(scored), size(scored), scored_on(scored), certainty(scored)]
         by_class = scored.names.by_class
     if scored is not None and by_class is not None:
         rows = class_rows(scored)

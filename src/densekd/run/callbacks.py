@@ -23,7 +23,7 @@ from densekd.stopping import Interrupted, StopRequest
 def resume_command(run: Path) -> str:
     """Return the command that continues a run; a baseline is continued with the run that it belongs to."""
     belongs_to = run.parent
-    if run.name == "baseline" and (belongs_to / "recipe.yaml").is_file():
+    if run.name in ("baseline", "baseline-seconds") and (belongs_to / "recipe.yaml").is_file():
         run = belongs_to
     # A run that replaces another one has its place from its first checkpoint on.
     if has_checkpoint(run):

@@ -69,6 +69,11 @@ class RunFolder:
         """The run of the same student trained alone."""
         return RunFolder(self.path / "baseline")
 
+    @property
+    def baseline_seconds(self) -> "RunFolder":
+        """The run of the same student trained alone for as long, where a recipe asks for both."""
+        return RunFolder(self.path / "baseline-seconds")
+
 
 def default_run(recipe: Recipe, source: str | Path = "") -> RunFolder:
     """Return where a recipe is trained: the run folder it was read from, or ``runs/<name>``."""
