@@ -133,7 +133,11 @@ def _train_there(start: Start) -> dict[str, Any]:
             score_teacher(built, console)
             if built.cache is not None:
                 fill_cache(built.cache, console)
-        _announce(recipe, work, console)
+        # A baseline was announced by the training that it belongs to.
+        if baselines or recipe.teacher is not None:
+            _say(console, f"training the student with its teacher: distillation ({work.path})")
+        elif not run.is_baseline:
+            _say(console, f"training without a teacher ({work.path})")
         # The training itself; other processes than the first are done then.
         fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
@@ -143,14 +147,6 @@ def _train_there(start: Start) -> dict[str, Any]:
         results = finish(recipe, built, run, alone, console)
         send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
-
-
-def _announce(recipe: Recipe, run: RunFolder, console: Console) -> None:
-    """Print a heading above a training; a baseline has one of the training that it belongs to."""
-    if recipe.teacher is not None:
-        _say(console, f"training the student with its teacher: distillation ({run.path})")
-    elif run.path not in (RunFolder(run.path.parent).baseline.path, RunFolder(run.path.parent).baseline_seconds.path):
-        _say(console, f"training without a teacher ({run.path})")
 
 
 def _train_alone(baselines: Iterable[Baseline], start: Start) -> None:
