@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 import torch
 
 from densekd.atomic import atomic
-from densekd.errors import UserError
+from densekd.errors import UserError, see
 from densekd.terminal import logger
 
 _LOG = logger()
@@ -100,7 +100,7 @@ def _fetch(url: str, path: Path) -> str:
     try:
         torch.hub.download_url_to_file(url, str(path))
     except (URLError, OSError, ValueError) as error:
-        raise UserError(f"{url}: could not be fetched ({error}).") from error
+        raise UserError(f"{url}: could not be fetched ({error}). {see('offline')}") from error
     return digest_of_file(path)
 
 
