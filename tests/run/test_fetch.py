@@ -1,6 +1,8 @@
 """Fetching the weights of a recipe: downloaded once, checked, written where the recipe names them; by hand else."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +168,7 @@ def test_one_try_and_no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     asked = []
     monkeypatch.setattr(download, "is_reachable", lambda address: asked.append(address))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *arguments: pytest.fail("tried all the same"))
-    with pytest.raises(UserError, match="could not be fetched .*nobody answers"):
+    with pytest.raises(UserError, match=r"could not be fetched .*nobody answers"):
         download.fetch_to(tmp_path / "a.pth", "https://host.invalid/a.pth", "")
     assert asked == ["https://host.invalid/a.pth"]
     assert not (tmp_path / "a.pth").exists()
@@ -192,3 +194,14 @@ def test_models_of_other_libraries_are_carried_too(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(run_fetch, "open_model", opened.append)
     (result,) = fetch([Source("checkpoint", "hf:facebook/some-model")], tmp_path, lambda _: None, carried=True)
     assert (result.state, opened) == ("fetched", ["hf:facebook/some-model"])
+
+
+def test_the_hubs_keep_files_in_the_folder(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from densekd.run.carry import use_caches_in;"
+        "use_caches_in(Path(sys.argv[1])); import densekd.run.fetch, torch.hub;"
+        "from huggingface_hub import constants; print(constants.HF_HUB_CACHE, torch.hub.get_dir(), sep='\\n')"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(tmp_path / "huggingface" / "hub"), str(tmp_path / "torch" / "hub")]

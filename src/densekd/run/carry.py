@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from densekd.atomic import write_text
-from densekd.models.checkpoints.download import digest_of_file
 from densekd.recipe import Recipe, dump_recipe
 
 RECIPE = "recipe.yaml"
@@ -23,6 +22,9 @@ def write_carried(recipe: Recipe, folder: Path) -> int:
     Returns:
         Bytes of all files.
     """
+    # The hub's client, which this imports, reads once where it keeps files: not before that is said.
+    from densekd.models.checkpoints.download import digest_of_file
+
     write_text(folder / RECIPE, dump_recipe(recipe))
     lines: list[str] = []
     size = 0
@@ -39,10 +41,8 @@ def write_carried(recipe: Recipe, folder: Path) -> int:
 def how_to_use() -> list[str]:
     """Return the commands for the other machine, in the folder."""
     caches = " ".join(f"{variable}=$PWD/{name}" for variable, name in CACHES.items())
-    return [
-        f"sha256sum --check --quiet {CHECKSUMS}",
-        f"{caches} HF_HUB_OFFLINE=1 densekd train {RECIPE} data.root=DATA",
-    ]
+    train = f"{caches} HF_HUB_OFFLINE=1 densekd train {RECIPE} data.root=DATA"
+    return [f"sha256sum --check --quiet {CHECKSUMS}", train]
 
 
 def use_caches_in(folder: Path) -> None:
