@@ -185,6 +185,10 @@ def test_a_folder_to_carry(tmp_path: Path, data_root: Path, monkeypatch: pytest.
     held = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
     assert held.keys() == {"recipe.yaml", f"checkpoints/mmseg/{NAME}", "checkpoints/swin/swin.pth"}
     assert held[f"checkpoints/mmseg/{NAME}"] == SHA
+    # The same folder is brought up to date, another one is left alone.
+    assert CliRunner().invoke(app, ["fetch", str(recipe), "--carry", str(folder)]).exit_code == 0
+    done = CliRunner().invoke(app, ["fetch", str(recipe), "--carry", str(data_root)])
+    assert isinstance(done.exception, UserError)
     # What is carried is the same recipe, from whose folder its paths lead to the files.
     assert sources_of(load_recipe(folder / "recipe.yaml")) == sources_of(load_recipe(recipe))
 

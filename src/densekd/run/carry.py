@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from densekd.atomic import write_text
+from densekd.errors import UserError
 from densekd.recipe import Recipe, dump_recipe
 
 RECIPE = "recipe.yaml"
@@ -46,6 +47,12 @@ def how_to_use() -> list[str]:
 
 
 def use_caches_in(folder: Path) -> None:
-    """Let libraries that are not imported yet keep in a folder what they fetch."""
+    """Let libraries that are not imported yet keep in a folder what they fetch.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    if folder.exists() and not (folder / CHECKSUMS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--carry {folder}: holds something else; name a folder that is empty or new.")
     for variable, name in CACHES.items():
         os.environ[variable] = str((folder / name).absolute())
