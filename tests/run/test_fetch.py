@@ -206,6 +206,7 @@ def test_the_hubs_keep_files_in_the_folder(tmp_path: Path) -> None:
         "use_caches_in(Path(sys.argv[1])); import densekd.run.fetch, torch.hub;"
         "from huggingface_hub import constants; print(constants.HF_HUB_CACHE, torch.hub.get_dir(), sep='\\n')"
     )
-    command = [sys.executable, "-c", program, str(tmp_path)]
+    folder = tmp_path / "carried"
+    command = [sys.executable, "-c", program, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(tmp_path / "huggingface" / "hub"), str(tmp_path / "torch" / "hub")]
+    assert done.stdout.split() == [str(folder / "huggingface" / "hub"), str(folder / "torch" / "hub")]
