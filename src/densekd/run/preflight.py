@@ -14,6 +14,7 @@ from densekd.builders.build import Built, build
 from densekd.data.contract import subset
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.distill.terms import Context, Term, paths
+from densekd.errors import see
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
@@ -73,7 +74,8 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     table.add_row("first losses", losses)
     steps = recipe.training.length if wanted is None else steps_in(wanted, seconds)
     left = timedelta(seconds=round(seconds * steps))
-    table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted")
+    slow = f". {see('slow')}" if left.days else ""
+    table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted{slow}")
     table.add_row("peak memory", _peak_memory())
     if asked.measures_baseline and asked.baseline_steps is None:
         table.add_row("student alone", _equal_seconds(asked, devices))
