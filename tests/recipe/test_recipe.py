@@ -49,8 +49,8 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "nmae",
             "name",
-            "augment, baseline, callbacks, data, distill, evaluation, kernels, logging, name, optimizer, student, "
-            "task, teacher, training",
+            "augment, baseline, baseline_steps, callbacks, data, distill, evaluation, kernels, logging, name, "
+            "optimizer, student, task, teacher, training",
         ),
         (
             "data.rot",

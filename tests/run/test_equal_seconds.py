@@ -72,6 +72,7 @@ def test_load_that_hits_both_of_a_round_changes_nothing(
 ) -> None:
     alone = steps_alone(steps, [(load * only * factor, load * only) for load in loads])
     assert alone.ratio == pytest.approx(factor)
+    assert alone.spread == pytest.approx((factor, factor))
 
 
 def test_one_odd_round_changes_nothing() -> None:
@@ -132,7 +133,7 @@ def test_stopped_in_the_baseline_and_resumed_is_exact(
     assert_same(tmp_path / "alone", folder / "baseline")
     assert load_recipe(folder / "recipe.yaml").baseline_steps == 7
     assert load_recipe(folder / "baseline" / "recipe.yaml").training.steps == 7
-    alone = {"seconds_per_step": 0.2, "ratio": pytest.approx(1.7), "steps": 7}
+    alone = {"seconds_per_step": 0.2, "ratio": pytest.approx(1.7), "steps": 7, "spread": pytest.approx([1.7, 1.7])}
     budget = {"seconds_per_step": 0.34, "steps": 4, "alone": alone}
     assert read_document(folder / "environment.json")["budget"] == budget
     assert results["budget"] == {"steps": 4, "baseline_steps": 7, "equal_seconds": True, "measured": budget}

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, load_recipe
 from densekd.run import replace as replacing
@@ -28,11 +30,13 @@ class Alone:
         seconds_per_step: of the student alone, measured.
         ratio: a step of the distillation over a step of the student alone, at least 1.
         steps: those of the distillation times the ratio.
+        spread: the lower and the upper quartile of the ratio over the rounds, by which its noise is seen.
     """
 
     seconds_per_step: float
     ratio: float
     steps: int
+    spread: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,16 @@ class Budget:
                 f"so {self.steps} steps; validation is not counted"
             )
         if self.alone is not None:
-            found.append(
-                f"baseline in equal seconds: a step takes {self.seconds_per_step:.4g} s, of the student alone "
-                f"{self.alone.seconds_per_step:.4g} s, in turns here ({self.alone.ratio:.3f} times), so "
-                f"{self.alone.steps} steps alone take as long as {self.steps} of the distillation"
-            )
+            found.append(self._say_alone(self.alone))
         return "\n".join(found)
+
+    def _say_alone(self, alone: Alone) -> str:
+        low, high = alone.spread
+        return (
+            f"baseline in equal seconds: a step takes {self.seconds_per_step:.4g} s, of the student alone "
+            f"{alone.seconds_per_step:.4g} s, in turns here: {alone.ratio:.3f} times, half of the rounds between "
+            f"{low:.3f} and {high:.3f}; so {alone.steps} steps alone take as long as {self.steps} of the distillation"
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return what the environment of the run records."""
@@ -93,11 +101,12 @@ def steps_alone(steps: int, rounds: Sequence[Sequence[float]]) -> Alone:
         rounds: of each round the seconds of a step of the distillation and of the student alone.
     """
     # Both of a round were measured under the same load; an odd round does not move the median.
-    ratio = statistics.median(whole / alone for whole, alone in rounds)
+    ratios = np.array([whole / alone for whole, alone in rounds])
+    low, middle, high = (float(value) for value in np.quantile(ratios, (0.25, 0.5, 0.75)))
     # The student alone is a part of the distillation: it is faster by noise at most where it seems slower.
-    ratio = max(1.0, ratio)
+    ratio = max(1.0, middle)
     seconds = statistics.median(alone for _, alone in rounds)
-    return Alone(seconds, ratio, min(round(steps * ratio), _MOST_STEPS))
+    return Alone(seconds, ratio, min(round(steps * ratio), _MOST_STEPS), (low, high))
 
 
 def require_measurable(recipe: Recipe) -> None:

@@ -27,8 +27,8 @@ _STEPS = 4
 # The median of a few more decides how long a training is.
 _TIMED_STEPS = 12
 # Trainings that are compared take their turns, each so many steps a turn.
-_ROUNDS = 4
-_STEPS_OF_A_TURN = 8
+_ROUNDS = 8
+_STEPS_OF_A_TURN = 6
 
 
 def seconds_per_step(recipe: Recipe, launch: Launch) -> float:
