@@ -31,7 +31,7 @@ FLOORS = {
     7: ["builders"],
     8: ["convert_config", "report"],
     9: ["run"],
-    10: ["compare", "export", "init", "sweep"],
+    10: ["compare", "doctor", "export", "init", "sweep"],
     11: ["api", "cli"],
     12: ["__main__"],
 }

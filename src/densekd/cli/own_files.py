@@ -15,6 +15,7 @@ SCORES = ("model", "split", "task", "metrics")
 DATA_CHECK = ("fails", "splits", "problems")
 BENCHMARK = ("model", "engine", "median_ms", "p95_ms")
 VERDICTS = ("engine", "precision", "status", "difference")
+FINDINGS = ("healthy", "findings")
 COMPARISON = ("group", "score", "difference", "runs")
 MODELS = ("model", "options", "parameters", "multiply_adds")
 
