@@ -88,17 +88,21 @@ def _other_inputs(case: Case, halves: Sequence[Any], now: Sequence[float]) -> li
         return []
     own = contract.convention(teacher) or _PLAIN
     best, gain, score = "", 0.0, 0.0
+    chosen = own
     for name, other in _tried(own).items():
         model = Renormalized(teacher, own, other)
         scores = [task.scores(model, half, case.built.package.resize)["miou"] for half in halves]
         least = min(new - old for new, old in zip(scores, now, strict=True))
         if least > max(_MARGIN, gain):
             best, gain, score = name, least, float(np.mean(scores))
+            chosen = other
     if not best:
         return []
     before = float(np.mean(now))
     evidence = f"the teacher's mIoU is {before:.1f}, and {score:.1f} with {best} (at least {gain:+.1f} in both halves)"
-    fix = f"teacher.normalize: {best}"
+    mean = ", ".join(f"{value:.5g}" for value in chosen.mean)
+    std = ", ".join(f"{value:.5g}" for value in chosen.std)
+    fix = f"teacher.options.input: {{order: {chosen.order}, mean: [{mean}], std: [{std}]}}"
     return [Finding("teacher-input", "error", evidence, fix, {"miou": before, "better": score})]
 
 
