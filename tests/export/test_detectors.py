@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from densekd.export.spec import GraphInput
 from densekd.models import find_model
 from densekd.models.open import open_model
 from densekd.models.package import config_of, save_package
+from densekd.quantize import apply_plan, calibrate, make_plan, plan_of
 from densekd.recipe import dump_recipe, parse_recipe
 
 OPTIONS = {"backbone": "resnet18_025", "channels": 16, "depth": 1}
@@ -147,6 +149,36 @@ def test_raw_maps_are_scored_as_well(run: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.onnx"]
     names = [output["name"] for output in json.loads((folder / "model.json").read_text())["outputs"]]
     assert names == [f"{kind}_{k}" for kind in ("cls", "reg") for k in range(5)]
+
+
+def test_int8_is_scored_in_both_engines(run: Path) -> None:
+    """The last layers of both branches and all decoding stay float."""
+    pytest.importorskip("nncf")
+    verdicts = export(run, "onnx,openvino", precision="int8", allow=100, out=run.parent / "int8")
+    for verdict in verdicts:
+        assert verdict.status == "verified", verdict.reason
+        assert verdict.metric == "AP"
+        assert verdict.engine_score is not None
+        assert len(verdict.kept_float) >= 2
+        assert len(verdict.drops) == 2
+
+
+def test_a_detector_that_was_trained_in_int8(run: Path) -> None:
+    opened = open_model(run / "student")
+    model = opened.model
+    images = torch.rand(2, 3, 64, 128)
+    apply_plan(model, make_plan(model, images[:1]))
+    calibrate(model, [images])
+    plan = plan_of(model)
+    assert plan is not None
+    folder = run.parent / "trained"
+    save_package(model, replace(opened.config, quantization=plan.entries()), folder)
+    (verdict,) = export(folder, "onnx", precision="int8", allow=100, data=run / "recipe.yaml", out=run.parent / "qat")
+    assert verdict.status == "verified", verdict.reason
+    assert verdict.quantizer == "training"
+    assert verdict.difference is not None
+    assert verdict.difference <= 1e-4
+    assert verdict.drop == pytest.approx(0, abs=0.05)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from densekd.export.pooling import FixedPooling, fix_pooling
+from densekd.models.blocks import average_cells
 
 
 @pytest.mark.parametrize("cells", [1, 2, 3, 6, (2, 5), (1, 3)])
@@ -22,3 +23,15 @@ def test_one_side_that_stays_is_left() -> None:
     fix_pooling(model)
     assert not isinstance(model[0], FixedPooling)
     assert model(torch.rand(1, 2, 5, 7)).shape == (1, 2, 5, 1)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 6])
+def test_means_of_integers_are_rounded_once(cells: int) -> None:
+    """A mean between two integers is just that, whatever the number of values in a cell."""
+    torch.manual_seed(0)
+    maps = torch.randint(0, 256, (8, 64, 6, 7)).float()
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(cells))
+    fix_pooling(model, exact=True)
+    wanted = nn.AdaptiveAvgPool2d(cells)(maps.double())
+    assert torch.equal(model(maps), wanted.float())
+    assert torch.equal(average_cells(maps, cells, exact=True), wanted.float())

@@ -1,6 +1,7 @@
 """Modules that are exported: the model between a picture as it comes and the arrays that are asked for."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from densekd.errors import RecipeError, suggest
 from densekd.export.detectors import BoxOutput, kind_of, raw_maps
 from densekd.export.pooling import fix_pooling
+from densekd.export.resizing import ExactResizing
 from densekd.export.spec import OUTPUTS, GraphInput, GraphOutput
 from densekd.models import contract
 from densekd.ops.interpolation import resize
@@ -39,7 +41,13 @@ class ExportModule(nn.Module):
         if self.kind == "uint8":
             # A decoded picture: channels last, integers.
             image = image.permute(0, 3, 1, 2).float() / 255
-        return self.finish(self.model(image))
+        return self.finish(self.predicted(image))
+
+    def predicted(self, image: Tensor) -> Any:
+        """Return the model's own output for float pictures."""
+        quantized = any(plan_of(part) is not None for part in self.model.modules())
+        with ExactResizing() if quantized else nullcontext():
+            return self.model(image)
 
 
 class MapOutput(nn.Module):

@@ -1,4 +1,4 @@
-"""Adaptive average pooling as products with two fixed matrices and a division, which engines can do at every size."""
+"""Adaptive average pooling as two products with fixed matrices and a division, which every engine can do."""
 
 import torch
 from torch import Tensor, nn

@@ -96,7 +96,7 @@ class Reference:
         if self.subject.kind == "labels":
             finish: Any = module.finish
             floats = image if self.subject.input.kind == "float" else image.permute(0, 3, 1, 2).float() / 255
-            logits = resize(module.model(floats), finish.size, finish.align_corners).numpy()
+            logits = resize(module.predicted(floats), finish.size, finish.align_corners).numpy()
         return _Case(image.numpy(), wanted, logits)
 
 

@@ -16,6 +16,7 @@ from densekd.terminal import track
 
 # Seconds that nothing may happen: a picture of ten megapixels takes less.
 SILENCE = 1800.0
+_COMMAND = ("-m", "densekd.export.int8.worker")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def run_job(job: Job, silence: float = SILENCE) -> Quantized:
     """
     path = Path(job.scratch) / "job.json"
     path.write_text(json.dumps(asdict(job)), encoding="utf-8")
-    command = [sys.executable, "-m", "densekd.export.int8.worker", str(path)]
+    command = [sys.executable, *_COMMAND, str(path)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(command, stderr=said, env=_environment(), **pipes) as process:
