@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from densekd.kernels.compiled import ARCHITECTURES
 from densekd.kernels.table import CHANNELS, DTYPES, KERNELS, LAYOUTS, Row, cases, rows
+from densekd.terminal import write_document
 
 # GB/s of the memory of an A100, an H200 and a B200.
 _BANDWIDTH = {"sm_80": 2039.0, "sm_90": 4800.0, "sm_100": 8000.0}
@@ -28,7 +29,7 @@ def main() -> None:
     bandwidth = asked.bandwidth or _BANDWIDTH[asked.arch]
     spilled = False
     if not asked.json:
-        print("  ".join(field.name for field in fields(Row)), flush=True)
+        write_document("  ".join(field.name for field in fields(Row)) + "\n")
     for case in cases():
         wanted = (asked.kernel, asked.dtype, asked.layout, asked.channels)
         if any(want not in (None, value) for want, value in zip(wanted, case, strict=True)):
@@ -37,7 +38,7 @@ def main() -> None:
             spilled = spilled or row.spill_bytes > 0
             values = asdict(row)
             line = json.dumps(values) if asked.json else "  ".join(str(value) for value in values.values())
-            print(line, flush=True)
+            write_document(line + "\n")
     raise SystemExit(int(spilled))
 
 

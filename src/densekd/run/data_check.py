@@ -63,9 +63,12 @@ def _shared(splits: Sequence[SplitFacts]) -> list[Problem]:
     """Say what training and validation share: near-duplicates, neighboring frames, sequences."""
     if len(splits) < 2:
         return []
-    # What cannot be read is a problem of its own already.
-    items = [[item for item, fact in zip(one.files.items, one.facts, strict=True) if fact.counts] for one in splits]
-    found = find_leakage(items[0], items[1])
+    # What cannot be read, and copies of one file, are problems of their own already.
+    learnt = {fact.digest for fact in splits[0].facts}
+    pairs = zip(splits[1].files.items, splits[1].facts, strict=True)
+    held = [item for item, fact in pairs if fact.counts and fact.digest not in learnt]
+    read = zip(splits[0].files.items, splits[0].facts, strict=True)
+    found = find_leakage([item for item, fact in read if fact.counts], held)
     return [Problem("warning", splits[1].split, "", sentence) for sentence in found.sentences]
 
 

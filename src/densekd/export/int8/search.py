@@ -30,6 +30,13 @@ class Target:
         """Return the percent that are accepted where it was ``before``."""
         return min(self.allow, self.share * before)
 
+    def measured_by(self, output: str) -> str:
+        """Return what a graph's cost is measured by: its output, or the numbers of it.
+
+        Where a score was refused, equal labels on a few training pictures are no comfort.
+        """
+        return "numbers" if self.share < 1 and output != "labels" else output
+
 
 @dataclass(frozen=True)
 class Search:
@@ -92,6 +99,7 @@ def search(
         tell: called with the progress.
     """
     wanted = run_model(quantizer.model, batches)
+    kind = target.measured_by(kind)
 
     def cost(model: object) -> float:
         return cost_of(run_model(model, batches), wanted, kind)

@@ -112,8 +112,10 @@ def _openvino(
     if ranked is not None:
         some = Batches(job["pictures"], job["kind"], job["batch"], _COMPARED)
         wanted = run_model(quantizer.model, some)
-        before = cost = cost_of(run_openvino(model, some), wanted, job["output"])
-        enough = Target(job["allow"], job["share"]).cost(before)
+        target = Target(job["allow"], job["share"])
+        kind = target.measured_by(job["output"])
+        before = cost = cost_of(run_openvino(model, some), wanted, kind)
+        enough = target.cost(before)
         others = [name for name in ranked if name not in kept]
         for _ in range(_MORE):
             if cost <= enough or not others:
@@ -121,7 +123,7 @@ def _openvino(
             # Twice as many each time: NNCF measures anew.
             more = others[: max(1, len(ranked) - len(others))]
             other = quantize_by_nncf(graph, batches, quantizer.layers, [*kept, *more])
-            found = cost_of(run_openvino(other, some), wanted, job["output"])
+            found = cost_of(run_openvino(other, some), wanted, kind)
             if found >= cost:
                 break
             kept, cost, model = [*kept, *more], found, other
