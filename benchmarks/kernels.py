@@ -6,10 +6,12 @@
     python benchmarks/kernels.py --table             # print what was measured last as Markdown
 
 A row is one forward and backward of a kernel and of its reference, the literal formula under autograd, on the same
-tensors, alternately in one process. Memory is what is allocated at the highest moment beyond inputs and labels, the
+tensors, alternately in one process; with ``--compiled`` the formula compiled by ``torch.compile``, too.
+Memory is what is allocated at the highest moment beyond inputs and labels, the
 gradient among it. ``ideal bytes`` are what must be moved: each input read once, the gradient written once. Over the
 time this is a rate; ``of copy`` divides it by the rate at which the same run copies a large tensor (read and written).
-Writes ``benchmarks/results/kernels-<machine>.json``.
+Writes ``benchmarks/results/kernels-<machine>.json``; of other types and layouts
+``kernels-<type>-<layout>-<machine>.json``.
 """
 
 import argparse
@@ -40,7 +42,9 @@ TEN = Groups(10)  # what SegDistill ships
 PLAIN = ("19x64x128", "150x128x128", "512x64x128")
 UPSAMPLED = ("19x64x128-512x1024", "150x128x128-512x512")
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
-COLUMNS = ("kernel", "size", "images", "ours ms", "eager ms", "time", "of copy", "ours MB", "eager MB", "memory")
+COLUMNS = (
+    "kernel", "size", "images", "ours ms", "eager ms", "time", "of compiled", "of copy", "ours MB", "eager MB", "memory"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,15 +93,20 @@ def measure(name: str, size: str, args: argparse.Namespace) -> dict[str, Any]:
     """Measure a kernel and its reference."""
     inputs = make_inputs(size, args)
 
+    # Compiling imports much.
+    compiled = torch.compile(KERNELS[name], dynamic=False) if args.compiled else KERNELS[name]
+
     def step(kernels: Any) -> None:
         inputs.student.grad = None
-        with using(kernels):
-            value = KERNELS[name](inputs)
+        with using("auto" if kernels == "auto" else "reference"):
+            value = compiled(inputs) if kernels == "compiled" else KERNELS[name](inputs)
         value.backward()  # type: ignore[no-untyped-call]
 
     moved = inputs.student.nbytes * 2 + (inputs.labels if "entropy" in name else inputs.teacher).nbytes
     row: dict[str, Any] = {"kernel": name, "size": size, "batch": len(inputs.labels), "ideal_bytes": moved}
     sides = {"ours": "auto", "eager": "reference"}
+    if args.compiled:
+        sides["compiled"] = "compiled"
     for who, kernels in sides.items():
         inputs.student.grad = None
         row[who] = {"peak_bytes": peak_bytes(lambda kernels=kernels: step(kernels), args.device)}  # type: ignore[misc]
@@ -124,9 +133,10 @@ def cells(row: dict[str, Any], rate: float) -> list[str]:
         row["kernel"],
         row["size"],
         str(row["batch"]),
-        f"{1e3 * ours['seconds']:.0f}",
-        f"{1e3 * eager['seconds']:.0f}",
+        f"{1e3 * ours['seconds']:.3g}",
+        f"{1e3 * eager['seconds']:.3g}",
         f"{ours['seconds'] / eager['seconds']:.2f}x",
+        f"{ours['seconds'] / row['compiled']['seconds']:.2f}x" if "compiled" in row else "–",
         f"{row['ideal_bytes'] / ours['seconds'] / rate:.0%}",
         f"{ours['peak_bytes'] / 1e6:.1f}",
         f"{eager['peak_bytes'] / 1e6:.1f}",
@@ -148,13 +158,21 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="default: 8, of upsampled maps 2")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--layout", choices=list(LAYOUTS), default="contiguous")
+    parser.add_argument("--compiled", action="store_true", help="against the compiled formula, too")
     return parser.parse_args(argv)
+
+
+def kind_of(args: argparse.Namespace) -> str:
+    """Return the first word of the file of results; another type or layout of the maps has a file of its own."""
+    if (args.dtype, args.layout) == ("float32", "contiguous"):
+        return "kernels"
+    return f"kernels-{args.dtype}-{args.layout}"
 
 
 def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> None:
     args = arguments(argv)
     torch.set_num_threads(args.threads)
-    path = result_path("kernels", args)
+    path = result_path(kind_of(args), args)
     if args.table:
         return show(table(json.loads(path.read_text(encoding="utf-8"))))
     rate = copy_rate(args.device)

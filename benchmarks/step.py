@@ -1,6 +1,6 @@
 """Benchmark of a whole training step: the original systems' step against ours, same models, batch and weights.
 
-    python benchmarks/step.py                          # both pairs; sizes for a GPU where there is one, else for a CPU
+    python benchmarks/step.py                          # all pairs; sizes for a GPU where there is one, else for a CPU
     python benchmarks/step.py --only pspnet-cwd --batch 2 --size 256x256 --threads 1
     python benchmarks/step.py --table                  # print what was measured last as Markdown
 
@@ -83,12 +83,18 @@ def mit(size: int) -> tuple[str, Mapping[str, Any]]:
 # As TorchDistiller and SegDistill train them.
 PAIRS = {
     "pspnet-cwd": ModelPair(psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 512), 8),
+    "pspnet-cwd-wide": ModelPair(
+        psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 1024), 8
+    ),
     "segformer-cgd": ModelPair(
         mit(3), mit(0), ("cgd", {"temperature": 2.0, "group_size": 10}), 3.0, "label", 150, (512, 512), 4
     ),
 }
 # What a CPU does in minutes.
-ON_CPU = PAIRS | {"pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), batch=2)}
+ON_CPU = PAIRS | {
+    "pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), batch=2),
+    "pspnet-cwd-wide": replace(PAIRS["pspnet-cwd-wide"], size=(256, 512), batch=2),
+}
 
 
 @dataclass(frozen=True)

@@ -108,3 +108,15 @@ def test_a_module_that_fails_leaves_no_path(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(RecipeError, match=r"cannot be imported: No module named 'no_such_thing_at_all'"):
         resolve("broken_of_mine:Loss", {}, "loss", door=MODULE)
     assert sys.path == before
+
+
+def test_another_folder_comes_before_one_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "loss_of_two_folders.py").write_text(
+            f"from torch import nn\nclass Loss(nn.Module):\n    place = {name!r}\n"
+        )
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.delitem(sys.modules, "loss_of_two_folders", raising=False)
+        assert resolve("loss_of_two_folders:Loss", {}, "loss", door=MODULE).place == name
+    monkeypatch.delitem(sys.modules, "loss_of_two_folders")

@@ -81,14 +81,18 @@ class _Finder(importlib.abc.MetaPathFinder):
         # Submodules are found through their package.
         if path is not None:
             return None
-        folder = self.found.get(fullname) or self._expected.get(fullname) or self._folder_of_importer()
-        if folder is None:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, [folder])
-        if spec is not None and fullname not in self.found:
-            self.found[fullname] = folder
-            os.environ[_VARIABLE] = json.dumps(self.found)
-        return spec
+        # What is named now comes before what was found earlier, perhaps in a folder that is gone.
+        for folder in (self._expected.get(fullname), self.found.get(fullname), self._folder_of_importer()):
+            if folder is None:
+                continue
+            spec = importlib.machinery.PathFinder.find_spec(fullname, [folder])
+            if spec is None:
+                continue
+            if self.found.get(fullname) != folder:
+                self.found[fullname] = folder
+                os.environ[_VARIABLE] = json.dumps(self.found)
+            return spec
+        return None
 
     def _folder_of_importer(self) -> str | None:
         """Return the folder of own modules that the importing file belongs to."""

@@ -62,6 +62,15 @@ def test_the_student_is_quantized_and_its_package_says_so(recipe: dict[str, Any]
     assert any(note.startswith("quantization: ") for note in built.notes)
 
 
+def test_the_package_repeats_the_licenses_that_the_recipe_names(recipe: dict[str, Any]) -> None:
+    assert "licenses" not in build(parsed(recipe)).package.entries()
+    recipe["data"]["license"] = "for research alone"
+    model = {"model": "fpn", "options": {"backbone": "resnet18_025", "channels": 16}}
+    recipe["teacher"] = {**model, "checkpoint": "untrained", "license": "Apache-2.0"}
+    recipe["distill"] = [{"method": "cwd", "weight": 1}]
+    assert build(parsed(recipe)).package.licenses == {"data": "for research alone", "teacher": "Apache-2.0"}
+
+
 def test_the_float_training_is_the_same_as_ever(recipe: dict[str, Any]) -> None:
     built = build(parsed(recipe))
     assert plan_of(built.distiller.student) is None

@@ -93,6 +93,7 @@ def test_description(exported: tuple[Path, list[Verdict]]) -> None:
     assert about["outputs"][0]["shape"] == [1, 3, 7, 9]
     assert about["classes"] == list(CLASSES.names)
     assert about["palette"] == [list(color) for color in CLASSES.palette]
+    assert about["licenses"] == {"data": "for research alone"}
     assert about["verdict"]["status"] == "verified"
     assert about["exporter"]["name"] == "dynamo"
     assert str(run) not in json.dumps(about)

@@ -1,6 +1,6 @@
 """Run folders of tiny students with random weights, and engines that do what engines should not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,7 +38,8 @@ def make_run(root: Path, name: str = "pspnet", options: dict[str, Any] | None = 
     options = PSPNET if options is None else options
     torch.manual_seed(0)
     model = vary(MODELS[name](num_classes=3, **options))
-    save_package(model, config_of(name, options, CLASSES, "segmentation"), folder / "student")
+    config = replace(config_of(name, options, CLASSES, "segmentation"), licenses={"data": "for research alone"})
+    save_package(model, config, folder / "student")
     return folder
 
 

@@ -66,6 +66,11 @@ def test_the_card_names_no_licence() -> None:
     assert "pipeline_tag: image-segmentation" in card(CONFIG)
 
 
+def test_the_card_repeats_the_licenses_that_a_recipe_named() -> None:
+    lines = card(replace(CONFIG, licenses={"teacher": "MIT", "data": "no commercial use"})).splitlines()
+    assert lines[-2:] == ["- License of the data: no commercial use", "- License of the teacher: MIT"]
+
+
 def test_a_detector_is_used_as_its_card_says(tmp_path: Path) -> None:
     config = PackageConfig("gfl", {"backbone": "resnet18_025", "channels": 8}, ["a", "b"], [[0, 0, 0]] * 2)
     HubModel(gfl(2, backbone="resnet18_025", channels=8).eval(), config).save_pretrained(tmp_path / "student")

@@ -218,6 +218,8 @@ def test_a_module_that_was_named_once_is_known(package: Path) -> None:
         ({"categories": 5}, "'categories' must be a list"),
         ({"task": ["segmentation"]}, "'task' must be a name"),
         ({"task_options": 1}, "'task_options' must be a mapping"),
+        ({"licenses": "MIT"}, "'licenses' must be a mapping of names to texts"),
+        ({"licenses": {"data": 1}}, "'licenses' must be a mapping of names to texts"),
         ({"bands": "rgb"}, "'bands' must be a whole number or a list"),
     ],
 )

@@ -55,8 +55,8 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "data.rot",
             "root",
-            "allow, bands, batch_size, cache, dataset, leave_out, long_side, max_megapixels, mean, options, resize, "
-            "root, short_side, split, std, train, val, workers",
+            "allow, bands, batch_size, cache, dataset, leave_out, license, long_side, max_megapixels, mean, options, "
+            "resize, root, short_side, split, std, train, val, workers",
         ),
         ("augment.corp", "crop", "crop, flip, max_class_share, padding, photometric, scale, short_side"),
         ("student.modle", "model", "allow, bands, checkpoint, classes, inherit, model, options, pretrained"),

@@ -270,4 +270,13 @@ def package_config(
         bands=recipe.data.bands,
         categories=files.categories,
         task_options=task.package_options,
+        licenses=_licenses(recipe),
     )
+
+
+def _licenses(recipe: Recipe) -> dict[str, str]:
+    """Return what the recipe says of the licenses that a student may inherit."""
+    said = {"data": recipe.data.license}
+    if recipe.teacher is not None:
+        said["teacher"] = recipe.teacher.license
+    return {what: line for what, line in said.items() if line is not None}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from densekd.export.exporters import Exported, export_onnx, export_program, export_torchscript
 from densekd.export.spec import GraphInput, GraphOutput
+from densekd.kernels.dispatch import using
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,17 @@ class Graph:
         """
         return self._once("program", export_program)
 
+    def plain_program(self) -> Exported:
+        """Return :meth:`program` with every kernel as its formula in plain operations, exported once.
+
+        For engines that lack what kernels are made of: LiteRT knows no identity matrix.
+
+        Raises:
+            UserError: it cannot be exported.
+        """
+        with using("reference"):
+            return self._once("plain", export_program)
+
     def torchscript(self) -> Exported:
         """Return the graph as a traced and frozen TorchScript file, written once.
 
@@ -92,5 +104,7 @@ class Graph:
 
     def _once(self, kind: str, make: Any) -> Exported:
         if kind not in self._made:
-            self._made[kind] = make(self.module, self.example, self.input, self.output_names, self.scratch)
+            folder = self.scratch / kind
+            folder.mkdir(exist_ok=True)
+            self._made[kind] = make(self.module, self.example, self.input, self.output_names, folder)
         return self._made[kind]

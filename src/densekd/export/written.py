@@ -40,6 +40,7 @@ def describe(subject: Subject, engine: Engine, conversion: Conversion, verdict: 
         "classes": config.classes,
         "palette": config.palette,
         "ignore_index": config.ignore_index,
+        "licenses": config.licenses,
         "input": subject.input.to_json(),
         "outputs": [output.to_json(batch) for output in subject.outputs],
         "output": subject.kind,

@@ -76,7 +76,7 @@ class HubModel(nn.Module, ModelHubMixin):
 
 
 def card(package: PackageConfig) -> str:
-    """Return a model card: the model, its classes, how it is used. The licence is its owner's."""
+    """Return a model card: the model, its classes, how it is used, and the licenses that its recipe named."""
     options = json.dumps(package.options)
     classes = ", ".join(package.classes)
     pipeline, topic = _TAGS.get(package.task, ("", package.task.rpartition(":")[2]))
@@ -85,6 +85,9 @@ def card(package: PackageConfig) -> str:
         count = band_count(package.bands)
         use = use.replace("rand(1, 3,", f"rand(1, {count},").replace("RGB in", f"bands {package.bands} in")
     pipeline_line = f"pipeline_tag: {pipeline}\n" if pipeline else ""
+    licenses = "".join(f"- License of the {what}: {line}\n" for what, line in sorted(package.licenses.items()))
+    if licenses:
+        licenses = f"\n{licenses}"
     return f"""---
 library_name: densekd
 {pipeline_line}tags: [{topic}, knowledge-distillation]
@@ -99,4 +102,4 @@ import densekd, torch
 model = densekd.load("this/repository")  # a plain nn.Module
 {use}
 ```
-"""
+{licenses}"""

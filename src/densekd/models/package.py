@@ -36,6 +36,8 @@ class PackageConfig:
         task: name of ``TASKS`` or ``package.module:Name``, what the model predicts.
         task_options: those of the task's options that predictions and scores depend on.
         bands: that are read of picture files, see :func:`densekd.data.picture.decode_bands`.
+        licenses: what its owner said of the licenses of ``teacher`` and ``data``, a line each; none:
+            nothing was said.
         quantization: entries of a :class:`densekd.quantize.QuantizationPlan`; None: the model is
             float.
     """
@@ -50,6 +52,7 @@ class PackageConfig:
     task: str = "segmentation"
     task_options: dict[str, Any] = field(default_factory=dict)
     bands: Bands = RGB
+    licenses: dict[str, str] = field(default_factory=dict)
     quantization: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -67,8 +70,10 @@ class PackageConfig:
         return Classes(tuple(self.classes), palette, self.ignore_index)
 
     def entries(self) -> dict[str, Any]:
-        """Return what a file holds of it; of RGB and of float nothing is said, as in older packages."""
+        """Return what a file holds of it; of RGB, of float and of no license nothing is said, as in older packages."""
         content = asdict(self)
+        if not self.licenses:
+            del content["licenses"]
         if self.quantization is None:
             del content["quantization"]
         if self.bands == RGB:

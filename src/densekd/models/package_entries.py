@@ -34,6 +34,10 @@ def _is_options(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
+def _is_texts(value: Any) -> bool:
+    return _is_options(value) and all(map(_is_text, value.values()))
+
+
 def _all_are(check: Check) -> Check:
     """Return the check of a list."""
     return lambda value: isinstance(value, list | tuple) and all(check(one) for one in value)
@@ -67,5 +71,6 @@ _ENTRIES: dict[str, tuple[Check, str]] = {
     "categories": (_all_are(_is_whole), "a list of whole numbers"),
     "task": (_is_text, "a name"),
     "task_options": (_is_options, "a mapping of names to values"),
+    "licenses": (_is_texts, "a mapping of names to texts"),
     "bands": (_is_bands, "a whole number or a list of them"),
 }

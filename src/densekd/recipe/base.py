@@ -12,6 +12,8 @@ Positive = Annotated[float, Field(gt=0)]
 # Factor on the size of an image.
 Scale = Annotated[float, Field(gt=0, le=100)]
 Factor = Annotated[float, Field(ge=0)]
+# A name or a sentence that fits a line.
+Line = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\r\n]+$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Options = dict[str, Any]
 # How many bands images have, or the numbers of those that are read.

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from densekd.recipe.base import Bits, Options, Section
+from densekd.recipe.base import Bits, Line, Options, Section
 
 
 class ModelSpec(Section):
@@ -73,6 +73,10 @@ class TeacherSpec(ModelSpec):
         "of a class map, which is found by itself where the data is the benchmark's: cocostuff-182, "
         "cityscapes-34, ade20k-151; or by-number, where they are the same under other names. Without it, "
         "classes are matched by name",
+    )
+    license: Line | None = Field(
+        None,
+        description="of its weights, in a line; the student's package, its exports and its model card repeat it",
     )
     precision: Annotated[Literal["training", "32", "bf16"], Bits] = Field(
         "training", description="training: the student's"

@@ -10,6 +10,7 @@ from densekd.recipe.base import (
     Component,
     ComponentSpec,
     Factor,
+    Line,
     OnOff,
     OpenSection,
     Options,
@@ -64,6 +65,10 @@ class DataSpec(Section):
         description="name of DATASETS, hf:NAME-OR-FOLDER, or package.module:function",
     )
     root: str = Field(description="folder of the data")
+    license: Line | None = Field(
+        None,
+        description="of images and labels, in a line; the student's package, its exports and its model card repeat it",
+    )
     options: Options = Field(
         default_factory=dict,
         description="further arguments of the dataset's function",

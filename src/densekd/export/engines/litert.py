@@ -14,6 +14,8 @@ class LiteRt(ProgramEngine):
     title: ClassVar[str] = "LiteRT"
     package: ClassVar[str] = "ai-edge-litert"
     artefact: ClassVar[str] = "model.tflite"
+    # It converts the identity matrix of a joined convolution, and then does not load it (STABLEHLO_IOTA).
+    plain: ClassVar[bool] = True
     session: ClassVar[Path] = SESSIONS / "run_litert.py"
     infer_lines: ClassVar[str] = """\
 from ai_edge_litert.interpreter import Interpreter

@@ -107,9 +107,11 @@ class ProgramEngine(OutsideEngine):
 
     Attributes:
         artefact: name of the file that its converter writes.
+        plain: whether kernels become their formulas in plain operations before.
     """
 
     artefact: ClassVar[str]
+    plain: ClassVar[bool] = False
 
     def convert(self, graph: Graph, folder: Path, precision: Precision) -> Conversion:
         """Write the artefact.
@@ -120,7 +122,7 @@ class ProgramEngine(OutsideEngine):
         if graph.input.batch == "dynamic":
             raise ConversionRefused(f"{self.title} is converted for a fixed number of pictures: --batch 1.")
         with leaving_torch():
-            program = graph.program()
+            program = graph.plain_program() if self.plain else graph.program()
         example = graph.scratch / "example.npy"
         np.save(example, graph.example.numpy())
         converter = CONVERTERS / f"convert_{self.name}.py"
