@@ -29,9 +29,9 @@ FLOORS = {
     5: ["tasks", "teacher_cache"],
     6: ["distill"],
     7: ["builders"],
-    8: ["convert_config", "report"],
+    8: ["convert_config", "doctor", "report"],
     9: ["run"],
-    10: ["compare", "doctor", "export", "init", "sweep"],
+    10: ["compare", "export", "init", "sweep"],
     11: ["api", "cli"],
     12: ["__main__"],
 }

@@ -26,5 +26,6 @@ def healthy(trained: tuple[Path, Path]) -> dict[str, Any]:
     root, teacher = trained
     recipe = tiny_recipe(root)
     recipe["teacher"] = {"checkpoint": str(teacher)}
+    recipe["training"]["steps"] = 80
     recipe["distill"] = [{"method": "cwd", "weight": 3}]
     return recipe

@@ -12,6 +12,8 @@ from densekd.seal import read_document
 
 # Columns of metrics.csv by name; an empty cell is no number.
 Row = dict[str, float]
+# Images of a batch, at most: examinations are quick on any machine.
+_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,18 @@ class Case:
         built: its live objects, made for this examination alone.
         rows: of the run's ``metrics.csv``; empty for a recipe.
         results: of the run's ``results.json``; empty for a recipe, or an unfinished run.
+        student: path of the student that the run exported, or None.
     """
 
     recipe: Recipe
     built: Built
     rows: tuple[Row, ...] = ()
     results: dict[str, Any] | None = None
+    student: Path | None = None
 
     def batch(self, number: int) -> Any:
         """Return a batch of augmented training samples; the same number gives the same batch."""
-        training, size = self.built.training, self.recipe.data.batch_size
+        training, size = self.built.training, min(self.recipe.data.batch_size, _BATCH)
         first = number * size
         draws = [Draw((first + k) % len(training.files), first + k) for k in range(size)]
         return training.collate([training[draw] for draw in draws])
@@ -57,7 +61,9 @@ def open_case(recipe: Recipe, run: Path | None) -> Case:
         return Case(recipe, built)
     results = run / "results.json"
     found = read_document(results) if results.is_file() else None
-    return Case(recipe, built, read_rows(run / "metrics.csv"), found)
+    student = run / "student"
+    trained = student if student.is_dir() else None
+    return Case(recipe, built, read_rows(run / "metrics.csv"), found, trained)
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:

@@ -14,6 +14,8 @@ _DIVERGED = 1.5
 _STILL = 0.97
 # A gain between the last two validations, in points of the score, that is called rising.
 _RISING = 1.0
+# Share of a loss's fall in its last quarter that is called falling, unless most of the loss is gone.
+_FALLING, _LEARNT = 0.25, 0.3
 
 
 def examine_curve(case: Case) -> list[Finding]:
@@ -21,7 +23,13 @@ def examine_curve(case: Case) -> list[Finding]:
     losses = [row["loss"] for row in case.rows if "loss" in row]
     key = f"val/{case.built.task.metrics.headline.key}"
     scores = [row[key] for row in case.rows if key in row and math.isfinite(row[key])]
-    return [*_judge_losses(losses), *_judge_scores(scores)]
+    found = _judge_losses(losses)
+    # A student that was trained before may have little left to learn.
+    if case.recipe.student.checkpoint is not None:
+        found = [one for one in found if one.name != "loss-does-not-fall"]
+    if len(scores) < 3 and not found:
+        return _still_falling(losses)
+    return found + _judge_scores(scores)
 
 
 def _judge_losses(losses: Sequence[float]) -> list[Finding]:
@@ -46,6 +54,21 @@ def _judge_losses(losses: Sequence[float]) -> list[Finding]:
         fix = "raise optimizer.lr by a factor of 3 to 10, or look at labels and student.freeze"
         return [Finding("loss-does-not-fall", "warning", evidence, fix, numbers)]
     return []
+
+
+def _still_falling(losses: Sequence[float]) -> list[Finding]:
+    """Judge a schedule by its losses, where there are too few validations to judge by."""
+    if len(losses) < 2 * _FEWEST:
+        return []
+    length = len(losses) // 4
+    first, _, third, last = (median(losses[k * length : (k + 1) * length]) for k in range(4))
+    # A straight line has a third of its fall between the last two quarters, a curve that has arrived nearly nothing.
+    share = (third - last) / (first - last) if first > last else 0.0
+    if share < _FALLING or last < _LEARNT * first:
+        return []
+    evidence = f"{100 * share:.0f} % of the loss's fall was in the last quarter ({third:.4g} to {last:.4g})"
+    numbers = {"share": share, "third": third, "last": last}
+    return [Finding("schedule-too-short", "warning", evidence, "raise training.steps", numbers)]
 
 
 def _judge_scores(scores: Sequence[float]) -> list[Finding]:

@@ -6,11 +6,15 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from densekd.doctor.appearance import examine_appearance
+from densekd.doctor.capacity import examine_capacity
 from densekd.doctor.case import Case, open_case
 from densekd.doctor.curve import examine_curve
 from densekd.doctor.finding import Finding
 from densekd.doctor.labels import examine_labels
 from densekd.doctor.leakage import examine_leakage
+from densekd.doctor.rate import examine_rate
+from densekd.doctor.schedule import examine_schedule
 from densekd.doctor.sizes import examine_sizes
 from densekd.doctor.teacher import examine_teacher
 from densekd.doctor.terms import examine_terms
@@ -20,13 +24,18 @@ from densekd.recipe import Recipe
 # Name -> examination; those of QUICK run no model.
 EXAMINATIONS: dict[str, Callable[[Case], list[Finding]]] = {
     "curve": examine_curve,
+    "schedule": examine_schedule,
     "sizes": examine_sizes,
     "labels": examine_labels,
+    "appearance": examine_appearance,
     "leakage": examine_leakage,
     "teacher": examine_teacher,
+    "capacity": examine_capacity,
     "terms": examine_terms,
+    # Last: its steps change the models.
+    "rate": examine_rate,
 }
-QUICK = ("curve", "sizes", "labels")
+QUICK = ("curve", "schedule", "sizes", "labels", "appearance")
 
 
 def examine(recipe: Recipe, run: Path | None = None, quick: bool = False) -> list[Finding]:
@@ -40,9 +49,13 @@ def examine(recipe: Recipe, run: Path | None = None, quick: bool = False) -> lis
     Raises:
         UserError: whatever would stop the training before its first step.
     """
-    case = open_case(recipe, run)
+    return examine_case(open_case(recipe, run), quick)
+
+
+def examine_case(case: Case, quick: bool) -> list[Finding]:
+    """Examine live objects; a complete examination changes the models."""
     found: list[Finding] = []
-    with using(recipe.kernels):
+    with using(case.recipe.kernels):
         for name, examination in EXAMINATIONS.items():
             if not quick or name in QUICK:
                 found += examination(case)

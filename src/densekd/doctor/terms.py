@@ -20,8 +20,10 @@ _DEAD = 0.9
 _LOUD, _QUIET = 30.0, 1e-3
 # Entropy of the softened teacher relative to a uniform distribution's.
 _FLAT = 0.995
-# Mean probability of the most likely class of a teacher that was sharpened.
-_ONE_HOT = 0.999
+# Effective number of classes, or of positions, of a teacher that was sharpened.
+_ONE_HOT, _FEW_PLACES = 1.01, 2.0
+# Cosine of the two gradients below which a term undoes what the task does, where it is not small beside it.
+_AGAINST, _HEARD = -0.3, 0.1
 
 
 def examine_terms(case: Case) -> list[Finding]:
@@ -82,18 +84,34 @@ def _judge_temperature(name: str, loss: nn.Module, maps: Sequence[Tensor]) -> li
         if bool((logits.std(2) < 1e-6).all()):
             continue
         logs = (logits / temperature).log_softmax(2)
-        entropy = float(-(logs.exp() * logs).sum(2).mean() / math.log(logits.shape[2]))
-        most = float(logs.max(2).values.exp().mean())
+        entropies = -(logs.exp() * logs).sum(2)
+        entropy = float(entropies.mean() / math.log(logits.shape[2]))
+        # The median distribution's number of choices: boundaries of classes stay soft at any temperature.
+        choices = float(entropies.median().exp())
         key = f"distill '{name}': at temperature {temperature:g} the teacher's distributions"
-        numbers = {"entropy": entropy, "probability": most}
+        numbers = {"entropy": entropy, "choices": choices}
         if temperature > 1 and entropy > _FLAT:
             evidence = f"{key} have {100 * entropy:.1f} % of a uniform one's entropy"
             found.append(Finding("temperature-flat", "warning", evidence, "lower distill.options.temperature", numbers))
-        if temperature < 1 and most > _ONE_HOT:
-            evidence = f"{key} give {100 * most:.2f} % to one place"
+        if temperature < 1 and choices < (_FEW_PLACES if over_positions else _ONE_HOT):
+            evidence = f"{key} have {choices:.3g} choices (exponential of the entropy, median)"
             fix = "raise distill.options.temperature"
             found.append(Finding("temperature-one-hot", "warning", evidence, fix, numbers))
     return found
+
+
+def heaviest_step(case: Case) -> int:
+    """Return a step at which the terms' weights are large together: warm-up over, decay not begun."""
+    steps = case.recipe.training.steps
+    terms = [term for term in case.built.distiller.terms.values() if isinstance(term, Term)]
+    tried = sorted({max(1, round(steps * k / 20)) for k in range(21)})
+    most = [max(term.weight(n) for n in tried) or 1.0 for term in terms]
+
+    def least(n: int) -> float:
+        shares = [term.weight(n) / top for term, top in zip(terms, most, strict=True)]
+        return min(shares, default=1.0)
+
+    return max(tried, key=least)
 
 
 def _judge_gradients(case: Case, batches: Sequence[Any]) -> list[Finding]:
@@ -102,14 +120,17 @@ def _judge_gradients(case: Case, batches: Sequence[Any]) -> list[Finding]:
     distiller.student.train()
     parameters = [one for one in distiller.student.parameters() if one.requires_grad]
     sums: dict[str, Tensor] = {}
+    # Each weight where it counts most.
+    step = heaviest_step(case)
     for batch in batches:
-        # Weights as they are in the middle of the training: a warm-up of a weight is over.
-        losses = distiller.losses(batch, max(1, case.recipe.training.steps // 2))
+        losses = distiller.losses(batch, step)
         for name, value in losses.items():
             key = "task" if name.startswith("task/") else name.removeprefix("distill/")
             sums[key] = sums.get(key, torch.zeros(())) + _gradient(value, parameters)
     task = sums.pop("task", None)
     own = 0.0 if task is None else float(task.norm())
+    # A student that was trained before has little gradient of its own.
+    begun = case.recipe.student.checkpoint is not None
     found: list[Finding] = []
     for name, gradient in sums.items():
         norm = float(gradient.norm())
@@ -119,12 +140,16 @@ def _judge_gradients(case: Case, batches: Sequence[Any]) -> list[Finding]:
             found.append(Finding("term-without-gradient", "error", evidence, fix, {"norm": norm}))
         elif task is not None and own > 0 and not isinstance(distiller.task, NoTask):
             cosine = float((gradient @ task) / (norm * own))
-            found += _judge_ratio(name, norm / own, cosine)
+            found += _judge_ratio(name, norm / own, cosine, begun)
     return found
 
 
-def _judge_ratio(name: str, ratio: float, cosine: float) -> list[Finding]:
-    if _QUIET <= ratio <= _LOUD:
+def _judge_ratio(name: str, ratio: float, cosine: float, begun: bool) -> list[Finding]:
+    if _HEARD <= ratio <= _LOUD and cosine < _AGAINST:
+        evidence = f"distill '{name}': its gradient points against the task's (cosine {cosine:+.2f}, {ratio:.3g} times)"
+        fix = "do teacher and labels mean the same classes? Otherwise lower distill.weight"
+        return [Finding("term-against-task", "warning", evidence, fix, {"ratio": ratio, "cosine": cosine})]
+    if _QUIET <= ratio <= _LOUD or (begun and ratio > _LOUD):
         return []
     title, what, fix = "term-too-weak", "beside the task it does nothing", "raise"
     if ratio > _LOUD:
