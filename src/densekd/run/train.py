@@ -15,8 +15,9 @@ from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
 from densekd.run.baseline import find_baseline
 from densekd.run.callbacks import SwapRuns
-from densekd.run.checks import check_before_training, score_teacher
+from densekd.run.checks import check_before_training
 from densekd.run.claim import Claim, claim_run
+from densekd.run.devices import training_device
 from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
@@ -25,6 +26,7 @@ from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import Observers, build_observers
 from densekd.run.provenance import provenance, resumed
 from densekd.run.scheduler import existing_of, queue_again
+from densekd.run.teacher_score import score_teacher
 from densekd.run.tracked_results import send_results
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 
@@ -128,16 +130,17 @@ def _train_there(start: Start) -> dict[str, Any]:
             again: Existing = "resume" if existing == "resume" else "refuse"
             train(baseline.recipe, work.baseline, launch, again, console, accept=start.accept)
         with using(recipe.kernels):
-            score_teacher(built, console)
+            device = training_device(launch)
+            score_teacher(built, recipe, device, console)
             if built.cache is not None:
-                fill_cache(built.cache, console)
+                fill_cache(built.cache, console, device)
         # The training itself; other processes than the first are done then.
         fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
             return {}
         claim.swap()
         alone = None if baseline is None else claim.final(baseline.package)
-        results = finish(recipe, built, run, alone, console)
+        results = finish(recipe, built, run, alone, console, device)
         send_results(observers.loggers, results, run, recipe.training.steps, console)
         return results
 
