@@ -227,6 +227,19 @@ def test_turns_go_there_and_back(distilled: dict[str, Any], monkeypatch: pytest.
     assert tried == [True, False, False, True] * (len(rounds) // 2)
 
 
+@pytest.mark.parametrize("change", [{}, {"quantise": "int8"}, {"accumulate": 2, "precision": "bf16"}])
+def test_one_build_takes_turn_after_turn(
+    distilled: dict[str, Any], change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmup, "_ROUNDS", 2)
+    monkeypatch.setattr(warmup, "_STEPS_OF_A_TURN", 2)
+    distilled["training"] |= change
+    recipe = parsed(distilled)
+    rounds = warmup.seconds_in_turns((recipe, student_alone(recipe)), CPU)
+    assert [len(found) for found in rounds] == [2, 2]
+    assert min(map(min, rounds)) > 0
+
+
 def test_check_says_the_steps_of_the_student_alone(distilled: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     take_turns(monkeypatch, [(0.34, 0.2)])
     table = check(parsed(distilled), CPU.devices)

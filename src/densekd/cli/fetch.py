@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import Overrides, RecipePath, read_recipe
-from densekd.cli.console import print_error, print_plain
+from densekd.cli.console import print_error, print_next, print_plain
 
 
 def fetch(
@@ -26,6 +26,7 @@ def fetch(
     if missing:
         print_error("\n  ".join([f"{len(missing)} of {len(results)} must be got by hand:", *missing]))
         raise typer.Exit(1)
+    print_next("densekd", "check", recipe, *(overrides or ()))
 
 
 def _tell(source: str, state: str, message: str) -> None:

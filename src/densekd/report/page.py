@@ -14,6 +14,7 @@ from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
 from densekd.report.results import Results
 from densekd.report.run import Run
+from densekd.report.shipping import megabytes
 
 ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
 CAPTIONS = dict(
@@ -21,6 +22,8 @@ CAPTIONS = dict(
 )
 TITLES = {"loss": "Total loss", "lr": "Learning rate", "seconds_per_step": "Time per step"}
 FAMILIES = {"task/": "Task loss", "distill/": "Distillation term", "val/": "Validation"}
+# Charts of these ranks are in sight: the headline, the losses, the terms.
+_MAIN = 2
 SMOOTHED_SHARE = 25  # the bold line takes the median of one 25th of the run
 
 
@@ -39,6 +42,8 @@ def render(run: Run) -> str:
     if run.names is not None:
         units[key] = run.names.headline.unit
     charts, blank = draw_charts(run)
+    # Those of first ranks come first; where there are none, all are in sight.
+    in_sight = sum(_rank(one.name, key) <= _MAIN for one in charts) or len(charts)
     # What is said of the scores: nothing where there are none, as in a run without labels.
     scored: Results | None = None
     by_class: MetricName | None = None
@@ -60,7 +65,8 @@ def render(run: Run) -> str:
         results=scored,
         headline=headline(run),
         remarks=list(filter(None, remarks)),
-        charts=charts,
+        main_charts=charts[:in_sight],
+        more_charts=charts[in_sight:],
         blank=blank,
         by_class=by_class,
         class_rows=rows,
@@ -89,6 +95,7 @@ def _templates(run: Run) -> Environment:
         "count": text.count,
         "whole": text.whole,
         "milliseconds": shown,
+        "megabytes": lambda scores, role: shown(megabytes(run.shipping, role, scores.parameters)),
         "title": lambda name: title(name, run.names),
     }
     return templates

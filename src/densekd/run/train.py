@@ -133,6 +133,11 @@ def _train_there(start: Start) -> dict[str, Any]:
             score_teacher(built, console)
             if built.cache is not None:
                 fill_cache(built.cache, console)
+        # A baseline was announced by the training that it belongs to.
+        if baselines or recipe.teacher is not None:
+            _say(console, f"training the student with its teacher: distillation ({work.path})")
+        elif not run.is_baseline:
+            _say(console, f"training without a teacher ({work.path})")
         # The training itself; other processes than the first are done then.
         fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
