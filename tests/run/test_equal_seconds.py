@@ -200,8 +200,11 @@ def test_what_cannot_be_measured_is_refused(
     distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = distilled | {"teacher": distilled["teacher"] | {"cache": {"folder": str(tmp_path / "cache"), "views": 1}}}
-    with pytest.raises(RecipeError, match=r"baseline: equal-seconds: .*teacher\.cache.* write baseline: train"):
+    with pytest.raises(RecipeError, match=r"baseline: equal-seconds: .*teacher\.cache.* write baseline_steps by hand"):
         run(parsed(cached), tmp_path / "run")
+    # Steps that a person wrote leave nothing to measure.
+    assert parsed(cached).lacks_length
+    assert not parsed(cached | {"baseline_steps": 7}).lacks_length
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=r"baseline: equal-seconds: torchrun and srun .* Write baseline_steps"):
         run(parsed(distilled), tmp_path / "run")
