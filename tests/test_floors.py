@@ -29,7 +29,7 @@ FLOORS = {
     5: ["tasks", "teacher_cache"],
     6: ["distill"],
     7: ["builders"],
-    8: ["convert_config", "report"],
+    8: ["convert_config", "doctor", "report"],
     9: ["run"],
     10: ["compare", "export", "init", "sweep"],
     11: ["api", "cli"],

@@ -12,6 +12,7 @@ from densekd.cli.benchmark import benchmark
 from densekd.cli.compare import compare
 from densekd.cli.console import console, print_error, print_error_note
 from densekd.cli.data import data_app, datasets
+from densekd.cli.doctor import doctor
 from densekd.cli.evaluate import evaluate, predict
 from densekd.cli.export import export
 from densekd.cli.fetch import fetch
@@ -40,6 +41,7 @@ COMMANDS = (
     export,
     benchmark,
     compare,
+    doctor,
     inspect,
     convert,
     convert_config,

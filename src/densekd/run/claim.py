@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from densekd.atomic import write_text
-from densekd.errors import RecipeError, UserError
+from densekd.errors import RecipeError, UserError, see
 from densekd.recipe import Recipe, dump_recipe, load_recipe
 from densekd.run import contents, replace
 from densekd.run.environment import environment
@@ -272,5 +272,6 @@ def _in_use(run: RunFolder) -> UserError:
     if replace.is_folder(waiting):
         more = f" A run that was to replace it was interrupted ({waiting}): --resume goes on with that one."
     return UserError(
-        f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.{more}"
+        f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.{more} "
+        f"{see('a-run-folder-in-the-way')}"
     )

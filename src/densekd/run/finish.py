@@ -12,7 +12,7 @@ from torch import nn
 from densekd.atomic import atomic, write_text
 from densekd.builders.build import Built
 from densekd.data.contract import Files
-from densekd.errors import UserError
+from densekd.errors import UserError, see
 from densekd.models import contract
 from densekd.models.open import open_model
 from densekd.models.package import save_package
@@ -100,9 +100,22 @@ def finish(
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
     samples = _samples(files)
     task.sample_pictures(predictors, samples, run.path / "predictions", range(len(samples)))
+    gain = _no_gain(built, scores)
+    if gain is not None:
+        console.print(gain, highlight=False, soft_wrap=True)
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
+
+
+def _no_gain(built: Built, scores: Mapping[str, Scores]) -> str | None:
+    """Say that the distilled student is no better than alone, and where to look for reasons."""
+    headline = built.task.metrics.headline
+    student, alone = scores["student"][headline.key], scores.get("baseline", {}).get(headline.key)
+    if student is None or alone is None or headline.gain(student, alone) > 0:
+        return None
+    found, other = headline.format(student), headline.format(alone)
+    return f"the distilled student is no better than alone: {headline.title} {found}, alone {other}. {see('no-gain')}"
 
 
 def export_student(recipe: Recipe, built: Built, run: RunFolder, folder: Path, console: Console) -> None:

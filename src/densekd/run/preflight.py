@@ -14,6 +14,9 @@ from densekd.builders.build import Built, build
 from densekd.data.contract import subset
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.distill.terms import Context, Term, paths
+from densekd.doctor.case import Case
+from densekd.doctor.examine import examine_case
+from densekd.errors import see
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
@@ -59,6 +62,9 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     _add_data(table, recipe, built)
     for remark in odd:
         table.add_row(Text("warning", style="yellow"), remark)
+    # What the doctor sees without running a model.
+    for finding in examine_case(Case(recipe, built), quick=True):
+        table.add_row(Text("warning", style="yellow"), f"{finding.evidence}; {finding.fix} ({finding.name})")
     _add_models(table, built)
     if cache_size:
         table.add_row("teacher cache", f"{cache_size}; the steps below run the teacher")
@@ -73,7 +79,8 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     table.add_row("first losses", losses)
     steps = recipe.training.length if wanted is None else steps_in(wanted, seconds)
     left = timedelta(seconds=round(seconds * steps))
-    table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted")
+    slow = f". {see('slow')}" if left.days else ""
+    table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted{slow}")
     table.add_row("peak memory", _peak_memory())
     if asked.measures_baseline and asked.baseline_steps is None:
         table.add_row("student alone", _equal_seconds(asked, devices))
