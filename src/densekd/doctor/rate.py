@@ -37,7 +37,7 @@ def examine_rate(case: Case) -> list[Finding]:
         evidence = f"{key} the loss on two batches went from {first:.4g} to {last:.4g} in {len(losses)} steps"
         return [Finding("learning-rate-too-high", "error", evidence, "lower optimizer.lr by a factor of 10", numbers)]
     # A straight line to the end of the schedule: more than a training can do.
-    factor = max(1.0, case.recipe.training.steps / (settings.power + 1) / len(losses))
+    factor = max(1.0, case.recipe.training.length / (settings.power + 1) / len(losses))
     move, fall = factor * _moved(before, weights), factor * (first - last) / max(first, 1e-12)
     if move < _MOVE and fall < _FALL:
         evidence = f"{key} the whole schedule moves the weights by at most {100 * move:.2g} % of their norm"
