@@ -68,7 +68,7 @@ def main() -> None:
 
 def export_one(entry: Entry, engines: Sequence[str], precisions: Sequence[str], work: Path) -> dict[str, Any]:
     """Train a model unless it is there, and return a verdict for each engine and precision."""
-    name = "".join(letter for letter in entry.title.lower() if letter.isalnum())
+    name = "".join(letter for letter in entry.title.lower().replace("+", "plus") if letter.isalnum())
     run = work / "runs" / name
     pairs = [(engine, precision) for engine in engines for precision in precisions]
     if not (run / "results.json").is_file():

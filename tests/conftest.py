@@ -73,6 +73,7 @@ def _no_debug() -> Iterator[None]:
     """A command with ``--debug`` tells its children by the environment; the next test is none of them."""
     yield
     os.environ.pop("DENSEKD_DEBUG", None)
+    os.environ.pop("DENSEKD_QUIET", None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,14 @@
 import pickle
+import re
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from densekd.errors import RecipeError, UserError, suggest
+import densekd
+from densekd.errors import RecipeError, Trouble, UserError, suggest
+from densekd.explain import explain
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,20 @@ def test_a_loading_process_hands_on_the_message_alone() -> None:
 def test_other_messages_stay_as_they_are() -> None:
     text = "Caught in the middle.\nOriginal Traceback of nobody: x"
     assert str(UserError(text)) == text
+
+
+def test_every_heading_that_a_message_names_is_there() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    headings = [heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.+)$", page, re.MULTILINE)]
+    assert headings == list(get_args(Trouble))
+    # And every heading is named by some message, each of which names one that is there.
+    files = Path(densekd.__file__).parent.rglob("*.py")
+    source = "".join(path.read_text(encoding="utf-8") for path in files if path.name != "errors.py")
+    named = re.findall(r"""\bsee\(["']([\w-]+)["']\)|docs/troubleshooting\.md#([\w-]+)""", source)
+    assert {one or other for one, other in named} == set(headings)
+
+
+def test_a_message_says_where_to_read_on() -> None:
+    said = explain(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert said is not None
+    assert "See docs/troubleshooting.md#out-of-memory. (CUDA out of memory." in said

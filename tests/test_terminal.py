@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 import densekd
-from densekd.terminal import Terminal, logger, visible
+from densekd.terminal import Terminal, be_quiet, clock, logger, track, visible, write_document
 
 PACKAGE = Path(densekd.__file__).parent
 EVIL = "\x1b[31m[/red] \x9b31m\u202eabc\r\x07\udc80 [bold]:smile:"
@@ -136,3 +136,36 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     done = run(f"rmdir {folder}; densekd losses", folder)
     assert done.returncode == 1
     assert done.stderr == "error: The current folder was removed; change into one that is there (cd).\n"
+
+
+def test_quiet_leaves_warnings_and_documents(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DENSEKD_QUIET", "")
+    be_quiet()
+    Terminal().print("found 3 pictures")
+    Terminal().print("warning: one is empty", style="yellow", highlight=False)
+    write_document("{}\n")
+    assert list(track([1, 2], "reading")) == [1, 2]
+    printed = capsys.readouterr()
+    assert printed.out == "{}\n"
+    assert printed.err == "warning: one is empty\n"
+
+
+def test_quiet_anywhere_on_the_line(tmp_path: Path) -> None:
+    for line in ("densekd --quiet losses", "densekd losses --quiet"):
+        done = run(line, tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_shells_complete_commands(tmp_path: Path) -> None:
+    done = run("densekd", tmp_path, _DENSEKD_COMPLETE="complete_bash", COMP_WORDS="densekd ev", COMP_CWORD="1")
+    assert done.stdout.split() == ["evaluate"]
+    assert "--install-completion" in run("densekd --help", tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(7.4, "0:07"), (270, "4:30"), (3900, "1:05:00"), (172_799, "47:59:59"), (274_000, "3 d 4 h")]
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown

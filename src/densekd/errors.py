@@ -3,6 +3,15 @@
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Literal
+
+# Headings of docs/troubleshooting.md, as their anchors are written.
+Trouble = Literal["no-gain", "nan", "out-of-memory", "slow", "mismatch", "offline", "a-run-folder-in-the-way"]
+
+
+def see(trouble: Trouble) -> str:
+    """Return where the documentation says more of a trouble than a message can, for its end."""
+    return f"See docs/troubleshooting.md#{trouble}."
 
 
 class UserError(Exception):

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
+from densekd.errors import see
+
 # Seconds until a hub counts as out of reach, where its client would try again for a minute.
 _PATIENCE = 4.0
 BY_HAND = (
     "Fetch it on a machine with a network and copy its folder here, to name it by its path, or copy the hub's cache "
-    "(HF_HOME, ~/.cache/huggingface)."
+    f"(HF_HOME, ~/.cache/huggingface). {see('offline')}"
 )
 
 

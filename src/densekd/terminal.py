@@ -20,6 +20,10 @@ from rich.text import Text
 
 T = TypeVar("T")
 
+# What stays in sight where the rest is quiet begins so. The variable tells the processes that are started.
+_WARNING = "warning:"
+_QUIET = "DENSEKD_QUIET"
+
 # Control characters but for tab and new line, marks that turn the direction of text or end its line,
 # and the halves of characters that stand for bytes of file names.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -28,6 +32,25 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u
 def visible(text: str) -> str:
     r"""Return text with its control characters written as escapes, ``\x1b``."""
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def be_quiet() -> None:
+    """Let this process and those that it starts print nothing but warnings, errors and documents."""
+    os.environ[_QUIET] = "1"
+
+
+def is_quiet() -> bool:
+    """Return whether nothing but warnings, errors and documents is printed."""
+    return os.environ.get(_QUIET) == "1"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as people read it: ``4:30``, ``1:05:00``, ``3 d 4 h``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Terminal(Console):
@@ -47,6 +70,13 @@ class Terminal(Console):
         """Yield what is shown; rich's own cursor movements are apart from text."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+    def print(self, *things: Any, **options: Any) -> None:
+        """Print; where it shall be quiet, nothing but warnings, to the standard error stream."""
+        if not is_quiet() or self.stderr or self.file is not sys.stdout:
+            super().print(*things, **options)
+        elif things and str(things[0]).startswith(_WARNING):
+            Terminal(stderr=True).print(*things, **options)
 
     def on_broken_pipe(self) -> None:
         """Fall silent."""
@@ -73,7 +103,8 @@ def track(
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
+    hidden = is_quiet() or not (shown and terminal.is_terminal)
+    with Progress(*columns, console=terminal, transient=True, disable=hidden) as bar:
         yield from bar.track(items, total, description=what)
 
 

@@ -22,6 +22,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setattr(console, "width", 200)
         # What the command sets for its children is no matter of the other tests.
         monkeypatch.setenv("PYTHONSAFEPATH", "")
+        monkeypatch.setenv("DENSEKD_QUIET", "")
         with pytest.raises(SystemExit) as stopped:
             sys.exit(main())
         printed = capsys.readouterr()

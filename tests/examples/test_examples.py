@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,16 +70,48 @@ def test_own_loop(example: Any) -> None:
     assert history[-1] < history[0]
 
 
-def test_the_notebook(tmp_path: Path) -> None:
-    notebook = nbformat.read(EXAMPLES / "distil.ipynb", as_version=4)
+def executed(name: str, **settings: str) -> list[Any]:
+    """Execute a notebook with other settings in its first cell; return its cells of code.
+
+    Args:
+        name: of the file.
+        settings: text in the first cell -> what takes its place, by a name that only this call knows.
+    """
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)
     nbformat.validate(notebook)
     # No outputs are kept: they would not be those of the code.
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in cells)
-    cells[0].source = cells[0].source.replace("STEPS = 300", "STEPS = 2").replace("loaders()", "loaders(8, 2)")
-    assert "STEPS = 2\n" in cells[0].source
+    for value in settings.values():
+        before, _, after = value.partition(" -> ")
+        assert before in cells[0].source
+        cells[0].source = cells[0].source.replace(before, after)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
     errors = [output for cell in cells for output in cell.outputs if output.output_type == "error"]
     assert errors == []
+    return cells
+
+
+def printed(cell: Any) -> str:
+    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+
+
+def test_every_notebook_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.ipynb")} == {"distil.ipynb", "ship.ipynb"}
+
+
+def test_the_notebook_that_distils() -> None:
+    cells = executed("distil.ipynb", steps="STEPS = 300 -> STEPS = 2", data="loaders() -> loaders(8, 2)")
     # The last cell shows the five pictures side by side.
     assert "image/png" in cells[-1].outputs[-1].data
+
+
+def test_the_notebook_that_ships() -> None:
+    few = '"train": 240, "val": 60 -> "train": 8, "val": 4'
+    cells = executed("ship.ipynb", steps="STEPS = 300 -> STEPS = 2", data=few)
+    assert [line.split()[0] for line in printed(cells[1]).splitlines()] == ["teacher", "baseline", "student"]
+    assert {line.split()[0] for line in printed(cells[2]).splitlines()} == {"alone", "cwd", "pixel"}
+    assert printed(cells[3]).startswith("onnx fp32 verified ")
+    assert len(re.findall(r" ms$", printed(cells[4]), re.MULTILINE)) == 3
+    assert "(96, 128) uint8" in printed(cells[5])
+    assert "image/png" in cells[5].outputs[-1].data

@@ -43,5 +43,24 @@ def test_queries_have_no_order() -> None:
     assert compare_sets(found, wanted).largest > 0.01
 
 
+def test_queries_that_one_side_alone_has_are_as_far_as_can_be() -> None:
+    wanted = [np.random.default_rng(0).random((1, 100, 4))]
+    fewer = [wanted[0][:, :99]]
+    assert compare_sets(fewer, wanted).largest == 1
+    assert compare_sets(wanted, fewer).largest == 1
+    assert compare_sets([wanted[0][:, :0]], wanted).largest == 1
+    assert compare_sets([wanted[0][:, :0]], [wanted[0][:, :0]]).largest == 0
+    assert compare_sets([wanted[0][..., :3]], wanted).largest == float("inf")
+    assert compare_sets([np.full_like(wanted[0], np.nan)], wanted).largest == float("inf")
+
+
+def test_equal_queries_have_partners_too() -> None:
+    wanted = [np.ones((1, 5, 4))]
+    assert compare_sets([wanted[0].copy()], wanted).largest == 0
+    shifted = wanted[0].copy()
+    shifted[0, 2] = 1.25
+    assert compare_sets([shifted], wanted).largest == 0.25
+
+
 def test_the_worst_of_several() -> None:
     assert Difference(0.1, 0.9).worst(Difference(0.2, None)) == Difference(0.2, 0.9)

@@ -1,7 +1,9 @@
+import ast
 import base64
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from html import unescape
@@ -122,6 +124,55 @@ def test_scores_on_different_images_are_called_unlike(tmp_path: Path) -> None:
     document["teacher"]["images"] = 12_000
     text = plain(report(tmp_path, document))
     assert "teacher on 12 000, alone on 101, distilled on 101. The differences are not like for like." in text
+
+
+def package(folder: Path, size: int) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(bytes(size - 2))
+    (folder / "config.json").write_text("{}")
+
+
+def test_the_size_on_disk_and_how_to_use_the_student(tmp_path: Path) -> None:
+    run = tmp_path / "my runs" / "a'b"
+    package(run / "student", 3_100_000)
+    package(run / "baseline" / "student", 3_200_000)
+    document = results(48.0, 40.9, 54.9)
+    document["teacher"] |= {"parameters": 47_300_000}
+    html = report(run, document)
+    assert [row[-1] for row in table(html, "scores")] == ["MB", "189", "3.20", "3.10"]
+    assert "MB: files of the package; of the teacher, 4 bytes a parameter." in plain(html)
+    python, predict, export = [unescape(found) for found in re.findall(r"<pre>(.*?)</pre>", html, re.DOTALL)]
+    # Three lines that Python reads, and commands that a shell splits as they are meant.
+    loaded, found = ast.parse(python).body[1:]
+    assert ast.unparse(loaded) == f"model = densekd.load({run.as_posix()!r})"
+    assert ast.unparse(found) == "found = model.predict('picture.jpg')"
+    assert shlex.split(predict) == ["densekd", "predict", run.as_posix(), "pictures/"]
+    assert shlex.split(export)[:3] == ["densekd", "export", run.as_posix()]
+
+
+def test_without_a_package_nothing_is_promised(tmp_path: Path) -> None:
+    html = report(tmp_path, results(48.0, 40.9, 54.9))
+    assert "Use it" not in plain(html)
+    assert "MB" not in plain(html)
+
+
+def test_verdict_then_pictures_then_curves(tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "predictions" / "a.truth.png")
+    (tmp_path / "metrics.csv").write_text("step,loss,distill/cwd,lr,val/miou\n1,2,1,0.1,\n2,1,1,0.1,40\n")
+    (tmp_path / "confusion.svg").write_text("<svg/>")
+    package(tmp_path / "student", 10)
+    document = results(48.0, 40.9, 54.9)
+    document["figures"] = [{"file": "confusion.svg", "title": "Confusion matrix", "description": "Rows: labels."}]
+    html = report(tmp_path, document)
+    titles = [plain(title) for title in re.findall(r"<h2.*?</h2>", html)]
+    assert titles == ["Verdict", "Pictures", "Training", "Classes", "Confusion matrix", "Use it"]
+    # The legend stands open above the first picture.
+    assert html.index('<details class="palette" open>') < html.index('alt="ground truth of a"')
+    # Charts that decide nothing are folded away.
+    folded = html.index("1 more: Learning rate")
+    shown = [html.index(f">{name}</title>") for name in ("Validation mIoU", "Total loss", "Distillation term: cwd")]
+    assert max(shown) < folded < html.index(">Learning rate</title>")
 
 
 def test_classes(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Fetching the weights of a recipe: downloaded once, checked, written where the recipe names them; by hand else."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,14 @@ import yaml
 from typer.testing import CliRunner
 
 from densekd.cli.app import app
+from densekd.errors import UserError
 from densekd.models import published_files
+from densekd.models.checkpoints import download
 from densekd.models.published_files import PublishedFile
 from densekd.recipe import load_recipe
 from densekd.recipe.shipped import shipped_recipe
+from densekd.run import fetch as run_fetch
+from densekd.run.carry import CACHES
 from densekd.run.fetch import Fetched, Source, fetch, sources_of
 
 CONTENT = b"weights"
@@ -145,3 +151,62 @@ def test_the_command_fails_where_something_must_come_by_hand(tmp_path: Path) -> 
     printed = " ".join(result.output.split())
     assert "1 of 2 must be got by hand:" in printed
     assert "Download it from https://drive.google.com/page and put it there." in printed
+
+
+def test_offline_says_file_checksum_and_place(tmp_path: Path) -> None:
+    (tmp_path / "host" / NAME).unlink()
+    message = run(f"checkpoints/mmseg/{NAME}", tmp_path).message
+    place = tmp_path / "checkpoints" / "mmseg" / NAME
+    assert (
+        f"Bring {NAME}, whose SHA-256 begins with {SHA[:8]}, from a machine with a network and put it at {place}."
+        in message
+    )
+    assert message.endswith("See docs/troubleshooting.md#offline.")
+
+
+def test_one_try_and_no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(download, "is_reachable", lambda address: asked.append(address))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *arguments: pytest.fail("tried all the same"))
+    with pytest.raises(UserError, match=r"could not be fetched .*nobody answers"):
+        download.fetch_to(tmp_path / "a.pth", "https://host.invalid/a.pth", "")
+    assert asked == ["https://host.invalid/a.pth"]
+    assert not (tmp_path / "a.pth").exists()
+
+
+def test_a_folder_to_carry(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in CACHES:
+        monkeypatch.setenv(variable, "")
+    recipe = write_recipe(tmp_path / "recipe.yaml", f"checkpoints/mmseg/{NAME}", data_root)
+    folder = tmp_path / "carried"
+    done = CliRunner().invoke(app, ["fetch", str(recipe), "--carry", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert "HF_HOME=$PWD/huggingface TORCH_HOME=$PWD/torch HF_HUB_OFFLINE=1 densekd train recipe.yaml" in done.output
+    held = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert held.keys() == {"recipe.yaml", f"checkpoints/mmseg/{NAME}", "checkpoints/swin/swin.pth"}
+    assert held[f"checkpoints/mmseg/{NAME}"] == SHA
+    # The same folder is brought up to date, another one is left alone.
+    assert CliRunner().invoke(app, ["fetch", str(recipe), "--carry", str(folder)]).exit_code == 0
+    done = CliRunner().invoke(app, ["fetch", str(recipe), "--carry", str(data_root)])
+    assert isinstance(done.exception, UserError)
+    # What is carried is the same recipe, from whose folder its paths lead to the files.
+    assert sources_of(load_recipe(folder / "recipe.yaml")) == sources_of(load_recipe(recipe))
+
+
+def test_models_of_other_libraries_are_carried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(run_fetch, "open_model", opened.append)
+    (result,) = fetch([Source("checkpoint", "hf:facebook/some-model")], tmp_path, lambda _: None, carried=True)
+    assert (result.state, opened) == ("fetched", ["hf:facebook/some-model"])
+
+
+def test_the_hubs_keep_files_in_the_folder(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from densekd.run.carry import use_caches_in;"
+        "use_caches_in(Path(sys.argv[1])); import densekd.run.fetch, torch.hub;"
+        "from huggingface_hub import constants; print(constants.HF_HUB_CACHE, torch.hub.get_dir(), sep='\\n')"
+    )
+    folder = tmp_path / "carried"
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(folder / "huggingface" / "hub"), str(folder / "torch" / "hub")]

@@ -78,7 +78,7 @@ def test_an_earlier_student_is_kept(data_root: Path, tmp_path: Path) -> None:
         for parameter in built.distiller.student.parameters():
             parameter.fill_(1e30)
     with pytest.raises(NotFiniteError, match="The student: the logits are not finite"):
-        finish(parsed(content), built, RunFolder(folder), None, Console(quiet=True))
+        finish(parsed(content), built, RunFolder(folder), {}, Console(quiet=True))
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 

@@ -125,7 +125,7 @@ def _build(recipe: Recipe) -> Built:
     if quantized is not None:
         package = replace(package, quantization=quantized.plan.entries())
         notes = (*notes, quantized.note)
-    config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.steps)
+    config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.length)
     synced = recipe.training.sync_batchnorm
     distiller = Distiller(models.student.model, features, task, terms, config, recipe.kernels, synced)
     if recipe.training.compile == "inductor":

@@ -28,7 +28,7 @@ from densekd.explain import explain
 from densekd.own_modules import place_of
 from densekd.search_path import spare_children
 from densekd.stopping import Ended, Stopped, stop_at_once, stop_signals
-from densekd.terminal import hook_tracebacks, prepare_streams
+from densekd.terminal import be_quiet, hook_tracebacks, prepare_streams
 
 # In the order of ``--help``.
 COMMANDS = (
@@ -56,13 +56,15 @@ COMMANDS = (
     docs,
 )
 
+# By this variable a shell asks for completions.
+_COMPLETION = "_DENSEKD_COMPLETE"
 # Exit status after Ctrl-C.
 _INTERRUPTED = 130
 
 app = typer.Typer(
     help="Distil big segmentation, detection and depth models into small ones that ship.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -76,6 +78,7 @@ def _options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but warnings and errors")] = False,
 ) -> None:
     if version:
         from densekd import __version__
@@ -87,12 +90,15 @@ def _options(
 
 def main() -> None:
     """Run the command line; one clear message and an exit status for what the user can fix."""
-    debug = "--debug" in sys.argv or os.environ.get("DENSEKD_DEBUG") == "1"
-    if "--debug" in sys.argv:
-        # Accepted anywhere on the line, where people type it: after the command that failed.
-        sys.argv.remove("--debug")
+    # A shell that completes a line runs the program, and reads what it prints.
+    if _COMPLETION in os.environ:
+        app(prog_name="densekd")
+    if _taken("--debug"):
         # For the processes that this one starts.
         os.environ["DENSEKD_DEBUG"] = "1"
+    debug = os.environ.get("DENSEKD_DEBUG") == "1"
+    if _taken("--quiet"):
+        be_quiet()
     warnings.filterwarnings("ignore")
     prepare_streams()
     _require_folder()
@@ -131,6 +137,15 @@ def main() -> None:
     if status == _INTERRUPTED:
         print_error("Stopped from the keyboard; the same command begins again.")
     sys.exit(status)
+
+
+def _taken(flag: str) -> bool:
+    """Take a flag off the line, on which it may stand anywhere before ``--``, and return whether it was there."""
+    words = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    if flag not in words:
+        return False
+    sys.argv.remove(flag)
+    return True
 
 
 def _require_folder() -> None:

@@ -65,7 +65,10 @@ EvaluationOverrides = Annotated[
 ]
 RunPath = Annotated[Path | None, typer.Option("--run", help="run folder; default runs/<name>")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run, once its successor has a checkpoint")]
-JsonPath = Annotated[Path | None, typer.Option("--json", help="also write the numbers here")]
+JsonPath = Annotated[
+    Path | None,
+    typer.Option("--json", help="also write the numbers to a file; -: to the standard output, and nothing else"),
+]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="processes")]
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from densekd.cli.arguments import JsonPath, Trust
-from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.console import console, print_next, print_plain, write_json
 from densekd.cli.own_files import BENCHMARK, Force, require_own_json
 from densekd.errors import UserError
 from densekd.trust import trust_modules
@@ -52,6 +52,7 @@ def benchmark(
     if picture is not None:
         write_text(picture, accuracy_picture(rows))
         print_plain(f"picture: {picture}")
+    print_next("densekd", "predict", models[0], "pictures/")
 
 
 def benchmark_table(rows: "list[BenchmarkRow]") -> Table:

@@ -9,8 +9,11 @@ _HEAD = """\
 # Commands
 
 Every command with its arguments and options. This file is generated: `densekd docs commands > docs/commands.md`.
-`--debug`, anywhere on the line, adds the traceback to a message. Exit statuses: 0 done, 1 failed or refused, 2 a wrong
-command or recipe, 128 + a signal's number where one ended it."""
+`--debug`, anywhere on the line, adds the traceback to a message; `--quiet` prints nothing but warnings and errors;
+`--json FILE` writes what a command found, `--json -` to the standard output and nothing else there. The last line is
+the command that usually comes next. `densekd --install-completion` teaches the shell (bash, zsh, fish, PowerShell) to
+complete commands and options; a new shell knows them. Exit statuses: 0 done, 1 failed or refused, 2 a wrong command or
+recipe, 128 + a signal's number where one ended it."""
 
 
 def command_reference(app: typer.Typer) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import JsonPath
-from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.console import console, print_next, print_plain, write_json
 from densekd.cli.own_files import COMPARISON, Force, require_own_json
 from densekd.errors import UserError
 
@@ -53,6 +53,10 @@ def compare(
     if html is not None:
         write_text(html, comparison_page(comparison))
         print_plain(f"page: {html}")
+    # The best of all is what ships.
+    scored = [(run.metrics.headline.gain(run.score, 0.0), str(run.folder)) for run in marked if run.score is not None]
+    if scored:
+        print_next("densekd", "export", max(scored)[1], "--to", "onnx")
 
 
 def _require_own_page(path: Path | None, force: bool) -> None:

@@ -1,13 +1,14 @@
 """The terminal: one console for every command, quiet libraries, errors as one message."""
 
 import json
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
-from densekd.terminal import Terminal, visible
+from densekd.terminal import Terminal, be_quiet, visible, write_document
 
 console = Terminal()
 
@@ -34,9 +35,34 @@ def print_error_note(text: str) -> None:
     Terminal(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
+def print_next(*words: object, listing: bool = False) -> None:
+    """Print the command that usually comes next; where it is quiet, nothing.
+
+    Args:
+        words: of the command; those that a shell would split are quoted.
+        listing: it follows a list, which is left as it is where it goes into a pipe.
+    """
+    if listing and not console.is_terminal:
+        return
+    print_plain(f"next: {' '.join(shlex.quote(str(word)) for word in words)}")
+
+
+def begin_json(path: Path | None) -> bool:
+    """Return whether ``--json -`` asks for JSON on the standard output, where nothing else is printed then."""
+    if path is None or str(path) != "-":
+        return False
+    be_quiet()
+    return True
+
+
 def write_json(path: Path | None, content: Any) -> None:
-    """Write what a command found as JSON, where ``--json FILE`` asks for it."""
+    """Write what a command found as JSON, where ``--json FILE`` asks for it, or ``--json -`` to the standard output."""
     from densekd.atomic import write_text
 
-    if path is not None:
-        write_text(path, json.dumps(content, indent=1) + "\n")
+    if path is None:
+        return
+    text = json.dumps(content, indent=1) + "\n"
+    if begin_json(path):
+        write_document(text)
+    else:
+        write_text(path, text)

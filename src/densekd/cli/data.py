@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Workers, read_recipe
-from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.console import console, print_next, print_plain, write_json
 from densekd.cli.own_files import DATA_CHECK, Force, require_own_json
 from densekd.terminal import track
 
@@ -23,6 +23,7 @@ def datasets() -> None:
 
     console.print(describe_datasets())
     console.print(describe_class_maps())
+    print_next("densekd", "init", "DATA", listing=True)
 
 
 def check(
@@ -41,6 +42,7 @@ def check(
     write_json(json, report.to_json())
     if report.fails:
         raise typer.Exit(1)
+    print_next("densekd", "check", recipe, *(overrides or ()))
 
 
 def prepare(
@@ -55,6 +57,7 @@ def prepare(
     prepare_labels = resolve(dataset, PREPARE, "dataset to prepare")
     count = prepare_labels(root, workers)
     print_plain(f"{count} labels written")
+    print_next("densekd", "recipes", dataset)
 
 
 def shard(
@@ -84,6 +87,7 @@ def shard(
         for _ in track(written, f"packing {split}", len(files)):
             pass
         print_plain(f"{split}: {len(files)} samples in {out}")
+    print_next("densekd", "train", recipe, "data.dataset=shards", f"data.root={out}")
 
 
 for command in (check, prepare, shard):

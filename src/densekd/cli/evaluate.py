@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath, Trust
-from densekd.cli.console import console, print_notes, print_plain, write_json
-from densekd.cli.own_files import SCORES, Force, require_own_json
+from densekd.cli.console import console, print_next, print_notes, print_plain, write_json
+from densekd.cli.own_files import PREDICTED, SCORES, Force, require_own_json
 from densekd.trust import trust_modules
 
 DataPath = Annotated[
@@ -77,6 +77,7 @@ def evaluate(
     print_notes(scores.get("notes", ()))
     console.print(score_table(scores))
     write_json(json, scores)
+    print_next("densekd", "predict", model, "pictures/")
 
 
 def predict(
@@ -89,6 +90,7 @@ def predict(
     submission: Submission = None,
     max_megapixels: MaxMegapixels = None,
     trust: Trust = None,
+    json: JsonPath = None,
     force: Force = False,
 ) -> None:
     """Write label PNGs and overlays, boxes and results, videos, or the files of a submission."""
@@ -101,6 +103,7 @@ def predict(
     from densekd.run.prediction_inputs import is_override, prediction_inputs
     from densekd.tasks.common import images_at
 
+    require_own_json(json, PREDICTED, force)
     changes = [text for text in inputs or [] if is_override(text)]
     texts = [text for text in inputs or [] if not is_override(text)]
     out = out or _place_of(model) / "predicted"
@@ -116,11 +119,16 @@ def predict(
         if submission is not None:
             require_own_folder(out, (), force)
             count = predictor.write_submission(found.pictures(), out, submission)
-            print_plain(f"{count} images: {out}")
+            done = f"{count} images: {out}"
+            print_plain(done)
+            write_json(json, {"model": str(model), "out": str(out), "done": done})
             return
         require_own_folder(out, written_by(predictor, found), force)
         require_same_settings(out, model, changes, resume)
-        print_plain(predict_inputs(predictor, found, out, resume))
+        done = predict_inputs(predictor, found, out, resume)
+        print_plain(done)
+        write_json(json, {"model": str(model), "out": str(out), "done": done})
+    print_next("densekd", "export", model, "--to", "onnx")
 
 
 def _place_of(model: Path) -> Path:

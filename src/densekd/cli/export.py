@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from densekd.cli.arguments import JsonPath, OptionalModelPath, Trust
-from densekd.cli.console import console, print_notes, print_plain, write_json
+from densekd.cli.console import console, print_next, print_notes, print_plain, write_json
 from densekd.cli.own_files import VERDICTS, Force, require_own_json
 from densekd.errors import RecipeError
 from densekd.trust import trust_modules
@@ -86,6 +86,7 @@ def export(
     write_json(json, [verdict.to_json() for verdict in verdicts])
     if any(not verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
+    print_next("densekd", "benchmark", model, *[verdict.folder for verdict in verdicts if verdict.folder])
 
 
 def _set_up(names: list[str]) -> None:

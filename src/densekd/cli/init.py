@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.cli.console import print_notes, print_plain
+from densekd.cli.console import print_next, print_notes, print_plain
 from densekd.cli.own_files import Force
 from densekd.quiet import silence_libraries
 
@@ -35,7 +35,7 @@ def init(
     print_notes(proposal.notes)
     for path, minutes in zip(proposal.files, proposal.minutes, strict=True):
         print_plain(f"wrote {path}: about {_time(minutes)} of training here")
-    print_plain(f"next: densekd train {proposal.files[0]}")
+    print_next("densekd", "train", proposal.files[0])
 
 
 def _found(proposal: "Proposal") -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from densekd.cli.console import print_error_note
+from densekd.cli.console import print_error_note, print_next
 from densekd.errors import UserError
 from densekd.terminal import write_document
 
@@ -44,3 +44,5 @@ def convert_config(
         write_text(out, text)
     for line in converted.report.lines():
         print_error_note(line)
+    if out is not None:
+        print_next("densekd", "check", out)

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import JsonPath, ModelPath, Trust, refuse_exported
-from densekd.cli.console import console, print_notes, print_plain, write_json
-from densekd.cli.own_files import MODELS, Force, require_own_json
+from densekd.cli.console import console, print_next, print_notes, print_plain, write_json
+from densekd.cli.own_files import CONVERTED, MODELS, Force, require_own_json
 from densekd.errors import RecipeError
 from densekd.trust import trust_modules
 
@@ -52,6 +52,8 @@ def inspect(
 
     for table in describe(model, options or [], size):
         console.print(table)
+    if Path(model).exists():
+        print_next("densekd", "evaluate", model, "--data", "DATA", listing=True)
 
 
 def refuse_options(options: list[str] | None) -> None:
@@ -76,12 +78,14 @@ def convert(
     num_classes: Annotated[int | None, typer.Option(help="where neither the file nor its weights tell")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace what is there")] = False,
     trust: Trust = None,
+    json: JsonPath = None,
 ) -> None:
     """Write any known checkpoint as a package, or as plain weights under our names."""
     if out.suffix == ".onnx":
         raise RecipeError(
             f"{out}: convert writes .safetensors, .pth or a package; for ONNX: densekd export MODEL --to onnx."
         )
+    require_own_json(json, CONVERTED, force)
     from densekd.cli.inspection import read_options
     from densekd.models.convert import convert as run_convert
     from densekd.models.open import open_model
@@ -91,6 +95,10 @@ def convert(
     config = run_convert(opened, out, classes, "replace" if force else "refuse").config
     print_notes(opened.notes)
     print_plain(f"{config.model}, {len(config.classes)} classes: {out}")
+    found = {"model": config.model, "options": config.options, "classes": list(config.classes), "out": str(out)}
+    write_json(json, found)
+    if out.is_dir() or out.suffix == ".safetensors":
+        print_next("densekd", "evaluate", out, "--data", "DATA")
 
 
 def models(
@@ -105,6 +113,7 @@ def models(
     table, rows = describe_models(size)
     console.print(table, measured_table(rows, size))
     write_json(json, rows)
+    print_next("densekd", "inspect", rows[0]["model"], listing=True)
 
 
 def losses() -> None:
@@ -112,3 +121,4 @@ def losses() -> None:
     from densekd.cli.inspection import describe_losses
 
     console.print(describe_losses())
+    print_next("densekd", "docs", "loss", "cwd", listing=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from densekd.cli.console import begin_json
 from densekd.errors import UserError
 from densekd.parsers import load_json
 
@@ -17,6 +18,9 @@ BENCHMARK = ("model", "engine", "median_ms", "p95_ms")
 VERDICTS = ("engine", "precision", "status", "difference")
 FINDINGS = ("healthy", "findings")
 COMPARISON = ("group", "score", "difference", "runs")
+RESULTS = ("task", "metrics", "split", "student")
+CONVERTED = ("model", "options", "classes", "out")
+PREDICTED = ("model", "out", "done")
 MODELS = ("model", "options", "parameters", "multiply_adds")
 
 
@@ -31,7 +35,7 @@ def require_own_json(path: Path | None, keys: Collection[str], force: bool) -> N
     Raises:
         UserError: another file, or a folder.
     """
-    if path is None or not path.exists():
+    if begin_json(path) or path is None or not path.exists():
         return
     if path.is_dir():
         raise UserError(f"--json {path}: is a folder; name a file.")

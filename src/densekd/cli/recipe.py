@@ -13,7 +13,7 @@ def recipes(
     write: Annotated[bool, typer.Option("--write", help="print the one recipe as a YAML file")] = False,
 ) -> None:
     """List the recipes that have a name: student, teacher, method, data, source, published score."""
-    from densekd.cli.console import console
+    from densekd.cli.console import console, print_next
     from densekd.cli.presets import find_presets, preset_table
     from densekd.presets.write import to_yaml
 
@@ -22,6 +22,7 @@ def recipes(
         write_document(to_yaml(found[0]))
         return
     console.print(preset_table(found))
+    print_next("densekd", "train", "NAME", "data.root=DATA", listing=True)
 
 
 def schema(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from densekd.cli.arguments import Trust
-from densekd.cli.console import console, print_plain
+from densekd.cli.console import console, print_next, print_plain
 from densekd.trust import trust_modules
 
 if TYPE_CHECKING:
@@ -102,4 +102,6 @@ def _show_end(queue: "Queue") -> int:
         print_plain(f"failed: {name}: {queue.failure(name)}")
     if failed:
         print_plain(f"{len(failed)} of {len(queue.entries)} trials failed; mend it and add --retry-failed")
+    elif rows:
+        print_next("densekd", "compare", queue.path)
     return 1 if failed else 0

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from densekd.cli.arguments import Overrides, Overwrite, RecipePath, RunPath, Trust, read_recipe
-from densekd.cli.console import console, print_plain
+from densekd.cli.arguments import JsonPath, Overrides, Overwrite, RecipePath, RunPath, Trust, read_recipe
+from densekd.cli.console import console, print_next, print_plain, write_json
+from densekd.cli.own_files import RESULTS, require_own_json
 from densekd.quiet import silence_libraries
 from densekd.trust import trust_modules
 
@@ -35,9 +36,12 @@ def train(
     nodes: Nodes = 1,
     strategy: Strategy = "auto",
     trust: Trust = None,
+    json: JsonPath = None,
+    force: Annotated[bool, typer.Option("--force", help="replace the file of --json, whoever made it")] = False,
 ) -> None:
     """Train a student, with or without a teacher; evaluate, export and report."""
     existing = _existing(resume, overwrite)
+    require_own_json(json, RESULTS, force)
     if accept_changes and not resume:
         raise typer.BadParameter("--accept-changes belongs to --resume.")
     trust_modules(trust)
@@ -60,6 +64,8 @@ def train(
     # Of several processes only the first has results.
     if results:
         console.print(comparison_table(results))
+        write_json(json, results)
+        print_next(*_next(Path(recipe), folder.path))
 
 
 def quickstart(
@@ -72,6 +78,7 @@ def quickstart(
 
     silence_libraries()
     run_quickstart(run, shipped_recipe("quickstart").parent, overwrite, console)
+    print_next("densekd", "export", run, "--to", "onnx")
 
 
 def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "auto", trust: Trust = None) -> None:
@@ -82,6 +89,7 @@ def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "a
 
     silence_libraries()
     console.print(run_check(loaded, devices))
+    print_next(*_training(recipe, overrides))
 
 
 def cache(recipe: RecipePath, overrides: Overrides = None, trust: Trust = None) -> None:
@@ -99,6 +107,23 @@ def cache(recipe: RecipePath, overrides: Overrides = None, trust: Trust = None) 
         raise RecipeError("teacher.cache is missing; add for instance teacher.cache.folder=... teacher.cache.views=4.")
     with using(loaded.kernels):
         fill_cache(found, console)
+    print_next(*_training(recipe, overrides))
+
+
+def _training(recipe: str, overrides: list[str] | None) -> tuple[object, ...]:
+    """Return the command that trains a recipe; a run has been trained, and is evaluated."""
+    if Path(recipe).is_dir():
+        return "densekd", "evaluate", recipe
+    return "densekd", "train", recipe, *(overrides or ())
+
+
+def _next(recipe: Path, run: Path) -> tuple[object, ...]:
+    """Return the command after a training: the student's where its teacher was trained, or the export."""
+    # As 'densekd init' writes them.
+    student = recipe.with_name("student.yaml")
+    if recipe.name == "teacher.yaml" and student.is_file():
+        return "densekd", "train", student
+    return "densekd", "export", run, "--to", "onnx"
 
 
 def _existing(resume: bool, overwrite: bool) -> "Existing":

@@ -10,7 +10,7 @@ from densekd.compare.statistics import Interval, over_seeds, paired, paired_by_i
 from densekd.errors import UserError
 
 # Keys that say where and by what name something is trained, and not what.
-_PLACES = ("name", "baseline", "logging", "callbacks", "kernels")
+_PLACES = ("name", "baseline", "baseline_steps", "logging", "callbacks", "kernels")
 
 
 @dataclass(frozen=True)

@@ -146,9 +146,11 @@ def _pictures(comparison: Comparison) -> dict[str, Any] | None:
             kinds = _kinds(samples, stem)
             shown["image"] = shown["image"] or kinds.get("image")
             shown["truth"] = shown["truth"] or kinds.get("truth")
-            kind = "baseline" if group.runs[0].label == "alone" else "student"
-            if kinds.get(kind) is not None:
-                models.append({"title": group.title, "color": color, "picture": kinds[kind]})
+            # A baseline's are beside its student; who was trained alone for itself is the student of its folder.
+            picture = kinds.get("baseline") if group.runs[0].label == "alone" else None
+            picture = picture or kinds.get("student")
+            if picture is not None:
+                models.append({"title": group.title, "color": color, "picture": picture})
         shown["models"] = models
         images.append(shown)
     return {"images": images, "titles": [group.title for group, _, _ in found]}

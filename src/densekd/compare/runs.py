@@ -19,7 +19,7 @@ from densekd.run.image_scores import read_image_scores
 from densekd.seal import read_document
 
 # The student alone of a run, and the teacher of a quickstart, are shown with their run.
-_INNER = ("baseline", "teacher", "checkpoints", "student", "export", "predictions")
+_INNER = ("baseline", "baseline-seconds", "teacher", "checkpoints", "student", "export", "predictions")
 _ALONE = "alone"
 
 
@@ -111,7 +111,8 @@ def read_run(folder: Path) -> list[Run]:
     facts = _facts(folder, results, recipe)
     latency = results.get("latency") or {}
     found = []
-    for role, place in (("student", folder), ("baseline", folder / "baseline")):
+    places = {"student": folder, "baseline": folder / "baseline", "baseline_seconds": folder / "baseline-seconds"}
+    for role, place in places.items():
         scores = results.get(role)
         if scores is None:
             continue
@@ -131,7 +132,7 @@ def read_run(folder: Path) -> list[Run]:
                 curve=curve,
                 seconds=_seconds(place / METRICS),
                 steps=int(training.get("steps") or 0),
-                recipe=own,
+                recipe=_with_named_length(own, recipe, folder, role),
                 milliseconds=_milliseconds(latency, role),
             )
         )
@@ -161,6 +162,28 @@ def _recipe(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'recipe.yaml'}: cannot be read ({error}).") from error
     return dict(content)
+
+
+def _with_named_length(own: Mapping[str, Any], recipe: Mapping[str, Any], folder: Path, role: str) -> Mapping[str, Any]:
+    """Return a recipe whose measured steps are called by what decided them, since seeds differ in them.
+
+    Args:
+        own: of the student, or of the student alone.
+        recipe: of the whole run.
+        folder: of the run.
+        role: which of the two is meant.
+    """
+    environment = folder / "environment.json"
+    budget = (read_document(environment).get("budget") if environment.is_file() else None) or {}
+    seconds = budget.get("seconds")
+    named = None if seconds is None else f"{seconds:g} s of {_label(recipe)}"
+    if role == "baseline_seconds" or (role == "baseline" and recipe.get("baseline") == "equal-seconds"):
+        named = f"the seconds of {_label(recipe)}"
+    if named is None:
+        return own
+    # Milestones of the student alone follow its steps.
+    optimizer = {key: value for key, value in (own.get("optimizer") or {}).items() if key != "milestones"}
+    return {**own, "training": {**(own.get("training") or {}), "steps": named}, "optimizer": optimizer}
 
 
 def _alone(recipe: Mapping[str, Any]) -> dict[str, Any]:

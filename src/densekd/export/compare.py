@@ -73,37 +73,53 @@ def compare_sets(found: list[np.ndarray], wanted: list[np.ndarray]) -> Differenc
     """Compare boxes ``[B, Q, 4]`` and scores ``[B, Q, C]`` of queries, whose order means nothing.
 
     Networks that choose their queries by score choose them in another order where two scores are
-    nearly equal: every query of torch is compared with the nearest of the engine's that is left.
+    nearly equal: every query is compared with the nearest one of the other side that is left. A
+    suppression between stages may keep more of them on one side: these count as a difference of 1,
+    the largest output, so that fp32 is refused and the score decides below it.
     """
+    if len(found) != len(wanted) or any(map(_other_kind, found, wanted)):
+        return Difference(float("inf"))
+    if not all(np.isfinite(as_float64(array)).all() for array in found):
+        return Difference(float("inf"))
+    images = [_set_difference(_vectors(found, wanted, k), _vectors(wanted, wanted, k)) for k in range(len(wanted[0]))]
+    matched = Difference(max(images, default=0.0))
     plain = compare_arrays(found, wanted)
-    shapes_fit = len(found) == len(wanted) and all(a.shape == b.shape for a, b in zip(found, wanted, strict=False))
-    if not shapes_fit or not np.isfinite(plain.largest):
-        return plain
-    sorted_found = [_matched(found, wanted, image) for image in range(len(wanted[0]))]
-    arranged = [np.stack(parts) for parts in zip(*sorted_found, strict=True)]
-    matched = compare_arrays(arranged, wanted)
     return min(plain, matched, key=lambda difference: difference.largest)
 
 
-def _matched(found: list[np.ndarray], wanted: list[np.ndarray], image: int) -> list[np.ndarray]:
-    """Bring the queries of an image into the order of torch's, greedily."""
-    # One vector for each query, all arrays in units of their largest value.
-    ours = _vectors(wanted, image)
-    theirs = _vectors(found, image)
-    order = np.zeros(len(ours), np.int64)
-    free = np.ones(len(ours), bool)
-    for query, vector in enumerate(ours):
-        distance = np.abs(theirs - vector).max(1)
-        order[query] = np.where(free, distance, np.inf).argmin()
-        free[order[query]] = False
-    return [x[image][order] for x in found]
+def _other_kind(found: np.ndarray, wanted: np.ndarray) -> bool:
+    """Tell whether two arrays differ in more than the number of queries."""
+    return (found.shape[:1], found.shape[2:]) != (wanted.shape[:1], wanted.shape[2:])
 
 
-def _vectors(arrays: list[np.ndarray], image: int) -> np.ndarray:
-    """Return what is said of each query of an image, ``[Q, values]``."""
+def _set_difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the largest difference between the queries ``[Q, values]`` of an image and their partners."""
+    fewer, more = sorted((found, wanted), key=len)
+    alone = 1.0 if len(fewer) < len(more) else 0.0
+    # Partners are each other's nearest among those that are left; at least one pair is found in every round.
+    distance = np.zeros((len(fewer), len(more)))
+    for row, query in enumerate(fewer):
+        distance[row] = np.abs(more - query).max(1)
+    rows, columns = np.arange(len(fewer)), np.arange(len(more))
+    largest = alone
+    while len(rows):
+        left = distance[np.ix_(rows, columns)]
+        nearest = left.argmin(1)
+        mutual = left.argmin(0)[nearest] == np.arange(len(rows))
+        # Equal distances may have no mutual pair: then the nearest of all is one.
+        if not mutual.any():
+            mutual[left.min(1).argmin()] = True
+        largest = max(largest, float(left.min(1)[mutual].max()))
+        rows, columns = rows[~mutual], np.delete(columns, nearest[mutual])
+    return largest
+
+
+def _vectors(arrays: list[np.ndarray], wanted: list[np.ndarray], image: int) -> np.ndarray:
+    """Return what is said of each query of an image in units of torch's largest value, ``[Q, values]``."""
     parts = []
-    for array in arrays:
-        parts.append(as_float64(array[image]).reshape(array.shape[1], -1) / _scale(array))
+    for array, scaled_by in zip(arrays, wanted, strict=True):
+        values = as_float64(array[image]) / _scale(scaled_by)
+        parts.append(values.reshape(len(values), int(np.prod(values.shape[1:]))))
     return np.concatenate(parts, 1)
 
 

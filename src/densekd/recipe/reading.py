@@ -138,11 +138,18 @@ def _require_consistent(recipe: Recipe, where: str) -> None:
         raise RecipeError(f"{where}: there is a teacher but nothing under distill; add a term or remove the teacher.")
     if recipe.student.inherit and recipe.teacher is None:
         raise RecipeError(f"{where}: student.inherit needs a teacher.")
+    if recipe.measures_baseline and recipe.teacher is None:
+        raise RecipeError(
+            f"{where}: baseline: {recipe.baseline} gives the student alone the time that a distillation takes, and "
+            "there is nothing under distill."
+        )
+    if recipe.baseline_steps is not None and not recipe.trains_baseline:
+        raise RecipeError(f"{where}: baseline_steps needs baseline: train, equal-seconds or both.")
     if not recipe.task.has_own_loss and not recipe.distill:
         raise RecipeError(
             f"{where}: task.kind is none and there is nothing under distill, so there is nothing to learn."
         )
-    if recipe.training.steps > _MOST_STEPS:
+    if recipe.training.steps is not None and recipe.training.steps > _MOST_STEPS:
         raise RecipeError(f"{where}: training.steps: an integer of at most {_MOST_STEPS}, got {recipe.training.steps}.")
     # A package or a checkpoint of a run says itself what model it is of.
     if recipe.student.model is None and recipe.student.checkpoint is None:

@@ -24,6 +24,10 @@ from densekd.recipe.base import (
 from densekd.recipe.models import ModelSpec, StudentSpec, TeacherSpec
 from densekd.recipe.terms import TermSpec
 
+# What ``baseline`` says where the student alone gets the time of the distillation, and where a second one does.
+EQUAL_SECONDS = "equal-seconds"
+BOTH = "both"
+
 
 class SplitSpec(Section):
     """How images without splits are divided: drawn once, written as lists in ``splits`` beside the data."""
@@ -334,7 +338,12 @@ Quantise = Annotated[
 class TrainingSpec(Section):
     """Length, precision, and what is done every so many steps."""
 
-    steps: int = Field(ge=1, description="optimizer steps")
+    steps: Annotated[int, Field(ge=1)] | None = Field(None, description="optimizer steps; this or seconds")
+    seconds: Annotated[float, Field(gt=0, le=10**9)] | None = Field(
+        None,
+        description="in place of steps: as many as take so long on this machine, measured at the start; the run's own "
+        "recipe has the steps",
+    )
     precision: Annotated[Literal["32", "bf16"], Bits] = Field(
         "32",
         description="bf16: mixed precision (AMP)",
@@ -377,6 +386,23 @@ class TrainingSpec(Section):
     )
     export: Literal["last", "best"] = Field("last", description="the weights that become student/")
 
+    @property
+    def length(self) -> int:
+        """Number of optimizer steps.
+
+        Raises:
+            ValueError: seconds are written, and were not measured yet.
+        """
+        if self.steps is None:
+            raise ValueError("training.seconds has to be measured before the steps are known")
+        return self.steps
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingSpec":
+        if (self.steps is None) == (self.seconds is None):
+            raise ValueError("write exactly one of steps and seconds; an override 'training.steps=null' removes one")
+        return self
+
     @model_validator(mode="after")
     def _not_compiled(self) -> "TrainingSpec":
         if self.quantise is not None and self.compile != "none":
@@ -417,8 +443,35 @@ class Recipe(Section):
     )
     baseline: str | None = Field(
         None,
-        description="'train': also train the student alone; or the folder of such a run",
+        description="'train': also train the student alone, for as many steps; 'equal-seconds': for as many steps as "
+        "fit into the time that the distillation takes, measured at the start; 'both': one of each; or the folder of "
+        "such a run",
     )
+    baseline_steps: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="steps of the student alone where they are others than training.steps; the run's own recipe has "
+        "those that equal-seconds found",
+    )
+
+    @property
+    def trains_baseline(self) -> bool:
+        """Whether the student alone is trained beside the distillation."""
+        return self.baseline in ("train", EQUAL_SECONDS, BOTH)
+
+    @property
+    def measures_baseline(self) -> bool:
+        """Whether a student alone gets the time of the distillation."""
+        return self.baseline in (EQUAL_SECONDS, BOTH)
+
+    @property
+    def lacks_length(self) -> bool:
+        """Whether a number of steps is to be measured."""
+        return self.training.seconds is not None or self.lacks_baseline_steps
+
+    @property
+    def lacks_baseline_steps(self) -> bool:
+        """Whether the steps of a student alone are to be measured."""
+        return self.measures_baseline and self.baseline_steps is None
 
     @property
     def probe_size(self) -> Size:

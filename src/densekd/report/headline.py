@@ -1,6 +1,7 @@
 """Scores in sentences: from the exact numbers, and as plain about a loss as about a gain."""
 
 from densekd.metric_names import MetricName
+from densekd.report.budget import Budget
 from densekd.report.results import Results, Scores
 from densekd.report.run import Run
 from densekd.report.text import count, distance, share, whole
@@ -35,10 +36,37 @@ def headline(run: Run) -> str:
         compared = _compared(metric, student.score, teacher.score)
         return f"{opening}: {compared} the teacher. Without {ALONE}, what distillation added is unknown."
     assert baseline is not None
-    opening = f"{opening}: {_compared(metric, student.score, baseline.score)} {ALONE}"
+    equal = run.results.budget.equal if run.results.budget else ""
+    opening = f"{opening}: {_compared(metric, student.score, baseline.score)} {ALONE}{equal}"
     if teacher is None:
         return f"{opening}."
     return opening + _gap(metric, student.score, baseline.score, teacher.score)
+
+
+def budgets(results: Results) -> str:
+    """Say how the student lies to the student alone at equal steps and at equal seconds, as far as either is there.
+
+    Otherwise there is nothing to say, and the text is empty.
+    """
+    if results.student is None or results.baseline is None or results.budget is None:
+        return ""
+    longer = None if results.baseline_seconds is None else results.baseline_seconds.score
+    found = (results.baseline.score, longer)
+    return budget_line(results.budget, results.names.headline, results.student.score, found)
+
+
+def budget_line(budget: Budget, metric: MetricName, student: float, baselines: tuple[float, float | None]) -> str:
+    """Say what scores compare: equal steps, equal seconds, and which of the two was not measured.
+
+    Args:
+        budget: of the run.
+        metric: the headline.
+        student: its score.
+        baselines: of the student alone, and of a second one, of as many seconds, if there is one.
+    """
+    baseline, longer = baselines
+    compared = _compared(metric, student, baseline)
+    return budget.sentence(compared, None if longer is None else _compared(metric, student, longer))
 
 
 def size(results: Results) -> str:

@@ -8,12 +8,13 @@ from densekd.metric_names import MetricName, MetricNames
 from densekd.report import text
 from densekd.report.classes import ClassRow, class_rows, class_summary
 from densekd.report.curves import Chart, chart, first_step
-from densekd.report.headline import certainty, headline, scored_on, size
+from densekd.report.headline import budgets, certainty, headline, scored_on, size
 from densekd.report.latency import shown
 from densekd.report.metrics import Series
 from densekd.report.pictures import KINDS
 from densekd.report.results import Results
 from densekd.report.run import Run
+from densekd.report.shipping import megabytes
 
 ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
 CAPTIONS = dict(
@@ -21,6 +22,8 @@ CAPTIONS = dict(
 )
 TITLES = {"loss": "Total loss", "lr": "Learning rate", "seconds_per_step": "Time per step"}
 FAMILIES = {"task/": "Task loss", "distill/": "Distillation term", "val/": "Validation"}
+# Charts of these ranks are in sight: the headline, the losses, the terms.
+_MAIN = 2
 SMOOTHED_SHARE = 25  # the bold line takes the median of one 25th of the run
 
 
@@ -39,6 +42,8 @@ def render(run: Run) -> str:
     if run.names is not None:
         units[key] = run.names.headline.unit
     charts, blank = draw_charts(run)
+    # Those of first ranks come first; where there are none, all are in sight.
+    in_sight = sum(_rank(one.name, key) <= _MAIN for one in charts) or len(charts)
     # What is said of the scores: nothing where there are none, as in a run without labels.
     scored: Results | None = None
     by_class: MetricName | None = None
@@ -50,7 +55,7 @@ def render(run: Run) -> str:
         remarks = [run.results.latency.sentence]
     if run.results is not None and run.results.student is not None:
         scored = run.results
-        remarks = [size(scored), scored_on(scored), certainty(scored)]
+        remarks = [budgets(scored), size(scored), scored_on(scored), certainty(scored)]
         by_class = scored.names.by_class
     if scored is not None and by_class is not None:
         rows = class_rows(scored)
@@ -60,7 +65,8 @@ def render(run: Run) -> str:
         results=scored,
         headline=headline(run),
         remarks=list(filter(None, remarks)),
-        charts=charts,
+        main_charts=charts[:in_sight],
+        more_charts=charts[in_sight:],
         blank=blank,
         by_class=by_class,
         class_rows=rows,
@@ -89,6 +95,7 @@ def _templates(run: Run) -> Environment:
         "count": text.count,
         "whole": text.whole,
         "milliseconds": shown,
+        "megabytes": lambda scores, role: shown(megabytes(run.shipping, role, scores.parameters)),
         "title": lambda name: title(name, run.names),
     }
     return templates

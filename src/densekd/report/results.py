@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from densekd.errors import UserError
 from densekd.metric_names import MetricName, MetricNames
+from densekd.report.budget import Budget, read_budget
 from densekd.report.latency import Latency, read_latency
 from densekd.report.names import names_of
 from densekd.seal import read_document
@@ -55,7 +56,8 @@ class Results:
     """What ``results.json`` holds; ``baseline`` is the same student trained alone.
 
     ``student`` is None where there were no labels to score it with; ``remarks`` are the student's
-    in any case. ``latency`` is None in runs that did not measure it.
+    in any case. ``latency`` is None in runs that did not measure it,
+    ``budget`` in those without a baseline; ``baseline_seconds`` is a second one, of as many seconds.
     """
 
     split: str
@@ -67,6 +69,8 @@ class Results:
     palette: Mapping[str, Color]
     figures: tuple[Drawing, ...]
     latency: Latency | None = None
+    budget: Budget | None = None
+    baseline_seconds: Scores | None = None
 
 
 def read_results(path: Path) -> Results:
@@ -112,6 +116,8 @@ def _results(fields: Mapping[str, Any], path: Path) -> Results:
         palette=palette,
         figures=_drawings(fields.get("figures")),
         latency=read_latency(fields.get("latency")),
+        budget=read_budget(fields.get("budget")),
+        baseline_seconds=_optional_scores(fields.get("baseline_seconds"), "baseline_seconds", names),
     )
 
 

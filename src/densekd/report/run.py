@@ -13,6 +13,7 @@ from densekd.report.metrics import METRICS, Series, checksum_of, read_metrics
 from densekd.report.names import names_in
 from densekd.report.pictures import KINDS, Samples, read_drawing, read_samples
 from densekd.report.results import Drawing, Results, read_results
+from densekd.report.shipping import Shipping, read_shipping
 from densekd.seal import read_document, require_unchanged, was_changed
 
 _WITHOUT_CURVES = "Put back a copy, or remove it: the report then has no curves."
@@ -42,6 +43,7 @@ class Run:
         samples: pictures.
         figures: drawings.
         exports: artefacts for inference engines, with their verdicts.
+        shipping: the student package; None before there is one.
         recipe: its text.
         environment: rows of the environment table.
     """
@@ -54,6 +56,7 @@ class Run:
     samples: Samples
     figures: tuple[Figure, ...]
     exports: tuple[ExportRow, ...]
+    shipping: Shipping | None
     recipe: str
     environment: tuple[tuple[str, str], ...]
 
@@ -95,6 +98,7 @@ def read_run(folder: Path) -> Run:
         samples=read_samples(folder / "predictions", photographs),
         figures=_figures(folder, drawings),
         exports=read_exports(folder),
+        shipping=read_shipping(folder),
         recipe=_recipe(folder / "recipe.yaml"),
         environment=_environment(folder / "environment.json"),
     )

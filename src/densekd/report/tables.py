@@ -5,9 +5,16 @@ from typing import Any
 from rich.table import Table
 
 from densekd.metric_names import MetricName, MetricNames
+from densekd.report.budget import read_budget
+from densekd.report.headline import budget_line
 from densekd.report.latency import shown
 
-_TITLES = {"teacher": "teacher", "baseline": "student alone", "student": "student"}
+_TITLES = {
+    "teacher": "teacher",
+    "baseline": "student alone",
+    "baseline_seconds": "student alone, equal seconds",
+    "student": "student",
+}
 
 
 def score_table(scores: dict[str, Any]) -> Table:
@@ -56,6 +63,7 @@ def comparison_table(results: dict[str, Any]) -> Table:
     latency = results.get("latency")
     last = ("parameters",) if latency is None else ("parameters", "ms")
     table = Table("model", *columns, *last, title=title, title_justify="left")
+    table.caption, table.caption_justify = _budget_line(results, names.headline), "left"
     for column in table.columns[1:]:
         column.justify = "right"
     # The teacher first, then the student without and with it.
@@ -71,6 +79,17 @@ def comparison_table(results: dict[str, Any]) -> Table:
             cells.append(shown(latency["milliseconds"].get(key)))
         table.add_row(name, *values, *cells)
     return table
+
+
+def _budget_line(results: dict[str, Any], metric: MetricName) -> str | None:
+    """Say below the table what was equal between student and student alone; None where that is not known."""
+    budget = read_budget(results.get("budget"))
+    student = (results.get("student") or {}).get(metric.key)
+    baseline = (results.get("baseline") or {}).get(metric.key)
+    if budget is None or student is None or baseline is None:
+        return None
+    longer = (results.get("baseline_seconds") or {}).get(metric.key)
+    return budget_line(budget, metric, student, (baseline, longer))
 
 
 def _head(metric: MetricName) -> str:

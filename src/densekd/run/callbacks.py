@@ -12,7 +12,7 @@ from torch import Tensor
 
 from densekd.data.maps import mix
 from densekd.distill.distiller import Distiller
-from densekd.errors import UserError
+from densekd.errors import UserError, see
 from densekd.metric_names import MetricName
 from densekd.ops.finite import first_not_finite
 from densekd.run.processes import StopAgreement
@@ -23,7 +23,7 @@ from densekd.stopping import Interrupted, StopRequest
 def resume_command(run: Path) -> str:
     """Return the command that continues a run; a baseline is continued with the run that it belongs to."""
     belongs_to = run.parent
-    if run.name == "baseline" and (belongs_to / "recipe.yaml").is_file():
+    if run.name in ("baseline", "baseline-seconds") and (belongs_to / "recipe.yaml").is_file():
         run = belongs_to
     # A run that replaces another one has its place from its first checkpoint on.
     if has_checkpoint(run):
@@ -127,12 +127,12 @@ class FiniteGuard(L.Callback):
             raise UserError(
                 f"The loss '{name}' is not finite at step {step}, because the teacher's '{path}' is not (NaN or "
                 "infinity); the training stopped and checkpoints/last.ckpt is from before. Use precision 32 for the "
-                "teacher (teacher.precision), or another checkpoint of it."
+                f"teacher (teacher.precision), or another checkpoint of it. {see('nan')}"
             )
         raise UserError(
             f"The loss '{name}' is not finite at step {step}; the training stopped and checkpoints/last.ckpt is "
             "from before. Lower the learning rate or the term's weight, clip gradients (training.clip), warm the "
-            "weight up (weight.warmup), or use precision 32."
+            f"weight up (weight.warmup), or use precision 32. {see('nan')}"
         )
 
 
@@ -234,7 +234,7 @@ class Checkpoints(L.Callback):
             raise UserError(
                 f"After step {trainer.global_step} the {wrong}, though the losses are finite: a gradient or an "
                 f"activation overflowed. {self.folder / 'last.ckpt'} is from before. Clip gradients (training.clip) or "
-                "lower the learning rate."
+                f"lower the learning rate. {see('nan')}"
             )
         # Every process takes part in gathering the state; the first one writes it.
         trainer.save_checkpoint(self.folder / f"{name}.ckpt")

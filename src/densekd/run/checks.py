@@ -14,7 +14,7 @@ from densekd.builders.build import Built
 from densekd.data.class_order import describe_difference, notes_of
 from densekd.data.contract import Files, subset
 from densekd.data.facts import Facts, picture_remarks
-from densekd.errors import RecipeError, UserError
+from densekd.errors import RecipeError, UserError, see
 from densekd.ops.finite import output_of
 from densekd.recipe import DataSpec
 from densekd.tasks.findings import Finding, FindsProblems
@@ -194,5 +194,5 @@ def require_same_classes(checkpoint: Path, built: Built, accept: bool = False) -
         difference = describe_difference(built.package.classes, names, "the data", "the checkpoint")
         raise UserError(
             f"{checkpoint}: cannot be resumed: {difference} Bring back the names and their order, or train "
-            "anew with student.checkpoint, which matches classes by name."
+            f"anew with student.checkpoint, which matches classes by name. {see('mismatch')}"
         )

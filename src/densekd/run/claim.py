@@ -1,13 +1,14 @@
 """Claim of a run folder: a training fills, resumes or replaces it, and no file of anybody else is lost."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from densekd.atomic import write_text
-from densekd.errors import RecipeError, UserError
+from densekd.errors import RecipeError, UserError, see
 from densekd.recipe import Recipe, dump_recipe, load_recipe
 from densekd.run import contents, replace
 from densekd.run.environment import environment
@@ -39,6 +40,7 @@ class Claim:
         recipe: its recipe as text.
         existing: what to do with a folder in use.
         tell: says to people what they should know.
+        facts: what else its environment records.
     """
 
     run: RunFolder
@@ -46,6 +48,7 @@ class Claim:
     recipe: str
     existing: Existing
     tell: replace.Tell
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def replaces(self) -> bool:
@@ -101,7 +104,7 @@ class Claim:
         # New, or interrupted before its recipe was written.
         if not self.work.recipe.is_file():
             write_text(self.work.recipe, sealed_text(self.recipe))
-            write_document(self.work.environment, environment(overrides))
+            write_document(self.work.environment, environment(overrides) | dict(self.facts))
         return began
 
     def _require_ready(self) -> None:
@@ -183,6 +186,7 @@ def claim_run(run: RunFolder, recipe: Recipe, existing: Existing, tell: replace.
     # The student alone may be trained by itself, too.
     require_unlocked(run.path)
     require_unlocked(run.baseline.path)
+    require_unlocked(run.baseline_seconds.path)
     replace.mend(run.path, tell)
     if existing == "resume" and replace.is_folder(waiting.path) and waiting.recipe.is_file():
         _require_waiting(waiting, run, recipe)
@@ -268,5 +272,6 @@ def _in_use(run: RunFolder) -> UserError:
     if replace.is_folder(waiting):
         more = f" A run that was to replace it was interrupted ({waiting}): --resume goes on with that one."
     return UserError(
-        f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.{more}"
+        f"{run.path} exists. Continue it with --resume, replace it with --overwrite, or choose --run.{more} "
+        f"{see('a-run-folder-in-the-way')}"
     )

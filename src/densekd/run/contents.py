@@ -194,7 +194,7 @@ def _foreign(folder: Path, within: str = "") -> Iterator[str]:
         elif entry.name == "export":
             yield from _foreign_exports(Path(entry.path), f"{name}/")
         # The student alone, and the teacher that a quickstart trains, are runs of their own.
-        elif entry.name == "baseline" or (entry.name == "teacher" and is_quickstart(folder)):
+        elif entry.name in ("baseline", "baseline-seconds") or (entry.name == "teacher" and is_quickstart(folder)):
             yield from _foreign(Path(entry.path), f"{name}/")
         elif entry.name == "data" and is_quickstart(folder):
             yield from _foreign_data(Path(entry.path), f"{name}/")

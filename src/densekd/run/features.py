@@ -15,7 +15,7 @@ from densekd.errors import UserError
 from densekd.models.open import Opened, open_model
 from densekd.recipe import Recipe, load_recipe
 from densekd.report.features import FeatureOptions, Shown, write_features
-from densekd.run.baseline import find_baseline
+from densekd.run.baseline import find_baselines
 from densekd.run.evaluate import fitting
 from densekd.run.evaluation_data import asked_recipe, from_folder, from_recipe
 from densekd.run.finish import evenly_spaced
@@ -91,7 +91,7 @@ def _models(
         except UserError as error:
             missing["teacher"] = str(error)
     try:
-        baseline = find_baseline(recipe, folder)
+        baseline = find_baselines(recipe, folder).get("baseline")
         if baseline is None:
             missing["baseline"] = "not trained: the recipe has no baseline"
         elif baseline.recipe is not None:

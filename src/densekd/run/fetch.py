@@ -10,8 +10,10 @@ from densekd.errors import UserError
 from densekd.models.checkpoints.download import digest_of_file, fetch_to, located
 from densekd.models.checkpoints.file import split_part
 from densekd.models.locate import fetch_package, is_architecture, is_file_name
+from densekd.models.open import open_model
 from densekd.models.pretrained import from_hub, names_a_file
 from densekd.models.published_files import find_published
+from densekd.models.sources import SOURCES
 from densekd.recipe import ModelSpec, Recipe
 
 State = Literal["there", "fetched", "missing"]
@@ -58,13 +60,14 @@ def sources_of(recipe: Recipe) -> list[Source]:
     return list(dict.fromkeys(named))
 
 
-def fetch(sources: Iterable[Source], to: Path, tell: Callable[[Fetched], None]) -> list[Fetched]:
+def fetch(sources: Iterable[Source], to: Path, tell: Callable[[Fetched], None], carried: bool = False) -> list[Fetched]:
     """Bring every file that a recipe names.
 
     Args:
         sources: see :func:`sources_of`.
         to: folder that relative paths start from.
         tell: called as soon as it is known what became of a source.
+        carried: models of other libraries are fetched as well, which otherwise come at the first use.
 
     Returns:
         what became of each.
@@ -73,7 +76,7 @@ def fetch(sources: Iterable[Source], to: Path, tell: Callable[[Fetched], None]) 
     for source in sources:
         # One that fails does not keep the others from coming.
         try:
-            result = _fetch_one(source, to)
+            result = _fetch_one(source, to, carried)
         except UserError as error:
             result = Fetched(source.name, "missing", str(error))
         tell(result)
@@ -81,7 +84,7 @@ def fetch(sources: Iterable[Source], to: Path, tell: Callable[[Fetched], None]) 
     return results
 
 
-def _fetch_one(source: Source, to: Path) -> Fetched:
+def _fetch_one(source: Source, to: Path, carried: bool) -> Fetched:
     """Bring one source, whatever it is."""
     name = source.name
     if "://" in name:
@@ -94,6 +97,9 @@ def _fetch_one(source: Source, to: Path) -> Fetched:
         from_hub(name)
         return Fetched(name, "fetched", "kept by timm's hub")
     if source.role == "checkpoint" and is_architecture(name):
+        if carried and name.partition(":")[0] in SOURCES:
+            open_model(name)
+            return Fetched(name, "fetched", "kept by its library's hub")
         return Fetched(name, "there", "comes with its library, at the first use")
     if source.role == "checkpoint" and not is_file_name(name, path):
         return Fetched(name, "fetched", str(fetch_package(name)))

@@ -12,6 +12,7 @@ from torch import nn
 from densekd.atomic import atomic, write_text
 from densekd.builders.build import Built
 from densekd.data.contract import Files
+from densekd.errors import UserError, see
 from densekd.models import contract
 from densekd.models.open import open_model
 from densekd.models.package import save_package
@@ -19,12 +20,13 @@ from densekd.ops.finite import output_of
 from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.report.metrics import METRICS, checksum_of
+from densekd.run.baseline import budget_facts
 from densekd.run.checkpoint_files import fault_of, read_checkpoint
 from densekd.run.checks import learnt_nothing
 from densekd.run.folder import RunFolder
 from densekd.run.image_scores import write_image_scores
 from densekd.run.latency import latency_of
-from densekd.seal import write_document
+from densekd.seal import read_document, write_document
 from densekd.tasks.common import sample_names
 from densekd.tasks.protocol import BY_IMAGE, Figure, Scores
 
@@ -33,14 +35,16 @@ _PICTURES = 6
 _CANDIDATE = "student.new"
 
 
-def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, console: Console) -> dict[str, Any]:
+def finish(
+    recipe: Recipe, built: Built, run: RunFolder, baselines: Mapping[str, Path], console: Console
+) -> dict[str, Any]:
     """Export the student, score all models on the validation split, write pictures and report.
 
     Args:
         recipe: what to export, and how images are predicted.
         built: the trained student and its teacher.
         run: the folder to fill.
-        baseline: package of the student trained alone, or None.
+        baselines: packages of the student trained alone, by their keys in ``results.json``; maybe none.
         console: for people.
 
     Returns:
@@ -53,8 +57,8 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     models: dict[str, nn.Module] = {"student": open_model(candidate).model}
     if built.scored_teacher is not None:
         models["teacher"] = built.scored_teacher
-    if baseline is not None:
-        models["baseline"] = open_model(baseline).model
+    for role, package in baselines.items():
+        models[role] = open_model(package).model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = built.task
     scores: dict[str, Scores] = {}
@@ -80,6 +84,10 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     results = _results(built, recipe.data.val, scores)
     if nothing is not None:
         results["warnings"] = [nothing]
+    if baselines:
+        results["budget"] = budget_facts(recipe, baselines["baseline"]) | _measured(run)
+    # The student alone is one model, however long it was trained: one of two is timed and shown.
+    models.pop("baseline_seconds", None)
     latency = latency_of(recipe, built, models, console)
     if latency is not None:
         results["latency"] = latency
@@ -92,9 +100,22 @@ def finish(recipe: Recipe, built: Built, run: RunFolder, baseline: Path | None, 
     predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
     samples = _samples(files)
     task.sample_pictures(predictors, samples, run.path / "predictions", range(len(samples)))
+    gain = _no_gain(built, scores)
+    if gain is not None:
+        console.print(gain, highlight=False, soft_wrap=True)
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
+
+
+def _no_gain(built: Built, scores: Mapping[str, Scores]) -> str | None:
+    """Say that the distilled student is no better than alone, and where to look for reasons."""
+    headline = built.task.metrics.headline
+    student, alone = scores["student"][headline.key], scores.get("baseline", {}).get(headline.key)
+    if student is None or alone is None or headline.gain(student, alone) > 0:
+        return None
+    found, other = headline.format(student), headline.format(alone)
+    return f"the distilled student is no better than alone: {headline.title} {found}, alone {other}. {see('no-gain')}"
 
 
 def export_student(recipe: Recipe, built: Built, run: RunFolder, folder: Path, console: Console) -> None:
@@ -167,8 +188,11 @@ def _results(built: Built, split: str, scores: Mapping[str, Scores]) -> dict[str
         "metrics": metrics.to_json(),
         "split": split,
     }
-    for name in ("teacher", "baseline", "student"):
+    for name in ("teacher", "baseline", "baseline_seconds", "student"):
         found = scores.get(name)
+        # A run has one baseline unless it asks for both.
+        if found is None and name == "baseline_seconds":
+            continue
         if found is not None:
             # What is too large for a results file is left out.
             found = {key: value for key, value in found.items() if key not in metrics.details}
@@ -176,6 +200,16 @@ def _results(built: Built, split: str, scores: Mapping[str, Scores]) -> dict[str
     legend = built.task.legend(built.validation)
     results["palette"] = {name: list(color) for name, color in legend.items()}
     return results
+
+
+def _measured(run: RunFolder) -> dict[str, Any]:
+    """Return the measured seconds that decided the steps of a training; nothing where none were."""
+    try:
+        budget = read_document(run.environment).get("budget")
+    except (UserError, OSError):
+        # A damaged record of how a training was started takes no scores with it.
+        return {}
+    return {"measured": budget} if isinstance(budget, dict) else {}
 
 
 def _write_figures(figures: Sequence[Figure], run: RunFolder) -> list[dict[str, str]]:

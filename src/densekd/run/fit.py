@@ -55,7 +55,7 @@ class Loaders(L.LightningDataModule):
                 raise ValueError(f"a batch of {batch} does not divide into {training.accumulate} parts")
             # A batch of the recipe is over all processes and accumulated parts.
             part = batch // training.accumulate
-            parts = training.steps * training.accumulate
+            parts = training.length * training.accumulate
             images = len(self.built.samples)
             sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
@@ -172,18 +172,18 @@ def _make_trainer(
         strategy=launch.strategy,
         # One pass over as many batches as there are steps; mixed precision, gradient accumulation.
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-        max_steps=settings.steps,
+        max_steps=settings.length,
         max_epochs=-1,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip or None,
         # Validation is counted in optimizer steps; the loader has its own distributed sampler.
-        val_check_interval=(settings.validate_every or settings.steps) * settings.accumulate,
+        val_check_interval=(settings.validate_every or settings.length) * settings.accumulate,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         # Loggers get what the Distiller logs; files, checkpoints and progress are ours.
         logger=list(observers.loggers),
-        log_every_n_steps=min(settings.log_every, settings.steps),
+        log_every_n_steps=min(settings.log_every, settings.length),
         callbacks=callbacks,
         plugins=[SealedCheckpoints(), *_of_scheduler()],
         enable_checkpointing=False,

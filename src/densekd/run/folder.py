@@ -65,9 +65,20 @@ class RunFolder:
         return self.path / "results.json"
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether it is the student alone of another run."""
+        whole = RunFolder(self.path.parent)
+        return self.path in (whole.baseline.path, whole.baseline_seconds.path)
+
+    @property
     def baseline(self) -> "RunFolder":
         """The run of the same student trained alone."""
         return RunFolder(self.path / "baseline")
+
+    @property
+    def baseline_seconds(self) -> "RunFolder":
+        """The run of the same student trained alone for as long, where a recipe asks for both."""
+        return RunFolder(self.path / "baseline-seconds")
 
 
 def default_run(recipe: Recipe, source: str | Path = "") -> RunFolder:

@@ -10,16 +10,22 @@ from typing import Any
 import lightning as L
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch import Tensor
 
 from densekd.atomic import atomic, put_aside
 from densekd.disk import naming
 from densekd.errors import UserError
 from densekd.run.folder import is_first_process
+from densekd.run.time_left import TimeLeft
+from densekd.terminal import is_quiet
 
 # Where no progress bar can be shown, every tenth record is printed.
 _PRINT_EVERY = 10
+# Without a record a line says after so many seconds how long it will take; then after twice as many, up to the most.
+_FIRST_LINE = 30.0
+_LONGEST_SILENCE = 600.0
+_WIDTH = 80
 _TIME = "seconds_per_step"
 
 
@@ -44,6 +50,10 @@ class MetricsLogger(L.Callback):
         self.rate = 0.0
         self.seconds: float | None = None
         self.started = (time.perf_counter(), 0)
+        self.left = TimeLeft(0, 0)
+        self.validation_began = 0.0
+        # When a line was printed, and the seconds of silence until the next.
+        self.printed, self.silence = self.started[0], _FIRST_LINE
         # Of the rows that were written: their number and running checksum.
         self.written = (0, 0)
 
@@ -79,20 +89,24 @@ class MetricsLogger(L.Callback):
             self._rewrite(rows)
         self.written = _summed(rows)
         self.started = (time.perf_counter(), trainer.global_step)
+        self.printed, self.silence = self.started[0], _FIRST_LINE
+        self.left = TimeLeft(trainer.max_steps, _steps_between_validations(trainer))
+        self.left.begin(trainer.global_step, self.started[0])
         # A file or a pipe gets lines instead of a bar.
-        hidden = not (self.console.is_terminal and trainer.is_global_zero)
+        hidden = is_quiet() or not (self.console.is_terminal and trainer.is_global_zero)
         self.bar = Progress(
             TextColumn("{task.description}", style="bold", markup=False),
-            BarColumn(),
+            BarColumn(None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[status]}", markup=False),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             console=self.console,
             disable=hidden,
+            expand=True,
         )
         self.bar.start()
         done, total = trainer.global_step, trainer.max_steps
-        self.row = self.bar.add_task("training", total=total, completed=done, status="")
+        self.row = self.bar.add_task("training", total=total, completed=done, status="", left="")
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Keep the learning rate of the step; the schedule has moved on when the batch ends."""
@@ -110,7 +124,10 @@ class MetricsLogger(L.Callback):
         # With gradient accumulation, only the last part of a batch ends a step.
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        self.bar.update(self.row, completed=step)
+        if stepped:
+            self.left.stepped(step, time.perf_counter())
+        self.bar.update(self.row, completed=step, left=self.left.words)
+        self._break_silence(trainer, step)
         due = step % self.every == 0 or step == trainer.max_steps
         if not (stepped and due):
             return
@@ -129,12 +146,21 @@ class MetricsLogger(L.Callback):
         self._show(trainer, step, row)
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Show that the training waits for its validation."""
-        self.bar.update(self.row, description="validating")
+        """Show the progress of the validation below that of the training, which waits for it."""
+        self.validation_began = time.perf_counter()
+        batches = int(sum(trainer.num_val_batches))
+        self.validation = self.bar.add_task("validating", total=batches, status="", left="")
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *loader: Any
+    ) -> None:
+        """Move the bar of the validation."""
+        self.bar.update(self.validation, completed=batch_idx + 1)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Record the validation scores."""
-        self.bar.update(self.row, description="training")
+        self.bar.remove_task(self.validation)
+        self.left.validation(time.perf_counter() - self.validation_began)
         metrics = trainer.callback_metrics.items()
         values = {name: value.item() for name, value in metrics if name.startswith("val/")}
         self._record(trainer, trainer.global_step, values)
@@ -162,13 +188,23 @@ class MetricsLogger(L.Callback):
         if self.console.is_terminal or not due:
             return
         assert self.seconds is not None
-        left = time.strftime("%H:%M:%S", time.gmtime(self.seconds * (trainer.max_steps - step)))
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self.console.print(
-            f"step {step}/{trainer.max_steps}  {terms}  {self.seconds:.3f} s/step  {left} left",
-            highlight=False,
-            soft_wrap=True,
-        )
+        self.printed = time.perf_counter()
+        rest = dict(values)
+        loss = rest.pop("loss")
+        line = f"step {step}/{trainer.max_steps}  loss {loss:.4g}  {self.seconds:.3f} s/step  {self.left.words}"
+        # The terms behind it where they fit, or below it.
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in rest.items())
+        between = "  " if len(line) + len(terms) + 2 <= _WIDTH else "\n  "
+        self.console.print(f"{line}{between}{terms}", highlight=False, soft_wrap=True)
+
+    def _break_silence(self, trainer: L.Trainer, step: int) -> None:
+        """Say without a bar how long it will take, where no record was printed for long; nothing is fetched."""
+        now = time.perf_counter()
+        if self.console.is_terminal or not trainer.is_global_zero or now - self.printed < self.silence:
+            return
+        self.printed, self.silence = now, min(2 * self.silence, _LONGEST_SILENCE)
+        line = f"step {step}/{trainer.max_steps}  {self.left.per_step or 0:.3f} s/step  {self.left.words}"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _record(self, trainer: L.Trainer, step: int, values: Mapping[str, float]) -> None:
         """Append a row; a new column, as those of the validation are, is added to all rows."""
@@ -196,6 +232,14 @@ class MetricsLogger(L.Callback):
             writer = csv.DictWriter(handle, self.columns, restval="")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _steps_between_validations(trainer: L.Trainer) -> int:
+    """Return the optimizer steps between two validations; 0 where there is none."""
+    batches = trainer.val_check_batch
+    if not isinstance(batches, int) or not trainer.enable_validation:
+        return 0
+    return batches // trainer.accumulate_grad_batches
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

@@ -1,42 +1,33 @@
 """Preflight of a training: data sampled, models built, a few steps run, memory and time."""
 
-import csv
-import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from rich.table import Table
 from rich.text import Text
 from torch import nn
 
 from densekd.builders.build import Built, build
 from densekd.data.contract import subset
-from densekd.distill.sync_batchnorm import describe_batch_norms, synchronize_batch_norms
+from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.distill.terms import Context, Term, paths
 from densekd.doctor.case import Case
 from densekd.doctor.examine import examine_case
-from densekd.errors import RecipeError
+from densekd.errors import see
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
-from densekd.run.baseline import find_baseline
+from densekd.run.baseline import find_baselines
+from densekd.run.budget import PROVISIONAL, measured, require_measurable, steps_in, with_length
 from densekd.run.checks import SAMPLES, check_before_training
-from densekd.run.fit import fit
 from densekd.run.folder import RunFolder
 from densekd.run.launch import Launch, count_devices
 from densekd.run.loggers import build_observers
+from densekd.run.warmup import as_one_of, share_of_one, try_steps
 from densekd.teacher_cache import gigabytes
-from densekd.terminal import Terminal
-
-# The first step is slower than all others, and is not counted.
-_STEPS = 4
 
 
 def check(recipe: Recipe, devices: str = "auto") -> Table:
@@ -57,9 +48,15 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     with tempfile.TemporaryDirectory() as folder:
         # Loggers and callbacks are built and not used: nobody wants records of a preflight.
         build_observers(recipe, RunFolder(Path(folder)))
-        find_baseline(recipe, RunFolder(Path(folder)))
+        find_baselines(recipe, RunFolder(Path(folder)))
     processes = count_devices(devices)
-    recipe, cache_size = _without_cache(_share_of_one(recipe, processes))
+    asked, wanted = recipe, recipe.training.seconds
+    if recipe.lacks_length:
+        require_measurable(recipe)
+    if wanted is not None:
+        # The schedule of the tried steps plays no part.
+        recipe = with_length(recipe, PROVISIONAL)
+    recipe, cache_size = _without_cache(share_of_one(recipe, processes))
     built = build(recipe)
     odd = check_before_training(built, recipe.data)
     _add_data(table, recipe, built)
@@ -77,46 +74,25 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     if recipe.kernels == "auto":
         table.add_row("kernels", describe(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
     _add_processes(table, recipe, built, processes)
-    with _as_one_of(processes, built):
-        losses, seconds = _try_steps(recipe, built)
+    with as_one_of(processes, built):
+        losses, seconds = try_steps(recipe, built)
     table.add_row("first losses", losses)
-    steps = recipe.training.steps
+    steps = recipe.training.length if wanted is None else steps_in(wanted, seconds)
     left = timedelta(seconds=round(seconds * steps))
-    table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted")
+    slow = f". {see('slow')}" if left.days else ""
+    table.add_row("time", f"{seconds:.3f} s a step, {left} for {steps} steps, validation not counted{slow}")
     table.add_row("peak memory", _peak_memory())
+    if asked.measures_baseline and asked.baseline_steps is None:
+        table.add_row("student alone", _equal_seconds(asked, devices))
     return table
 
 
-def _share_of_one(recipe: Recipe, processes: int) -> Recipe:
-    """Return the recipe with what one of several processes gets of a batch.
-
-    Raises:
-        RecipeError: a batch that does not divide.
-    """
-    batch = recipe.data.batch_size
-    if batch % processes:
-        raise RecipeError(f"data.batch_size: a batch of {batch} does not divide among {processes} processes.")
-    data = recipe.data.model_copy(update={"batch_size": batch // processes})
-    return recipe.model_copy(update={"data": data})
-
-
-@contextmanager
-def _as_one_of(processes: int, built: Built) -> Iterator[None]:
-    """Join a process group of one that stands for several: batch norms exchange what they would.
-
-    So a single image for each process is no error where batch norms are synchronized.
-    """
-    if processes == 1 or built.distiller.sync_batchnorm == "off":
-        yield
-        return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    store = dist.HashStore()  # type: ignore[attr-defined]
-    dist.init_process_group(backend, store=store, rank=0, world_size=1)
-    try:
-        synchronize_batch_norms(built.distiller.student, built.distiller.terms)
-        yield
-    finally:
-        dist.destroy_process_group()
+def _equal_seconds(recipe: Recipe, devices: str) -> str:
+    """Say how many steps of the student alone take as long as the distillation."""
+    budget = measured(recipe, Launch(devices=devices))
+    assert budget.alone is not None
+    alone = f"{budget.alone.steps} steps of {budget.alone.seconds_per_step:.3f} s take as long"
+    return f"{alone} as {budget.steps} of {budget.seconds_per_step:.3f} s, in turns"
 
 
 def _without_cache(recipe: Recipe) -> tuple[Recipe, str]:
@@ -177,21 +153,6 @@ def _add_processes(table: Table, recipe: Recipe, built: Built, processes: int) -
         table.add_row("processes", f"{processes}, {images} images each at a time; one of them is tried")
     models = (built.distiller.student, built.distiller.terms)
     table.add_row("batch norm", describe_batch_norms(models, processes, recipe.training.sync_batchnorm))
-
-
-def _try_steps(recipe: Recipe, built: Built) -> tuple[str, float]:
-    """Train a few steps in a temporary folder; return the first losses and the median time."""
-    training = recipe.training.model_copy(update={"steps": _STEPS, "log_every": 1, "validate_every": 0})
-    short = recipe.model_copy(update={"training": training})
-    little = replace(built, validation=subset(built.validation, 2))
-    with tempfile.TemporaryDirectory() as folder:
-        fit(short, little, RunFolder(Path(folder)), Launch(devices="1"), Terminal(quiet=True))
-        with (Path(folder) / "metrics.csv").open(newline="", encoding="utf-8") as handle:
-            # The row of the validation has no time of a step.
-            rows = [row for row in csv.DictReader(handle) if row["seconds_per_step"]]
-    first, *later = rows
-    losses = [f"{name} {value}" for name, value in first.items() if "/" in name and value]
-    return "  ".join(losses), statistics.median(float(row["seconds_per_step"]) for row in later)
 
 
 def _millions(model: nn.Module) -> str:

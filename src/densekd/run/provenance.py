@@ -15,7 +15,7 @@ import densekd
 from densekd.atomic import atomic
 from densekd.builders.build import Built
 from densekd.data.fingerprint import Fingerprint, compare, fingerprint, from_plain, to_plain
-from densekd.errors import UserError
+from densekd.errors import UserError, see
 from densekd.parsers import inflate, load_json, parse_json, read_bytes
 from densekd.run.folder import RunFolder, is_first_process, record
 from densekd.run.launch import Launch
@@ -116,7 +116,7 @@ def resumed(now: Provenance, run: RunFolder, launch: Launch, accept: bool, conso
     if not accept:
         raise UserError(
             f"{run.path} was begun with something else: {listed}. Bring it back, go on all the same with "
-            "--accept-changes (densekd.train: accept_changes=True), or begin anew with --overwrite."
+            f"--accept-changes (densekd.train: accept_changes=True), or begin anew with --overwrite. {see('mismatch')}"
         )
     _say(f"{run.path}: accepted changes: {listed}", console)
     return Provenance(now.data, now.teacher, now.code, tuple(found))

@@ -16,7 +16,7 @@ from densekd.report.pictures import KINDS
 from densekd.run.folder import RunFolder
 from densekd.run.loggers import TrackioLogger
 
-_ROLES = ("teacher", "baseline", "student")
+_ROLES = ("teacher", "baseline", "baseline_seconds", "student")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One training from recipe to report: the order of its parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,8 +12,9 @@ from densekd.builders.bands import with_statistics
 from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
-from densekd.recipe import Recipe
-from densekd.run.baseline import find_baseline
+from densekd.recipe import Recipe, dump_recipe
+from densekd.run.baseline import Baseline, find_baselines
+from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
 from densekd.run.checks import check_before_training, score_teacher
 from densekd.run.claim import Claim, claim_run
@@ -103,11 +104,15 @@ def _train_there(start: Start) -> dict[str, Any]:
     # A recipe of other bands than RGB holds their mean, which may have to be measured first.
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
+    recipe = known_length(recipe, run, existing)
     claim = claim_run(run, recipe, existing, partial(_say, console))
+    # Seconds become steps once, by a few steps that are thrown away; a resumed run has them in its recipe.
+    if recipe.lacks_length:
+        recipe, claim = _measured(recipe, claim, launch, console)
     work = claim.work
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = _and_swap(build_observers(recipe, work), claim)
-    baseline = find_baseline(recipe, work, existing == "overwrite")
+    baselines = find_baselines(recipe, work, existing == "overwrite")
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
@@ -122,24 +127,45 @@ def _train_there(start: Start) -> dict[str, Any]:
     # The run folder is made once nothing is known to be wrong.
     with claim.taken(start.overrides):
         inputs.write(work)
-        # The baseline is a training like any other, of the same student without its teacher.
-        if baseline is not None and baseline.recipe is not None:
-            _say(console, f"training the student alone ({work.baseline.path})")
-            again: Existing = "resume" if existing == "resume" else "refuse"
-            train(baseline.recipe, work.baseline, launch, again, console, accept=start.accept)
+        # A baseline is a training like any other, of the same student without its teacher.
+        _train_alone(baselines.values(), start)
         with using(recipe.kernels):
             score_teacher(built, console)
             if built.cache is not None:
                 fill_cache(built.cache, console)
+        # A baseline was announced by the training that it belongs to.
+        if baselines or recipe.teacher is not None:
+            _say(console, f"training the student with its teacher: distillation ({work.path})")
+        elif not run.is_baseline:
+            _say(console, f"training without a teacher ({work.path})")
         # The training itself; other processes than the first are done then.
         fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
             return {}
         claim.swap()
-        alone = None if baseline is None else claim.final(baseline.package)
+        alone = {role: claim.final(baseline.package) for role, baseline in baselines.items()}
         results = finish(recipe, built, run, alone, console)
-        send_results(observers.loggers, results, run, recipe.training.steps, console)
+        send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
+
+
+def _train_alone(baselines: Iterable[Baseline], start: Start) -> None:
+    """Train the baselines that are not there yet, each in its folder."""
+    existing: Existing = "resume" if start.existing == "resume" else "refuse"
+    for baseline in baselines:
+        if baseline.recipe is None:
+            continue
+        run = RunFolder(baseline.package.parent)
+        _say(start.console, f"training the student alone ({run.path})")
+        train(baseline.recipe, run, start.launch, existing, start.console, accept=start.accept)
+
+
+def _measured(recipe: Recipe, claim: Claim, launch: Launch, console: Console) -> tuple[Recipe, Claim]:
+    """Return a recipe with the steps that fit into its seconds, and the claim of its folder with both."""
+    budget = measured(recipe, launch)
+    _say(console, str(budget))
+    recipe = with_length(recipe, budget.steps, budget.alone.steps if budget.alone else None)
+    return recipe, replace(claim, recipe=dump_recipe(recipe), facts={"budget": budget.facts()})
 
 
 def _and_swap(observers: Observers, claim: Claim) -> Observers:

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from densekd.sweep.queue import Queue, State
+from densekd.terminal import clock
 
 _DASH = "\N{EN DASH}"
 _WORDS = {"waiting": "waits", "running": "is trained", "done": "done", "failed": "failed"}
@@ -125,10 +126,3 @@ def status_table(queue: Queue) -> Table:
             said = f"process {holder.get('process', _DASH)} on {holder.get('host', _DASH)}"
         table.add_row(entry.name, state, f"{done} of {total}", said)
     return table
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as people read it: ``1:05:00``, ``4:30``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

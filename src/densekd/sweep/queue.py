@@ -133,7 +133,8 @@ class Queue:
 
     def steps(self, name: str) -> tuple[int, int]:
         """Return how many optimizer steps of a trial are done, as far as they are recorded, and how many it has."""
-        total = self.recipe(name).training.steps
+        # A trial of so many seconds knows its steps once it has begun.
+        total = self.recipe(name).training.steps or _steps_of_run(self.run(name))
         return (total if self.is_done(name) else _last_step(self.run(name).path / "metrics.csv")), total
 
     def _is_open(self, name: str) -> bool:
@@ -223,6 +224,13 @@ def _write_recipe(path: Path, trial: Trial) -> None:
 
 def _recipe_of(path: Path, name: str) -> Path:
     return path / "recipes" / f"{name}.yaml"
+
+
+def _steps_of_run(run: RunFolder) -> int:
+    """Return the steps that a run decided on when it began; 0 before that."""
+    if not run.recipe.is_file():
+        return 0
+    return load_recipe(run.recipe).training.steps or 0
 
 
 def _last_step(path: Path) -> int:

@@ -10,7 +10,8 @@ from urllib.parse import urlparse
 import torch
 
 from densekd.atomic import atomic
-from densekd.errors import UserError
+from densekd.errors import UserError, see
+from densekd.network import is_reachable
 from densekd.terminal import logger
 
 _LOG = logger()
@@ -52,7 +53,7 @@ def located(name: str) -> Path:
     folder = Path(torch.hub.get_dir()) / "checkpoints" / "densekd"
     if checksum is None:
         # Fetched all the same, so that the message can say what to write.
-        checksum = _keep(url, folder, file)
+        checksum = _keep(url, folder, file, "")
         raise UserError(
             f"{url}: nothing says which file this should be. What lies there now was fetched; "
             f"if you trust it, write {url}#{_GIVEN}{checksum}{part}."
@@ -61,7 +62,7 @@ def located(name: str) -> Path:
         raise UserError(f"{name}: '{checksum}' is no checksum; write at least the first 8 hexadecimal digits.")
     path = _kept(folder, checksum, file)
     if path is None:
-        found = _keep(url, folder, file)
+        found = _keep(url, folder, file, checksum)
         if not found.startswith(checksum):
             raise UserError(f"{url}: is another file than expected: its SHA-256 is {found}, not {checksum}...")
         path = folder / found / file
@@ -83,7 +84,7 @@ def fetch_to(path: Path, url: str, sha256: str) -> str:
         UserError: out of reach, or another file than its checksum says.
     """
     with atomic(path) as temporary:
-        checksum = _fetch(url, temporary)
+        checksum = _fetch(url, temporary, f"put it at {path}", sha256)
         if not checksum.startswith(sha256):
             raise UserError(f"{url}: is another file than expected: its SHA-256 is {checksum}, not {sha256}...")
     return checksum
@@ -95,12 +96,26 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _fetch(url: str, path: Path) -> str:
-    """Download a file and return its SHA-256."""
+def _fetch(url: str, path: Path, place: str, sha256: str) -> str:
+    """Download a file and return its SHA-256.
+
+    Args:
+        url: direct address.
+        path: of the new file.
+        place: what a person does with the file who brings it, for the message.
+        sha256: what its SHA-256 begins with, for the message; empty where nobody says.
+
+    Raises:
+        UserError: out of reach, found out within seconds.
+    """
     try:
+        if url.startswith("http") and not is_reachable(url):
+            raise URLError("nobody answers")
         torch.hub.download_url_to_file(url, str(path))
     except (URLError, OSError, ValueError) as error:
-        raise UserError(f"{url}: could not be fetched ({error}).") from error
+        checked = f", whose SHA-256 begins with {sha256}," if sha256 else ""
+        by_hand = f"Bring {Path(urlparse(url).path).name}{checked} from a machine with a network and {place}."
+        raise UserError(f"{url}: could not be fetched ({error}). {by_hand} {see('offline')}") from error
     return digest_of_file(path)
 
 
@@ -117,13 +132,13 @@ def _kept(folder: Path, checksum: str, file: str) -> Path | None:
     return None
 
 
-def _keep(url: str, folder: Path, file: str) -> str:
+def _keep(url: str, folder: Path, file: str, sha256: str) -> str:
     """Fetch a file into the folder of its checksum and return that."""
     folder.mkdir(parents=True, exist_ok=True)
     # Moved only when it is whole.
     with TemporaryDirectory(dir=folder) as temporary:
         path = Path(temporary) / file
-        checksum = _fetch(url, path)
+        checksum = _fetch(url, path, "name it by its path", sha256)
         (folder / checksum).mkdir(exist_ok=True)
         path.replace(folder / checksum / file)
     return checksum

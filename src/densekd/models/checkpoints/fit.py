@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from densekd.errors import UserError
+from densekd.errors import UserError, see
 from densekd.models.bands import fitted_to_bands
 from densekd.models.checkpoints.file import Checkpoint
 from densekd.models.checkpoints.match import Match, first_of, match
@@ -147,7 +147,7 @@ def _describe_misfit(model: nn.Module, checkpoint: Checkpoint, what: str, best: 
         )
     # Where nearly all fits, no other part of the file is meant.
     more = _prefixes_of(checkpoint) if len(found.missing) > len(found.matched) else ""
-    return f"{problem}\n{where}{found.describe()}\n{advice}{more}"
+    return f"{problem}\n{where}{found.describe()}\n{advice}{more} {see('mismatch')}"
 
 
 def _prefixes_of(checkpoint: Checkpoint) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from densekd.models.backbones import make_backbone
 from densekd.models.detection.assignment import MaxIoUAssigner, random_sample
@@ -181,17 +181,18 @@ class TwoStageHead(nn.Module):
             for level, (cls, reg, around) in enumerate(maps):
                 # The best anchors of the level, moved and stretched.
                 logits = permute_and_flatten(cls[image, None], 1)[0, :, 0]
-                score, order = logits.float().sigmoid().sort(descending=True)
+                # In the order of the logits: sigmoids of 0 and 1 are ties, which engines break in different ways.
+                logits, order = logits.float().sort(descending=True)
                 order = order[:per_level]
                 deltas = permute_and_flatten(reg[image, None], 4)[0, order].float()
                 boxes.append(clip(decode_deltas(around[order], deltas), size))
-                scores.append(score[:per_level])
+                scores.append(logits[:per_level].sigmoid())
                 levels.append(torch.full_like(order, level))
             # Suppress within each level, boxes without area left out.
             box = torch.cat(boxes)
             real = (box[:, 2:] > box[:, :2]).all(1)
             box = box[real]
-            kept = batched_nms(box, torch.cat(scores)[real], torch.cat(levels)[real], _NMS_IOU)
+            kept = _suppressed(box, torch.cat(scores)[real], torch.cat(levels)[real])
             images.append(box[kept[:_PER_IMAGE]])
         return images
 
@@ -240,3 +241,23 @@ class TwoStageHead(nn.Module):
         entropy = F.cross_entropy(cls.float(), label, reduction="sum")
         count = max(len(label), 1)
         return {"cls": entropy / count, "bbox": (distance + reg.sum() * 0) / count}
+
+
+def _suppressed(boxes: Tensor, scores: Tensor, levels: Tensor) -> Tensor:
+    """Return which proposals remain when each level is suppressed by itself, best first.
+
+    Args:
+        boxes: ``[N, 4]``.
+        scores: ``[N]``.
+        levels: number of each one's level, ``[N]``.
+    """
+    if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        together: Tensor = batched_nms(boxes, scores, levels, _NMS_IOU)
+        return together
+    # batched_nms would leave a graph with levels that are moved apart, which rounds their boxes, and a branch.
+    kept = []
+    for level in range(len(STRIDES)):
+        (own,) = torch.where(levels == level)
+        kept.append(own[nms(boxes[own], scores[own], _NMS_IOU)])
+    remaining = torch.cat(kept)
+    return remaining[scores[remaining].sort(descending=True)[1]]

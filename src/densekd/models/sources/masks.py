@@ -25,7 +25,8 @@ def mask_logits(classes: Tensor, masks: Tensor) -> Tensor:
         probability = classes.float().softmax(-1)[..., :-1]
         # Relative to each pixel's surest mask, so that the sum does not vanish where no query
         # claims the pixel (log-sum-exp).
-        claims = F.logsigmoid(masks.float())
+        # The logarithm of the sigmoid, which does not vanish: exporters write F.logsigmoid as two operations that do.
+        claims = -F.softplus(-masks.float())
         surest = claims.amax(1, keepdim=True).detach()
         scores = torch.einsum("bqc,bqhw->bchw", probability, (claims - surest).exp())
         return surest + scores.clamp(min=torch.finfo(scores.dtype).tiny).log()

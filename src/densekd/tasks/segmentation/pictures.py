@@ -1,17 +1,9 @@
 """Labels as pictures."""
 
-import html
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image
 
 from densekd.data.classes import Classes
-from densekd.tasks.protocol import Figure
-
-# Of the confusion matrix, in its own units: the side of a cell, and the room for the names.
-_CELL = 22
-_MARGIN = 130
 
 
 def color_picture(label: np.ndarray, classes: Classes) -> Image.Image:
@@ -52,35 +44,3 @@ def error_picture(image: np.ndarray, label: np.ndarray, truth: np.ndarray, class
     shown = np.where((label == truth)[..., None], grey, wrong)
     shown = np.where((truth == classes.ignore_index)[..., None], 0, shown)
     return Image.fromarray(shown.astype(np.uint8))
-
-
-def confusion_picture(counts: Sequence[Sequence[int]], classes: Classes) -> Figure:
-    """Draw a confusion matrix: rows are labels, columns predictions, each row as shares of its pixels.
-
-    Args:
-        counts: ``[C, C]`` pixels.
-        classes: for the names.
-    """
-    pixels = np.array(counts)
-    shares = pixels / np.maximum(pixels.sum(1, keepdims=True), 1)
-    size = _MARGIN + len(classes.names) * _CELL + 10
-    names = [html.escape(name) for name in classes.names]
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif" font-size="10">'
-    ]
-    # The names of the rows at the left, those of the columns at the top, turned.
-    for k, name in enumerate(names):
-        at = _MARGIN + (k + 0.5) * _CELL
-        parts.append(f'<text x="{_MARGIN - 6}" y="{at + 3}" text-anchor="end">{name}</text>')
-        parts.append(f'<text transform="translate({at + 3} {_MARGIN - 6}) rotate(-90)">{name}</text>')
-    # Cells too faint to be seen are left out: of 150 classes most pairs never meet.
-    for row, column in np.argwhere(shares >= 0.0005):
-        share, x, y = shares[row, column], _MARGIN + column * _CELL, _MARGIN + row * _CELL
-        color = "#2a7f4f" if row == column else "#c0392b"
-        title = f"{names[row]} taken for {names[column]}: {100 * share:.1f} %"
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_CELL - 1}" fill="{color}" '
-            f'fill-opacity="{0.08 + 0.92 * share:.3f}"><title>{title}</title></rect>'
-        )
-    description = "confusion matrix: rows are labels, columns what the distilled student says"
-    return Figure("confusion", "What is taken for what", description, "\n".join([*parts, "</svg>"]))

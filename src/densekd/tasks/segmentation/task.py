@@ -25,11 +25,11 @@ from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
 from densekd.tasks.segmentation import check, evaluation, pixel_groups, prediction
 from densekd.tasks.segmentation.class_weights import balanced_weights, class_frequency
 from densekd.tasks.segmentation.confusion import ConfusionMatrix
+from densekd.tasks.segmentation.confusion_picture import confusion_picture
 from densekd.tasks.segmentation.evaluation import SegmentationEvaluation
 from densekd.tasks.segmentation.inference import Prediction
 from densekd.tasks.segmentation.logits import checked_logits
 from densekd.tasks.segmentation.metric_names import METRICS
-from densekd.tasks.segmentation.pictures import confusion_picture
 from densekd.tasks.segmentation.prediction import LabelPredictor
 from densekd.tasks.segmentation.whole_images import WholeImages
 
