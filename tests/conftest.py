@@ -1,5 +1,6 @@
 """Fixtures that many tests share: tiny data sets that can be learnt, and recipes for them."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,20 @@ def detection_recipe(boxes_root: Path) -> dict[str, Any]:
 def recipe(data_root: Path) -> dict[str, Any]:
     """The content of :func:`tiny_recipe` on ``data_root``, the test's to change."""
     return tiny_recipe(data_root)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_mine(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a training keeps for the next one lies in a folder of the tests."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds what another one has kept."""
+    base = os.environ["XDG_CACHE_HOME"]
+    digest = hashlib.blake2b(request.node.nodeid.encode(), digest_size=6).hexdigest()
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{base}/{digest}")
 
 
 @pytest.fixture(scope="session", autouse=True)

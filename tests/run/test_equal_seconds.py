@@ -200,8 +200,11 @@ def test_what_cannot_be_measured_is_refused(
     distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = distilled | {"teacher": distilled["teacher"] | {"cache": {"folder": str(tmp_path / "cache"), "views": 1}}}
-    with pytest.raises(RecipeError, match=r"baseline: equal-seconds: .*teacher\.cache.* write baseline: train"):
+    with pytest.raises(RecipeError, match=r"baseline: equal-seconds: .*teacher\.cache.* write baseline_steps by hand"):
         run(parsed(cached), tmp_path / "run")
+    # Steps that a person wrote leave nothing to measure.
+    assert parsed(cached).lacks_length
+    assert not parsed(cached | {"baseline_steps": 7}).lacks_length
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=r"baseline: equal-seconds: torchrun and srun .* Write baseline_steps"):
         run(parsed(distilled), tmp_path / "run")
@@ -225,6 +228,19 @@ def test_turns_go_there_and_back(distilled: dict[str, Any], monkeypatch: pytest.
     rounds = warmup.seconds_in_turns((recipe, student_alone(recipe)), CPU)
     assert rounds == [[0.3, 0.2]] * len(rounds)
     assert tried == [True, False, False, True] * (len(rounds) // 2)
+
+
+@pytest.mark.parametrize("change", [{}, {"quantise": "int8"}, {"accumulate": 2, "precision": "bf16"}])
+def test_one_build_takes_turn_after_turn(
+    distilled: dict[str, Any], change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warmup, "_ROUNDS", 2)
+    monkeypatch.setattr(warmup, "_STEPS_OF_A_TURN", 2)
+    distilled["training"] |= change
+    recipe = parsed(distilled)
+    rounds = warmup.seconds_in_turns((recipe, student_alone(recipe)), CPU)
+    assert [len(found) for found in rounds] == [2, 2]
+    assert min(map(min, rounds)) > 0
 
 
 def test_check_says_the_steps_of_the_student_alone(distilled: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

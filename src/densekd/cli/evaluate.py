@@ -45,6 +45,19 @@ MaxMegapixels = Annotated[
     float | None,
     typer.Option(help="largest picture that is read; default: the recipe's data.max_megapixels, or 400"),
 ]
+Device = Annotated[
+    str,
+    typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; auto: a GPU where there is one"),
+]
+LoadingWorkers = Annotated[int, typer.Option("--workers", min=0, max=1024, help="loading processes")]
+WritingThreads = Annotated[
+    int,
+    typer.Option("--workers", min=0, max=1024, help="threads that read and write pictures while the model runs"),
+]
+LoadedBatch = Annotated[
+    int | None,
+    typer.Option("--batch", min=1, max=4096, help="images loaded together; default: 8"),
+]
 
 
 def evaluate(
@@ -54,6 +67,9 @@ def evaluate(
     recipe: EvaluationRecipe = None,
     split: Split = None,
     max_megapixels: MaxMegapixels = None,
+    device: Device = "auto",
+    workers: LoadingWorkers = 0,
+    batch: LoadedBatch = None,
     trust: Trust = None,
     json: JsonPath = None,
     force: Force = False,
@@ -65,15 +81,16 @@ def evaluate(
     from densekd.data.picture import set_max_megapixels
     from densekd.models.open import open_model
     from densekd.report.tables import score_table
-    from densekd.run.evaluate import evaluate_opened
+    from densekd.run.evaluate import Placement, evaluate_opened
     from densekd.run.evaluation_data import Asked
 
     trust_modules(trust)
     require_own_json(json, SCORES, force)
     set_max_megapixels(max_megapixels, "command")
+    placement = Placement(device, workers, batch)
     opened = open_model(model)
     print_notes(opened.notes)
-    scores = evaluate_opened(opened, model, Asked(data, recipe, split), overrides or [])
+    scores = evaluate_opened(opened, model, Asked(data, recipe, split), overrides or [], placement)
     print_notes(scores.get("notes", ()))
     console.print(score_table(scores))
     write_json(json, scores)
@@ -89,6 +106,8 @@ def predict(
     resume: ResumePrediction = False,
     submission: Submission = None,
     max_megapixels: MaxMegapixels = None,
+    device: Device = "auto",
+    workers: WritingThreads = 0,
     trust: Trust = None,
     json: JsonPath = None,
     force: Force = False,
@@ -111,7 +130,7 @@ def predict(
     set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
-    predictor = predictor_of(opened, model, changes, asked_recipe(recipe))
+    predictor = predictor_of(opened, model, changes, asked_recipe(recipe), device)
     with prediction_inputs(texts, Asked(None, recipe, split), opened) as found:
         # What viewers show is said of pictures for viewers.
         if found.folder is not None and opened.config.bands == RGB:
@@ -125,7 +144,7 @@ def predict(
             return
         require_own_folder(out, written_by(predictor, found), force)
         require_same_settings(out, model, changes, resume)
-        done = predict_inputs(predictor, found, out, resume)
+        done = predict_inputs(predictor, found, out, resume, workers)
         print_plain(done)
         write_json(json, {"model": str(model), "out": str(out), "done": done})
     print_next("densekd", "export", model, "--to", "onnx")

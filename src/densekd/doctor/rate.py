@@ -52,7 +52,7 @@ def examine_rate(case: Case) -> list[Finding]:
         fix = "lower optimizer.lr by a factor of 3 to 10, or warm it up (optimizer.warmup)"
         return [Finding("learning-rate-too-high", "warning", evidence, fix, {**numbers, "tenth": lower})]
     # A straight line to the end of the schedule: more than a training can do.
-    factor = max(1.0, case.recipe.training.steps / (settings.power + 1) / len(losses))
+    factor = max(1.0, case.recipe.training.length / (settings.power + 1) / len(losses))
     move, fall = factor * moved, factor * (first - last) / max(first, 1e-12)
     if move < _MOVE and fall < _FALL:
         evidence = f"{key} the whole schedule moves the weights by at most {100 * move:.2g} % of their norm"

@@ -102,7 +102,7 @@ def _judge_temperature(name: str, loss: nn.Module, maps: Sequence[Tensor]) -> li
 
 def heaviest_step(case: Case) -> int:
     """Return a step at which the terms' weights are large together: warm-up over, decay not begun."""
-    steps = case.recipe.training.steps
+    steps = case.recipe.training.length
     terms = [term for term in case.built.distiller.terms.values() if isinstance(term, Term)]
     tried = sorted({max(1, round(steps * k / 20)) for k in range(21)})
     most = [max(term.weight(n) for n in tried) or 1.0 for term in terms]

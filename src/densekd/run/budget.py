@@ -117,7 +117,7 @@ def require_measurable(recipe: Recipe) -> None:
     """
     if recipe.teacher is None or recipe.teacher.cache is None:
         return
-    way_out = "write training.steps" if recipe.training.seconds is not None else "write baseline: train"
+    way_out = "write training.steps" if recipe.training.seconds is not None else "write baseline_steps by hand"
     raise RecipeError(
         f"{_asked(recipe)}: steps that read teacher.cache are faster than those before it is filled, so they "
         f"cannot be measured at the start; {way_out}, or remove teacher.cache."

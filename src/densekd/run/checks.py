@@ -1,4 +1,4 @@
-"""Checks before the first step: samples of the data are read and judged, the teacher is scored."""
+"""Checks before the first step: samples of the data are read and judged."""
 
 import pickle
 from collections.abc import Sequence
@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from densekd.builders.build import Built
 from densekd.data.class_order import describe_difference, notes_of
 from densekd.data.contract import Files, subset
 from densekd.data.facts import Facts, picture_remarks
 from densekd.errors import RecipeError, UserError, see
-from densekd.ops.finite import output_of
 from densekd.recipe import DataSpec
 from densekd.tasks.findings import Finding, FindsProblems
 
@@ -113,30 +111,6 @@ def judge(task: object, files: Files, facts: Sequence[Facts]) -> list[Finding]:
 def stops(finding: Finding, data: DataSpec) -> bool:
     """Return True where a finding on the training split stops a training that learns from labels."""
     return finding.level == "nothing" and "nothing-to-learn" not in data.allow
-
-
-def score_teacher(built: Built, console: Console) -> None:
-    """Score the teacher on a sample of the validation images: a broken one is seen at once."""
-    teacher = built.scored_teacher
-    if teacher is None:
-        return
-    sample = subset(built.validation, SAMPLES)
-    task, headline = built.task, built.task.metrics.headline
-    with output_of("The teacher", teacher):
-        score = task.scores(teacher, sample, built.package.resize)[headline.key]
-    # Images without labels have no scores.
-    if score is None:
-        return
-    found = f"{headline.title} {headline.format(score)}"
-    console.print(f"teacher: {found} on {len(sample)} validation images", highlight=False)
-    chance = task.chance
-    if chance is not None and headline.gain(score, chance) < 0:
-        level = headline.format(chance)
-        console.print(
-            f"warning: the teacher is worse than chance ({level}); is it the right one?",
-            style="yellow",
-            highlight=False,
-        )
 
 
 def learnt_nothing(built: Built, scores: Any) -> str | None:

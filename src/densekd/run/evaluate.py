@@ -1,10 +1,9 @@
 """Scores and predictions of a model that lies in a file."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from densekd.builders.task import packaged_task
 from densekd.data.bands import bands_of, with_bands
@@ -18,11 +17,14 @@ from densekd.models.open import Opened, open_model
 from densekd.models.package import PackageConfig
 from densekd.ops.finite import output_of
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
+from densekd.run.devices import AUTO, named_device
 from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
 from densekd.tasks.protocol import BY_IMAGE, Predictor, Scores, Task
 
 
-def predictor_of(opened: Opened, path: Path, changes: Sequence[str], recipe: Recipe | None = None) -> Predictor:
+def predictor_of(
+    opened: Opened, path: Path, changes: Sequence[str], recipe: Recipe | None = None, device: str = AUTO
+) -> Predictor:
     """Return what predicts pictures with a model, in the mode its recipe names, changed by ``key=value``.
 
     Args:
@@ -30,12 +32,35 @@ def predictor_of(opened: Opened, path: Path, changes: Sequence[str], recipe: Rec
         path: where it was opened, to find the recipe of its run.
         changes: ``key=value`` of the recipe's evaluation part.
         recipe: in place of that of its run.
+        device: where it runs, see :class:`Placement`.
 
     Raises:
-        UserError: an unknown key or a wrong value.
+        UserError: an unknown key, a wrong value, or no such device.
     """
+    where = named_device(device)
     task = packaged_task(opened.config, evaluation_of(path, changes, recipe))
-    return task.predictor(opened.model, opened.config)
+    return task.predictor(opened.model.to(where), opened.config)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a finished model runs, and how its images are loaded.
+
+    Args:
+        device: ``auto``, a GPU where there is one; ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        workers: loading processes.
+        batch: images that are loaded together; those of one size go through the model together. None: the
+            task's.
+    """
+
+    device: str = AUTO
+    workers: int = 0
+    batch: int | None = None
+
+    def loading(self) -> dict[str, int]:
+        """Return the arguments of :meth:`Task.scores`; a task of others need not know batches."""
+        batch = {} if self.batch is None else {"batch": self.batch}
+        return {"workers": self.workers, **batch}
 
 
 def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -43,7 +68,9 @@ def evaluate_path(model: Path, data: Path | None, split: str | None, changes: Se
     return evaluate_opened(open_model(model), model, Asked(data, None, split), changes)
 
 
-def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[str] = ()) -> dict[str, Any]:
+def evaluate_opened(
+    opened: Opened, path: Path, asked: Asked, changes: Sequence[str] = (), placement: Placement | None = None
+) -> dict[str, Any]:
     """Score a model on a data folder, a recipe's data, or the data of the model's own run.
 
     Args:
@@ -51,6 +78,7 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
         path: where it was opened.
         asked: on what.
         changes: ``key=value`` of the recipe's evaluation part.
+        placement: where the model runs; None: on a GPU where there is one.
 
     Returns:
         ``model``, ``split``, ``task``, ``metrics`` (what the scores are called), the scores, and ``notes``, if
@@ -61,11 +89,12 @@ def evaluate_opened(opened: Opened, path: Path, asked: Asked, changes: Sequence[
     """
     config = opened.config
     task, files, source = scored_on(opened, path, asked, changes)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    placement = placement or Placement()
+    device = named_device(placement.device)
     # A package knows its size of images; of a file of another project the recipe does.
     resize = config.resize if opened.origin is None else source.resize
     with output_of(str(path), opened.model):
-        scores = task.scores(opened.model.to(device), files, resize)
+        scores = task.scores(opened.model.to(device), files, resize, **placement.loading())
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
     notes = [*notes_of(files), *notes_of_pictures(files)]
     return found | {"notes": notes} if notes else found

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from densekd.builders.models import build_teacher
@@ -16,6 +15,7 @@ from densekd.models.open import Opened, open_model
 from densekd.recipe import Recipe, load_recipe
 from densekd.report.features import FeatureOptions, Shown, write_features
 from densekd.run.baseline import find_baselines
+from densekd.run.devices import training_device
 from densekd.run.evaluate import fitting
 from densekd.run.evaluation_data import asked_recipe, from_folder, from_recipe
 from densekd.run.finish import evenly_spaced
@@ -100,7 +100,7 @@ def _models(
             models["baseline"] = open_model(baseline.package).model
     except UserError as error:
         missing["baseline"] = str(error)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device()
     for model in models.values():
         model.to(device)
     return models, missing

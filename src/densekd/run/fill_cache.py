@@ -7,13 +7,19 @@ from torch import Tensor
 
 from densekd.builders.teacher_cache import Cache
 from densekd.errors import UserError
+from densekd.run.devices import training_device
 from densekd.run.folder import is_first_process
 from densekd.tasks.common import to_float
 from densekd.teacher_cache import fill, gigabytes
 
 
-def fill_cache(cache: Cache, console: Console) -> None:
+def fill_cache(cache: Cache, console: Console, device: torch.device | None = None) -> None:
     """Say how large the teacher cache is, and write what is missing of it.
+
+    Args:
+        cache: of a recipe.
+        console: for people.
+        device: where the teacher runs; None: a GPU where there is one.
 
     Raises:
         UserError: the disk is too small, or another process than the first finds the cache
@@ -33,7 +39,7 @@ def fill_cache(cache: Cache, console: Console) -> None:
         return
     if not is_first_process():
         raise UserError(f"The teacher cache {store.folder} is not complete; write it with 'densekd cache' first.")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device() if device is None else device
     teacher = cache.teacher.to(device)
 
     def extract(images: Tensor) -> dict[str, Tensor]:

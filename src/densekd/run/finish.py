@@ -16,19 +16,21 @@ from densekd.errors import UserError, see
 from densekd.models import contract
 from densekd.models.open import open_model
 from densekd.models.package import save_package
-from densekd.ops.finite import output_of
 from densekd.recipe import Recipe
 from densekd.report import write_report
 from densekd.report.metrics import METRICS, checksum_of
 from densekd.run.baseline import budget_facts
 from densekd.run.checkpoint_files import fault_of, read_checkpoint
 from densekd.run.checks import learnt_nothing
+from densekd.run.devices import training_device
 from densekd.run.folder import RunFolder
 from densekd.run.image_scores import write_image_scores
 from densekd.run.latency import latency_of
+from densekd.run.scoring import draw_pictures, in_order, score_models
 from densekd.seal import read_document, write_document
 from densekd.tasks.common import sample_names
 from densekd.tasks.protocol import BY_IMAGE, Figure, Scores
+from densekd.tasks.together import Loading
 
 _PICTURES = 6
 # Folder of a student that is not yet scored.
@@ -36,7 +38,12 @@ _CANDIDATE = "student.new"
 
 
 def finish(
-    recipe: Recipe, built: Built, run: RunFolder, baselines: Mapping[str, Path], console: Console
+    recipe: Recipe,
+    built: Built,
+    run: RunFolder,
+    baselines: Mapping[str, Path],
+    console: Console,
+    device: torch.device | None = None,
 ) -> dict[str, Any]:
     """Export the student, score all models on the validation split, write pictures and report.
 
@@ -46,6 +53,7 @@ def finish(
         run: the folder to fill.
         baselines: packages of the student trained alone, by their keys in ``results.json``; maybe none.
         console: for people.
+        device: where models are scored; None: a GPU where there is one.
 
     Returns:
         The content of results.json.
@@ -59,14 +67,16 @@ def finish(
         models["teacher"] = built.scored_teacher
     for role, package in baselines.items():
         models[role] = open_model(package).model
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device() if device is None else device
+    for model in models.values():
+        model.to(device)
     task = built.task
-    scores: dict[str, Scores] = {}
-    for name, model in models.items():
-        with output_of(f"The {name}", model):
-            scores[name] = task.scores(model.to(device), files, resize, recipe.data.workers)
+    # Each image is read once, and goes through each model once.
+    shown = evenly_spaced(len(files), _PICTURES)
+    found = score_models(task, models, files, resize, Loading(recipe.data.workers), shown)
+    scores = found.scores
     # What pairs this run with others, image by image, has a file of its own.
-    write_image_scores({name: found.pop(BY_IMAGE, None) for name, found in scores.items()}, run)
+    write_image_scores({name: of_one.pop(BY_IMAGE, None) for name, of_one in scores.items()}, run)
     # What was exported and scored takes the place of an earlier student.
     _put_in_place(candidate, run.student)
     # Images without labels have no scores.
@@ -75,10 +85,8 @@ def finish(
     nothing = learnt_nothing(built, scores["student"])
     if nothing is not None:
         console.print(f"warning: {nothing}", style="yellow", highlight=False, soft_wrap=True)
-    # How often student and teacher agree needs no labels.
+    # The teacher is counted as it was, not with its batch norms fused.
     if built.teacher is not None and built.scored_teacher is not None:
-        scores["student"] |= task.agreement(models["student"], built.scored_teacher, files, resize)
-        # The teacher is counted as it was, not with its batch norms fused.
         scores["teacher"]["parameters"] = built.teacher.parameters
     # The numbers, then drawings of them, then pictures of a few images, then the page of all.
     results = _results(built, recipe.data.val, scores)
@@ -97,9 +105,7 @@ def finish(
         results[METRICS] = checksum
     results["figures"] = _write_figures(task.figures(scores["student"], files), run)
     write_document(run.results, results)
-    predictors = {name: task.predictor(model, built.package) for name, model in models.items()}
-    samples = _samples(files)
-    task.sample_pictures(predictors, samples, run.path / "predictions", range(len(samples)))
+    draw_pictures(built, models, _samples(files, shown), in_order(found, shown), run.path / "predictions")
     gain = _no_gain(built, scores)
     if gain is not None:
         console.print(gain, highlight=False, soft_wrap=True)
@@ -156,9 +162,9 @@ def _put_in_place(package: Path, folder: Path) -> None:
     package.rmdir()
 
 
-def _samples(files: Files) -> Files:
-    """Return a few images, evenly chosen, under names of which no two are equal."""
-    chosen: list[Any] = [files.items[index] for index in evenly_spaced(len(files), _PICTURES)]
+def _samples(files: Files, shown: Sequence[int]) -> Files:
+    """Return a few images under names of which no two are equal."""
+    chosen: list[Any] = [files.items[index] for index in shown]
     names = sample_names([item.stem for item in chosen])
     items = [_renamed(item, name) for item, name in zip(chosen, names, strict=True)]
     kind: Any = files

@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from densekd.errors import RecipeError, UserError, suggest
 from densekd.memory import SHARED
@@ -59,6 +57,10 @@ class Launch:
         Raises:
             UserError: accelerator, devices and strategy that Lightning does not run together.
         """
+        # Lightning takes two seconds to import, and models are placed without it.
+        import lightning as L
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+
         devices = int(self.devices) if self.devices.isdigit() else self.devices
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         where = {"accelerator": self.accelerator, "num_nodes": self.nodes, "strategy": self.strategy}

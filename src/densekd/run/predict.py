@@ -15,7 +15,7 @@ from densekd.tasks.records import NAME
 SETTINGS = "predicted-by.json"
 
 
-def predict_inputs(predictor: Predictor, inputs: Inputs, out: Path, resume: bool = False) -> str:
+def predict_inputs(predictor: Predictor, inputs: Inputs, out: Path, resume: bool = False, workers: int = 0) -> str:
     """Predict everything that can be read; return how much was done and where it is.
 
     Args:
@@ -23,6 +23,7 @@ def predict_inputs(predictor: Predictor, inputs: Inputs, out: Path, resume: bool
         inputs: pictures and videos.
         out: the folder to fill; videos come into ``videos/``.
         resume: leave out pictures and videos that an earlier prediction has done.
+        workers: threads that read and write pictures while the model runs.
 
     Raises:
         UserError: some could not be read; all others were predicted.
@@ -42,9 +43,11 @@ def predict_inputs(predictor: Predictor, inputs: Inputs, out: Path, resume: bool
             odd.append(str(error))
     if inputs.folder is not None:
         try:
-            # Predictors of other packages may not know how to go on.
-            again = {"resume": True} if resume else {}
-            count = predictor.predict_folder(inputs.folder, out, **again)
+            # Predictors of other packages may not know how to go on, or know no threads.
+            options: dict[str, Any] = {"resume": True} if resume else {}
+            if workers:
+                options["workers"] = workers
+            count = predictor.predict_folder(inputs.folder, out, **options)
             done.append(f"{count} images: {', '.join(str(out / name) for name in predictor.writes)}")
         except UserError as error:
             odd.append(str(error))

@@ -23,9 +23,11 @@ from densekd.recipe import Recipe
 from densekd.run.baseline import find_baselines
 from densekd.run.budget import PROVISIONAL, measured, require_measurable, steps_in, with_length
 from densekd.run.checks import SAMPLES, check_before_training
+from densekd.run.devices import training_device
 from densekd.run.folder import RunFolder
 from densekd.run.launch import Launch, count_devices
 from densekd.run.loggers import build_observers
+from densekd.run.teacher_score import teacher_score
 from densekd.run.warmup import as_one_of, share_of_one, try_steps
 from densekd.teacher_cache import gigabytes
 
@@ -69,7 +71,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     if cache_size:
         table.add_row("teacher cache", f"{cache_size}; the steps below run the teacher")
     with using(recipe.kernels):
-        _add_teacher_score(table, built)
+        _add_teacher_score(table, recipe, built)
     _add_terms(table, built)
     if recipe.kernels == "auto":
         table.add_row("kernels", describe(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
@@ -126,15 +128,14 @@ def _add_models(table: Table, built: Built) -> None:
         table.add_row("teacher", _millions(built.distiller.teacher))
 
 
-def _add_teacher_score(table: Table, built: Built) -> None:
+def _add_teacher_score(table: Table, recipe: Recipe, built: Built) -> None:
     """Add the teacher's score on a sample of the validation images, where it can be scored."""
-    if built.scored_teacher is None:
+    known = teacher_score(built, recipe, training_device())
+    if known is None:
         return
-    sample = subset(built.validation, SAMPLES)
     headline = built.task.metrics.headline
-    score = built.task.scores(built.scored_teacher, sample, built.package.resize)[headline.key]
-    found = "no labels" if score is None else headline.format(score)
-    table.add_row(f"teacher's {headline.title}", f"{found} on {len(sample)} validation images")
+    found = "no labels" if known.score is None else headline.format(known.score)
+    table.add_row(f"teacher's {headline.title}", f"{found} on {known.images} validation images")
 
 
 def _add_terms(table: Table, built: Built) -> None:

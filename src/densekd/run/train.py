@@ -16,8 +16,9 @@ from densekd.recipe import Recipe, dump_recipe
 from densekd.run.baseline import Baseline, find_baselines
 from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
-from densekd.run.checks import check_before_training, score_teacher
+from densekd.run.checks import check_before_training
 from densekd.run.claim import Claim, claim_run
+from densekd.run.devices import training_device
 from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
 from densekd.run.fit import fit
@@ -26,6 +27,7 @@ from densekd.run.launch import Launch, sharing_memory
 from densekd.run.loggers import Observers, build_observers
 from densekd.run.provenance import provenance, resumed
 from densekd.run.scheduler import existing_of, queue_again
+from densekd.run.teacher_score import score_teacher
 from densekd.run.tracked_results import send_results
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 
@@ -130,9 +132,10 @@ def _train_there(start: Start) -> dict[str, Any]:
         # A baseline is a training like any other, of the same student without its teacher.
         _train_alone(baselines.values(), start)
         with using(recipe.kernels):
-            score_teacher(built, console)
+            device = training_device(launch)
+            score_teacher(built, recipe, device, console)
             if built.cache is not None:
-                fill_cache(built.cache, console)
+                fill_cache(built.cache, console, device)
         # A baseline was announced by the training that it belongs to.
         if baselines or recipe.teacher is not None:
             _say(console, f"training the student with its teacher: distillation ({work.path})")
@@ -144,7 +147,7 @@ def _train_there(start: Start) -> dict[str, Any]:
             return {}
         claim.swap()
         alone = {role: claim.final(baseline.package) for role, baseline in baselines.items()}
-        results = finish(recipe, built, run, alone, console)
+        results = finish(recipe, built, run, alone, console, device)
         send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
 

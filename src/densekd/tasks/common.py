@@ -4,8 +4,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -27,6 +32,8 @@ from densekd.tasks.protocol import Augmentation
 from densekd.tasks.records import Records
 from densekd.terminal import Terminal, track
 
+# Held while a model runs: one does not expect to be entered twice.
+_RUNNING = RLock()
 # Seconds between two lines about a long prediction, where no bar can be shown.
 _SAY_EVERY = 60
 
@@ -127,13 +134,17 @@ def images_at(path: Path) -> dict[str, Path]:
     return found
 
 
-def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], Any], records: Records) -> list[str]:
+def predict_each(
+    images: Mapping[str, Path], write: Callable[[str, Path], Any], records: Records, workers: int = 0
+) -> list[str]:
     """Predict images one by one; one that cannot be read does not stop the others.
 
     Args:
         images: name of the output -> file.
-        write: predicts one, writes its files and returns what is to be recorded of it.
+        write: predicts one, writes its files and returns what is to be recorded of it; enters
+            :func:`one_at_a_time` while its model runs.
         records: of what is done; an image that is in it is left out.
+        workers: threads that read and write while the model runs; 0: none.
 
     Returns:
         what was wrong with each image that was left out.
@@ -142,16 +153,47 @@ def predict_each(images: Mapping[str, Path], write: Callable[[str, Path], Any], 
         UserError: the one image there is cannot be read.
     """
     odd: list[str] = []
-    for name, path in tracked(images):
+    for name, path, done in _begun(images, write, records, workers):
         try:
-            if not records.has(name, path):
+            if done is not None:
                 with output_of(str(path)):
-                    records.add(name, path, write(name, path))
+                    records.add(name, path, done())
         except UserError as error:
             if len(images) == 1:
                 raise
             odd.append(str(error))
     return odd
+
+
+def _begun(
+    images: Mapping[str, Path], write: Callable[[str, Path], Any], records: Records, workers: int
+) -> Iterator[tuple[str, Path, Callable[[], Any] | None]]:
+    """Yield each image with what predicts it, or waits for the thread that does; None where it is done already."""
+    if not workers:
+        for name, path in tracked(images):
+            yield name, path, None if records.has(name, path) else partial(write, name, path)
+        return
+    waiting: dict[str, Future[Any]] = {}
+    ahead = iter(images.items())
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for name, path in tracked(images):
+                # Twice as many are begun as there are threads: what is predicted is not kept for long.
+                for following, file in islice(ahead, 2 * workers - len(waiting)):
+                    if not records.has(following, file):
+                        waiting[following] = pool.submit(write, following, file)
+                future = waiting.pop(name, None)
+                yield name, path, None if future is None else future.result
+        finally:
+            # Nobody waits for what was not begun.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one thread run a model, without gradients, while others read and write pictures."""
+    with _RUNNING, torch.no_grad():
+        yield
 
 
 def tracked(images: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
@@ -182,10 +224,17 @@ def require_all(odd: Sequence[str], count: int, out: Path) -> None:
         raise UserError(f"{len(odd)} of {count} images were not predicted. {done}\n{listed}")
 
 
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture atomically."""
+def save_picture(picture: Image.Image, path: Path, fast: bool = False) -> None:
+    """Write a picture atomically.
+
+    Args:
+        picture: what is written.
+        path: of a PNG.
+        fast: for people to look at: four times as fast, and a little larger.
+    """
+    options: dict[str, Any] = {"compress_level": 1} if fast else {}
     with atomic(path) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, **options)
 
 
 def sample_path(out: Path, stem: str, kind: str) -> Path:

@@ -1,9 +1,9 @@
 """Score a depth model on whole images at their original size, aligned to each image's truth where asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,12 @@ from densekd.tasks.common import device_of, parameter_count, to_float, upsample
 from densekd.tasks.depth.alignment import scale_alone, scale_and_shift
 from densekd.tasks.depth.metric import DepthMetric
 from densekd.tasks.protocol import BY_IMAGE, Scores
+from densekd.tasks.together import STUDENT, TEACHER, Compared, Loading, predictions_of
 from densekd.terminal import track
 
 # What the numbers of a model are: inverse depths, as those of MiDaS and Depth Anything, or depths.
 Quantity = Literal["inverse", "depth"]
 
-# Images that are loaded together; those of one size go through the model together.
-_BATCH = 8
 # Depths are told apart down to this share of the greatest one.
 _NEAREST = 1e-4
 
@@ -144,7 +143,7 @@ def evaluate_depth(
     resize: Resize | None,
     quantity: Quantity,
     options: DepthEvaluation,
-    workers: int = 0,
+    loading: Loading | None = None,
 ) -> Scores:
     """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
 
@@ -154,7 +153,7 @@ def evaluate_depth(
         resize: what images are brought to before the model, or None.
         quantity: that the model predicts.
         options: how predictions are aligned.
-        workers: loading processes.
+        loading: how images are loaded.
 
     Returns:
         the scores of :class:`densekd.tasks.depth.metric.DepthMetric`, ``absrel_interval`` (95 %,
@@ -163,15 +162,51 @@ def evaluate_depth(
     """
     device = device_of(model.eval())
     metric = DepthMetric().to(device)
-    batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
-    for samples in track(batches, "evaluating", shown=len(files) >= 20):
+    for samples in _batches(files, resize, loading):
         for prediction, truth in predictions(model, samples, device):
-            # What is not scored has no part in the alignment either.
-            truth = scored_truth(truth, options)
-            metric.update(to_depth(prediction, truth, quantity, options), truth)
-    found = {**metric.compute(), "absrel_interval": metric.interval()}
-    found[BY_IMAGE] = torch.cat(metric.images).cpu()
-    return {**found, "images": len(files), "parameters": parameter_count(model)}
+            _count(metric, prediction, truth, quantity, options)
+    return _scores_of(metric, model, files)
+
+
+@torch.no_grad()
+def compare_depth(
+    models: Mapping[str, nn.Module],
+    files: DepthFiles,
+    resize: Resize | None,
+    scored: tuple[Quantity, DepthEvaluation],
+    loading: Loading,
+    kept: Sequence[int] = (),
+) -> Compared:
+    """Score several models in one pass, and compare student and teacher where both are there.
+
+    Args:
+        models: by their roles, all on one device; changed to evaluation mode.
+        files, resize, loading: as of :func:`evaluate_depth`.
+        scored: what the models predict, and how predictions are aligned.
+        kept: numbers of the images whose predictions, float32 ``[H, W]``, are returned.
+    """
+    device = device_of(next(iter(models.values())))
+    metrics = {role: DepthMetric().to(device) for role in models}
+    predicted: dict[str, dict[int, Any]] = {role: {} for role in models}
+    for model in models.values():
+        model.eval()
+    both = STUDENT in models and TEACHER in models
+    values: list[Tensor] = []
+    number = 0
+    for samples in _batches(files, resize, loading):
+        for parts in predictions_of(models, predictions, samples, device):
+            for role, (prediction, truth) in parts.items():
+                _count(metrics[role], prediction, truth, *scored)
+                for wanted in kept:
+                    if number <= wanted < number + len(truth):
+                        predicted[role][wanted] = prediction[wanted - number].float().cpu().numpy()
+            if both:
+                values += _correlations(parts[STUDENT][0], parts[TEACHER][0])
+            number += len(truth)
+    found = {role: _scores_of(metrics[role], model, files) for role, model in models.items()}
+    if both:
+        found[STUDENT] |= _mean_correlation(values)
+    return Compared(found, predicted)
 
 
 @torch.no_grad()
@@ -188,10 +223,40 @@ def map_correlation(student: nn.Module, teacher: nn.Module, files: DepthFiles, r
     device = device_of(student.eval())
     teacher.eval()
     values: list[Tensor] = []
-    for samples in evaluation_loader(EvaluationSet(files, resize), _BATCH, workers=0):
+    for samples in evaluation_loader(EvaluationSet(files, resize), Loading().batch, workers=0):
         ours, theirs = predictions(student, samples, device), predictions(teacher, samples, device)
         for (mine, _), (reference, _) in zip(ours, theirs, strict=True):
-            pairs = torch.stack([mine.flatten(1), reference.flatten(1)], 1).double()
-            values += [torch.corrcoef(pair)[0, 1].cpu() for pair in pairs]
+            values += _correlations(mine, reference)
+    return _mean_correlation(values)
+
+
+def _batches(files: DepthFiles, resize: Resize | None, loading: Loading | None) -> Iterable[Any]:
+    """Load all images, with a bar where there are many."""
+    loading = loading or Loading()
+    batches = evaluation_loader(EvaluationSet(files, resize), loading.batch, loading.workers)
+    return track(batches, "evaluating", shown=len(files) >= 20)
+
+
+def _count(
+    metric: DepthMetric, prediction: Tensor, truth: Tensor, quantity: Quantity, options: DepthEvaluation
+) -> None:
+    # What is not scored has no part in the alignment either.
+    truth = scored_truth(truth, options)
+    metric.update(to_depth(prediction, truth, quantity, options), truth)
+
+
+def _scores_of(metric: DepthMetric, model: nn.Module, files: DepthFiles) -> Scores:
+    found = {**metric.compute(), "absrel_interval": metric.interval()}
+    found[BY_IMAGE] = torch.cat(metric.images).cpu()
+    return {**found, "images": len(files), "parameters": parameter_count(model)}
+
+
+def _correlations(mine: Tensor, reference: Tensor) -> list[Tensor]:
+    """Return Pearson's correlation of each pair of maps ``[B, H, W]``."""
+    pairs = torch.stack([mine.flatten(1), reference.flatten(1)], 1).double()
+    return [torch.corrcoef(pair)[0, 1].cpu() for pair in pairs]
+
+
+def _mean_correlation(values: list[Tensor]) -> Scores:
     # A map that does not vary has no correlation with anything.
     return {"correlation": torch.stack(values).nan_to_num(0).mean().item()}

@@ -22,10 +22,11 @@ from densekd.tasks.depth.evaluation import DepthEvaluation, Quantity, checked_ou
 from densekd.tasks.depth.metric import DepthMetric
 from densekd.tasks.depth.metric_names import metrics_in
 from densekd.tasks.depth.pictures import LEGEND
-from densekd.tasks.depth.prediction import DepthPredictor
+from densekd.tasks.depth.prediction import DepthColors, DepthPredictor
 from densekd.tasks.findings import Finding
 from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
+from densekd.tasks.together import Compared, Loading
 
 
 class Depth(nn.Module):
@@ -201,9 +202,24 @@ class Depth(nn.Module):
 
     # Finished models: scores, comparison, drawings, predictions.
 
-    def scores(self, model: nn.Module, files: DepthFiles, resize: Resize | None, workers: int = 0) -> Scores:
+    def scores(
+        self, model: nn.Module, files: DepthFiles, resize: Resize | None, workers: int = 0, batch: int = 8
+    ) -> Scores:
         """Score a model; see :func:`densekd.tasks.depth.evaluation.evaluate_depth`."""
-        return evaluation.evaluate_depth(model, files, resize, self.predicts, self.evaluation, workers)
+        loading = Loading(workers, batch)
+        return evaluation.evaluate_depth(model, files, resize, self.predicts, self.evaluation, loading)
+
+    def compared(
+        self,
+        models: Mapping[str, nn.Module],
+        files: DepthFiles,
+        resize: Resize | None,
+        loading: Loading,
+        kept: Sequence[int] = (),
+    ) -> Compared:
+        """Score several models in one pass; see :func:`densekd.tasks.depth.evaluation.compare_depth`."""
+        scored = (self.predicts, self.evaluation)
+        return evaluation.compare_depth(models, files, resize, scored, loading, kept)
 
     def agreement(self, student: nn.Module, teacher: nn.Module, files: DepthFiles, resize: Resize | None) -> Scores:
         """Compare two models' maps; see :func:`densekd.tasks.depth.evaluation.map_correlation`."""
@@ -233,3 +249,10 @@ class Depth(nn.Module):
     ) -> None:
         """Write depths, predictions and errors of some images in color."""
         prediction.depth_samples(predictors, files, out, indices)
+
+    def draw_samples(self, predicted: Mapping[str, Sequence[Any]], files: DepthFiles, out: Path) -> None:
+        """Write the same pictures from maps ``[H, W]`` that were predicted before."""
+        colored = DepthColors(self.predicts, self.evaluation)
+        for index in range(len(files)):
+            found = {name: maps[index] for name, maps in predicted.items()}
+            prediction.write_depth_sample(files, index, found, colored, out)

@@ -1,7 +1,7 @@
 """Score a detector on whole images, in pixels of their original size."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -27,10 +27,8 @@ from densekd.tasks.common import device_of, parameter_count, to_float
 from densekd.tasks.detection.matches import match_rows
 from densekd.tasks.detection.metric import BoxMetric, corner_and_size
 from densekd.tasks.protocol import BY_IMAGE, Scores
+from densekd.tasks.together import Compared, Loading, predictions_of
 from densekd.terminal import track
-
-# Images that are loaded together; those of one size go through the model together.
-_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,16 @@ class DetectionEvaluation:
     """How detectors are scored: as COCO does, without options."""
 
 
-def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | None, workers: int = 0) -> Scores:
+def evaluate_boxes(
+    model: nn.Module, files: DetectionFiles, resize: Limits | None, loading: Loading | None = None
+) -> Scores:
     """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
 
     Args:
         model: changed to evaluation mode.
         files: the images and boxes.
         resize: limits that images are brought to before the model, or None.
-        workers: loading processes.
+        loading: how images are loaded.
 
     Returns:
         The scores of :class:`densekd.tasks.detection.metric.BoxMetric` in percent, those of classes
@@ -53,8 +53,43 @@ def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | Non
         ``parameters``.
     """
     metric = BoxMetric(len(files.classes.names))
-    for item, found in detect(model, files, resize, workers):
+    for item, found in detect(model, files, resize, loading):
         metric.update(item, found)
+    return _scores_of(metric, model, files)
+
+
+@torch.no_grad()
+def compare_boxes(
+    models: Mapping[str, nn.Module],
+    files: DetectionFiles,
+    resize: Limits | None,
+    loading: Loading,
+    kept: Sequence[int] = (),
+) -> Compared:
+    """Score several detectors in one pass over the images.
+
+    Args:
+        models: by their roles, all on one device; changed to evaluation mode.
+        files, resize, loading: as of :func:`evaluate_boxes`.
+        kept: numbers of the images whose boxes, in pixels of the original, are returned.
+    """
+    device = device_of(next(iter(models.values())))
+    metrics = {role: BoxMetric(len(files.classes.names)) for role in models}
+    predicted: dict[str, dict[int, Any]] = {role: {} for role in models}
+    for model in models.values():
+        model.eval()
+    number = 0
+    for samples in _batches(files, resize, loading):
+        for parts in predictions_of(models, predictions, samples, device):
+            for role, (item, found) in parts.items():
+                metrics[role].update(item, found)
+                if number in kept:
+                    predicted[role][number] = found
+            number += 1
+    return Compared({role: _scores_of(metrics[role], model, files) for role, model in models.items()}, predicted)
+
+
+def _scores_of(metric: BoxMetric, model: nn.Module, files: DetectionFiles) -> Scores:
     scores = metric.compute()
     # What belongs to a class goes by its name.
     for key in ("ap_by_class", "ap50_by_class"):
@@ -65,16 +100,22 @@ def evaluate_boxes(model: nn.Module, files: DetectionFiles, resize: Limits | Non
 
 @torch.no_grad()
 def detect(
-    model: nn.Module, files: DetectionFiles, resize: Limits | None, workers: int = 0
+    model: nn.Module, files: DetectionFiles, resize: Limits | None, loading: Loading | None = None
 ) -> Iterator[tuple[DetectionItem, Detections]]:
     """Yield every image of ``files`` and what ``model`` finds there, in pixels of the original.
 
     Arguments are those of :func:`evaluate_boxes`.
     """
     device = device_of(model.eval())
-    batches = evaluation_loader(DetectionEvaluationSet(files, resize), _BATCH, workers)
-    for samples in track(batches, "detecting", shown=len(files) >= 20):
+    for samples in _batches(files, resize, loading):
         yield from predictions(model, samples, device)
+
+
+def _batches(files: DetectionFiles, resize: Limits | None, loading: Loading | None) -> Iterable[Any]:
+    """Load all images, with a bar where there are many."""
+    loading = loading or Loading()
+    batches = evaluation_loader(DetectionEvaluationSet(files, resize), loading.batch, loading.workers)
+    return track(batches, "detecting", shown=len(files) >= 20)
 
 
 def predictions(

@@ -33,6 +33,7 @@ from densekd.tasks.detection.prediction import BoxPredictor
 from densekd.tasks.findings import Finding
 from densekd.tasks.pixel_groups import PixelGroups
 from densekd.tasks.protocol import Augmentation, Batch, Color, Figure, Scores
+from densekd.tasks.together import Compared, Loading
 
 
 class Detection(nn.Module):
@@ -174,9 +175,22 @@ class Detection(nn.Module):
 
     # Finished models: scores, comparison, drawings, predictions.
 
-    def scores(self, model: nn.Module, files: DetectionFiles, resize: Resize | None, workers: int = 0) -> Scores:
+    def scores(
+        self, model: nn.Module, files: DetectionFiles, resize: Resize | None, workers: int = 0, batch: int = 8
+    ) -> Scores:
         """Score a detector; see :func:`densekd.tasks.detection.evaluation.evaluate_boxes`."""
-        return evaluation.evaluate_boxes(model, files, resize, workers)
+        return evaluation.evaluate_boxes(model, files, resize, Loading(workers, batch))
+
+    def compared(
+        self,
+        models: Mapping[str, nn.Module],
+        files: DetectionFiles,
+        resize: Resize | None,
+        loading: Loading,
+        kept: Sequence[int] = (),
+    ) -> Compared:
+        """Score several detectors in one pass; see :func:`densekd.tasks.detection.evaluation.compare_boxes`."""
+        return evaluation.compare_boxes(models, files, resize, loading, kept)
 
     def agreement(self, student: nn.Module, teacher: nn.Module, files: DetectionFiles, resize: Resize | None) -> Scores:
         """Return nothing: no pixel has a class here."""
@@ -207,3 +221,7 @@ class Detection(nn.Module):
     ) -> None:
         """Draw what is there and what was found, with the mistakes, on some images."""
         prediction.box_samples(predictors, files, out, indices)
+
+    def draw_samples(self, predicted: Mapping[str, Sequence[Any]], files: DetectionFiles, out: Path) -> None:
+        """Draw the same pictures from boxes that were found before."""
+        prediction.draw_box_samples(predicted, files, out)

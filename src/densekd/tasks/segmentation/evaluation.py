@@ -1,12 +1,13 @@
 """Score a segmentation model on whole images at their original size."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le, Lt, MaxLen, MinLen
-from torch import nn
+from torch import Tensor, nn
 
 from densekd.data.files import SegmentationFiles
 from densekd.data.loaders import evaluation_loader
@@ -17,12 +18,13 @@ from densekd.tasks.protocol import BY_IMAGE, Scores
 from densekd.tasks.segmentation.boundary import BoundaryScore
 from densekd.tasks.segmentation.calibration import Calibration
 from densekd.tasks.segmentation.confusion import Absent, ConfusionMatrix, confidence_interval, scores
-from densekd.tasks.segmentation.inference import Inference, Window
+from densekd.tasks.segmentation.inference import Inference, Prediction, Window
 from densekd.tasks.segmentation.whole_images import WholeImages
+from densekd.tasks.together import STUDENT, TEACHER, Compared, Loading, predictions_of
 from densekd.terminal import track
 
-# Images that are loaded together; those of one size are predicted together.
-_BATCH = 8
+# Classes whose numbers fit a byte.
+_BYTE = 256
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def evaluate_labels(
     files: SegmentationFiles,
     resize: Resize | None,
     options: SegmentationEvaluation,
-    workers: int = 0,
+    loading: Loading | None = None,
 ) -> Scores:
     """Score ``model`` on every image of ``files``, in float32, on the device the model is on.
 
@@ -103,7 +105,7 @@ def evaluate_labels(
         files: the images and labels.
         resize: what images are brought to before the model, see :mod:`densekd.data.maps`, or None.
         options: what is measured, and how images are predicted for it.
-        workers: loading processes.
+        loading: how images are loaded.
 
     Returns:
         The means of :func:`densekd.tasks.segmentation.confusion.scores` in percent,
@@ -111,33 +113,53 @@ def evaluate_labels(
         for, ``iou`` and ``acc`` by class name, ``confusion`` (pixels by label and prediction),
         ``by_image`` (``[N, 3, C]`` counts, see :class:`ConfusionMatrix`), ``images`` and ``parameters``.
     """
-    names, ignore_index = files.classes.names, files.classes.ignore_index
     device = device_of(model.eval())
-    whole_images = WholeImages(len(names), options.inference)
-    metric = ConfusionMatrix(len(names), ignore_index).to(device)
-    calibration = Calibration(ignore_index)
-    outlines: BoundaryScore | None = None
-    if options.boundary:
-        outlines = BoundaryScore(len(names), ignore_index, options.boundary)
-    batches = evaluation_loader(EvaluationSet(files, resize), _BATCH, workers)
+    whole_images = WholeImages(len(files.classes.names), options.inference)
+    counted = _LabelScores(files, options, device)
     with torch.no_grad():
-        for samples in track(batches, "evaluating", shown=len(files) >= 20):
+        for samples in _batches(files, resize, loading):
             for predicted, labels in whole_images.predictions(model, samples, device):
-                metric.update(predicted.label, labels)
-                calibration.update(predicted.label, predicted.confidence, labels)
-                if outlines is not None:
-                    outlines.update(predicted.label, labels)
-    found: dict[str, Any] = scores(metric.counts, options.absent)
-    # What belongs to a class goes by its name.
-    for key in ("iou", "acc"):
-        found[key] = dict(zip(names, found.pop(key), strict=True))
-    found["miou_interval"] = confidence_interval(metric.images)
-    found["ece"] = calibration.compute()
-    found["confusion"] = metric.counts.tolist()
-    found[BY_IMAGE] = torch.cat(metric.images).cpu()
-    if outlines is not None:
-        found["boundary"] = outlines.compute()
-    return {**found, "images": len(files), "parameters": parameter_count(model)}
+                counted.update(predicted, labels)
+    return counted.compute(model)
+
+
+def compare_labels(
+    models: Mapping[str, nn.Module],
+    files: SegmentationFiles,
+    resize: Resize | None,
+    options: SegmentationEvaluation,
+    loading: Loading,
+    kept: Sequence[int] = (),
+) -> Compared:
+    """Score several models in one pass, and compare student and teacher where both are there.
+
+    Args:
+        models: by their roles, all on one device; changed to evaluation mode.
+        files, resize, options, loading: as of :func:`evaluate_labels`.
+        kept: numbers of the images whose class numbers ``[H, W]`` are returned.
+    """
+    device = device_of(next(iter(models.values())))
+    scores = {role: _LabelScores(files, options, device) for role in models}
+    agreement = _LabelAgreement(files, device)
+    both = STUDENT in models and TEACHER in models
+    whole_images = WholeImages(len(files.classes.names), options.inference)
+    predicted: dict[str, dict[int, Any]] = {role: {} for role in models}
+    for model in models.values():
+        model.eval()
+    number = 0
+    with torch.no_grad():
+        for samples in _batches(files, resize, loading):
+            for parts in predictions_of(models, whole_images.predictions, samples, device):
+                for role, (found, labels) in parts.items():
+                    scores[role].update(found, labels)
+                    _keep(predicted[role], found.label, number, kept)
+                if both:
+                    agreement.update(parts[STUDENT][0], *parts[TEACHER])
+                number += len(labels)
+    found_scores = {role: scores[role].compute(model) for role, model in models.items()}
+    if both:
+        found_scores[STUDENT] |= agreement.compute()
+    return Compared(found_scores, predicted)
 
 
 def label_agreement(
@@ -164,24 +186,91 @@ def label_agreement(
     """
     device = device_of(student.eval())
     teacher.eval()
-    num_classes, ignore_index = len(files.classes.names), files.classes.ignore_index
-    whole_images = WholeImages(num_classes, inference)
-    metric = ConfusionMatrix(num_classes, ignore_index).to(device)
-    calibration = Calibration(ignore_index)
+    whole_images = WholeImages(len(files.classes.names), inference)
+    compared = _LabelAgreement(files, device)
     with torch.no_grad():
-        for samples in evaluation_loader(EvaluationSet(files, resize), _BATCH, workers=0):
+        for samples in evaluation_loader(EvaluationSet(files, resize), Loading().batch, workers=0):
             ours = whole_images.predictions(student, samples, device)
             theirs = whole_images.predictions(teacher, samples, device)
-            for (mine, labels), (truth, _) in zip(ours, theirs, strict=True):
-                # The teacher stands in for the labels, but for void.
-                reference = truth.label
-                if files.labels == "present":
-                    reference = reference.where(labels != ignore_index, ignore_index)
-                metric.update(mine.label, reference)
-                calibration.update(mine.label, mine.confidence, reference)
-    found = metric.compute()
-    return {
-        "agreement": found["aacc"],
-        "agreement_miou": found["miou"],
-        "calibration": calibration.compute(),
-    }
+            for (mine, _), (truth, labels) in zip(ours, theirs, strict=True):
+                compared.update(mine, truth, labels)
+    return compared.compute()
+
+
+class _LabelScores:
+    """What is counted of one model."""
+
+    def __init__(self, files: SegmentationFiles, options: SegmentationEvaluation, device: torch.device) -> None:
+        names, ignore_index = files.classes.names, files.classes.ignore_index
+        self._names = names
+        self._absent = options.absent
+        self._images = len(files)
+        self._metric = ConfusionMatrix(len(names), ignore_index).to(device)
+        self._calibration = Calibration(ignore_index)
+        self._outlines: BoundaryScore | None = None
+        if options.boundary:
+            self._outlines = BoundaryScore(len(names), ignore_index, options.boundary)
+
+    def update(self, predicted: Prediction, labels: Tensor) -> None:
+        """Count predicted images."""
+        self._metric.update(predicted.label, labels)
+        self._calibration.update(predicted.label, predicted.confidence, labels)
+        if self._outlines is not None:
+            self._outlines.update(predicted.label, labels)
+
+    def compute(self, model: nn.Module) -> Scores:
+        """Return what :func:`evaluate_labels` does."""
+        metric, names = self._metric, self._names
+        found: dict[str, Any] = scores(metric.counts, self._absent)
+        # What belongs to a class goes by its name.
+        for key in ("iou", "acc"):
+            found[key] = dict(zip(names, found.pop(key), strict=True))
+        found["miou_interval"] = confidence_interval(metric.images)
+        found["ece"] = self._calibration.compute()
+        found["confusion"] = metric.counts.tolist()
+        found[BY_IMAGE] = torch.cat(metric.images).cpu()
+        if self._outlines is not None:
+            found["boundary"] = self._outlines.compute()
+        return {**found, "images": self._images, "parameters": parameter_count(model)}
+
+
+class _LabelAgreement:
+    """How far student and teacher give the same classes."""
+
+    def __init__(self, files: SegmentationFiles, device: torch.device) -> None:
+        self._ignore_index = files.classes.ignore_index
+        self._labelled = files.labels == "present"
+        self._metric = ConfusionMatrix(len(files.classes.names), self._ignore_index).to(device)
+        self._calibration = Calibration(self._ignore_index)
+
+    def update(self, mine: Prediction, truth: Prediction, labels: Tensor) -> None:
+        """Count images that both have predicted: the teacher stands in for the labels, but for void."""
+        reference = truth.label
+        if self._labelled:
+            reference = reference.where(labels != self._ignore_index, self._ignore_index)
+        self._metric.update(mine.label, reference)
+        self._calibration.update(mine.label, mine.confidence, reference)
+
+    def compute(self) -> Scores:
+        """Return what :func:`label_agreement` does."""
+        found = self._metric.compute()
+        return {
+            "agreement": found["aacc"],
+            "agreement_miou": found["miou"],
+            "calibration": self._calibration.compute(),
+        }
+
+
+def _batches(files: SegmentationFiles, resize: Resize | None, loading: Loading | None) -> Iterable[Any]:
+    """Load all images, with a bar where there are many."""
+    loading = loading or Loading()
+    batches = evaluation_loader(EvaluationSet(files, resize), loading.batch, loading.workers)
+    return track(batches, "evaluating", shown=len(files) >= 20)
+
+
+def _keep(predicted: dict[int, Any], labels: Tensor, first: int, kept: Sequence[int]) -> None:
+    """Keep the class numbers of the images that were asked for; ``labels [B, H, W]`` begin with number ``first``."""
+    for number in kept:
+        if first <= number < first + len(labels):
+            small = torch.uint8 if int(labels[number - first].max()) < _BYTE else torch.int16
+            predicted[number] = labels[number - first].to(small).cpu().numpy()

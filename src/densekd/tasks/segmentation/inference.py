@@ -174,6 +174,21 @@ class Inference:
         require_finite_output(confidence, "the logits are")
         return Prediction(label, confidence)
 
+    def classes(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Tensor:
+        """Predict the classes of images alone, int64 ``[B, H, W]`` on the model's device: half the time of
+        :meth:`predict`, and bit for bit its labels."""
+        label: Tensor | None = None
+        for rows, scores, _ in self._scored_rows(forward, images, size, align_corners, _STRIPE_BYTES):
+            if label is None:
+                label = scores.new_empty((images.shape[0], *size), dtype=torch.int64)
+                greatest = scores.new_full((), -torch.inf)
+            highest, label[:, rows.start : rows.stop] = scores.max(1)
+            # NaN where any score is.
+            torch.maximum(greatest, highest.amax(), out=greatest)
+        assert label is not None
+        require_finite_output(greatest, "the logits are")
+        return label
+
     def label(self, forward: Forward, images: Tensor | Pixels, size: Size, align_corners: bool) -> Tensor:
         """Predict the classes of images alone, in a fraction of the memory; see :meth:`predict`.
 

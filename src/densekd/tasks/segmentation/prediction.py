@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import nn
 
@@ -19,7 +18,15 @@ from densekd.data.maps import Resize, to_model_input
 from densekd.data.picture import RGB, Bands, shown_bands
 from densekd.models.package import PackageConfig
 from densekd.ops.finite import output_of
-from densekd.tasks.common import device_of, images_at, predict_each, require_all, sample_path, save_picture
+from densekd.tasks.common import (
+    device_of,
+    images_at,
+    one_at_a_time,
+    predict_each,
+    require_all,
+    sample_path,
+    save_picture,
+)
 from densekd.tasks.records import Records
 from densekd.tasks.segmentation.inference import WHOLE, FilePixels, Inference
 from densekd.tasks.segmentation.pictures import color_picture, error_picture, overlay
@@ -62,7 +69,7 @@ class LabelPredictor:
         whole_images = WholeImages(len(self.classes.names), self.inference)
         pixels = to_model_input(image, self.resize)[None].to(device_of(self.model))
         height, width = image.shape[:2]
-        with torch.no_grad():
+        with one_at_a_time():
             label = whole_images.label(self.model.eval(), pixels, (height, width))
         array: np.ndarray = label[0].numpy()
         return array
@@ -71,7 +78,7 @@ class LabelPredictor:
         """Predict the class numbers ``[H, W]`` of a picture that is read window by window."""
         whole_images = WholeImages(len(self.classes.names), self.inference)
         pixels = FilePixels(image, device_of(self.model))
-        with torch.no_grad():
+        with one_at_a_time():
             label = whole_images.label(self.model.eval(), pixels, image.size)
         array: np.ndarray = label[0].numpy()
         return array
@@ -80,7 +87,7 @@ class LabelPredictor:
         """Predict a decoded image and draw the classes over it."""
         return overlay(shown_bands(image), self(image), self.classes)
 
-    def predict_folder(self, images: Path, out: Path, resume: bool = False) -> int:
+    def predict_folder(self, images: Path, out: Path, resume: bool = False, workers: int = 0) -> int:
         """Write ``labels/<stem>.png`` and ``overlays/<stem>.png`` for one image or all images below a folder.
 
         Returns:
@@ -95,9 +102,9 @@ class LabelPredictor:
             label, blended = self._labelled(path)
             # The label is the picture: its pixels are the class numbers themselves.
             save_picture(color_picture(label, self.classes), out / "labels" / f"{stem}.png")
-            save_picture(blended, out / "overlays" / f"{stem}.png")
+            save_picture(blended, out / "overlays" / f"{stem}.png", fast=True)
 
-        require_all(predict_each(found, write, Records(out, resume)), len(found), out)
+        require_all(predict_each(found, write, Records(out, resume), workers), len(found), out)
         return len(found)
 
     def _labelled(self, path: Path) -> tuple[np.ndarray, Image.Image]:
@@ -168,14 +175,39 @@ def label_samples(
     ``.<name>-errors.png``.
     """
     for index in indices:
-        # What is there, then what each model says and where it is wrong.
-        stem = files.items[index].stem
         image, truth = files.pair(index)
-        shown = shown_bands(image)
-        save_picture(Image.fromarray(shown), sample_path(out, stem, "image"))
-        save_picture(color_picture(truth, files.classes), sample_path(out, stem, "truth"))
-        for name, predict in predictors.items():
-            label = predict(image)
-            errors = error_picture(shown, label, truth, files.classes)
-            save_picture(color_picture(label, files.classes), sample_path(out, stem, name))
-            save_picture(errors, sample_path(out, stem, f"{name}-errors"))
+        found = {name: predict(image) for name, predict in predictors.items()}
+        _write_sample((image, truth), found, files, index, out)
+
+
+def write_label_sample(
+    predicted: Mapping[str, Sequence[np.ndarray]], files: SegmentationFiles, index: int, out: Path
+) -> None:
+    """Write the pictures of one image as :func:`label_samples` does, from what was predicted before.
+
+    Args:
+        predicted: of each model the class numbers ``[H, W]`` of every image.
+        files, out: as of :func:`label_samples`.
+        index: of the image.
+    """
+    found = {name: labels[index] for name, labels in predicted.items()}
+    _write_sample(files.pair(index), found, files, index, out)
+
+
+def _write_sample(
+    pair: tuple[np.ndarray, np.ndarray],
+    found: Mapping[str, np.ndarray],
+    files: SegmentationFiles,
+    index: int,
+    out: Path,
+) -> None:
+    """Write what is there, then what each model says and where it is wrong."""
+    image, truth = pair
+    stem = files.items[index].stem
+    shown = shown_bands(image)
+    save_picture(Image.fromarray(shown), sample_path(out, stem, "image"))
+    save_picture(color_picture(truth, files.classes), sample_path(out, stem, "truth"))
+    for name, label in found.items():
+        errors = error_picture(shown, label, truth, files.classes)
+        save_picture(color_picture(label, files.classes), sample_path(out, stem, name))
+        save_picture(errors, sample_path(out, stem, f"{name}-errors"))

@@ -32,6 +32,7 @@ from densekd.tasks.segmentation.logits import checked_logits
 from densekd.tasks.segmentation.metric_names import METRICS
 from densekd.tasks.segmentation.prediction import LabelPredictor
 from densekd.tasks.segmentation.whole_images import WholeImages
+from densekd.tasks.together import Compared, Loading
 
 Normalize = Literal["valid", "all"]
 ClassWeights = Literal["none", "balanced"] | tuple[NonNegative, ...]
@@ -194,8 +195,8 @@ class Segmentation(nn.Module):
 
     def evaluate(self, model: nn.Module, samples: Sequence[Sample], metric: ConfusionMatrix) -> None:
         """Add samples ``(image uint8 [3, H, W], label [H', W'])`` of any size to ``metric``."""
-        for predicted, labels in self.predictions(model, samples, metric.counts.device):
-            metric.update(predicted.label, labels)
+        for predicted, labels in self.whole_images.classes(model, samples, metric.counts.device):
+            metric.update(predicted, labels)
 
     def fits(self, model: nn.Module, images: Tensor) -> bool:
         """Return True where a model's output for float images ``[B, 3, H, W]`` are C logits."""
@@ -214,12 +215,28 @@ class Segmentation(nn.Module):
 
     # Finished models: scores, comparison, drawings, predictions.
 
-    def scores(self, model: nn.Module, files: SegmentationFiles, resize: Resize | None, workers: int = 0) -> Scores:
+    def scores(
+        self, model: nn.Module, files: SegmentationFiles, resize: Resize | None, workers: int = 0, batch: int = 8
+    ) -> Scores:
         """Score a model on whole images.
 
         See :func:`densekd.tasks.segmentation.evaluation.evaluate_labels`.
         """
-        return evaluation.evaluate_labels(model, files, resize, self.evaluation, workers)
+        return evaluation.evaluate_labels(model, files, resize, self.evaluation, Loading(workers, batch))
+
+    def compared(
+        self,
+        models: Mapping[str, nn.Module],
+        files: SegmentationFiles,
+        resize: Resize | None,
+        loading: Loading,
+        kept: Sequence[int] = (),
+    ) -> Compared:
+        """Score several models in one pass.
+
+        See :func:`densekd.tasks.segmentation.evaluation.compare_labels`.
+        """
+        return evaluation.compare_labels(models, files, resize, self.evaluation, loading, kept)
 
     def agreement(
         self, student: nn.Module, teacher: nn.Module, files: SegmentationFiles, resize: Resize | None
@@ -254,6 +271,11 @@ class Segmentation(nn.Module):
     ) -> None:
         """Write labels, predictions and errors of some images in colors."""
         prediction.label_samples(predictors, files, out, indices)
+
+    def draw_samples(self, predicted: Mapping[str, Sequence[Any]], files: SegmentationFiles, out: Path) -> None:
+        """Write the same pictures from class numbers ``[H, W]`` that were predicted before."""
+        for index in range(len(files)):
+            prediction.write_label_sample(predicted, files, index, out)
 
     def _cross_entropy(self, model: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
         logits = checked_logits(logits, self.num_classes)

@@ -69,17 +69,36 @@ class WholeImages:
         Yields:
             predictions, and the int64 labels ``[B, H', W']`` at whose size they are.
         """
-        # A model may see an image smaller than its label; both sizes must be equal.
-        for _, group in groupby(samples, key=_sizes):
-            alike = list(group)
-            # As many as fit the pixels, at least one.
-            together = max(1, _PIXELS // alike[0].label.numel())
-            for first in range(0, len(alike), together):
-                part = alike[first : first + together]
-                images = torch.stack([sample.image for sample in part]).to(device)
-                labels = torch.stack([sample.label for sample in part]).to(device)
-                height, width = labels.shape[-2:]
-                yield self.predict(model, images, (height, width)), labels.long()
+        for images, labels in _together(samples, device):
+            height, width = labels.shape[-2:]
+            yield self.predict(model, images, (height, width)), labels
+
+    def classes(
+        self, model: nn.Module, samples: Sequence[Sample], device: torch.device
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Predict the classes of samples alone, as :meth:`predictions` does in twice the time.
+
+        Yields:
+            predicted and labelled classes, int64 ``[B, H', W']`` both.
+        """
+        forward, align_corners = self._forward(model), contract.align_corners(model)
+        for images, labels in _together(samples, device):
+            height, width = labels.shape[-2:]
+            yield self.inference.classes(forward, images, (height, width), align_corners), labels
+
+
+def _together(samples: Sequence[Sample], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Stack neighbors of one size, as many as fit the pixels: images and int64 labels."""
+    # A model may see an image smaller than its label; both sizes must be equal.
+    for _, group in groupby(samples, key=_sizes):
+        alike = list(group)
+        # At least one.
+        together = max(1, _PIXELS // alike[0].label.numel())
+        for first in range(0, len(alike), together):
+            part = alike[first : first + together]
+            images = torch.stack([sample.image for sample in part]).to(device)
+            labels = torch.stack([sample.label for sample in part]).to(device)
+            yield images, labels.long()
 
 
 def _sizes(sample: Sample) -> tuple[torch.Size, torch.Size]:

@@ -1,0 +1,56 @@
+"""Commands that train nothing import nothing that only a training needs: seconds before the first line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_data import make_folder
+
+from densekd.models import find_model
+from densekd.models.classes import unnamed_classes
+from densekd.models.package import config_of, save_package
+
+HEAVY = ("lightning", "matplotlib", "pytorch_lightning", "scipy", "torchmetrics", "transformers")
+PROGRAM = f"""
+import sys
+from densekd.cli.app import main
+sys.argv = ["densekd", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("imported:", *(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student package and two pictures."""
+    root = tmp_path_factory.mktemp("imports")
+    make_folder(root / "data", {"val": 2})
+    torch.manual_seed(0)
+    options = {"backbone": "mobilenetv3_small_050", "channels": 8}
+    model = find_model("fpn")(num_classes=3, **options)
+    save_package(model, config_of("fpn", options, unnamed_classes(3), "segmentation"), root / "student")
+    return root
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["losses"],
+        ["datasets"],
+        ["inspect", "student"],
+        ["predict", "student", "data/images/val", "--workers", "1"],
+        ["evaluate", "student", "--data", "data"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_command_but_those_that_train_imports_what_trains(words: list[str], work: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, *words]
+    done = subprocess.run(command, cwd=work, env=os.environ, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].strip() == "imported:"
