@@ -43,5 +43,5 @@ def examine_capacity(case: Case) -> list[Finding]:
     if taught is None or taught - train < _BEHIND:
         return []
     evidence = f"{said}; the teacher has {taught:.1f} on the same training images"
-    fix = "take a larger student.model, or train longer (training.length)"
+    fix = "take a larger student.model, or train longer (training.steps)"
     return [Finding("student-saturated", "warning", evidence, fix, {**numbers, "teacher": float(taught)})]
