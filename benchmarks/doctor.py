@@ -93,7 +93,7 @@ def main() -> None:
         print(table(rows))
         return
     bench = Bench(options.folder)
-    for case in (*FAULTS, *HEALTHY):
+    for case in (*HEALTHY, *FAULTS):
         known = any(row["case"] == case.name for row in rows)
         if options.only not in case.name or (known and not options.anew):
             continue

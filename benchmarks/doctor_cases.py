@@ -334,7 +334,7 @@ FAULTS = (
     Planted("20 steps", ("schedule-too-short",), changed("training.steps", 20, "student")),
     Planted("warm-up of 80 of 100 steps", ("warmup-too-long",), changed("optimizer.warmup", 80)),
     # Runs.
-    Planted("run at learning rate x 100", _HIGH, trained("high", optimizer={"lr": 0.3})),
+    Planted("run at learning rate x 1000", _HIGH, trained("high", optimizer={"lr": 3.0})),
     Planted("run at learning rate / 1000", ("loss-does-not-fall",), trained("low", optimizer={"lr": 3e-6})),
     Planted(
         "run that still rises",

@@ -162,7 +162,8 @@ def _cell(cell: dict[str, Any] | None, reasons: list[str]) -> str:
     if cell.get("difference") is not None:
         numbers.append(f"{cell['difference']:.0e}")
     if cell.get("drop") is not None:
-        numbers.append(f"{-cell['drop']:+.2f}")
+        # Adding nothing makes +0.00 of -0.00.
+        numbers.append(f"{round(-cell['drop'], 2) + 0.0:+.2f}")
     text = " ".join([cell["status"], *numbers])
     if cell["status"] == "verified":
         return text

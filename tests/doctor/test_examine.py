@@ -201,3 +201,26 @@ def test_the_command_says_what_it_found_and_leaves_the_run_alone(
     assert ended.value.code == (0 if found["healthy"] else 1)
     assert {path: path.stat().st_mtime_ns for path in trained[1].rglob("*")} == before
     assert capsys.readouterr().err == ""
+
+
+def test_detection_is_examined_as_far_as_it_goes(detection_recipe: dict[str, Any]) -> None:
+    detection_recipe["teacher"] = {**detection_recipe["student"], "checkpoint": "untrained"}
+    detection_recipe["distill"] = [{"method": "pkd", "weight": 1, "student": "neck.0", "teacher": "neck.0"}]
+    detection_recipe["optimizer"]["lr"] = 1e-9
+    found = named(examine(parsed(detection_recipe)))
+    # Both splits have the same images, and random boxes hit nothing.
+    assert {"splits-leak", "teacher-below-chance", "learning-rate-too-low"} <= set(found)
+
+
+def test_a_mild_mixture_of_labels_is_named(healthy: dict[str, Any], tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "data", {"train": 24, "val": 12})
+    table = np.arange(256, dtype=np.uint8)
+    table[:3] = [0, 2, 1]
+    # Half of the files have two classes exchanged: no order is the better one.
+    for path in sorted((root / "labels" / "val").glob("*.png"))[:6]:
+        Image.fromarray(table[np.array(Image.open(path))]).save(path)
+    healthy["data"]["root"] = str(root)
+    found = [finding for finding in examine_teacher(opened(healthy)) if finding.name == "labels-swapped"]
+    assert len(found) == 1
+    assert "'class1' and 'class2'" in found[0].evidence
+    assert 0.3 <= found[0].numbers["here"] <= 0.7

@@ -14,7 +14,7 @@ from densekd.doctor.rate import examine_rate
     [
         (0.001, []),
         (0.01, []),
-        (0.5, ["learning-rate-too-high"]),
+        (10.0, ["learning-rate-too-high"]),
         (3e-6, ["learning-rate-too-low"]),
     ],
 )

@@ -66,7 +66,7 @@ def complaint(load: Load, *overrides: str) -> str:
         (
             "training.step",
             "steps",
-            "accumulate, checkpoint_every, clip, compile, export, log_every, precision",
+            "accumulate, checkpoint_every, clip, compile, deterministic, export, log_every, precision",
         ),
     ],
 )

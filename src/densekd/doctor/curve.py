@@ -68,7 +68,7 @@ def _still_falling(losses: Sequence[float]) -> list[Finding]:
         return []
     evidence = f"{100 * share:.0f} % of the loss's fall was in the last quarter ({third:.4g} to {last:.4g})"
     numbers = {"share": share, "third": third, "last": last}
-    return [Finding("schedule-too-short", "warning", evidence, "raise training.length", numbers)]
+    return [Finding("schedule-too-short", "warning", evidence, "raise training.steps", numbers)]
 
 
 def _judge_scores(scores: Sequence[float]) -> list[Finding]:
@@ -84,5 +84,5 @@ def _judge_scores(scores: Sequence[float]) -> list[Finding]:
         return []
     more = last * ratio / (1 - ratio)
     evidence = f"the score still rose by {last:.1f} at the last validation ({before:.1f} before it)"
-    fix = f"raise training.length; if gains go on to shrink alike, about {more:.1f} points are left"
+    fix = f"raise training.steps; if gains go on to shrink alike, about {more:.1f} points are left"
     return [Finding("schedule-too-short", "warning", evidence, fix, {"gain": last, "extrapolated": more})]

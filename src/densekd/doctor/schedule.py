@@ -16,7 +16,7 @@ def examine_schedule(case: Case) -> list[Finding]:
     if steps < _FEWEST or (passes < 1 and steps < _MANY):
         evidence = f"{steps} steps of {case.recipe.data.batch_size} images: {passes:.2g} passes over {images} images"
         numbers = {"steps": float(steps), "passes": passes}
-        found.append(Finding("schedule-too-short", "warning", evidence, "raise training.length", numbers))
+        found.append(Finding("schedule-too-short", "warning", evidence, "raise training.steps", numbers))
     # A rate that rises for most of a training was never what the recipe says.
     if 2 * warmup > steps:
         evidence = f"the learning rate warms up for {warmup} of {steps} steps"

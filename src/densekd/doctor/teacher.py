@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,8 @@ _MARGIN = 3.0
 _ABOVE = 1.1
 # Another reading must be better than such a guess by this factor, or it is another guess.
 _SEES = 1.5
+# Share of two classes' pixels that are taken for each other where labels are mixed, and where a teacher is sure.
+_MIXED, _APART = 0.3, 0.05
 _PLAIN = Convention("rgb", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 _CONVENTIONS = {
     "ImageNet's mean and std": IMAGENET,
@@ -183,6 +186,7 @@ def _other_classes(case: Case, scored: Sequence[Any], guess: float) -> list[Find
     learnt: Any = case.built.training.files
     on_val = _reordered(case, confusion(scored), guess)
     on_train = None
+    again: list[Any] = []
     if isinstance(learnt, SegmentationFiles) and learnt.labels != "absent":
         again = [task.scores(teacher, half, case.built.package.resize) for half in _halves(learnt)]
         on_train = _reordered(case, confusion(again), guess)
@@ -196,7 +200,33 @@ def _other_classes(case: Case, scored: Sequence[Any], guess: float) -> list[Find
             evidence = f"on data.{split} alone the teacher's {said}"
             fix = f"compare the labels of data.{split} with data.classes: numbers are exchanged"
             return [Finding("labels-swapped", "error", evidence, fix, numbers)]
-    return []
+    if not again:
+        return []
+    counts = {"train": total(confusion(again)), "val": total(confusion(scored))}
+    return [*_mixed(case, counts, "train", "val"), *_mixed(case, counts, "val", "train")]
+
+
+def _mixed(case: Case, counts: dict[str, np.ndarray], split: str, other: str) -> list[Finding]:
+    """Look for two classes that the teacher tells apart on one split, and that are exchanged in many images of another.
+
+    Classes that are hard to tell apart are confused on both.
+    """
+    names = case.built.package.classes
+    rows = {name: one / np.maximum(one.sum(1, keepdims=True), 1) for name, one in counts.items()}
+    found: list[Finding] = []
+    for first, second in combinations(range(len(names)), 2):
+        here = min(rows[split][first, second], rows[split][second, first])
+        there = max(rows[other][first, second], rows[other][second, first])
+        if here < _MIXED or there > _APART:
+            continue
+        pair = f"'{names[first]}' and '{names[second]}'"
+        evidence = (
+            f"on data.{split} the teacher takes {pair} for each other in at least {100 * here:.0f} % of their pixels, "
+            f"on data.{other} in at most {100 * there:.0f} %"
+        )
+        fix = f"compare the labels of data.{split} with data.classes: in some files numbers are exchanged"
+        found.append(Finding("labels-swapped", "warning", evidence, fix, {"here": float(here), "there": float(there)}))
+    return found
 
 
 def _reordered(case: Case, counts: Sequence[np.ndarray], guess: float) -> tuple[str, dict[str, float]] | None:

@@ -17,7 +17,7 @@ _BATCHES = 2
 # Channels that are constant over positions and images, of a map.
 _DEAD = 0.9
 # Norm of a term's gradient relative to the task's.
-_LOUD, _QUIET = 30.0, 1e-3
+_LOUD, _QUIET = 100.0, 1e-3
 # Entropy of the softened teacher relative to a uniform distribution's.
 _FLAT = 0.995
 # Effective number of classes, or of positions, of a teacher that was sharpened.

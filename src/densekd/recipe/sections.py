@@ -356,6 +356,11 @@ class TrainingSpec(Section):
         None,
         description="int8: quantization-aware training, with further settings as a section",
     )
+    deterministic: bool = Field(
+        False,
+        description="only operations that give the same bits in every run on the same GPU; slower, and one that has no "
+        "such form is refused. A CPU gives the same bits anyway",
+    )
     sync_batchnorm: Annotated[Literal["auto", "on", "off"], OnOff] = Field(
         "auto",
         description="batch norms of the student, adapters and losses share their statistics over all "

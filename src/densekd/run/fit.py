@@ -15,9 +15,11 @@ from densekd.data.sampler import Shard, StepSampler
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, TrainingSpec
+from densekd.run.arithmetic import arithmetic
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.run.checkpoint_files import SealedCheckpoints, newest_checkpoint, sound_checkpoint
 from densekd.run.checks import require_same_classes
+from densekd.run.devices import training_device
 from densekd.run.folder import RunFolder, is_first_process, record
 from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
@@ -119,7 +121,8 @@ def fit(
     if checkpoint is not None:
         require_same_classes(checkpoint, built, accept)
     ignore_signals_of_lightning(trainer)
-    with stop.listening(), end_of_others(trainer):
+    computed = arithmetic(settings.deterministic, training_device(launch))
+    with stop.listening(), end_of_others(trainer), computed:
         trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)
     # A signal behind the last safe point stops the rest of the work.
     if stop.number and not stop.obeyed:
