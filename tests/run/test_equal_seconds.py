@@ -246,5 +246,5 @@ def test_one_build_takes_turn_after_turn(
 def test_check_says_the_steps_of_the_student_alone(distilled: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     take_turns(monkeypatch, [(0.34, 0.2)])
     table = check(parsed(distilled), CPU.devices)
-    found = dict(zip(table.columns[0].cells, table.columns[1].cells, strict=True))["student alone"]
+    found = dict(zip(map(str, table.columns[0].cells), table.columns[1].cells, strict=True))["student alone"]
     assert found == "7 steps of 0.200 s take as long as 4 of 0.340 s, in turns"
