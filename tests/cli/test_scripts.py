@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from densekd.cli.app import COMMANDS
+from densekd.cli.train import _next
+from densekd.tasks.segmentation.metric_names import METRICS
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "convert"])
@@ -50,6 +52,15 @@ def test_a_teacher_is_followed_by_its_student(run: Any, recipe_file: Path, tmp_p
     status, printed = run("train", teacher, "training.steps=1", "--run", tmp_path / "run")
     assert status == 0, printed
     assert printed.rstrip().splitlines()[-1] == f"next: densekd train {tmp_path / 'student.yaml'}"
+
+
+def test_without_a_gain_the_doctor_comes_next() -> None:
+    results: dict[str, Any] = {"metrics": METRICS.to_json(), "student": {"miou": 40.0}, "baseline": {"miou": 41.0}}
+    run = Path("runs/a")
+    assert _next(Path("a.yaml"), run, results) == ("densekd", "doctor", run)
+    results["student"]["miou"] = 42.0
+    assert _next(Path("a.yaml"), run, results) == ("densekd", "export", run, "--to", "onnx")
+    assert _next(Path("a.yaml"), run, results | {"baseline": None})[1] == "export"
 
 
 def test_every_command_says_what_comes_next() -> None:

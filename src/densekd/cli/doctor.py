@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Trust, read_recipe
-from densekd.cli.console import console, print_plain, write_json
+from densekd.cli.console import console, print_next, print_plain, write_json
 from densekd.cli.own_files import FINDINGS, Force, require_own_json
 from densekd.quiet import silence_libraries
 from densekd.trust import trust_modules
@@ -32,6 +32,7 @@ def doctor(
     write_json(json, {"healthy": not found, "findings": [finding.as_row() for finding in found]})
     if not found:
         print_plain("nothing found")
+        print_next("densekd", "evaluate" if run else "train", recipe)
         return
     console.print(findings_table(found))
     raise typer.Exit(1)

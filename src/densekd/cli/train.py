@@ -1,13 +1,15 @@
 """Commands that train: ``train``, ``quickstart``, ``check``, ``cache``."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, Overwrite, RecipePath, RunPath, Trust, read_recipe
 from densekd.cli.console import console, print_next, print_plain, write_json
 from densekd.cli.own_files import RESULTS, require_own_json
+from densekd.metric_names import MetricNames
 from densekd.quiet import silence_libraries
 from densekd.trust import trust_modules
 
@@ -65,7 +67,7 @@ def train(
     if results:
         console.print(comparison_table(results))
         write_json(json, results)
-        print_next(*_next(Path(recipe), folder.path))
+        print_next(*_next(Path(recipe), folder.path, results))
 
 
 def quickstart(
@@ -117,8 +119,12 @@ def _training(recipe: str, overrides: list[str] | None) -> tuple[object, ...]:
     return "densekd", "train", recipe, *(overrides or ())
 
 
-def _next(recipe: Path, run: Path) -> tuple[object, ...]:
-    """Return the command after a training: the student's where its teacher was trained, or the export."""
+def _next(recipe: Path, run: Path, results: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the command after a training: doctor without a gain, the student of a teacher, or the export."""
+    headline = MetricNames.from_json(results["metrics"]).headline
+    student, alone = results["student"][headline.key], (results.get("baseline") or {}).get(headline.key)
+    if student is not None and alone is not None and headline.gain(student, alone) <= 0:
+        return "densekd", "doctor", run
     # As 'densekd init' writes them.
     student = recipe.with_name("student.yaml")
     if recipe.name == "teacher.yaml" and student.is_file():
