@@ -37,23 +37,32 @@ class Anchors:
             maps: ``[B, C, H_l, W_l]`` of each level, for sizes and device. Position (0, 0) lies at
                 the corner of the image, not half a stride inside.
         """
-        return [self._level(x, stride) for x, stride in zip(maps, self.strides, strict=True)]
+        # Filled on the device: a table that is copied there makes the host wait.
+        device, dtype = maps[0].device, compute_dtype(maps[0])
+        scales, ratios = filled(self.scales, device, dtype), filled(self.ratios, device, dtype)
+        heights = ratios.sqrt()
+        levels = []
+        for x, stride in zip(maps, self.strides, strict=True):
+            # Widths and heights [S]: of one area at every ratio.
+            w = (stride * (1 / heights)[:, None] * scales).reshape(-1)
+            h = (stride * heights[:, None] * scales).reshape(-1)
+            # Corners relative to the center, [S, 4].
+            relative = torch.stack([-w, -h, w, h], 1) / 2
+            levels.append((_centers(x, stride, dtype) + relative).reshape(-1, 4))
+        return levels
 
-    def _level(self, x: Tensor, stride: int) -> Tensor:
-        device, dtype = x.device, compute_dtype(x)
-        # Widths and heights [S]: of one area at every ratio.
-        scales = torch.tensor(self.scales, device=device, dtype=dtype)
-        heights = torch.tensor(self.ratios, device=device, dtype=dtype).sqrt()
-        w = (stride * (1 / heights)[:, None] * scales).reshape(-1)
-        h = (stride * heights[:, None] * scales).reshape(-1)
-        # Corners relative to the center, [S, 4].
-        relative = torch.stack([-w, -h, w, h], 1) / 2
-        # Centers, as both corners: [H_l * W_l, 1, 4].
-        rows, columns = x.shape[-2:]
-        center_y, center_x = torch.meshgrid(
-            torch.arange(rows, device=device, dtype=dtype) * stride,
-            torch.arange(columns, device=device, dtype=dtype) * stride,
-            indexing="ij",
-        )
-        centers = torch.stack([center_x, center_y, center_x, center_y], -1).reshape(-1, 1, 4)
-        return (centers + relative).reshape(-1, 4)
+
+def filled(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a few numbers as a tensor, made on its device: nothing is copied there, and the host does not wait."""
+    return torch.stack([torch.full((), value, device=device, dtype=dtype) for value in values])
+
+
+def _centers(x: Tensor, stride: int, dtype: torch.dtype) -> Tensor:
+    """Return the centers of a level's positions, as both corners: ``[H_l * W_l, 1, 4]``."""
+    rows, columns = x.shape[-2:]
+    center_y, center_x = torch.meshgrid(
+        torch.arange(rows, device=x.device, dtype=dtype) * stride,
+        torch.arange(columns, device=x.device, dtype=dtype) * stride,
+        indexing="ij",
+    )
+    return torch.stack([center_x, center_y, center_x, center_y], -1).reshape(-1, 1, 4)

@@ -50,7 +50,8 @@ def test_towers_share_nothing() -> None:
 def test_matched_boxes() -> None:
     boxes = [torch.tensor([[0.0, 0, 2, 2], [1, 1, 3, 3]]), torch.tensor([[5.0, 5, 6, 6]])]
     target = Boxes(boxes, [torch.tensor([4, 5]), torch.tensor([6])], torch.zeros(2, 2))
-    box, label = matched_boxes(target, torch.tensor([[1, -1, 0], [-1, 0, -2]]))
+    assigned = torch.tensor([[1, -1, 0], [-1, 0, -2]])
+    box, label = matched_boxes(target, assigned, (assigned >= 0).nonzero(as_tuple=True))
     assert label.tolist() == [5, 4, 6]
     assert box[:, 0].tolist() == [1, 0, 5]
 

@@ -99,17 +99,21 @@ def candidates(
     return images
 
 
-def matched_boxes(target: Boxes, assigned: Tensor) -> tuple[Tensor, Tensor]:
+def matched_boxes(target: Boxes, assigned: Tensor, places: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Return box ``[P, 4]`` and label ``[P]`` of every position that has one, image by image.
 
     Args:
         target: the boxes of the batch.
         assigned: ``[B, A]`` number of the box within its image, or negative.
+        places: image and position ``[P]`` of those that have one: ``(assigned >= 0).nonzero(as_tuple=True)``.
     """
     # Numbers within an image become numbers within the batch: the images before it come first.
-    counts = [0, *(len(boxes) for boxes in target.boxes[:-1])]
-    first = torch.tensor(counts, device=assigned.device).cumsum(0)
-    number = (assigned + first[:, None])[assigned >= 0]
+    numbers: list[Tensor] = []
+    first = 0
+    for image, boxes in zip(assigned, target.boxes, strict=True):
+        numbers.append(image + first)
+        first += len(boxes)
+    number = torch.stack(numbers)[places]
     return torch.cat(target.boxes)[number], torch.cat(target.labels)[number]
 
 

@@ -18,7 +18,7 @@ from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection, suppress
 from densekd.models.families import find_family
 from densekd.models.freeze import Role
-from densekd.ops.anchors import Anchors
+from densekd.ops.anchors import Anchors, filled
 from densekd.ops.boxes import Boxes, Detections
 from densekd.ops.ranges import Channels
 
@@ -159,7 +159,7 @@ class TwoStageHead(nn.Module):
         refined = []
         for boxes, (score, delta) in zip(proposals, parts, strict=True):
             # Every proposal is refined once for each class.
-            decoded = decode_deltas(boxes[:, None], delta.float() * boxes.new_tensor(_DELTA_STD))
+            decoded = decode_deltas(boxes[:, None], delta.float() * filled(_DELTA_STD, boxes.device, boxes.dtype))
             # Probabilities without background, which comes last.
             refined.append((decoded, score.float().softmax(1)[:, :-1]))
         return refined
@@ -221,6 +221,7 @@ class TwoStageHead(nn.Module):
     def _box_losses(self, output: ProposalOutput, proposals: list[Tensor], target: Boxes) -> dict[str, Tensor]:
         """Loss of the second stage: class of 512 sampled proposals an image, L1 of positives."""
         sampled, labels, wanted = [], [], []
+        spread = filled(_DELTA_STD, proposals[0].device, proposals[0].dtype)
         for boxes, truth, label in zip(proposals, target.boxes, target.labels, strict=True):
             # The true boxes are proposals too: early in training no other is good.
             boxes = torch.cat([truth, boxes])
@@ -232,11 +233,11 @@ class TwoStageHead(nn.Module):
             no_object = torch.full_like(background, self.num_classes)
             labels.append(torch.cat([label[matched], no_object]))
             deltas = encode_deltas(boxes[positive], truth[matched])
-            wanted.append(deltas / boxes.new_tensor(_DELTA_STD))
+            wanted.append(deltas / spread)
         cls, reg = self.box(roi_features(output.levels, sampled))
         label = torch.cat(labels)
         # Of the deltas for each class those of the true one.
-        positive = label < self.num_classes
+        positive = (label < self.num_classes).nonzero()[:, 0]
         distance = (reg.float()[positive, label[positive]] - torch.cat(wanted)).abs().sum()
         entropy = F.cross_entropy(cls.float(), label, reduction="sum")
         count = max(len(label), 1)

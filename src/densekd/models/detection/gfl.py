@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import generalized_box_iou_loss
 
 from densekd.models.backbones import make_backbone
 from densekd.models.detection.coding import decode_distances, encode_distances
@@ -23,7 +22,7 @@ from densekd.models.detection.dense import (
     zero_regression_loss,
 )
 from densekd.models.detection.detector import Detector
-from densekd.models.detection.losses import distribution_focal, quality_focal
+from densekd.models.detection.losses import distribution_focal, giou_loss, quality_focal
 from densekd.models.detection.neck import FPN
 from densekd.models.detection.selection import Selection
 from densekd.models.families import find_family
@@ -148,8 +147,9 @@ class GFLHead(nn.Module):
         # Label assignment (ATSS): the box of every position, of every image.
         per_level = [len(level) for level in levels]
         assigned = torch.stack([atss(anchors, per_level, boxes) for boxes in target.boxes])
+        # The one moment of a step in which the host waits: how many there are.
         image, place = (assigned >= 0).nonzero(as_tuple=True)
-        boxes, labels = matched_boxes(target, assigned)
+        boxes, labels = matched_boxes(target, assigned, (image, place))
         # Points, boxes and distances of the positives are in units of their level's stride.
         strides = [x.new_full((len(x),), s) for x, s in zip(levels, STRIDES, strict=True)]
         stride = torch.cat(strides)[place, None]
@@ -162,7 +162,7 @@ class GFLHead(nn.Module):
         # The target of a class score is the IoU of the box that goes with it.
         quality = torch.zeros_like(cls)
         quality[image, place, labels] = paired_iou(found.detach(), wanted)
-        giou = (weight * generalized_box_iou_loss(found, wanted)).sum()
+        giou = (weight * giou_loss(found, wanted)).sum()
         # A distance must lie below the last bin, so that there is one on either side.
         distances = encode_distances(points, wanted).clamp(0, BINS - 1 - 0.1)
         per_side = distribution_focal(logits.reshape(-1, 4, BINS), distances)

@@ -118,8 +118,9 @@ class RetinaHead(nn.Module):
         reg = flatten_levels(output.reg, 4)
         # Label assignment: the box of every anchor, of every image.
         assigned = torch.stack([self.assign(anchors, boxes) for boxes in target.boxes])
+        # The one moment of a step in which the host waits: how many there are.
         image, place = (assigned >= 0).nonzero(as_tuple=True)
-        boxes, labels = matched_boxes(target, assigned)
+        boxes, labels = matched_boxes(target, assigned, (image, place))
         # Classification: positives and background count, what lies between does not.
         truth = torch.zeros_like(cls)
         truth[image, place, labels] = 1
