@@ -46,7 +46,7 @@ if [ -n "$tiny" ]; then
 fi
 # Parts that were done with other code are done again.
 code=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-failed=() done=0 parts=7
+failed=() done=0 parts=8
 
 # part NAME SECONDS COMMAND...: run a part that is not done yet, for so many seconds at most.
 part() {
@@ -90,6 +90,7 @@ fi
 export PYTHONPATH=$PWD/src:$PWD/benchmarks${PYTHONPATH:+:$PYTHONPATH}
 
 part kernel-tests 300 python -m pytest -q -p no:cacheprovider "${tests[@]}"
+part host-stops 120 python -m pytest -q -p no:cacheprovider tests/test_host_stops.py
 part kernels 180 python benchmarks/kernels.py "${bench[@]}" "${kernels[@]}"
 part kernels-bf16 180 python benchmarks/kernels.py "${bench[@]}" "${kernels[@]}" --dtype bfloat16 --layout channels-last
 part losses 180 python benchmarks/losses.py "${bench[@]}" "${losses[@]}"

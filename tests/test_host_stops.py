@@ -26,7 +26,7 @@ from densekd.tasks.segmentation import Segmentation
 
 # Of a batch of four images.
 DEPTH = 0
-DETECTORS = {"gfl": 1, "retinanet": 1, "faster_rcnn": 0}
+DETECTORS = {"gfl": 1, "retinanet": 2, "faster_rcnn": 101}
 # Of losses that have any, by the beginning of their names in ``laws.MAKE``.
 OF_LOSSES: dict[str, int] = {}
 IMAGES = 4

@@ -53,11 +53,11 @@ def test_a_part_that_fails_stops_no_other_and_is_tried_again(broken: Path, tmp_p
     assert "failed with 3" in first.stdout
     assert "no losses today" in first.stdout
     assert "Failed: losses." in first.stdout
-    assert "[5/7] steps: at most" in first.stdout
+    assert "[6/8] steps: at most" in first.stdout
     again = run(work, path=broken)
     assert again.returncode == 1
-    assert "[5/7] steps: done before" in again.stdout
-    assert "[4/7] losses: at most" in again.stdout
+    assert "[6/8] steps: done before" in again.stdout
+    assert "[5/8] losses: at most" in again.stdout
 
 
 @pytest.mark.parametrize(
