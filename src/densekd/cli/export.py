@@ -86,7 +86,9 @@ def export(
     write_json(json, [verdict.to_json() for verdict in verdicts])
     if any(not verdict.passed for verdict in verdicts):
         raise typer.Exit(1)
-    print_next("densekd", "benchmark", model, *[verdict.folder for verdict in verdicts if verdict.folder])
+    # A folder of exports stands for all in it.
+    folders = {Path(verdict.folder).parent for verdict in verdicts if verdict.folder}
+    print_next("densekd", "benchmark", model, *sorted(folders))
 
 
 def _set_up(names: list[str]) -> None:
