@@ -30,7 +30,7 @@ def test_help_and_import_are_quick() -> None:
     ("override", "message"),
     [
         ("data.btach_size=3", "data.btach_size: unknown key. Did you mean 'batch_size'?"),
-        ("training.steps=many", "training.steps: an integer of at least 1, got 'many'"),
+        ("training.steps=many", "training.steps: an integer of at least 1 or null, got 'many'"),
         ("training.steps", "'training.steps' is no override; write key.path=value"),
         ("student.model=pspnett", "student.model: unknown model 'pspnett'. Did you mean 'pspnet'?"),
         ("training.accumulate=3", "a batch of 4 does not divide into 3 parts"),

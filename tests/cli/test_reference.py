@@ -30,7 +30,7 @@ def test_every_key_is_there_and_described() -> None:
                 check(inner)
 
     check(Recipe)
-    assert "| `steps` | an integer of at least 1 | *required* | optimizer steps |" in text
+    assert "| `steps` | an integer of at least 1 or null | `null` | optimizer steps; this or seconds |" in text
     assert "| `top_k` | an integer of at least 0 | `0` | classes of the logits kept at each position; 0: all |" in text
 
 
