@@ -76,13 +76,15 @@ skip() {
 bench=(--device "$device" --results "$results")
 if [ -n "$tiny" ]; then
   bench+=(--machine rehearsal --repeats 1)
-  tests=(tests/kernels/test_first_use.py)
+  tests=(tests/kernels/test_first_use.py -k broken)
+  stops=(-k "detection or stops_are_seen")
   kernels=(--only channel_kl resized_cross_entropy --sizes 20x8x8-32x32 --batch 2)
-  steps=(--only pspnet-cwd --size 64x64 --batch 2 --variants literal float32 bf16)
+  steps=(--only pspnet-cwd --size 64x64 --batch 2 --variants literal bf16)
   losses=(--only cwd --shapes 19x16x16 --batch 2)
 else
   bench+=(--repeats 20)
   tests=(tests/kernels)
+  stops=()
   kernels=(--compiled)
   steps=()
   losses=(--shapes 19x64x128 --batch 8)
@@ -90,7 +92,8 @@ fi
 export PYTHONPATH=$PWD/src:$PWD/benchmarks${PYTHONPATH:+:$PYTHONPATH}
 
 part kernel-tests 300 python -m pytest -q -p no:cacheprovider "${tests[@]}"
-part host-stops 120 python -m pytest -q -p no:cacheprovider tests/test_host_stops.py
+part host-stops 120 python -m pytest -q -p no:cacheprovider tests/test_host_stops.py \
+  ${stops[@]+"${stops[@]}"}
 part kernels 180 python benchmarks/kernels.py "${bench[@]}" "${kernels[@]}"
 part kernels-bf16 180 python benchmarks/kernels.py "${bench[@]}" "${kernels[@]}" --dtype bfloat16 --layout channels-last
 part losses 180 python benchmarks/losses.py "${bench[@]}" "${losses[@]}"
