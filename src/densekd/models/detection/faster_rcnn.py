@@ -190,7 +190,7 @@ class TwoStageHead(nn.Module):
                 levels.append(torch.full_like(order, level))
             # Suppress within each level, boxes without area left out.
             box = torch.cat(boxes)
-            real = (box[:, 2:] > box[:, :2]).all(1)
+            real = (box[:, 2:] > box[:, :2]).all(1).nonzero()[:, 0]
             box = box[real]
             kept = _suppressed(box, torch.cat(scores)[real], torch.cat(levels)[real])
             images.append(box[kept[:_PER_IMAGE]])

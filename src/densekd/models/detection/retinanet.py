@@ -123,7 +123,7 @@ class RetinaHead(nn.Module):
         boxes, labels = matched_boxes(target, assigned, (image, place))
         # Classification: positives and background count, what lies between does not.
         truth = torch.zeros_like(cls)
-        truth[image, place, labels] = 1
+        truth[image, place, labels] = truth.new_ones(())
         counted = (assigned != IGNORED)[..., None]
         focal = sigmoid_focal_loss(cls, truth, alpha=0.25, gamma=2.0).where(counted, 0).sum()
         # Regression: positives alone.
