@@ -91,7 +91,7 @@ def _of_quantized(subject: Subject, precisions: Sequence[Precision], scratch: Pa
         folder.mkdir()
         graph = Graph(exportable(subject.module), subject.input, subject.outputs, folder, trained=True)
         # With free steps a value between two integers may be rounded to either.
-        # So may one behind a layer or group norm or a softmax, which engines compute in float, in an order of their own.
+        # So may one behind a layer or group norm or softmax, which engines compute in float, in an order of their own.
         in_float = any(isinstance(part, nn.LayerNorm | nn.GroupNorm) for part in subject.module.modules())
         exact = _steps(subject.module) == "power-of-two" and not in_float
         sources[precision] = Source(graph, Reference(subject), exact)
