@@ -95,13 +95,13 @@ def _other_kind(found: np.ndarray, wanted: np.ndarray) -> bool:
 def _set_difference(found: np.ndarray, wanted: np.ndarray) -> float:
     """Return the largest difference between the queries ``[Q, values]`` of an image and their partners."""
     fewer, more = sorted((found, wanted), key=len)
-    alone = 1.0 if len(fewer) < len(more) else 0.0
+    # What one side alone has is as far away as can be.
+    largest = 1.0 if len(fewer) < len(more) else 0.0
     # Partners are each other's nearest among those that are left; at least one pair is found in every round.
     distance = np.zeros((len(fewer), len(more)))
     for row, query in enumerate(fewer):
         distance[row] = np.abs(more - query).max(1)
     rows, columns = np.arange(len(fewer)), np.arange(len(more))
-    largest = alone
     while len(rows):
         left = distance[np.ix_(rows, columns)]
         nearest = left.argmin(1)

@@ -61,15 +61,7 @@ def finish(
     candidate = run.path / _CANDIDATE
     export_student(recipe, built, run, candidate, console)
     files, resize = built.validation, recipe.data.input_size
-    # The exported package is scored, not the module in memory: delivered is what is measured.
-    models: dict[str, nn.Module] = {"student": open_model(candidate).model}
-    if built.scored_teacher is not None:
-        models["teacher"] = built.scored_teacher
-    for role, package in baselines.items():
-        models[role] = open_model(package).model
-    device = training_device() if device is None else device
-    for model in models.values():
-        model.to(device)
+    models = _models(built, candidate, baselines, device)
     task = built.task
     # Each image is read once, and goes through each model once.
     shown = evenly_spaced(len(files), _PICTURES)
@@ -112,6 +104,20 @@ def finish(
     report = write_report(run.path)
     console.print(f"student: {run.student}\nreport:  {report}", highlight=False, soft_wrap=True)
     return results
+
+
+def _models(
+    built: Built, student: Path, baselines: Mapping[str, Path], device: torch.device | None
+) -> dict[str, nn.Module]:
+    """Return the models that are scored, by their keys in ``results.json``, on the device."""
+    # The exported package is scored, not the module in memory: delivered is what is measured.
+    models: dict[str, nn.Module] = {"student": open_model(student).model}
+    if built.scored_teacher is not None:
+        models["teacher"] = built.scored_teacher
+    for role, package in baselines.items():
+        models[role] = open_model(package).model
+    device = training_device() if device is None else device
+    return {role: model.to(device) for role, model in models.items()}
 
 
 def _no_gain(built: Built, scores: Mapping[str, Scores]) -> str | None:

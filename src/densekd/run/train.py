@@ -136,11 +136,7 @@ def _train_there(start: Start) -> dict[str, Any]:
             score_teacher(built, recipe, device, console)
             if built.cache is not None:
                 fill_cache(built.cache, console, device)
-        # A baseline was announced by the training that it belongs to.
-        if baselines or recipe.teacher is not None:
-            _say(console, f"training the student with its teacher: distillation ({work.path})")
-        elif not run.is_baseline:
-            _say(console, f"training without a teacher ({work.path})")
+        _announce(recipe, run, work, console)
         # The training itself; other processes than the first are done then.
         fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
@@ -150,6 +146,15 @@ def _train_there(start: Start) -> dict[str, Any]:
         results = finish(recipe, built, run, alone, console, device)
         send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
+
+
+def _announce(recipe: Recipe, run: RunFolder, work: RunFolder, console: Console) -> None:
+    """Say what begins now."""
+    if recipe.teacher is not None:
+        _say(console, f"training the student with its teacher: distillation ({work.path})")
+    # A baseline was announced by the training that it belongs to.
+    elif not run.is_baseline:
+        _say(console, f"training without a teacher ({work.path})")
 
 
 def _train_alone(baselines: Iterable[Baseline], start: Start) -> None:

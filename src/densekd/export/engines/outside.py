@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +20,8 @@ CONVERTERS = Path(__file__).parent.parent / "converters"
 _LIMIT = 1800
 # Characters of what a converter printed that a message repeats.
 _SHOWN = 300
+# How Python's last line of a traceback begins: package.module.SomeError: reason.
+_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception)\b")
 
 
 def run_converter(title: str, command: list[str], folder: Path, wanted: Path) -> None:
@@ -54,7 +57,9 @@ def run_converter(title: str, command: list[str], folder: Path, wanted: Path) ->
         return
     lines = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
-    last = said[-1][:_SHOWN] if said else "it says nothing"
+    # The last error, if lines of advice stand behind it; else the last line.
+    errors = [line for line in said if _ERROR.match(line)]
+    last = (errors or said or ["it says nothing"])[-1][:_SHOWN]
     if done.returncode < 0:
         raise ConversionRefused(f"the converter of {title} crashed (signal {-done.returncode}): {last}")
     raise ConversionRefused(f"the converter of {title} gave up: {last}")
