@@ -71,8 +71,12 @@ def _own_cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """One thread for all tests and fixtures: sums of several threads are rounded otherwise."""
+    """One thread for all tests, fixtures and commands that they start: sums of several threads are rounded otherwise.
+
+    Two workers on two cores, each with commands of two threads, would wait for each other, too.
+    """
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

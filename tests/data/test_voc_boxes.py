@@ -62,7 +62,10 @@ def test_classes_are_the_twenty_the_files_or_said(tmp_path: Path) -> None:
         voc_boxes(tmp_path, "trainval")
 
 
-@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>", "<size><width/></size>"])
+HUGE = f"<size><width>{'9' * 5000}</width><height>30</height></size>"
+
+
+@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>", "<size><width/></size>", HUGE])
 def test_a_size_that_is_not_said_is_the_file_s(tmp_path: Path, size: str) -> None:
     home = make_voc_boxes(tmp_path)
     (home / "Annotations/000001.xml").write_text(f"<annotation>{size}</annotation>")

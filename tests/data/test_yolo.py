@@ -27,6 +27,13 @@ def test_what_is_read(tmp_path: Path) -> None:
     assert [item.stem for item in yolo(tmp_path / "data.yaml", "val").items] == ["c"]
 
 
+def test_a_class_number_of_hundreds_of_digits_is_no_number(tmp_path: Path) -> None:
+    make_yolo(tmp_path)
+    (tmp_path / "data.yaml").write_text(f"train: images/train\nnames: {{'{'9' * 500}': dust, 0: cell}}\n")
+    with pytest.raises(UserError, match="'names' must name the classes 0 to 1"):
+        yolo(tmp_path, "train")
+
+
 @pytest.mark.parametrize("names", ["[cell, dust]", "{1: dust, 0: cell}"])
 def test_names_are_a_list_or_numbered(tmp_path: Path, names: str) -> None:
     make_yolo(tmp_path)

@@ -11,7 +11,7 @@ from densekd.data.classes import Classes, distinct_classes, malformed, parse_cla
 from densekd.data.files import read_lines, read_text
 from densekd.data.label_coding import Color
 from densekd.errors import UserError
-from densekd.parsers import load_json
+from densekd.parsers import load_json, whole_number
 from densekd.parsers.files import exists
 
 ROBOFLOW = "_classes.csv"
@@ -84,7 +84,7 @@ def _with_names(content: Any) -> dict[str, Any]:
     numbers = {key for key in content if key.isdecimal()}
     if not numbers or numbers != set(content):
         return dict(content)
-    if {int(key) for key in numbers} != set(range(len(numbers))):
+    if {whole_number(key) for key in numbers} != set(range(len(numbers))):
         raise ValueError(f"its classes are numbered {', '.join(content)}, not from 0 to {len(numbers) - 1}")
     return {"names": [content[key] for key in sorted(content, key=int)]}
 

@@ -11,7 +11,7 @@ from densekd.data.classes import Classes, distinct_classes, published_classes, r
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.files import IMAGE_SUFFIXES, first_file, first_folder, image_size, read_lines
 from densekd.errors import UserError
-from densekd.parsers import load_xml
+from densekd.parsers import load_xml, whole_number
 from densekd.parsers.files import is_file
 
 
@@ -171,11 +171,9 @@ def _objects(path: Path, tree: ElementTree.Element) -> list[_Object]:
 
 
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
-    """Read the image's (height, width) from an annotation; None where a tool left it out or wrote zero."""
-    height = tree.findtext("size/height") or "0"
-    width = tree.findtext("size/width") or "0"
-    if not (height.isdecimal() and width.isdecimal()):
+    """Read the image's (height, width) from an annotation; None where it says none: left out, zero, or no number."""
+    height = whole_number(tree.findtext("size/height") or "")
+    width = whole_number(tree.findtext("size/width") or "")
+    if not height or not width:
         return None
-    if int(height) == 0 or int(width) == 0:
-        return None
-    return int(height), int(width)
+    return height, width

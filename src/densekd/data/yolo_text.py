@@ -11,7 +11,7 @@ from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.data.inside import outside_note
 from densekd.data.listing import join_path
 from densekd.errors import RecipeError, UserError
-from densekd.parsers import load_yaml
+from densekd.parsers import load_yaml, whole_number
 from densekd.parsers.files import exists, is_file
 
 # Corners of a box at the border may be a rounding error outside.
@@ -161,7 +161,8 @@ def _names(path: Path, names: Any) -> list[str]:
 
 
 def _unquoted(key: Any) -> Any:
-    return int(key) if isinstance(key, str) and key.isdecimal() else key
+    number = whole_number(key) if isinstance(key, str) else None
+    return key if number is None else number
 
 
 def _images(path: Path, home: Path, place: str) -> list[Path]:

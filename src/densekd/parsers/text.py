@@ -7,6 +7,8 @@ from densekd.parsers.files import read_bytes
 
 # Lists of the largest data sets have a tenth of this.
 MOST_MEGABYTES = 1000
+# Of a whole number: no size, count or class has more, and Python refuses to read thousands of them.
+_MOST_DIGITS = 18
 # The marks of UTF-32 begin with those of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -55,3 +57,8 @@ def _decoded(content: bytes, encoding: str) -> str:
         raise EncodingError(
             f"not readable as text in {name}: byte {error.start}, line {line}: {error.reason}"
         ) from error
+
+
+def whole_number(text: str) -> int | None:
+    """Read a whole number of decimal digits; None where a text is anything else, or longer than any size or count."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
