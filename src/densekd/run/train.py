@@ -136,7 +136,7 @@ def _train_there(start: Start) -> dict[str, Any]:
             score_teacher(built, recipe, device, console)
             if built.cache is not None:
                 fill_cache(built.cache, console, device)
-        _announce(recipe, run, work, console)
+        _announce(recipe.teacher is not None, run, work, console)
         # The training itself; other processes than the first are done then.
         fit(recipe, built, work, launch, console, observers, existing == "resume", start.accept)
         if not is_first_process():
@@ -148,9 +148,9 @@ def _train_there(start: Start) -> dict[str, Any]:
         return results
 
 
-def _announce(recipe: Recipe, run: RunFolder, work: RunFolder, console: Console) -> None:
+def _announce(taught: bool, run: RunFolder, work: RunFolder, console: Console) -> None:
     """Say what begins now."""
-    if recipe.teacher is not None:
+    if taught:
         _say(console, f"training the student with its teacher: distillation ({work.path})")
     # A baseline was announced by the training that it belongs to.
     elif not run.is_baseline:
