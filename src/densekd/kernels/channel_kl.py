@@ -130,10 +130,10 @@ def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float, groups: Gr
 
 def _by_channel(s: Tensor, t: Tensor, d: Tensor, temperature: float, groups: Groups) -> Tensor:
     """Fill the gradient ``d [B, C, N]`` block by block of whole channels; return the summands."""
-    B, C, N = s.shape
     dtype = compute_dtype(s, t)
-    statistics = s.new_empty(3, B, C, dtype=dtype)
-    blocks = _channel_blocks(B, C, N)
+    # [3, B, C]
+    statistics = s.new_empty(3, *s.shape[:2], dtype=dtype)
+    blocks = _channel_blocks(s.shape)
     # The first block is the largest; a smaller one needs buffers without gaps, too.
     shapes = {s[at].shape for at in blocks}
     buffer = s.new_empty(3 * max((shape.numel() for shape in shapes), default=0), dtype=dtype)
@@ -165,8 +165,9 @@ def _by_channel(s: Tensor, t: Tensor, d: Tensor, temperature: float, groups: Gro
 Block = tuple[slice, slice]
 
 
-def _channel_blocks(B: int, C: int, N: int) -> list[Block]:
+def _channel_blocks(shape: torch.Size) -> list[Block]:
     """Index ``[B, C, N]`` by images and channels: several whole images, or channels of one image."""
+    B, C, N = shape
     images = max(1, BLOCK_NUMEL // max(C * N, 1))
     channels = C
     if C * N > BLOCK_NUMEL:

@@ -101,7 +101,7 @@ def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float) -> tuple[T
         s, t, d = (x.mT.flatten(0, 1)[None] for x in (s, t, d))
         dim = 2
     out = value.view(d.shape[0], d.shape[3 - dim])
-    for at in _blocks(d.shape[0], C, d.shape[3 - dim]):
+    for at in _blocks((d.shape[0], C, d.shape[3 - dim])):
         place = (at[0], slice(None), at[1]) if dim == 1 else at
         # Contiguous copies in the precision of the value; slices of larger buffers would not be
         # contiguous.
@@ -120,8 +120,9 @@ def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float) -> tuple[T
     return value.view(B, *student.shape[2:]), grad
 
 
-def _blocks(B: int, C: int, N: int) -> list[tuple[slice, slice]]:
-    """Index ``[B, N]``: all positions of several images, or some positions of one image."""
+def _blocks(shape: tuple[int, int, int]) -> list[tuple[slice, slice]]:
+    """Index ``[B, N]`` of maps ``[B, C, N]``: all positions of several images, or some positions of one image."""
+    B, C, N = shape
     images = max(1, BLOCK_NUMEL // max(C * N, 1))
     positions = N
     if C * N > BLOCK_NUMEL:

@@ -57,13 +57,19 @@ class AT(nn.Module):
 def attention_map(x: Tensor) -> Tensor:
     """Return the spatial attention ``[B, H W]`` of ``[B, C, H, W]``, of length one per image."""
     x = to_float32(x)
-    # The energy of a position. Half a square has the value itself for a derivative, so that no
-    # map is kept for the backward pass.
-    with torch.no_grad():
-        half = _energy(x) / 2
-    energy = attach_own_grad(half, x).flatten(1) * (2 / x.shape[1])
+    # The energy of a position.
+    if not x.requires_grad:
+        energy = _energy(x) / x.shape[1]
+    elif x.numel() <= BLOCK_NUMEL:
+        energy = x.square().mean(1)
+    else:
+        # Half a square has the value itself for a derivative, so that no map is kept for the
+        # backward pass.
+        with torch.no_grad():
+            half = _energy(x) / 2
+        energy = attach_own_grad(half, x) * (2 / x.shape[1])
     # eq. 2: each image's map over its length.
-    return F.normalize(energy)
+    return F.normalize(energy.flatten(1))
 
 
 def _energy(x: Tensor) -> Tensor:
