@@ -51,10 +51,11 @@ def test_small_images_are_one_block(layout: str) -> None:
     """As many operations for eight images as for one, and the bits of each image alone."""
     student, teacher = (LAYOUTS[layout](x.detach()) for x in pair(torch.float32, 8, 19, 12, 16))
     value, grad = cpu_blocked(student, teacher, 4.0, Groups())
+    first = (student[:1], teacher[:1])
     with CountedOperations() as eight:
         cpu_blocked(student, teacher, 4.0, Groups())
     with CountedOperations() as one:
-        alone, grad_alone = cpu_blocked(student[:1], teacher[:1], 4.0, Groups())
+        alone, grad_alone = cpu_blocked(*first, 4.0, Groups())
     assert eight.count == one.count
     assert torch.equal(value[:1], alone)
     assert torch.equal(grad[:1], grad_alone)
