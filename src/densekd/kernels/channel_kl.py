@@ -168,7 +168,8 @@ Block = tuple[slice, slice]
 def _channel_blocks(shape: torch.Size) -> list[Block]:
     """Index ``[B, C, N]`` by images and channels: several whole images, or channels of one image."""
     B, C, N = shape
-    images = max(1, BLOCK_NUMEL // max(C * N, 1))
+    # Fewer numbers than a block may have: its buffers must not outweigh small maps.
+    images = max(1, BLOCK_NUMEL // max(4 * C * N, 1))
     channels = C
     if C * N > BLOCK_NUMEL:
         channels = max(1, BLOCK_NUMEL // N)

@@ -123,7 +123,8 @@ def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float) -> tuple[T
 def _blocks(shape: tuple[int, int, int]) -> list[tuple[slice, slice]]:
     """Index ``[B, N]`` of maps ``[B, C, N]``: all positions of several images, or some positions of one image."""
     B, C, N = shape
-    images = max(1, BLOCK_NUMEL // max(C * N, 1))
+    # Fewer numbers than a block may have: its buffers must not outweigh small maps.
+    images = max(1, BLOCK_NUMEL // max(4 * C * N, 1))
     positions = N
     if C * N > BLOCK_NUMEL:
         positions = max(BLOCK_NUMEL // C, _LEAST)

@@ -60,7 +60,8 @@ def attention_map(x: Tensor) -> Tensor:
     # The energy of a position.
     if not x.requires_grad:
         energy = _energy(x) / x.shape[1]
-    elif x.numel() <= BLOCK_NUMEL:
+    elif x.numel() <= BLOCK_NUMEL // 4:
+        # Small maps: a call costs more than a map.
         energy = x.square().mean(1)
     else:
         # Half a square has the value itself for a derivative, so that no map is kept for the
