@@ -252,9 +252,9 @@ def _seconds(path: Path) -> float | None:
 
 
 def _milliseconds(latency: Mapping[str, Any], role: str) -> float | None:
-    """Return what results.json knows of a model's time, whatever else stands beside it."""
-    models = latency.get("models", latency)
-    value = models.get(role) if isinstance(models, Mapping) else None
-    if isinstance(value, Mapping):
-        value = value.get("median_ms", value.get("milliseconds"))
+    """Return what results.json knows of a model's time, see :func:`densekd.run.latency.measure`."""
+    # The student alone is one network, however long it was trained, and is timed once.
+    timed = "baseline" if role == "baseline_seconds" else role
+    models = latency.get("milliseconds")
+    value = models.get(timed) if isinstance(models, Mapping) else None
     return float(value) if isinstance(value, (int, float)) else None
