@@ -1,4 +1,4 @@
-"""Links of pages to files outside of docs/: to notebooks' pages, else the files' names, as the site does not hold them."""
+"""Links of pages to files outside of docs/: to the pages of notebooks, else names of files, which the site lacks."""
 
 import posixpath
 import re

@@ -29,5 +29,7 @@ def page(path: Path) -> str:
             text = f"```python\n{text}\n```"
         parts.append(_TO_DOCS.sub("](../", text))
     title, _, rest = parts[0].partition("\n")
-    origin = f"This page is the notebook `examples/{path.name}`, which the tests execute; open it in Jupyter or an editor."
+    origin = (
+        f"This page is the notebook `examples/{path.name}`, which the tests execute; open it in Jupyter or an editor."
+    )
     return "\n\n".join([title, rest.strip(), origin, *parts[1:]]) + "\n"
