@@ -133,7 +133,7 @@ def _next(recipe: Path, run: Path, results: Mapping[str, Any]) -> tuple[object, 
 
 
 def _own_modules(student: Path) -> list[str]:
-    """Return the modules that a student's package names and the recipe's author vouched for: --trust of what follows."""
+    """Return the modules that a student's package names and a person trusted here: --trust of what follows."""
     from densekd.models.sources import SOURCES
     from densekd.parsers import load_json
 
