@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from densekd.compare.groups import compare_runs
-from densekd.compare.runs import read_run
+from densekd.compare.runs import find_runs, read_run
 from densekd.seal import write_document
 from densekd.tasks import Segmentation
 
@@ -51,3 +51,14 @@ def test_runs_of_so_many_seconds_are_a_group(tmp_path: Path) -> None:
     for seed, steps in ((0, (600, 930)), (1, (590, 934))):
         runs += read_run(write_run(tmp_path / f"cwd{seed}", seed, steps, seconds=900))
     assert [len(group.runs) for group in compare_runs(runs).groups] == [2, 2]
+
+
+def test_runs_are_found_by_any_name(tmp_path: Path) -> None:
+    """As 'densekd init' calls them: teacher and student."""
+    for name in ("teacher", "student", "group/cwd"):
+        write_run(tmp_path / name, 0, (600, 930))
+    # What a run holds is no run of its own, and neither is a package.
+    (tmp_path / "checkpoints").mkdir()
+    found = find_runs([str(tmp_path)])
+    assert found == [tmp_path / "group/cwd", tmp_path / "student", tmp_path / "teacher"]
+    assert find_runs([str(tmp_path / "student")]) == [tmp_path / "student"]

@@ -92,7 +92,9 @@ def _runs_in(folder: Path) -> Iterable[Path]:
         yield folder
         return
     for one in sorted(folder.iterdir()):
-        if one.is_dir() and not one.name.startswith(".") and one.name not in _INNER:
+        # 'densekd init' calls two runs teacher and student, as parts of a run are called.
+        part = one.name in _INNER and not (one / "recipe.yaml").is_file()
+        if one.is_dir() and not one.name.startswith(".") and not part:
             yield from _runs_in(one)
 
 
