@@ -1,11 +1,13 @@
 """Runs as comparison reads them: what was measured differs between seeds, and keeps no group apart."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from densekd.compare.groups import compare_runs
+from densekd.compare.latency import with_milliseconds
 from densekd.compare.runs import find_runs, read_run
 from densekd.seal import write_document
 from densekd.tasks import Segmentation
@@ -62,3 +64,9 @@ def test_runs_are_found_by_any_name(tmp_path: Path) -> None:
     found = find_runs([str(tmp_path)])
     assert found == [tmp_path / "group/cwd", tmp_path / "student", tmp_path / "teacher"]
     assert find_runs([str(tmp_path / "student")]) == [tmp_path / "student"]
+    # A run called student is itself, and its package stands for it.
+    for model, expected in (("student", 4.0), ("student/student", 4.0), ("student/baseline", None)):
+        row = {"model": str(tmp_path / model), "parameters": 10, "median_ms": 4.0}
+        (tmp_path / "latency.json").write_text(json.dumps([row]))
+        student, alone = with_milliseconds(read_run(tmp_path / "student"), tmp_path / "latency.json")
+        assert (student.milliseconds, alone.milliseconds) == (expected, None if expected else 4.0)

@@ -42,7 +42,9 @@ def _measured(path: Path) -> dict[Path, float]:
             # An exported folder has a row of its own, and no parameters; a package stands for its run.
             if row["parameters"] is not None:
                 place = Path(row["model"]).resolve()
-                found[place.parent if place.name == "student" else place] = float(row["median_ms"])
+                # 'densekd init' calls a run student, as the package in every run is called.
+                package = place.name == "student" and not (place / "recipe.yaml").is_file()
+                found[place.parent if package else place] = float(row["median_ms"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"--latency {path}: is not what 'densekd benchmark --json' writes ({error!r}).") from error
     return found
