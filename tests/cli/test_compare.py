@@ -63,6 +63,15 @@ def test_groups_seeds_and_pairs(runs: Path, run: Any, tmp_path: Path) -> None:
     assert "did not write" in printed
 
 
+def test_the_teacher_of_another_run_is_not_what_ships(runs: Path, run: Any, tmp_path: Path) -> None:
+    best = run("compare", runs)[1].splitlines()[-1].split()[3]
+    shutil.copytree(runs / "cwd-0", tmp_path / "taught", ignore=shutil.ignore_patterns("baseline"))
+    recipe = yaml.safe_load((tmp_path / "taught" / "recipe.yaml").read_text())
+    recipe["teacher"] = {"checkpoint": best}
+    (tmp_path / "taught" / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert run("compare", best, tmp_path / "taught")[1].splitlines()[-1].split()[3] != best
+
+
 def test_scores_of_images_add_up_to_the_score(runs: Path) -> None:
     found = read_image_scores(runs / "cwd-0")
     assert set(found) == {"student", "baseline", "teacher"}

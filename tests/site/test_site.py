@@ -95,6 +95,13 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in headings, f"{link}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_a_page_says_first_what_it_is_for(page: Path) -> None:
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert lines[0].startswith("# ")
+    assert not lines[1].startswith(("#", "`" * 3, "|", ":::", "- ", "!"))
+
+
 def test_every_page_is_in_the_navigation() -> None:
     content = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in PAGES[1:]:

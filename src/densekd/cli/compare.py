@@ -65,10 +65,20 @@ def compare(
     if html is not None:
         write_text(html, comparison_page(comparison))
         print_plain(f"page: {html}")
-    # The best of all is what ships.
-    scored = [(run.metrics.headline.gain(run.score, 0.0), str(run.folder)) for run in marked if run.score is not None]
+    # The best of all is what ships, but no teacher of another.
+    teachers = _teachers(marked)
+    scored = []
+    for run in marked:
+        if run.score is not None and run.folder.resolve() not in teachers:
+            scored.append((run.metrics.headline.gain(run.score, 0.0), str(run.folder)))
     if scored:
         print_next("densekd", "export", max(scored)[1], "--to", "onnx")
+
+
+def _teachers(runs: "list[Run]") -> set[Path]:
+    """Return the folders that the recipes of runs name as their teachers."""
+    named = [(run.recipe.get("teacher") or {}).get("checkpoint") for run in runs]
+    return {Path(str(checkpoint)).resolve() for checkpoint in named if checkpoint}
 
 
 def _without_images(runs: "list[Run]") -> list[str]:
