@@ -80,7 +80,8 @@ def main() -> int:
     dependencies("densekd", {"dev"}, found)
     found.pop("densekd", None)
     print("# Licenses of what densekd installs\n")
-    print("With all extras that are tested. Made by `python .ci/licenses.py > docs/licenses.md`.\n")
+    print("With all extras that are tested; of teachers and data see [their page](guides/model-licenses.md).")
+    print("Made by `python .ci/licenses.py > docs/licenses.md`.\n")
     print("| package | license |\n|---|---|")
     unknown = []
     for name in sorted(found):

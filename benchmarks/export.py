@@ -17,14 +17,15 @@ from typing import Any
 
 import yaml
 from export_models import ENTRIES, SIZE, Entry, make_data, recipe_of
-from measuring import RESULTS
+from measuring import RESULTS, machine
 
 from densekd.atomic import write_text
 from densekd.export.engines import ENGINES
 
 _RESULTS = RESULTS / "export-cpu.json"
-# Seconds for one command.
+# Seconds for one command, and threads that it computes with.
 _LIMIT = 900
+_THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 # Engines that share an export, and what they are written in.
 _GROUPS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("onnx", "openvino"), ("fp32", "fp16", "int8")),
@@ -103,6 +104,7 @@ def _exported(
         for verdict in json.loads(verdicts.read_text(encoding="utf-8")):
             name = f"{verdict['engine']}-{verdict['precision']}"
             cells[name] = {key: verdict[key] for key in _KEPT} | {"command_seconds": round(seconds, 1)}
+            cells[name]["machine"] = machine("cpu") | {"threads": _THREADS}
         return cells
     if not alone and len(engines) * len(precisions) > 1:
         return None
@@ -110,14 +112,14 @@ def _exported(
 
 
 def _refusal(reason: str) -> dict[str, Any]:
-    return {"status": "refused", "reason": reason}
+    return {"status": "refused", "reason": reason, "machine": machine("cpu") | {"threads": _THREADS}}
 
 
 def _run(arguments: Sequence[str]) -> tuple[float, str]:
     """Run ``densekd``; return its seconds and the last line that it said."""
     begin = time.monotonic()
     command = [sys.executable, "-m", "densekd", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "COLUMNS": "1000"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(_THREADS), "COLUMNS": "1000"}
     print(" ".join(arguments), flush=True)
     try:
         done = subprocess.run(

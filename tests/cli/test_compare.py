@@ -13,6 +13,7 @@ from tiny_data import make_folder, tiny_recipe
 
 import densekd
 from densekd.run.image_scores import NAME, read_image_scores
+from densekd.seal import write_document
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,15 @@ def test_groups_seeds_and_pairs(runs: Path, run: Any, tmp_path: Path) -> None:
     status, printed = run("compare", runs, "--html", tmp_path / "mine.html")
     assert status == 1
     assert "did not write" in printed
+
+
+def test_the_teacher_of_another_run_is_not_what_ships(runs: Path, run: Any, tmp_path: Path) -> None:
+    best = run("compare", runs)[1].splitlines()[-1].split()[3]
+    shutil.copytree(runs / "cwd-0", tmp_path / "taught", ignore=shutil.ignore_patterns("baseline"))
+    recipe = yaml.safe_load((tmp_path / "taught" / "recipe.yaml").read_text())
+    recipe["teacher"] = {"checkpoint": best}
+    (tmp_path / "taught" / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert run("compare", best, tmp_path / "taught")[1].splitlines()[-1].split()[3] != best
 
 
 def test_scores_of_images_add_up_to_the_score(runs: Path) -> None:
@@ -112,6 +122,68 @@ def test_a_group_can_be_the_baseline(runs: Path, run: Any, tmp_path: Path) -> No
     assert rows["cwd"]["difference"]["value"] == pytest.approx(
         rows["cwd"]["score"]["value"] - rows["pixel"]["score"]["value"]
     )
+
+
+def test_milliseconds_of_the_trainings_or_of_a_later_benchmark(runs: Path, run: Any, tmp_path: Path) -> None:
+    assert run("compare", runs, "--json", tmp_path / "out.json")[0] == 0
+    rows = {row["group"]: row for row in json.loads((tmp_path / "out.json").read_text())}
+    measured = json.loads((runs / "cwd-0" / "results.json").read_text())["latency"]["milliseconds"]
+    assert rows["cwd"]["milliseconds"] == measured["student"] > 0
+    assert rows["alone"]["milliseconds"] == measured["baseline"] > 0
+    # Rows of eager PyTorch count, of a run or its package; an artefact's is another engine's.
+    row = {"engine": "PyTorch", "parameters": 10, "p95_ms": 9.0}
+    later = [
+        row | {"model": str(runs / "cwd-0"), "median_ms": 4.5},
+        row | {"model": str(runs / "pixel-0" / "student"), "median_ms": 5.5},
+        row | {"model": str(runs / "cwd-0" / "export" / "onnx-fp32"), "parameters": None, "median_ms": 1.0},
+    ]
+    (tmp_path / "latency.json").write_text(json.dumps(later))
+    status, printed = run("compare", runs, "--latency", tmp_path / "latency.json", "--json", tmp_path / "out.json")
+    assert status == 0, printed
+    rows = {row["group"]: row for row in json.loads((tmp_path / "out.json").read_text())}
+    assert {name: row["milliseconds"] for name, row in rows.items()} == {"cwd": 4.5, "pixel": 5.5, "alone": None}
+    (tmp_path / "latency.json").write_text(json.dumps(later[2:]))
+    status, printed = run("compare", runs, "--latency", tmp_path / "latency.json")
+    assert status == 1
+    assert "measured none of these runs" in printed
+    (tmp_path / "latency.json").write_text('{"student": 1}')
+    assert (
+        "is not what 'densekd benchmark --json' writes"
+        in run("compare", runs, "--latency", tmp_path / "latency.json")[1]
+    )
+
+
+def test_evaluate_writes_the_scores_of_images_that_a_run_lacks(runs: Path, run: Any, tmp_path: Path) -> None:
+    shutil.copytree(runs / "pixel-0", tmp_path / "pixel-0")
+    shutil.copytree(runs / "cwd-0", tmp_path / "cwd-0")
+    before = {name: read_image_scores(runs / name) for name in ("pixel-0", "cwd-0")}
+    for name in before:
+        (tmp_path / name / NAME).unlink()
+    shutil.copytree(runs / "cwd-1", tmp_path / "cwd-1")
+    status, printed = run("compare", tmp_path)
+    assert status == 0
+    assert f"{tmp_path / 'pixel-0'}: no scores of each image; 'densekd evaluate" in printed
+    # Of other settings nothing is kept.
+    assert run("evaluate", tmp_path / "pixel-0", "flip=horizontal")[0] == 0
+    assert not (tmp_path / "pixel-0" / NAME).exists()
+    for name in ("pixel-0", "cwd-0", "cwd-0/baseline"):
+        status, printed = run("evaluate", tmp_path / name)
+        assert "by which 'densekd compare' pairs runs" in printed
+    after = {name: read_image_scores(tmp_path / name) for name in before}
+    assert after["pixel-0"].keys() == {"student"}
+    assert after["cwd-0"].keys() == {"student", "baseline"}
+    for name, found in after.items():
+        assert all(tensor.equal(before[name][role]) for role, tensor in found.items())
+    assert "pairs runs" not in run("evaluate", tmp_path / "pixel-0")[1]
+    assert "no scores of each image" not in run("compare", tmp_path)[1]
+    # Data that is another by now has other scores, which pair with nothing.
+    results = json.loads((tmp_path / "pixel-0" / "results.json").read_text())
+    results["student"]["miou"] += 1
+    del results["checksums"]
+    write_document(tmp_path / "pixel-0" / "results.json", results)
+    (tmp_path / "pixel-0" / NAME).unlink()
+    assert "the score is not that of" in run("evaluate", tmp_path / "pixel-0")[1]
+    assert not (tmp_path / "pixel-0" / NAME).exists()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 
@@ -78,3 +79,16 @@ def test_a_teacher_cache_is_written_once(run: Any, recipe: dict[str, Any], tmp_p
     assert (tmp_path / "cache" / "000000.safetensors").stat().st_mtime_ns == written
     status, printed = run("cache", path, *options, "teacher.cache.views=3")
     assert (status, "views.count is 2 there and 3 here" in printed) == (1, True), printed
+
+
+def test_the_next_command_trusts_what_the_recipe_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from densekd.cli.console import print_next
+    from densekd.cli.train import _own_modules
+    from densekd.trust import trusting
+
+    for model, expected in (("mine.nets:Small", ["mine.nets"]), ("hf:owner/name", []), ("fpn", []), ("other:Net", [])):
+        (tmp_path / "config.json").write_text(json.dumps({"model": model, "task": "segmentation"}))
+        with trusting(["mine", "hf"]):
+            assert _own_modules(tmp_path) == expected
+    print_next("densekd", "export", "runs/own", trust=["mine.nets"])
+    assert capsys.readouterr().out.strip() == "next: densekd export runs/own --trust mine.nets"

@@ -1,12 +1,14 @@
 """Runs as comparison reads them: what was measured differs between seeds, and keeps no group apart."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from densekd.compare.groups import compare_runs
-from densekd.compare.runs import read_run
+from densekd.compare.latency import with_milliseconds
+from densekd.compare.runs import find_runs, read_run
 from densekd.seal import write_document
 from densekd.tasks import Segmentation
 
@@ -51,3 +53,20 @@ def test_runs_of_so_many_seconds_are_a_group(tmp_path: Path) -> None:
     for seed, steps in ((0, (600, 930)), (1, (590, 934))):
         runs += read_run(write_run(tmp_path / f"cwd{seed}", seed, steps, seconds=900))
     assert [len(group.runs) for group in compare_runs(runs).groups] == [2, 2]
+
+
+def test_runs_are_found_by_any_name(tmp_path: Path) -> None:
+    """As 'densekd init' calls them: teacher and student."""
+    for name in ("teacher", "student", "group/cwd"):
+        write_run(tmp_path / name, 0, (600, 930))
+    # What a run holds is no run of its own, and neither is a package.
+    (tmp_path / "checkpoints").mkdir()
+    found = find_runs([str(tmp_path)])
+    assert found == [tmp_path / "group/cwd", tmp_path / "student", tmp_path / "teacher"]
+    assert find_runs([str(tmp_path / "student")]) == [tmp_path / "student"]
+    # A run called student is itself, and its package stands for it.
+    for model, expected in (("student", 4.0), ("student/student", 4.0), ("student/baseline", None)):
+        row = {"model": str(tmp_path / model), "parameters": 10, "median_ms": 4.0}
+        (tmp_path / "latency.json").write_text(json.dumps([row]))
+        student, alone = with_milliseconds(read_run(tmp_path / "student"), tmp_path / "latency.json")
+        assert (student.milliseconds, alone.milliseconds) == (expected, None if expected else 4.0)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from dataset_trees import make_ade20k, make_cityscapes, make_coco, make_voc_boxes, make_yolo
 from newcomers_layouts import LAYOUTS, colored, pairs, usual, write_label
+from PIL import Image
 from tiny_data import make_depth
 
 from densekd.data.files import SegmentationFiles
@@ -129,3 +131,20 @@ def test_a_test_split_is_validated_on_where_there_is_no_other(tmp_path: Path) ->
     found = look(tmp_path)
     assert found.data.val == "test"
     assert any("'test' is validated on" in note for note in found.notes)
+
+
+def test_bands_beyond_colors_are_read(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for k in range(6):
+        values = np.full((32, 48, 4), 9000 * k, np.uint16)
+        tifffile.imwrite(tmp_path / "images" / f"{k}.tif", values, photometric="rgb", extrasamples=["unspecified"])
+        Image.fromarray(np.arange(32 * 48, dtype=np.uint8).reshape(32, 48) % 3).save(tmp_path / "masks" / f"{k}.png")
+    found = look(tmp_path)
+    assert found.data.bands == 4
+    assert any("4 bands" in note for note in found.notes)
+    # Transparency is no band of its own.
+    for k in range(6):
+        values = np.full((32, 48, 4), 40 * k, np.uint8)
+        tifffile.imwrite(tmp_path / "images" / f"{k}.tif", values, photometric="rgb", extrasamples=["unassalpha"])
+    assert look(tmp_path).data.bands == 3

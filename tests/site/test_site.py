@@ -1,9 +1,9 @@
 """The documentation site: builds strictly; links lead somewhere; what its blocks show is what densekd takes."""
 
+import html
+import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,13 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in headings, f"{link}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_a_page_says_first_what_it_is_for(page: Path) -> None:
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert lines[0].startswith("# ")
+    assert not lines[1].startswith(("#", "`" * 3, "|", ":::", "- ", "!"))
+
+
 def test_every_page_is_in_the_navigation() -> None:
     content = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in PAGES[1:]:
@@ -158,14 +165,22 @@ def test_the_reference_of_commands_is_current() -> None:
     assert page == command_reference(app), "densekd docs commands > docs/commands.md"
 
 
-def test_the_site_builds(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs", reason="pip install 'densekd[docs]'")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    start = (tmp_path / "site" / "start" / "quickstart" / "index.html").read_text(encoding="utf-8")
+def test_the_site_builds(site: Path) -> None:
+    start = (site / "start" / "quickstart" / "index.html").read_text(encoding="utf-8")
     assert "quickstart" in start
     # Nothing is fetched from elsewhere.
-    home = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    home = (site / "index.html").read_text(encoding="utf-8")
     assert not re.findall(r'(?:src|href)="https?://(?!squidfunk|www\.mkdocs)[^"]+\.(?:js|css|woff2?)"', home)
-    assert (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8").count("densekd.distill") > 1
+    assert (site / "api" / "index.html").read_text(encoding="utf-8").count("densekd.distill") > 1
+
+
+def test_notebooks_are_pages(site: Path) -> None:
+    for notebook in (ROOT / "examples").glob("*.ipynb"):
+        page = (site / "examples" / notebook.stem / "index.html").read_text(encoding="utf-8")
+        shown = re.sub(r"<[^>]+>", "", page)
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                assert html.escape(cell["source"][0].strip(), quote=False) in shown
+    # Links lead to the pages, from them and to them.
+    assert 'href="../../guides/production/"' in (site / "examples" / "ship" / "index.html").read_text(encoding="utf-8")
+    assert 'href="../examples/distil/"' in (site / "python" / "index.html").read_text(encoding="utf-8")

@@ -52,7 +52,7 @@ def benchmark(
     if picture is not None:
         write_text(picture, accuracy_picture(rows))
         print_plain(f"picture: {picture}")
-    print_next("densekd", "predict", models[0], "pictures/")
+    print_next("densekd", "predict", models[0], "pictures/", trust=trust)
 
 
 def benchmark_table(rows: "list[BenchmarkRow]") -> Table:

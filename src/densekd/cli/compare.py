@@ -1,7 +1,7 @@
 """Command ``compare``: which method and student is better, by how much, and whether that can be told."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from densekd.cli.arguments import JsonPath
 from densekd.cli.console import console, print_next, print_plain, write_json
 from densekd.cli.own_files import COMPARISON, Force, require_own_json
 from densekd.errors import UserError
+
+if TYPE_CHECKING:
+    from densekd.compare.runs import Run
 
 # Where the page of an earlier comparison is known by.
 _TITLE = "<title>Comparison &ndash; densekd</title>"
@@ -21,12 +24,19 @@ def compare(
     ] = None,
     html: Annotated[Path | None, typer.Option(help="also write one page with pictures and curves: FILE.html")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="refuse runs that cannot be compared")] = False,
+    latency: Annotated[
+        Path | None,
+        typer.Option(
+            help="milliseconds from a file of 'densekd benchmark --json'; default: of each training's machine"
+        ),
+    ] = None,
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
     """Compare runs over seeds: means, intervals, paired differences, costs."""
     from densekd.atomic import write_text
     from densekd.compare.groups import compare_runs
+    from densekd.compare.latency import with_milliseconds
     from densekd.compare.page import comparison_page
     from densekd.compare.runs import find_runs, mark_odd, read_run
     from densekd.compare.table import comparison_rows, screen_table
@@ -45,18 +55,38 @@ def compare(
     odd = [f"{run.folder}: {run.odd}" for run in marked if run.odd]
     if odd and strict:
         raise UserError("--strict: these runs cannot be compared with the others:\n" + "\n".join(odd))
+    if latency is not None:
+        marked = with_milliseconds(marked, latency)
     comparison = compare_runs(marked, baseline)
     console.print(screen_table(comparison))
-    for line in (*odd, *[f"{folder}: not finished, left out" for folder in unfinished]):
+    for line in (*odd, *[f"{folder}: not finished, left out" for folder in unfinished], *_without_images(marked)):
         print_plain(line)
     write_json(json, comparison_rows(comparison))
     if html is not None:
         write_text(html, comparison_page(comparison))
         print_plain(f"page: {html}")
-    # The best of all is what ships.
-    scored = [(run.metrics.headline.gain(run.score, 0.0), str(run.folder)) for run in marked if run.score is not None]
+    # The best of all is what ships, but no teacher of another.
+    teachers = _teachers(marked)
+    scored = []
+    for run in marked:
+        if run.score is not None and run.folder.resolve() not in teachers:
+            scored.append((run.metrics.headline.gain(run.score, 0.0), str(run.folder)))
     if scored:
         print_next("densekd", "export", max(scored)[1], "--to", "onnx")
+
+
+def _teachers(runs: "list[Run]") -> set[Path]:
+    """Return the folders that the recipes of runs name as their teachers."""
+    named = [(run.recipe.get("teacher") or {}).get("checkpoint") for run in runs]
+    return {Path(str(checkpoint)).resolve() for checkpoint in named if checkpoint}
+
+
+def _without_images(runs: "list[Run]") -> list[str]:
+    """Say how runs without a file of scores of each image get one, where others are compared image by image."""
+    lacking = [str(run.folder) for run in runs if run.images is None and not run.odd]
+    if not lacking or len(lacking) == len(runs):
+        return []
+    return [f"{folder}: no scores of each image; 'densekd evaluate {folder}' writes them" for folder in lacking]
 
 
 def _require_own_page(path: Path | None, force: bool) -> None:

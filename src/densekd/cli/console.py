@@ -35,15 +35,18 @@ def print_error_note(text: str) -> None:
     Terminal(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
-def print_next(*words: object, listing: bool = False) -> None:
+def print_next(*words: object, listing: bool = False, trust: Iterable[str] | None = None) -> None:
     """Print the command that usually comes next; where it is quiet, nothing.
 
     Args:
         words: of the command; those that a shell would split are quoted.
         listing: it follows a list, which is left as it is where it goes into a pipe.
+        trust: modules of the model that the next command has to trust as well.
     """
     if listing and not console.is_terminal:
         return
+    for name in trust or ():
+        words = (*words, "--trust", name)
     print_plain(f"next: {' '.join(shlex.quote(str(word)) for word in words)}")
 
 

@@ -32,7 +32,7 @@ def doctor(
     write_json(json, {"healthy": not found, "findings": [finding.as_row() for finding in found]})
     if not found:
         print_plain("nothing found")
-        print_next("densekd", "evaluate" if run else "train", recipe)
+        print_next("densekd", "evaluate" if run else "train", recipe, trust=trust)
         return
     console.print(findings_table(found))
     raise typer.Exit(1)

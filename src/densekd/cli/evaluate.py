@@ -94,7 +94,7 @@ def evaluate(
     print_notes(scores.get("notes", ()))
     console.print(score_table(scores))
     write_json(json, scores)
-    print_next("densekd", "predict", model, "pictures/")
+    print_next("densekd", "predict", model, "pictures/", trust=trust)
 
 
 def predict(
@@ -147,7 +147,7 @@ def predict(
         done = predict_inputs(predictor, found, out, resume, workers)
         print_plain(done)
         write_json(json, {"model": str(model), "out": str(out), "done": done})
-    print_next("densekd", "export", model, "--to", "onnx")
+    print_next("densekd", "export", model, "--to", "onnx", trust=trust)
 
 
 def _place_of(model: Path) -> Path:

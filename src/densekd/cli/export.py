@@ -88,7 +88,7 @@ def export(
         raise typer.Exit(1)
     # A folder of exports stands for all in it.
     folders = {Path(verdict.folder).parent for verdict in verdicts if verdict.folder}
-    print_next("densekd", "benchmark", model, *sorted(folders))
+    print_next("densekd", "benchmark", model, *sorted(folders), trust=trust)
 
 
 def _set_up(names: list[str]) -> None:

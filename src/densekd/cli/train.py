@@ -11,7 +11,7 @@ from densekd.cli.console import console, print_next, print_plain, write_json
 from densekd.cli.own_files import RESULTS, require_own_json
 from densekd.metric_names import MetricNames
 from densekd.quiet import silence_libraries
-from densekd.trust import trust_modules
+from densekd.trust import is_trusted, trust_modules
 
 if TYPE_CHECKING:
     from densekd.run.folder import Existing
@@ -67,7 +67,7 @@ def train(
     if results:
         console.print(comparison_table(results))
         write_json(json, results)
-        print_next(*_next(Path(recipe), folder.path, results))
+        print_next(*_next(Path(recipe), folder.path, results), trust=_own_modules(folder.student))
 
 
 def quickstart(
@@ -130,6 +130,20 @@ def _next(recipe: Path, run: Path, results: Mapping[str, Any]) -> tuple[object, 
     if recipe.name == "teacher.yaml" and student.is_file():
         return "densekd", "train", student
     return "densekd", "export", run, "--to", "onnx"
+
+
+def _own_modules(student: Path) -> list[str]:
+    """Return the modules that a student's package names and a person trusted here: --trust of what follows."""
+    from densekd.models.sources import SOURCES
+    from densekd.parsers import load_json
+
+    content = load_json(student / "config.json")
+    found = []
+    for name in (str(content.get("model")), str(content.get("task"))):
+        module, colon, _ = name.partition(":")
+        if colon and module not in SOURCES and module not in found and is_trusted(name):
+            found.append(module)
+    return found
 
 
 def _existing(resume: bool, overwrite: bool) -> "Existing":

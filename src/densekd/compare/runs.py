@@ -92,7 +92,9 @@ def _runs_in(folder: Path) -> Iterable[Path]:
         yield folder
         return
     for one in sorted(folder.iterdir()):
-        if one.is_dir() and not one.name.startswith(".") and one.name not in _INNER:
+        # 'densekd init' calls two runs teacher and student, as parts of a run are called.
+        part = one.name in _INNER and not (one / "recipe.yaml").is_file()
+        if one.is_dir() and not one.name.startswith(".") and not part:
             yield from _runs_in(one)
 
 
@@ -252,9 +254,9 @@ def _seconds(path: Path) -> float | None:
 
 
 def _milliseconds(latency: Mapping[str, Any], role: str) -> float | None:
-    """Return what results.json knows of a model's time, whatever else stands beside it."""
-    models = latency.get("models", latency)
-    value = models.get(role) if isinstance(models, Mapping) else None
-    if isinstance(value, Mapping):
-        value = value.get("median_ms", value.get("milliseconds"))
+    """Return what results.json knows of a model's time, see :func:`densekd.run.latency.measure`."""
+    # The student alone is one network, however long it was trained, and is timed once.
+    timed = "baseline" if role == "baseline_seconds" else role
+    models = latency.get("milliseconds")
+    value = models.get(timed) if isinstance(models, Mapping) else None
     return float(value) if isinstance(value, (int, float)) else None

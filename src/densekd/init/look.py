@@ -14,6 +14,7 @@ from densekd.data.exports.recognize import advice
 from densekd.data.files import IMAGE_SUFFIXES, find, image_size
 from densekd.data.layouts import EXPORTS, LAYOUTS, recognize_layouts
 from densekd.data.listing import is_hidden
+from densekd.data.picture import bands_beyond_colors
 from densekd.errors import RecipeError, UserError
 from densekd.init.bare import describe_bare
 from densekd.recipe import DataSpec
@@ -131,6 +132,12 @@ def _read(place: Path, name: str, task: str | None, options: dict[str, object] |
         notes.append("the split 'test' is validated on, so that a last, honest score needs further images")
     spec = spec.model_copy(update={"train": train, "val": val})
     files, held = build_files(spec, train), build_files(spec, val)
+    # As pictures such images would be refused; what reads them is in the refusal, and here at once.
+    bands = bands_beyond_colors(files.items[0].image) if len(files) else None
+    if bands is not None:
+        spec = spec.model_copy(update={"bands": bands})
+        files, held = build_files(spec, train), build_files(spec, val)
+        notes.append(f"the images have {bands} bands, not all of them colors: all are read (data.bands)")
     found = Found(spec, files.task, files, held, _median_size(files), tuple(notes))
     return _with_notes(found, _other_readings(place, found.task, task))
 

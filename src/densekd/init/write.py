@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from densekd.data.picture import RGB
 from densekd.init.choose import Choice, Model
 from densekd.init.look import Found
 from densekd.init.machine import Machine
@@ -76,6 +77,10 @@ def _data(found: Found, choice: Choice) -> list[str]:
     if spec.split is not None:
         split = {"val": spec.split.val, "seed": spec.split.seed}
         lines.append(f"  split: {_flow(split)}        # drawn once; groups: keeps drives, patients, tiles together")
+    if spec.bands != RGB:
+        lines.append(
+            f"  bands: {spec.bands}                          # all of the file; a list takes some, counted from 1"
+        )
     if choice.short_side is not None:
         lines.append(f"  short_side: {choice.short_side}                   # images are brought to this, also later on")
     if choice.long_side is not None:

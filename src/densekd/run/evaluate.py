@@ -19,6 +19,7 @@ from densekd.ops.finite import output_of
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
 from densekd.run.devices import AUTO, named_device
 from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
+from densekd.run.image_scores import add_image_scores
 from densekd.tasks.protocol import BY_IMAGE, Predictor, Scores, Task
 
 
@@ -97,6 +98,10 @@ def evaluate_opened(
         scores = task.scores(opened.model.to(device), files, resize, **placement.loading())
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
     notes = [*notes_of(files), *notes_of_pictures(files)]
+    # A run that was evaluated as it was trained gets what it lacks for being compared.
+    if asked == Asked() and not changes:
+        kept = add_image_scores(path, scores.get(task.metrics.headline.key), scores.get(BY_IMAGE))
+        notes += [] if kept is None else [kept]
     return found | {"notes": notes} if notes else found
 
 

@@ -10,7 +10,7 @@ from densekd.data.picture.bands import (
     decode_bands,
     shown_bands,
 )
-from densekd.data.picture.decode import decode_picture, from_pillow, shown_size
+from densekd.data.picture.decode import bands_beyond_colors, decode_picture, from_pillow, shown_size
 from densekd.data.picture.kind import PictureKind, header_kind, picture_kind
 from densekd.data.picture.limit import max_megapixels, set_max_megapixels
 from densekd.data.picture.opened import UNREADABLE, opened
@@ -32,6 +32,7 @@ __all__ = [
     "band_count",
     "band_kind",
     "band_size",
+    "bands_beyond_colors",
     "decode_bands",
     "decode_picture",
     "from_pillow",

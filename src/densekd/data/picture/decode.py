@@ -1,5 +1,7 @@
 """Decoding of picture files to uint8 RGB, as viewers show them."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
@@ -167,3 +169,15 @@ def _require_colors(picture: Image.Image) -> None:
             f"it is a TIFF of {bands} bands, {len(extra)} of them neither color nor transparency (near infrared?); "
             f"as a picture it has one band or three: save those, or read all by data.bands: {bands} in the recipe"
         )
+
+
+def bands_beyond_colors(path: Path) -> int | None:
+    """Return how many bands a TIFF has of which one is neither color nor transparency; None of any other picture."""
+    try:
+        with Image.open(path) as picture:
+            tags = getattr(picture, "tag_v2", {})
+            beyond = _UNSPECIFIED in tags.get(_EXTRA, ())
+            return int(tags[_BANDS]) if beyond else None
+    except (OSError, ValueError, KeyError, Image.DecompressionBombError):
+        # What is wrong with a file is said where it is read.
+        return None

@@ -1,0 +1,97 @@
+"""Questions of newcomers: the words that they search for find the section with the answer among the first."""
+
+import json
+import math
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+# Words that somebody types -> the section, and what its text must say.
+QUESTIONS = (
+    ("mmseg segformer checkpoint teacher", "guides/checkpoints/", "segformer_b5.pth"),
+    ("masks own rgb colors", "data-layouts/#label-files", "classes.json is written"),
+    ("mmdetection checkpoint detector teacher", "start/detection/", "gfl_r101"),
+    ("yolo labels boxes", "start/detection/#data-with-boxes", "data.yaml"),
+    ("mask2former hugging face teacher", "models/#mask2former-teaches-segformer", "hf:facebook/mask2former"),
+    ("16 bit tiff bands near infrared", "models/#images-of-other-bands", "bands: 4"),
+    ("jetson tensorrt", "export/#which-engine-for-which-device", "trtexec"),
+    ("raspberry pi phone android", "export/#which-engine-for-which-device", "ncnn"),
+    ("6 gb gpu memory", "start/cost/", "training.accumulate"),
+    ("slurm two nodes", "guides/devices/", "--nodes 2"),
+    ("unlabelled images no labels", "guides/unlabelled/", "kind: none"),
+    ("own model nn.Module recipe", "guides/own/", "mine:Small"),
+    ("own loss recipe", "guides/own/", "mine:Margin"),
+    ("which method begin", "start/choose/#method", "cwd"),
+    ("compare two runs difference", "compare/", "interval"),
+    ("student worse than alone no gain", "troubleshooting/#no-gain", "densekd doctor"),
+    ("resume killed training", "runs/", "--resume"),
+    ("license teacher non-commercial", "guides/model-licenses/", "teacher"),
+    ("mlflow wandb logger", "guides/logging/", "densekd[mlflow]"),
+    ("macbook mps windows", "start/cost/", "--accelerator mps"),
+    ("predict video folder", "guides/predict/", "clip.mp4"),
+    ("export another input size", "export/#which-engine-for-which-device", "--size"),
+    ("class imbalance rare classes", "start/segmentation/#rare-classes-class-imbalance", "class_weights"),
+    ("teacher other classes ade20k mapping", "guides/checkpoints/", "classes"),
+    ("ignore void unlabelled pixels value", "data-layouts/#classesjson", "ignore_index"),
+    ("sweep temperatures weights", "sweep/", "axes"),
+    ("depth maps 16 bit png npy", "depth/#data", "scale"),
+    ("offline no network weights", "troubleshooting/#offline", "--carry"),
+    ("int8 quantize accuracy", "export/#int8", "--precision"),
+    ("nan fp16 loss not finite", "troubleshooting/#nan", "bf16"),
+    ("paper other numbers miou", "troubleshooting/#other-numbers-than-the-paper", "decisions"),
+    ("notebook distill", "examples/distil/", "densekd.distill"),
+)
+# Sections that a reader looks at before they give up.
+_LOOKED_AT = 5
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words, without the plural's s."""
+    plain = re.sub(r"<[^>]+>", " ", text).lower()
+    return [word.rstrip("s") for word in re.findall(r"[a-z0-9_.]+[a-z0-9]|[a-z0-9]", plain)]
+
+
+class Search:
+    """A plain search: BM25 over the sections of the site's own index, titles and the page's title counted thrice."""
+
+    def __init__(self, sections: list[dict[str, str]]) -> None:
+        self.places = [section["location"] for section in sections]
+        titles = {section["location"]: section["title"] for section in sections}
+        self.texts = [section["text"] for section in sections]
+        counted = []
+        for section in sections:
+            page = titles.get(section["location"].partition("#")[0], "")
+            counted.append(Counter(words_of(section["text"]) + 3 * words_of(f"{section['title']} {page}")))
+        self.counts = counted
+        self.mean = sum(sum(count.values()) for count in counted) / len(counted)
+        self.found_in = Counter(word for count in counted for word in count)
+
+    def first(self, query: str) -> list[str]:
+        """Return the places of the sections that fit best."""
+        scores = []
+        for place, count in zip(self.places, self.counts, strict=True):
+            length = 0.25 + 0.75 * sum(count.values()) / self.mean
+            score = 0.0
+            for word in words_of(query):
+                rare = math.log(1 + len(self.counts) / (1 + self.found_in[word]))
+                score += rare * count[word] * 2.2 / (count[word] + 1.2 * length)
+            scores.append((score, place))
+        return [place for _, place in sorted(scores, reverse=True)[:_LOOKED_AT]]
+
+
+@pytest.fixture(scope="session")
+def search(site: Path) -> Search:
+    return Search(json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"])
+
+
+@pytest.mark.parametrize(("query", "place", "says"), QUESTIONS, ids=[one[0] for one in QUESTIONS])
+def test_a_question_finds_its_answer(query: str, place: str, says: str, search: Search) -> None:
+    assert place in search.places, "no such section"
+    found = search.first(query)
+    # A page counts by any of its sections: the eye finds the heading there.
+    assert place.partition("#")[0] in [one.partition("#")[0] for one in found], found
+    text = " ".join(text for one, text in zip(search.places, search.texts, strict=True) if one == place)
+    plain = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text)).replace("&quot;", '"')
+    assert says in plain
