@@ -62,12 +62,12 @@ class Loaders(L.LightningDataModule):
             sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
-        return TrainingLoader(self.built.samples, sampler, self.recipe.data.workers)
+        return TrainingLoader(self.built.samples, sampler, self.recipe.data.loading_processes)
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
         dataset = self.built.task.evaluation_set(self.built.validation, self.recipe.data.input_size)
-        return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.workers, self._shard())
+        return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.loading_processes, self._shard())
 
     def _shard(self) -> Shard:
         assert self.trainer is not None

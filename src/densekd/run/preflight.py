@@ -20,12 +20,13 @@ from densekd.errors import see
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
+from densekd.run.automatic import decided
 from densekd.run.baseline import find_baselines
 from densekd.run.budget import PROVISIONAL, measured, require_measurable, steps_in, with_length
 from densekd.run.checks import SAMPLES, check_before_training
 from densekd.run.devices import training_device
 from densekd.run.folder import RunFolder
-from densekd.run.launch import Launch, count_devices
+from densekd.run.launch import Launch, count_devices, sharing_memory
 from densekd.run.loggers import build_observers
 from densekd.run.teacher_score import teacher_score
 from densekd.run.warmup import as_one_of, share_of_one, try_steps
@@ -52,6 +53,9 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
         build_observers(recipe, RunFolder(Path(folder)))
         find_baselines(recipe, RunFolder(Path(folder)))
     processes = count_devices(devices)
+    launch = Launch(devices=devices)
+    with sharing_memory(launch):
+        recipe = decided(recipe, launch)
     asked, wanted = recipe, recipe.training.seconds
     if recipe.lacks_length:
         require_measurable(recipe)
@@ -75,6 +79,8 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     _add_terms(table, built)
     if recipe.kernels == "auto":
         table.add_row("kernels", describe(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
+    table.add_row("precision", recipe.training.precision)
+    table.add_row("loading processes", str(recipe.data.loading_processes))
     _add_processes(table, recipe, built, processes)
     with as_one_of(processes, built):
         losses, seconds = try_steps(recipe, built)
