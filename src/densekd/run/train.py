@@ -117,13 +117,13 @@ def _train_there(start: Start) -> dict[str, Any]:
     # Seconds become steps once, by a few steps that are thrown away; a resumed run has them in its recipe.
     if recipe.lacks_length:
         recipe, claim = _measured(recipe, claim, launch, console)
-    # Loading processes change no result: every start chooses them anew.
-    if recipe.lacks_workers:
-        recipe = recipe.with_workers(_chosen_workers(recipe.images_of(local_processes()), start))
     work = claim.work
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = _and_swap(build_observers(recipe, work), claim)
     baselines = find_baselines(recipe, work, existing == "overwrite")
+    # Loading processes change no result: every start, also that of a baseline, chooses them anew.
+    if recipe.lacks_workers:
+        recipe = recipe.with_workers(_chosen_workers(recipe.images_of(local_processes()), start))
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
