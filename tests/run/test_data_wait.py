@@ -2,8 +2,8 @@
 
 import csv
 import io
-import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +11,44 @@ import pytest
 from rich.console import Console
 from training_runs import CPU, QUIET, assert_same, losses, parsed, run
 
+from densekd.data import waiting
 from densekd.data.maps import TrainingSet
 from densekd.data.waiting import Waiting
 from densekd.distill.distiller import Distiller
-from densekd.run import data_wait
+from densekd.run import data_wait, metrics_logger
 from densekd.run.data_wait import DataWait, advise, waits
 from densekd.run.folder import RunFolder
 from densekd.run.preflight import check
 from densekd.run.train import train
 
 
-def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let each image take so long."""
-    original = TrainingSet.__getitem__
+def spend(monkeypatch: pytest.MonkeyPatch, reading: float, computing: float, wait: Callable[[float], object]) -> None:
+    """Let each image, and each step without its data, take so many seconds more."""
+    read, step = TrainingSet.__getitem__, Distiller.training_step
 
-    def read(self: Any, key: Any) -> Any:
-        time.sleep(seconds)
-        return original(self, key)
+    def longer_read(self: Any, key: Any) -> Any:
+        wait(reading)
+        return read(self, key)
 
-    monkeypatch.setattr(TrainingSet, "__getitem__", read)
+    def longer_step(self: Distiller, *arguments: Any) -> Any:
+        wait(computing)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(TrainingSet, "__getitem__", longer_read)
+    monkeypatch.setattr(Distiller, "training_step", longer_step)
+
+
+class Clock:
+    """A clock that stands still but for what is spent on it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
 
 
 def shares(folder: Path) -> list[float]:
@@ -49,25 +68,23 @@ def test_a_slow_data_set_is_reported_and_changes_nothing(
     # A few steps are enough here to judge by.
     monkeypatch.setattr(DataWait.__init__, "__defaults__", (0.0,))
     monkeypatch.setattr(data_wait, "usable_cores", lambda: 16)
+    clock = Clock()
+    for module in (waiting, metrics_logger):
+        monkeypatch.setattr(module, "time", clock)
     recipe["training"] |= {"steps": 5, "log_every": 1}
-    # Beside a step of some length, reading tiny images is nothing.
-    step = Distiller.training_step
-
-    def longer(self: Distiller, *arguments: Any) -> Any:
-        time.sleep(0.05)
-        return step(self, *arguments)
-
-    monkeypatch.setattr(Distiller, "training_step", longer)
-    fast = said_by(recipe, tmp_path / "fast")
-    slow(monkeypatch, 0.06)
-    said = said_by(recipe, tmp_path / "slow")
-    assert "warning" not in fast
-    assert statistics.median(shares(tmp_path / "fast")[1:]) < 0.2
-    assert statistics.median(shares(tmp_path / "slow")[1:]) > 0.3
-    assert max(shares(tmp_path / "slow")) <= 1
+    said: dict[str, str] = {}
+    # Four images make a batch.
+    for name, reading in (("fast", 0.001), ("slow", 0.06)):
+        with monkeypatch.context() as patch:
+            spend(patch, reading, 0.05, clock.spend)
+            said[name] = said_by(recipe, tmp_path / name)
+        # The first batch is not counted; validation belongs to no step.
+        share = 4 * reading / (4 * reading + 0.05)
+        assert shares(tmp_path / name) == pytest.approx([0, *[share] * 4], rel=1e-4)
+    assert "for data" not in said["fast"]
+    assert "83% waiting for data" in said["slow"]
     # Once, however many records follow.
-    assert said.count("of its time for data: write data.workers: 7 (now 0, 16 cores here)") == 1
-    assert "% waiting for data" in said
+    assert said["slow"].count("of its time for data: write data.workers: 7 (now 0, 16 cores here)") == 1
     assert_same(tmp_path / "fast", tmp_path / "slow")
     assert losses(tmp_path / "fast") == losses(tmp_path / "slow")
 
@@ -89,7 +106,7 @@ def test_rows_of_a_run_that_knew_no_waiting_are_kept(recipe: dict[str, Any], tmp
 
 
 def test_check_says_what_more_processes_would_bring(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    slow(monkeypatch, 0.1)
+    spend(monkeypatch, 0.1, 0, time.sleep)
     found = rows_of(recipe)
     assert int(found["waiting for data"].partition("%")[0]) > 20
     assert "of its time for data" in found["warning"]
