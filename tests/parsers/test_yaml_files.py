@@ -4,8 +4,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from densekd.parsers import load_yaml, parse_yaml
+from densekd.parsers import YamlDumper, load_yaml, parse_yaml
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 12)
@@ -77,3 +80,23 @@ def test_files_of_other_encodings_kinds_and_sizes(tmp_path: Path) -> None:
     path.write_bytes(b"#" * 2_100_000)
     with pytest.raises(ValueError, match="it has 2 MB, and a file of its kind has at most 2"):
         load_yaml(path)
+
+
+TEXTS = st.text(max_size=8) | st.from_regex(r"[-+0-9.eE_:xo]{1,6}", fullmatch=True)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(VALUES)
+def test_what_is_written_is_read_again(content: object) -> None:
+    text = yaml.dump(content, Dumper=YamlDumper)
+    assert parse_yaml(text) == content
+
+
+def test_a_drive_of_camvid_stays_a_text() -> None:
+    # The name of a drive looks like 16 times ten to the fifth.
+    assert parse_yaml(yaml.dump({"val": ["0016E5"]}, Dumper=YamlDumper)) == {"val": ["0016E5"]}
+    assert parse_yaml("val: [0016E5]") == {"val": [1.6e6]}

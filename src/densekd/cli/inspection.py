@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import yaml
 from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,6 +23,7 @@ from densekd.models.open import Opened, open_model
 from densekd.models.sources import SOURCES
 from densekd.models.swin import SWINS
 from densekd.models.zoo import ZOO, Entry
+from densekd.parsers import parse_yaml
 
 # Classes of an architecture that is inspected by its name.
 _CLASSES = 19
@@ -70,8 +70,8 @@ def read_options(options: Sequence[str]) -> dict[str, Any]:
         if not (key and equals):
             raise RecipeError(f"'{option}' is no option; write key=value, for instance backbone=resnet50.")
         try:
-            given[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            given[key] = parse_yaml(value)
+        except ValueError as error:
             raise RecipeError(f"'{option}': the value is not YAML: {error}") from error
     return given
 

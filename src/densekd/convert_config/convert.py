@@ -18,6 +18,7 @@ from densekd.convert_config.shell import Command, read_script, read_words
 from densekd.convert_config.torchdistiller import SCRIPT, convert_torchdistiller
 from densekd.errors import RecipeError, UserError
 from densekd.models import find_model
+from densekd.parsers import YamlDumper
 from densekd.presets.parts import Content
 from densekd.recipe import parse_recipe
 from densekd.registry import check_options
@@ -54,7 +55,7 @@ class Converted:
         return header + yaml.dump(self.content, Dumper=_Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(YamlDumper):
     """YAML with short lists and innermost mappings on one line, and without aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:

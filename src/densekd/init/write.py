@@ -7,6 +7,7 @@ import yaml
 from densekd.init.choose import Choice, Model
 from densekd.init.look import Found
 from densekd.init.machine import Machine
+from densekd.parsers import YamlDumper
 
 
 def teacher_recipe(found: Found, choice: Choice, machine: Machine, network: bool) -> str:
@@ -134,7 +135,9 @@ def _rest(found: Found, choice: Choice, machine: Machine, steps: int) -> list[st
 
 def _flow(content: dict[str, Any]) -> str:
     """Return a mapping as YAML in one line."""
-    text: str = yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+    text: str = yaml.dump(
+        content, Dumper=YamlDumper, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True
+    )
     return text.strip()
 
 

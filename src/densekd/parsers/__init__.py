@@ -9,11 +9,12 @@ from densekd.parsers.inflate import inflate
 from densekd.parsers.json_files import load_json, parse_json, read_json
 from densekd.parsers.text import EncodingError, decode_text, load_text, whole_number
 from densekd.parsers.xml_files import load_xml
-from densekd.parsers.yaml_files import load_yaml, parse_yaml
+from densekd.parsers.yaml_files import YamlDumper, load_yaml, parse_yaml
 
 __all__ = [
     "EncodingError",
     "NotAFileError",
+    "YamlDumper",
     "decode_text",
     "inflate",
     "load_json",

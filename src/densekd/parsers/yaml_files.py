@@ -50,11 +50,16 @@ class _Loader(yaml.SafeLoader):
             raise _refusal(f"{shown} is no valid {kind} ({reason})", node.start_mark) from error
 
 
+class YamlDumper(yaml.SafeDumper):
+    """Safe YAML dumper that puts into quotes what :func:`parse_yaml` would read as something else."""
+
+
 # PyYAML knows YAML 1.1, where a number with an exponent needs a point and a sign: 1e-3 would be a
-# text.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
+# text. Who writes has to know it, too: the text 0016E5 would come back as a number.
+for _reads_or_writes in (_Loader, YamlDumper):
+    _reads_or_writes.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+    )
 
 
 def load_yaml(path: Path) -> Any:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from densekd.errors import RecipeError
-from densekd.parsers import EncodingError, NotAFileError, load_text, parse_yaml
+from densekd.parsers import EncodingError, NotAFileError, YamlDumper, load_text, parse_yaml
 from densekd.parsers.yaml_files import MOST_MEGABYTES
 from densekd.recipe.complaints import complaints
 from densekd.recipe.old_keys import rename_keys, rename_override
@@ -173,7 +173,8 @@ def change_evaluation(spec: EvaluationSpec, changes: Sequence[str]) -> Evaluatio
 
 def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML, every default written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, width=120)
+    text: str = yaml.dump(recipe.model_dump(mode="json"), Dumper=YamlDumper, sort_keys=False, width=120)
+    return text
 
 
 def _override(content: dict[str, Any], override: str) -> None:

@@ -60,10 +60,33 @@ def test_without_boxes_all_is_background() -> None:
 
 def test_draw_fills_up_with_background() -> None:
     assigned = torch.tensor([0] * 30 + [BACKGROUND] * 100 + [IGNORED] * 20)
-    positive, background = random_sample(assigned, 40, 0.25)
-    assert len(positive) == 10 == len(set(positive.tolist()))
-    assert len(background) == 30 == len(set(background.tolist()))
-    assert positive.max() < 30 <= background.min()
-    assert background.max() < 130
-    positive, background = random_sample(assigned, 256, 0.5)
-    assert (len(positive), len(background)) == (30, 100)
+    index, counted, positive = random_sample(assigned, 40, 0.25)
+    assert len(index) == 40 == len(set(index.tolist()))
+    assert counted.all()
+    assert positive.sum() == 10
+    assert index[positive].max() < 30 <= index[~positive].min()
+    assert index[~positive].max() < 130
+    # There are fewer than asked for: all positives and all background count, what is ignored only fills up.
+    index, counted, positive = random_sample(assigned, 256, 0.5)
+    assert len(index) == 150
+    assert sorted(index[positive].tolist()) == list(range(30))
+    assert sorted(index[counted & ~positive].tolist()) == list(range(30, 130))
+    assert sorted(index[~counted].tolist()) == list(range(130, 150))
+
+
+def test_positives_that_are_not_drawn_count_as_nothing() -> None:
+    assigned = torch.tensor([0] * 30 + [BACKGROUND] * 5)
+    index, counted, positive = random_sample(assigned, 20, 0.5)
+    assert (len(index), int(positive.sum()), int(counted.sum())) == (20, 10, 15)
+    assert index[counted & ~positive].min() >= 30
+
+
+def test_every_anchor_is_drawn_as_often() -> None:
+    torch.manual_seed(0)
+    assigned = torch.tensor([0] * 10 + [BACKGROUND] * 10)
+    drawn = torch.zeros(20)
+    for _ in range(2000):
+        index, counted, _ = random_sample(assigned, 8, 0.5)
+        drawn[index[counted]] += 1
+    # Four of ten of either kind; the standard deviation is 22.
+    assert bool(((drawn - 800).abs() < 110).all())

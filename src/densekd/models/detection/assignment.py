@@ -1,6 +1,7 @@
 """Label assignment by IoU: the box that each anchor learns, and the random sample that counts."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,21 +54,34 @@ class MaxIoUAssigner:
         return torch.where(last > 0, last - 1, assigned)
 
 
-def random_sample(assigned: Tensor, count: int, share: float) -> tuple[Tensor, Tensor]:
-    """Sample positives and background at random.
+class Sample(NamedTuple):
+    """Random sample of anchors or proposals, always of one size: a mask says which of them count.
+
+    Args:
+        index: which ones, int64 ``[S]``.
+        counted: those drawn; the others only fill up, bool ``[S]``.
+        positive: those drawn that have a box, bool ``[S]``.
+    """
+
+    index: Tensor
+    counted: Tensor
+    positive: Tensor
+
+
+def random_sample(assigned: Tensor, count: int, share: float) -> Sample:
+    """Sample positives and background at random, without asking the device how many there are.
 
     Args:
         assigned: ``[A]`` as :class:`MaxIoUAssigner` gives it.
-        count: how many in all.
+        count: how many in all; S is the smaller one of it and A.
         share: of positives at most; background fills up.
-
-    Returns:
-        indices of positives and of background.
     """
-    positive = (assigned >= 0).nonzero()[:, 0]
-    background = (assigned == BACKGROUND).nonzero()[:, 0]
-    order = torch.randperm(len(positive), device=positive.device)
-    positive = positive[order[: int(count * share)]]
-    order = torch.randperm(len(background), device=background.device)
-    background = background[order[: count - len(positive)]]
-    return positive, background
+    size = min(count, len(assigned))
+    order = torch.rand(len(assigned), device=assigned.device)
+    # Positives by a random order, as many as their share allows; what is drawn ranks before all background.
+    rank, drawn = torch.where(assigned >= 0, order, -1).topk(min(int(count * share), size))
+    chosen = torch.zeros_like(assigned, dtype=torch.bool).scatter(0, drawn, rank >= 0)
+    priority = torch.where(assigned == BACKGROUND, order, -1)
+    priority = torch.where(chosen, 2 + order, priority)
+    rank, index = priority.topk(size)
+    return Sample(index, rank >= 0, rank >= 2)

@@ -192,7 +192,8 @@ class TwoStageHead(nn.Module):
             box = torch.cat(boxes)
             real = (box[:, 2:] > box[:, :2]).all(1).nonzero()[:, 0]
             box = box[real]
-            kept = _suppressed(box, torch.cat(scores)[real], torch.cat(levels)[real])
+            at_once = per_level == _PER_LEVEL["train"] and _at_once(box)
+            kept = _suppressed(box, torch.cat(scores)[real], torch.cat(levels)[real], at_once)
             images.append(box[kept[:_PER_IMAGE]])
         return images
 
@@ -204,54 +205,91 @@ class TwoStageHead(nn.Module):
         # Zeros with a graph: every weight gets a gradient, also without boxes.
         entropy = cls.sum() * 0
         distance = reg.sum() * 0
-        count = 0
+        count = cls.new_zeros(())
         for image, boxes in enumerate(target.boxes):
             # Label assignment, then as many positives as background or fewer.
             assigned = self.assign_anchors(anchors, boxes)
-            positive, background = random_sample(assigned, 256, 0.5)
-            sampled = torch.cat([positive, background])
-            truth = (assigned[sampled] >= 0).to(cls)
-            logits = cls[image, sampled]
-            entropy = entropy + F.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
-            wanted = encode_deltas(anchors[positive], boxes[assigned[positive]])
-            distance = distance + (reg[image, positive] - wanted).abs().sum()
-            count += len(sampled)
-        return {"rpn_cls": entropy / max(count, 1), "rpn_bbox": distance / max(count, 1)}
+            index, counted, positive = random_sample(assigned, 256, 0.5)
+            apart = F.binary_cross_entropy_with_logits(cls[image, index], positive.to(cls), reduction="none")
+            entropy = entropy + apart.where(counted, 0).sum()
+            count = count + counted.sum()
+            wanted = _wanted_deltas(anchors[index], boxes, assigned[index], positive)
+            distance = distance + (reg[image, index] - wanted).where(positive[:, None], 0).abs().sum()
+        count = count.clamp(min=1)
+        return {"rpn_cls": entropy / count, "rpn_bbox": distance / count}
 
     def _box_losses(self, output: ProposalOutput, proposals: list[Tensor], target: Boxes) -> dict[str, Tensor]:
         """Loss of the second stage: class of 512 sampled proposals an image, L1 of positives."""
-        sampled, labels, wanted = [], [], []
+        sampled, labels, wanted, masks = [], [], [], []
         spread = filled(_DELTA_STD, proposals[0].device, proposals[0].dtype)
         for boxes, truth, label in zip(proposals, target.boxes, target.labels, strict=True):
             # The true boxes are proposals too: early in training no other is good.
             boxes = torch.cat([truth, boxes])
             assigned = self.assign_proposals(boxes, truth)
-            positive, background = random_sample(assigned, 512, 0.25)
-            matched = assigned[positive]
-            sampled.append(boxes[torch.cat([positive, background])])
+            index, counted, positive = random_sample(assigned, 512, 0.25)
+            sampled.append(boxes[index])
+            masks.append((counted, positive))
             # Background is the class after the last.
-            no_object = torch.full_like(background, self.num_classes)
-            labels.append(torch.cat([label[matched], no_object]))
-            deltas = encode_deltas(boxes[positive], truth[matched])
-            wanted.append(deltas / spread)
+            labels.append(_of_matched(label, assigned[index], positive, self.num_classes))
+            wanted.append(_wanted_deltas(boxes[index], truth, assigned[index], positive) / spread)
         cls, reg = self.box(roi_features(output.levels, sampled))
         label = torch.cat(labels)
+        counted, positive = (torch.cat(parts) for parts in zip(*masks, strict=True))
+        entropy = F.cross_entropy(cls.float(), label, reduction="none").where(counted, 0).sum()
         # Of the deltas for each class those of the true one.
-        positive = (label < self.num_classes).nonzero()[:, 0]
-        distance = (reg.float()[positive, label[positive]] - torch.cat(wanted)).abs().sum()
-        entropy = F.cross_entropy(cls.float(), label, reduction="sum")
-        count = max(len(label), 1)
+        rows = torch.arange(len(label), device=label.device)
+        own = reg.float()[rows, label.clamp(max=self.num_classes - 1)]
+        distance = (own - torch.cat(wanted)).where(positive[:, None], 0).abs().sum()
+        count = counted.sum().clamp(min=1)
         return {"cls": entropy / count, "bbox": (distance + reg.sum() * 0) / count}
 
 
-def _suppressed(boxes: Tensor, scores: Tensor, levels: Tensor) -> Tensor:
+def _of_matched(values: Tensor, assigned: Tensor, positive: Tensor, other: float) -> Tensor:
+    """Return the value of each one's box, ``[S, ...]``, and ``other`` where it has none.
+
+    Args:
+        values: of each box, ``[N, ...]``; N may be 0.
+        assigned: the box's number, ``[S]``; below 0: none.
+        positive: which ones are asked for, ``[S]``.
+        other: for the rest.
+    """
+    if not len(values):
+        return values.new_full((len(assigned), *values.shape[1:]), other)
+    mask = positive.reshape(-1, *[1] * (values.dim() - 1))
+    return values[assigned.clamp(min=0)].where(mask, other)
+
+
+def _wanted_deltas(around: Tensor, boxes: Tensor, assigned: Tensor, positive: Tensor) -> Tensor:
+    """Return the deltas of each positive's box, ``[S, 4]``; zeros for the rest.
+
+    Args:
+        around: anchors or proposals, ``[S, 4]``.
+        boxes: ``[N, 4]``; N may be 0.
+        assigned, positive: as in :func:`_of_matched`.
+    """
+    matched = _of_matched(boxes, assigned, positive, 0)
+    return encode_deltas(around, matched).where(positive[:, None], 0)
+
+
+def _at_once(boxes: Tensor) -> bool:
+    """Whether all levels are suppressed in one pass: on a GPU, where each pass makes the host wait."""
+    return boxes.is_cuda
+
+
+def _suppressed(boxes: Tensor, scores: Tensor, levels: Tensor, at_once: bool = False) -> Tensor:
     """Return which proposals remain when each level is suppressed by itself, best first.
 
     Args:
         boxes: ``[N, 4]``.
         scores: ``[N]``.
         levels: number of each one's level, ``[N]``.
+        at_once: in one pass, which rounds boxes of coarse levels a little.
     """
+    if at_once:
+        # Levels are moved apart, as in mmdetection, so that no box meets one of another level.
+        apart = levels.to(boxes) * (boxes.max() + 1)
+        moved: Tensor = nms(boxes + apart[:, None], scores, _NMS_IOU)
+        return moved
     if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         together: Tensor = batched_nms(boxes, scores, levels, _NMS_IOU)
         return together
