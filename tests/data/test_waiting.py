@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,6 +41,14 @@ def test_what_is_waited_is_counted(idle: list[bool], share: float) -> None:
     assert list(waiting.over(batches(0.01))) == list(range(STEPS))
     least = 0.01 * (STEPS - 1) * share
     assert least <= waiting.seconds <= 5 * least
+
+
+def test_a_gpu_is_asked_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = SimpleNamespace(query=lambda: False)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    waiting = waiting_of(torch.device("cuda", 0))
+    assert list(waiting.over(batches(0.001))) == list(range(STEPS))
+    assert waiting.seconds == 0
 
 
 def test_the_time_of_a_step_is_not_counted() -> None:

@@ -40,8 +40,8 @@ class Waiting:
 
 
 def waiting_of(device: torch.device) -> Waiting:
-    """Return the clock of a training on a device."""
+    """Return the clock of a training on devices of one kind."""
     if device.type != "cuda":
         return Waiting()
-    # A stream answers at once whether its work is done.
-    return Waiting(lambda: torch.cuda.current_stream(device).query())
+    # A stream answers at once whether its work is done. Each process asks the GPU that it has chosen by then.
+    return Waiting(lambda: torch.cuda.current_stream().query())
