@@ -80,7 +80,9 @@ MUTANTS = (
         "losses/test_cwd.py",
     ),
     Mutant("losses/pixel.py", "return labels != self.ignore_index", "return labels == labels", "losses/test_pixel.py"),
-    Mutant("losses/at.py", "return F.normalize(energy)", "return F.normalize(energy, p=1)", "losses/test_at.py"),
+    Mutant(
+        "losses/at.py", "F.normalize(energy.flatten(1))", "F.normalize(energy.flatten(1), p=1)", "losses/test_at.py"
+    ),
     Mutant("losses/cirkd/minibatch.py", "1 / (B * G * P)", "1 / (G * P)", "losses/cirkd/test_minibatch.py"),
     Mutant("losses/cirkd/memory_bank.py", "+ count >= S", "+ count > S", "losses/cirkd/test_memory.py"),
     Mutant(
@@ -216,7 +218,7 @@ MUTANTS = (
         "like = teacher",
         "distill/test_terms.py builders/test_build.py builders/test_methods.py",
     ),
-    Mutant("distill/teacher.py", 'enabled=precision == "bf16"', "enabled=True", "distill/test_teacher.py"),
+    Mutant("distill/teacher.py", "enabled=precision in _HALVES", "enabled=True", "distill/test_teacher.py"),
     Mutant("distill/fuse_batchnorm.py", "output.reads != 1", "output.reads < 1", "distill/test_fuse_batchnorm.py"),
     # Checkpoints of other projects.
     Mutant(

@@ -24,7 +24,7 @@ def test_two_stage_losses_are_divided_by_what_was_drawn() -> None:
         torch.manual_seed(3)
         drawn = []
         for row in every:
-            drawn.append(row[random_sample(torch.full((len(row),), BACKGROUND), 256, 0.5).index])
+            drawn.append(row[random_sample(torch.full((len(row),), BACKGROUND), 256, 0.5).number])
         torch.testing.assert_close(losses["rpn_cls"], F.softplus(torch.cat(drawn)).mean())
     assert losses["rpn_bbox"] == 0
 

@@ -58,12 +58,12 @@ class Sample(NamedTuple):
     """Random sample of anchors or proposals, always of one size: a mask says which of them count.
 
     Args:
-        index: which ones, int64 ``[S]``.
+        number: which ones, int64 ``[S]``.
         counted: those drawn; the others only fill up, bool ``[S]``.
         positive: those drawn that have a box, bool ``[S]``.
     """
 
-    index: Tensor
+    number: Tensor
     counted: Tensor
     positive: Tensor
 
