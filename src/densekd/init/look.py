@@ -133,7 +133,8 @@ def _read(place: Path, name: str, task: str | None, options: dict[str, object] |
     spec = spec.model_copy(update={"train": train, "val": val})
     files, held = build_files(spec, train), build_files(spec, val)
     # As pictures such images would be refused; what reads them is in the refusal, and here at once.
-    bands = bands_beyond_colors(files.items[0].image) if len(files) else None
+    first = files.items[0].image if len(files) else None
+    bands = bands_beyond_colors(first) if isinstance(first, Path) else None
     if bands is not None:
         spec = spec.model_copy(update={"bands": bands})
         files, held = build_files(spec, train), build_files(spec, val)
