@@ -45,7 +45,7 @@ def detection_recipe(boxes_root: Path) -> dict[str, Any]:
         "student": {"model": "gfl", "options": {"backbone": "resnet18_025", "channels": 16, "depth": 1}},
         "task": {"kind": "detection"},
         "optimizer": {"method": "adamw", "lr": 0.003, "weight_decay": 0.02},
-        "training": {"steps": 6, "log_every": 2, "checkpoint_every": 2},
+        "training": {"steps": 6, "precision": 32, "log_every": 2, "checkpoint_every": 2},
     }
 
 

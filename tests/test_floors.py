@@ -14,6 +14,7 @@ FLOORS = {
         "disk",
         "errors",
         "explain",
+        "hardware",
         "memory",
         "own_modules",
         "presets",

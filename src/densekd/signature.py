@@ -190,7 +190,8 @@ def expected(annotation: Any) -> str:
         limits = [limit for limit in map(_limit, _constraints(arguments[1:])) if limit]
         return " ".join([expected(arguments[0]), " and ".join(limits)]).strip()
     if origin is Literal:
-        return f"one of {', '.join(map(str, arguments))}"
+        # A number may be written with and without quotes.
+        return f"one of {', '.join(dict.fromkeys(map(str, arguments)))}"
     if origin in (Union, UnionType):
         return " or ".join(expected(argument) for argument in arguments)
     if _is_dataclass(annotation):

@@ -140,7 +140,8 @@ def test_torchdistillers_own_trainer() -> None:
         {"method": "cwd", "weight": 2, "options": {"normalize": "spatial", "divergence": "mse"}},
         {"method": "adversarial", "weight": 0.001, "options": {"objective": "hinge", "discriminator_weight": 200}},
     ]
-    assert content["training"] == {"steps": 1000, "validate_every": 50, "checkpoint_every": 50}
+    training = {"steps": 1000, "precision": 32, "validate_every": 50, "checkpoint_every": 50}
+    assert content["training"] == training
 
 
 def test_torchdistillers_mistakes() -> None:

@@ -35,7 +35,8 @@ def test_a_student_alone(tmp_path: Path) -> None:
         "options": {"backbone": "resnet50", "family": "mmseg"},
         "pretrained": "checkpoints/mmseg/resnet50_v1c-2cccc1ad.pth",
     }
-    assert content["training"] == {"steps": 40000, "validate_every": 4000, "checkpoint_every": 4000}
+    training = {"steps": 40000, "precision": 32, "validate_every": 4000, "checkpoint_every": 4000}
+    assert content["training"] == training
 
 
 def test_the_older_keys(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "batch": ("train_dataloader = dict(batch_size=4)", {"data.batch_size": 16}),
     "steps": (
         "train_cfg = dict(type='IterBasedTrainLoop', max_iters=20 * 1000, val_interval=500)",
-        {"training": {"steps": 20000, "validate_every": 500, "checkpoint_every": 4000}},
+        {"training": {"steps": 20000, "precision": 32, "validate_every": 500, "checkpoint_every": 4000}},
     ),
     "accumulated, clipped, half precision": (
         "optim_wrapper = dict(type='AmpOptimWrapper', accumulative_counts=2, clip_grad=dict(max_norm=1, norm_type=2))",
@@ -97,7 +98,11 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "best": (
         "default_hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, save_best='mIoU'))",
-        {"training": {"steps": 40000, "validate_every": 4000, "checkpoint_every": 2000, "export": "best"}},
+        {
+            "training": {
+                "steps": 40000, "precision": 32, "validate_every": 4000, "checkpoint_every": 2000, "export": "best",
+            }
+        },
     ),
     "whole weights": (
         "load_from = 'mine.pth'",

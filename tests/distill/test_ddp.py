@@ -56,7 +56,7 @@ def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None
     recipe["student"] = {"model": "ddp_modules:Plain"}
     recipe["teacher"] = {"model": "ddp_modules:Plain", "options": {"channels": 16}, "checkpoint": "untrained"}
     recipe["optimizer"] = {"method": "sgd", "lr": 0.05, "weight_decay": 0.0}
-    recipe["training"] = {"steps": 5, "log_every": 1}
+    recipe["training"] = {"steps": 5, "precision": 32, "log_every": 1}
     results = {}
     for processes in (1, 2):
         folder = tmp_path / f"run{processes}"
@@ -91,7 +91,7 @@ def test_one_image_for_each_process_equals_both_in_one(recipe: dict[str, Any], t
     ]
     recipe["data"]["batch_size"] = 2
     recipe["optimizer"] = {"method": "sgd", "lr": 0.01, "weight_decay": 0.0}
-    recipe["training"] = {"steps": 3, "log_every": 1}
+    recipe["training"] = {"steps": 3, "precision": 32, "log_every": 1}
     path = tmp_path / "recipe.yaml"
     path.write_text(dump_recipe(parse_recipe(recipe, "test")))
     one, two = (launch(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
@@ -117,7 +117,7 @@ def test_two_processes_equal_one_through_the_teachers_head(recipe: dict[str, Any
     simkd = {"method": "cwd", "weight": 1, "student": "features", "adapter": "conv", "through": "head[3]"}
     recipe |= {"teacher": teacher, "distill": [simkd | {"resize_to": "teacher"}]}
     recipe["optimizer"] = {"method": "sgd", "lr": 0.05, "weight_decay": 0.0}
-    recipe["training"] = {"steps": 4, "log_every": 1}
+    recipe["training"] = {"steps": 4, "precision": 32, "log_every": 1}
     path = tmp_path / "recipe.yaml"
     path.write_text(dump_recipe(parse_recipe(recipe, "test")))
     one, two = (launch(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
@@ -135,7 +135,7 @@ def test_two_processes_equal_one_for_boxes(detection_recipe: dict[str, Any], tmp
     detection_recipe |= {"student": model, "teacher": model | {"checkpoint": "untrained"}, "augment": {}}
     detection_recipe["data"] |= {"short_side": 64, "batch_size": 4}
     detection_recipe["optimizer"] = {"method": "sgd", "lr": 0.01, "weight_decay": 0.0}
-    detection_recipe["training"] = {"steps": 4, "log_every": 1}
+    detection_recipe["training"] = {"steps": 4, "precision": 32, "log_every": 1}
     levels = [f"{kind}.{k}" for kind in ("cls", "reg") for k in range(5)]
     detection_recipe["distill"] = [
         {"method": "cwd", "weight": 1, "student": "cls.0", "teacher": "cls.0"},

@@ -14,7 +14,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     place = tmp_path_factory.mktemp("doctor")
     root = make_folder(place / "data", {"train": 24, "val": 12})
     recipe = tiny_recipe(root)
-    recipe["training"] = {"steps": 80, "log_every": 2, "checkpoint_every": 80}
+    recipe["training"] = {"steps": 80, "precision": 32, "log_every": 2, "checkpoint_every": 80}
     recipe["student"] = {"model": "fpn", "options": {"backbone": "resnet18_025", "channels": 32}}
     run(parsed(recipe), place / "teacher")
     return root, place / "teacher"

@@ -1,11 +1,13 @@
 """Cases that kernels are compared in with their references, and the comparisons."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from densekd.kernels import Groups
 
@@ -120,3 +122,15 @@ def peak_bytes(step: Callable[[], object]) -> int:
         live += change
         peak = max(peak, live)
     return peak
+
+
+class CountedOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Count the operations that run within a ``with`` block, views included."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))

@@ -50,5 +50,5 @@ def depth_recipe(root: Path) -> dict[str, Any]:
         "student": {"model": "fpn", "options": {"backbone": "resnet18_025", "channels": 16}},
         "task": {"kind": "depth"},
         "optimizer": {"method": "adamw", "lr": 0.003, "weight_decay": 0.02},
-        "training": {"steps": 6, "log_every": 2, "checkpoint_every": 2},
+        "training": {"steps": 6, "precision": 32, "log_every": 2, "checkpoint_every": 2},
     }

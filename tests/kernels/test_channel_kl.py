@@ -8,6 +8,7 @@ from kernel_cases import (
     LAYOUTS,
     ORDER,
     PRECISIONS,
+    CountedOperations,
     Layout,
     agree,
     compiles_as_one_graph,
@@ -15,7 +16,7 @@ from kernel_cases import (
 )
 
 from densekd.kernels import Groups, channel_kl
-from densekd.kernels.channel_kl import channel_kl_reference
+from densekd.kernels.channel_kl import channel_kl_reference, cpu_blocked
 
 
 @PRECISIONS
@@ -29,13 +30,35 @@ def test_equals_the_reference(dtype: torch.dtype, layout: Layout, groups: Groups
 
 @pytest.mark.parametrize("numel", [1, 40, 1 << 17])
 @pytest.mark.parametrize("layout", ["contiguous", "channels last"])
-def test_blocks_of_any_size(numel: int, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """70 channels: channels-last maps of so many are read row by row."""
-    monkeypatch.setitem(channel_kl.__wrapped__.__globals__, "BLOCK_NUMEL", numel)
-    student, teacher = (LAYOUTS[layout](x.detach()) for x in pair(torch.float64, 2, 70, 3, 4))
+@pytest.mark.parametrize("transposed", [0, 1 << 20], ids=["by position", "by channel"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_blocks_of_any_size(
+    numel: int, layout: str, transposed: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """70 channels: large channels-last maps of so many are read position by position."""
+    names = channel_kl.__wrapped__.__globals__
+    monkeypatch.setitem(names, "BLOCK_NUMEL", numel)
+    monkeypatch.setitem(names, "_TRANSPOSED_NUMEL", transposed)
+    monkeypatch.setitem(names, "_TRANSPOSED_NUMEL_OF_GROUPS", transposed)
+    student, teacher = (LAYOUTS[layout](x.detach()) for x in pair(dtype, 2, 70, 3, 4))
     student.requires_grad_()
     for groups in (Groups(), Groups(4)):
         agree(channel_kl(student, teacher, 1.0, groups), channel_kl_reference(student, teacher, 1.0, groups), student)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels last"])
+def test_small_images_are_one_block(layout: str) -> None:
+    """As many operations for eight images as for one, and the bits of each image alone."""
+    student, teacher = (LAYOUTS[layout](x.detach()) for x in pair(torch.float32, 8, 19, 12, 16))
+    value, grad = cpu_blocked(student, teacher, 4.0, Groups())
+    first = (student[:1], teacher[:1])
+    with CountedOperations() as eight:
+        cpu_blocked(student, teacher, 4.0, Groups())
+    with CountedOperations() as one:
+        alone, grad_alone = cpu_blocked(*first, 4.0, Groups())
+    assert eight.count == one.count
+    assert torch.equal(value[:1], alone)
+    assert torch.equal(grad[:1], grad_alone)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 1, 3, 5), (2, 7, 1, 1), (1, 3, 1, 7)], ids=str)

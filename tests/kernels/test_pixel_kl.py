@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from kernel_cases import COMPILES, LAYOUTS, PRECISIONS, Layout, agree, compiles_as_one_graph, pair
+from kernel_cases import COMPILES, LAYOUTS, PRECISIONS, CountedOperations, Layout, agree, compiles_as_one_graph, pair
 
 from densekd.kernels import pixel_kl
-from densekd.kernels.pixel_kl import pixel_kl_reference
+from densekd.kernels.pixel_kl import cpu_blocked, pixel_kl_reference
 
 
 @PRECISIONS
@@ -24,6 +24,22 @@ def test_blocks_of_any_size(numel: int, layout: str, monkeypatch: pytest.MonkeyP
     student, teacher = (LAYOUTS[layout](x.detach()) for x in pair(torch.float64, 2, 70, 3, 4))
     student.requires_grad_()
     agree(pixel_kl(student, teacher), pixel_kl_reference(student, teacher), student)
+
+
+@pytest.mark.parametrize("channels", [19, 150])
+@pytest.mark.parametrize("layout", ["contiguous", "channels last"])
+def test_small_images_are_one_block(layout: str, channels: int) -> None:
+    """As many operations for four images as for one, and the bits of each image alone."""
+    student, teacher = (LAYOUTS[layout](x.detach()) for x in pair(torch.float32, 4, channels, 4, 8))
+    value, grad = cpu_blocked(student, teacher, 4.0)
+    first = (student[:1], teacher[:1])
+    with CountedOperations() as four:
+        cpu_blocked(student, teacher, 4.0)
+    with CountedOperations() as one:
+        alone, grad_alone = cpu_blocked(*first, 4.0)
+    assert four.count == one.count
+    assert torch.equal(value[:1], alone)
+    assert torch.equal(grad[:1], grad_alone)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 1, 3, 5), (2, 7, 1, 1), (1, 3, 1, 7)], ids=str)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from densekd.losses import at
 from densekd.losses.at import AT, attention_map
 
 
@@ -28,6 +29,21 @@ def test_a_map_has_length_one_per_image() -> None:
     attention = attention_map(maps(3, 5, 4, 6))
     assert attention.shape == (3, 24)
     torch.testing.assert_close(attention.norm(dim=1), torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("large", [0, 1 << 20], ids=["in blocks", "whole"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels last"])
+def test_energy_in_every_layout(layout: torch.memory_format, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at, "_LARGE_NUMEL", large)
+    monkeypatch.setattr(at, "BLOCK_NUMEL", 60)
+    x = maps(2, 70, 4, 6).to(memory_format=layout).requires_grad_()
+    energy = x.detach().clone().requires_grad_()
+    plain = energy.square().mean(1).flatten(1) / energy.square().mean(1).flatten(1).norm(dim=1, keepdim=True)
+    torch.testing.assert_close(attention_map(x), plain)
+    upstream = maps(2, 24)
+    (ours,) = torch.autograd.grad(attention_map(x), x, upstream)
+    (wanted,) = torch.autograd.grad(plain, energy, upstream)
+    torch.testing.assert_close(ours, wanted)
 
 
 def test_signs_channel_order_and_scale_do_not_matter() -> None:

@@ -113,7 +113,7 @@ def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, writte
         ("training.steps=", "training: write exactly one of steps and seconds; "),
         ("training.seconds=9", "training: write exactly one of steps and seconds; "),
         ("training.seconds=0", "training.seconds: a number greater than 0 and of at most 1000000000 or null, got 0."),
-        ("training.precision=16", "training.precision: one of 32, bf16, got 16."),
+        ("training.precision=16", "training.precision: one of auto, 32, bf16, fp16, got 16."),
         ("data.batch_size=0", "data.batch_size: an integer of at least 1 and of at most 1000000, got 0."),
         ("data.cache=much", "data.cache: a number of at least 0 or one of auto, off, got 'much'."),
         ("data.cache=-1", "data.cache: a number of at least 0 or one of auto, off, got -1."),

@@ -39,7 +39,8 @@ def test_lines_fit_a_terminal_and_say_the_time_left(recipe: dict[str, Any], tmp_
     stream = StringIO()
     train(parsed(recipe), RunFolder(tmp_path), Launch("cpu"), "refuse", Terminal(file=stream, width=80))
     lines = stream.getvalue().splitlines()
-    assert lines[0] == f"training without a teacher ({tmp_path})"
+    assert [line.partition(":")[0] for line in lines[:2]] == ["precision", "loading processes"]
+    assert lines[2] == f"training without a teacher ({tmp_path})"
     said = [line for line in lines if line.startswith("step ")]
     assert any(line.startswith("step 4/4  loss ") and " s/step  0:00 left" in line for line in said)
     assert max(map(len, said)) <= 80

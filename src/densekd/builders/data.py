@@ -141,7 +141,7 @@ def build_views(recipe: Recipe) -> Augmentation:
         resize=recipe.data.input_size,
         # Views that a teacher cache replays depend on its own seed.
         seed=recipe.training.seed if cache is None else cache.seed,
-        cache_bytes=cache_budget(recipe.data.cache, recipe.data.workers),
+        cache_bytes=cache_budget(recipe.data.cache, recipe.data.loading_processes),
         band_means=None if recipe.data.bands == RGB else recipe.data.mean,
         **recipe.augment.model_dump(),
     )

@@ -73,7 +73,7 @@ def build_cache(
     # The batch of one forward pass is that of the training.
     batch = max(1, recipe.data.batch_size // recipe.training.accumulate)
     views = AugmentedViews(samples, spec.views)
-    writer = CacheWriter(views, _packings(spec, teacher_features), batch, recipe.data.workers)
+    writer = CacheWriter(views, _packings(spec, teacher_features), batch, recipe.data.loading_processes)
     # A folder belongs to these facts; another teacher, tap, view or image makes another cache.
     shapes, channels = {}, {}
     for path, feature in teacher_features.items():

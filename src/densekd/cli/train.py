@@ -101,9 +101,13 @@ def cache(recipe: RecipePath, overrides: Overrides = None, trust: Trust = None) 
     from densekd.builders.build import build
     from densekd.errors import RecipeError
     from densekd.kernels import using
+    from densekd.run.automatic import decided
     from densekd.run.fill_cache import fill_cache
+    from densekd.run.launch import Launch
 
     silence_libraries()
+    # As the trainings on this machine decide: a cache belongs to the teacher's precision.
+    loaded = decided(loaded, Launch())
     found = build(loaded).cache
     if found is None:
         raise RecipeError("teacher.cache is missing; add for instance teacher.cache.folder=... teacher.cache.views=4.")

@@ -214,6 +214,8 @@ def _checked(read: Callable[[], Content], report: Report) -> Converted:
             f"{report.source}: a setting has another form than in the project's own files "
             f"({type(error).__name__}: {error}); --debug shows which."
         ) from error
+    # All of them train in float32 unless they say otherwise.
+    content["training"].setdefault("precision", 32)
     try:
         recipe = parse_recipe(content, report.source)
         plan_terms(recipe)

@@ -11,6 +11,7 @@ from densekd.data.contract import EvaluationData
 from densekd.data.picture import max_megapixels
 from densekd.data.picture.limit import set_in_worker
 from densekd.data.sampler import ONE_PROCESS, Shard, StepSampler
+from densekd.data.waiting import Waiting
 from densekd.data.watched import WatchedSamples
 from densekd.errors import UserError
 
@@ -26,12 +27,14 @@ class TrainingLoader:
         dataset: samples by their draws, with a ``collate`` of its own.
         sampler: of the whole training.
         workers: loading processes; 0: this one loads.
+        waiting: counts how long batches are awaited.
     """
 
-    def __init__(self, dataset: Any, sampler: StepSampler, workers: int) -> None:
+    def __init__(self, dataset: Any, sampler: StepSampler, workers: int, waiting: Waiting | None = None) -> None:
         self.dataset = dataset
         self.sampler = sampler
         self.workers = workers
+        self.waiting = waiting or Waiting()
         self.done = 0
 
     def __len__(self) -> int:
@@ -44,7 +47,8 @@ class TrainingLoader:
         settings = _workers(self.workers) | {"persistent_workers": False}
         rest = self.sampler.after(self.done)
         watched: Any = WatchedSamples(self.dataset, self.workers)
-        for batch in DataLoader(watched, batch_sampler=rest, collate_fn=self.dataset.collate, **settings):
+        loaded = DataLoader(watched, batch_sampler=rest, collate_fn=self.dataset.collate, **settings)
+        for batch in self.waiting.over(loaded):
             self.done += 1
             yield batch
 

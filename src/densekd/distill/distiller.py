@@ -222,10 +222,15 @@ class Distiller(L.LightningModule):
     ) -> None:
         """Clip gradients of each part of a combined optimizer by its own norm.
 
-        A discriminator's gradient does not shorten the student's step.
+        A discriminator's gradient does not shorten the student's step. In fp16 it is the gradient itself
+        that is clipped, not what the scaler made of it.
         """
         if not gradient_clip_val:
             return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        # Fused optimizers divide by the scale in their step, which would be too late; others were unscaled before.
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)
         parts = optimizer.parts if isinstance(optimizer, CombinedOptimizer) else [optimizer]
         for part in parts:
             # Lightning's own door refuses fused optimizers under bf16 for the sake of fp16, which

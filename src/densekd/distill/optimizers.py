@@ -95,14 +95,24 @@ class CombinedOptimizer(torch.optim.Optimizer):
         super().__init__(groups, {})
         self._share()
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether every part divides by the scale of fp16, and skips a step that overflowed, by itself."""
+        return all(getattr(part, "_step_supports_amp_scaling", False) for part in self.parts)
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Evaluate ``closure`` once, if there is one, and let every part step."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # What a scaler of gradients tells an optimizer for the time of its step.
+        told = {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
         for part in self.parts:
+            vars(part).update(told)
             part.step()
+            for name in told:
+                delattr(part, name)
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from densekd.distill.taps import Compile, Taps
 
-Precision = Literal["training", "32", "bf16"]
+Precision = Literal["training", "32", "bf16", "fp16"]
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class FrozenTeacher(nn.Module):
@@ -20,7 +21,7 @@ class FrozenTeacher(nn.Module):
     Args:
         model: the teacher; its parameters stop requiring gradients.
         paths: the taps that are read.
-        precision: ``training``: as around it; ``32``, or ``bf16``: mixed precision of its own.
+        precision: ``training``: as around it; ``32``; ``bf16`` or ``fp16``: mixed precision of its own.
         compile: see :class:`densekd.distill.taps.Taps`.
     """
 
@@ -69,7 +70,7 @@ def teacher_precision(precision: Precision, device: str) -> Iterator[None]:
     if precision == "training":
         yield
         return
-    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+    with torch.autocast(device, _HALVES.get(precision, torch.bfloat16), enabled=precision in _HALVES):
         yield
 
 

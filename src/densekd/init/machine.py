@@ -5,11 +5,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from densekd.hardware import cpu_has_bf16, usable_cores
 
 _WARM_UP = 2
 _REPEATS = 5
@@ -41,11 +42,11 @@ def this_machine() -> Machine:
     """Describe the device that a training here would use."""
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        return Machine("cuda", properties.name, properties.total_memory / 1e9, torch.cuda.is_bf16_supported())
+        return Machine("cuda", properties.name, properties.total_memory / 1e9, properties.major >= 8)
     if torch.backends.mps.is_available():
         return Machine("mps", "Apple GPU", _memory(), False)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine("cpu", f"CPU with {cores} core{'s' if cores != 1 else ''}", _memory(), _cpu_has_bf16())
+    cores = usable_cores()
+    return Machine("cpu", f"CPU with {cores} core{'s' if cores != 1 else ''}", _memory(), cpu_has_bf16())
 
 
 def milliseconds(model: nn.Module, size: tuple[int, int], machine: Machine) -> float:
@@ -125,12 +126,3 @@ def _memory() -> float:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     except (AttributeError, OSError, ValueError):
         return 8.0
-
-
-def _cpu_has_bf16() -> bool:
-    """Return whether the processor multiplies in bfloat16 itself, as Linux lists it."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags

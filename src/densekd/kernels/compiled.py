@@ -63,26 +63,41 @@ def compile_launch(launch: Launch, architecture: str) -> Compiled:
     Raises:
         Exception: Triton's own, where it does not compile.
     """
+    signature, constants, divisible = _specialized(launch)
+    specialized = (tuple(signature.items()), tuple(constants.items()), divisible)
+    return _compile(launch.function, *specialized, launch.warps, int(architecture.removeprefix("sm_")))
+
+
+# Launches for different maps are often the same code: each is compiled once in a process.
+@lru_cache(maxsize=1024)
+def _compile(
+    function: Any,
+    signature: tuple[tuple[str, str], ...],
+    constants: tuple[tuple[str, Any], ...],
+    divisible: tuple[int, ...],
+    warps: int,
+    number: int,
+) -> Compiled:
+    """Compile a function for compute capability ``number / 10``; see :func:`_specialized`."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    number = int(architecture.removeprefix("sm_"))
-    signature, constants, attributes = _specialized(launch)
-    source = ASTSource(launch.function, signature, constants, attributes)
+    attributes = {(index,): [["tt.divisibility", 16]] for index in divisible}
+    source = ASTSource(function, dict(signature), dict(constants), attributes)
     target = GPUTarget("cuda", number, 32)
-    binary = triton.compile(source, target=target, options={"num_warps": launch.warps})
+    binary = triton.compile(source, target=target, options={"num_warps": warps})
     ptx: str = binary.asm["ptx"]
     registers, spilled = _assembled(ptx, number)
     shared = int(binary.metadata.shared)
-    return Compiled(registers, spilled, shared, _occupancy(registers, shared, launch.warps, number), ptx)
+    return Compiled(registers, spilled, shared, _occupancy(registers, shared, warps, number), ptx)
 
 
-def _specialized(launch: Launch) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int], Any]]:
-    """Return types, constants and divisibilities as Triton derives them from arguments at a launch."""
+def _specialized(launch: Launch) -> tuple[dict[str, str], dict[str, Any], tuple[int, ...]]:
+    """Return types, constants and what 16 divides, as Triton derives them from arguments at a launch."""
     signature: dict[str, str] = {}
     constants: dict[str, Any] = {}
-    attributes: dict[tuple[int], Any] = {}
+    divisible = []
     for index, parameter in enumerate(launch.function.params):
         value = launch.arguments[parameter.name]
         fixed = parameter.is_constexpr or value is None or (isinstance(value, int) and value == 1)
@@ -93,8 +108,8 @@ def _specialized(launch: Launch) -> tuple[dict[str, str], dict[str, Any], dict[t
         signature[parameter.name] = _type_of(value)
         # Torch aligns what it allocates; of sizes and strides the multiples of 16 are known.
         if isinstance(value, torch.Tensor) or (isinstance(value, int) and value % 16 == 0):
-            attributes[(index,)] = [["tt.divisibility", 16]]
-    return signature, constants, attributes
+            divisible.append(index)
+    return signature, constants, tuple(divisible)
 
 
 def _type_of(value: Any) -> str:

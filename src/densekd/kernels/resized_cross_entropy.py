@@ -13,8 +13,8 @@ from torch import Tensor
 from densekd.kernels.dispatch import kernel
 from densekd.kernels.first_use import agrees
 from densekd.ops.attach_grad import attach_grad
-from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows
-from densekd.ops.precision import compute_dtype, grad_like
+from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows, resize
+from densekd.ops.precision import compute_dtype, grad_like, to_float32
 
 
 def resized_cross_entropy_reference(
@@ -22,7 +22,8 @@ def resized_cross_entropy_reference(
 ) -> Tensor:
     """Compute :func:`resized_cross_entropy` in plain operations."""
     H, W = labels.shape[1:]
-    upsampled = Upsample((H, W), align_corners)(logits)
+    # Not an ``Upsample``: torch.compile cannot call an instance that is made within its graph.
+    upsampled = resize(to_float32(logits), (H, W), align_corners)
     if weight is not None:
         weight = weight.to(upsampled.dtype)
     return F.cross_entropy(upsampled, labels, weight, ignore_index=ignore_index, reduction="sum")

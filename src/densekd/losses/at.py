@@ -9,9 +9,13 @@ from torch import Tensor, nn
 
 from densekd.losses.inputs import require_one_map
 from densekd.ops.attach_grad import attach_own_grad
+from densekd.ops.blocks import BLOCK_NUMEL
 from densekd.ops.precision import to_float32
 
 Attention = Literal["energy", "mean"]
+# Contiguous images of more numbers are squared block by block of channels on the CPU: 512 x 64 x 128
+# took 0.16 of the time of one map of squares, 150 x 128 x 128 0.8, 128 x 32 x 64 1.1.
+_LARGE_NUMEL = 1 << 20
 
 
 class AT(nn.Module):
@@ -53,10 +57,34 @@ class AT(nn.Module):
 def attention_map(x: Tensor) -> Tensor:
     """Return the spatial attention ``[B, H W]`` of ``[B, C, H, W]``, of length one per image."""
     x = to_float32(x)
-    # The energy of a position. Half a square has the value itself for a derivative, so that no
-    # map is kept for the backward pass.
-    with torch.no_grad():
-        half = x.square().sum(1, keepdim=True) / 2
-    energy = attach_own_grad(half, x).flatten(1) * (2 / x.shape[1])
+    # The energy of a position.
+    if not x.requires_grad:
+        energy = _energy(x) / x.shape[1]
+    elif x.numel() <= BLOCK_NUMEL // 4:
+        # Small maps: a call costs more than a map.
+        energy = x.square().mean(1)
+    else:
+        # Half a square has the value itself for a derivative, so that no map is kept for the
+        # backward pass.
+        with torch.no_grad():
+            half = _energy(x) / 2
+        energy = attach_own_grad(half, x) * (2 / x.shape[1])
     # eq. 2: each image's map over its length.
-    return F.normalize(energy)
+    return F.normalize(energy.flatten(1))
+
+
+def _energy(x: Tensor) -> Tensor:
+    """Return the sum of squares over the channels, ``[B, 1, H, W]``, without a graph."""
+    plain = x.device.type != "cpu" or torch.compiler.is_compiling()
+    if not plain and x.is_contiguous(memory_format=torch.channels_last):
+        # Read once, where they lie side by side; no map of squares is written.
+        return torch.linalg.vector_norm(x, dim=1, keepdim=True).square_()
+    if plain or x[:1].numel() <= _LARGE_NUMEL:
+        return x.square().sum(1, keepdim=True)
+    B, C, H, W = x.shape
+    total = x.new_zeros(B, 1, H, W)
+    channels = max(1, BLOCK_NUMEL // (H * W))
+    for image, out in zip(x, total, strict=True):
+        for first in range(0, C, channels):
+            out += image[first : first + channels].square().sum(0)
+    return total

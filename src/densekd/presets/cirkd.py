@@ -320,7 +320,7 @@ def _recipe(name: str, system: str, student: Student, data: str) -> Content:
             "weight_decay": 0.0001,
             "power": 0.9,
         },
-        "training": {"steps": 40000, "validate_every": 800, "checkpoint_every": 800, "export": "best"},
+        "training": {"steps": 40000, "precision": 32, "validate_every": 800, "checkpoint_every": 800, "export": "best"},
         "evaluation": {"absent": "zero"},
     }
 

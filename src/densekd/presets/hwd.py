@@ -90,7 +90,7 @@ def _preset(short: str, data: str, method: str) -> Preset:
             "weight_decay": 0.0001,
             "power": 0.9,
         },
-        "training": {"steps": 40000, "validate_every": 400, "checkpoint_every": 400, "export": "best"},
+        "training": {"steps": 40000, "precision": 32, "validate_every": 400, "checkpoint_every": 400, "export": "best"},
         "evaluation": {"absent": "zero"},
     }
     return Preset(

@@ -220,6 +220,7 @@ def _preset(experiment: Experiment) -> Preset:
         "optimizer": _optimizer(experiment, epoch),
         "training": {
             "steps": epoch * experiment.epochs,
+            "precision": 32,
             "clip": experiment.clip,
             "validate_every": epoch,
             "checkpoint_every": 1000,

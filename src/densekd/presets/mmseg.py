@@ -148,6 +148,7 @@ def _content(experiment: Experiment) -> Content:
         },
         "training": {
             "steps": experiment.steps,
+            "precision": 32,
             "validate_every": experiment.steps // 10,
             "checkpoint_every": 1000,
         },

@@ -18,7 +18,7 @@ _PUBLISHED: Mapping[str, tuple[str, ...]] = {
 }
 _TITLES = {"swin-t": "UPerNet-Swin-T", "psp-r50": "PSPNet-R50"}
 _LENGTH: Content = {
-    "training": {"steps": 160000, "validate_every": 2000, "checkpoint_every": 4000},
+    "training": {"steps": 160000, "precision": 32, "validate_every": 2000, "checkpoint_every": 4000},
     "evaluation": {"divisor": 32},
 }
 _AUGMENT: Content = {

@@ -49,7 +49,7 @@ def presets() -> Iterator[Preset]:
             "distill": terms,
             "task": {"auxiliary_weight": 0.4, "normalize": "valid"},
             "optimizer": {"method": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "power": 0.9},
-            "training": {"steps": 40000, "validate_every": 0, "checkpoint_every": 1000},
+            "training": {"steps": 40000, "precision": 32, "validate_every": 0, "checkpoint_every": 1000},
             "evaluation": {"absent": "zero"},
         }
         yield Preset(

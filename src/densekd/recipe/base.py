@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
+# Of a training or of a teacher's forward pass; all but 32 are mixed.
+Precision = Literal["32", "bf16", "fp16"]
 Shape = Literal["linear", "exponential", "jump"]
 # Pixels; what a model sees at once has no more on a side.
 Side = Annotated[int, Field(gt=0, le=32_768)]
@@ -25,7 +27,13 @@ def _bits(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-Bits = BeforeValidator(_bits)
+def bits(written: Any) -> BeforeValidator:
+    """Return what reads a precision as people write it, numbers without quotes included.
+
+    Args:
+        written: the type of what may be written, for the schema.
+    """
+    return BeforeValidator(_bits, json_schema_input_type=written)
 
 
 def _on_off(value: Any) -> Any:

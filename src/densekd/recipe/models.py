@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from densekd.recipe.base import Bits, Line, Options, Section
+from densekd.recipe.base import Line, Options, Section, bits
 
 
 class ModelSpec(Section):
@@ -78,9 +78,9 @@ class TeacherSpec(ModelSpec):
         None,
         description="of its weights, in a line; the student's package, its exports and its model card repeat it",
     )
-    precision: Annotated[Literal["training", "32", "bf16"], Bits] = Field(
-        "training", description="training: the student's"
-    )
+    precision: Annotated[
+        Literal["training", "32", "bf16", "fp16"], bits(Literal["training", 32, "32", "bf16", "fp16"])
+    ] = Field("training", description="training: the student's")
     compile: Literal["none", "inductor"] = Field(
         "none",
         description="inductor: run by torch.compile",

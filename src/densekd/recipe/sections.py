@@ -6,7 +6,6 @@ from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model
 
 from densekd.recipe.base import (
     Bands,
-    Bits,
     Component,
     ComponentSpec,
     Factor,
@@ -15,10 +14,12 @@ from densekd.recipe.base import (
     OpenSection,
     Options,
     Positive,
+    Precision,
     Scale,
     Section,
     Share,
     Size,
+    bits,
     checked_bands,
 )
 from densekd.recipe.models import ModelSpec, StudentSpec, TeacherSpec
@@ -106,7 +107,11 @@ class DataSpec(Section):
         le=1_000_000,
         description="images of one optimizer step, over all processes and accumulated parts",
     )
-    workers: int = Field(0, ge=0, le=1024, description="loading processes")
+    workers: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = Field(
+        "auto",
+        description="loading processes of each process; 0: it loads between its steps; auto: a number that fits the "
+        "machine, none for trainings on few cores and short ones. Results do not depend on it",
+    )
     cache: Factor | Literal["auto", "off"] = Field(
         "auto",
         description="GB of decoded images kept in memory",
@@ -179,6 +184,11 @@ class DataSpec(Section):
     def channels(self) -> int:
         """Number of channels of the images."""
         return self.bands if isinstance(self.bands, int) else len(self.bands)
+
+    @property
+    def loading_processes(self) -> int:
+        """Loading processes; none where no machine has decided yet."""
+        return 0 if self.workers == "auto" else self.workers
 
     @property
     def input_size(self) -> tuple[int, int] | tuple[int] | None:
@@ -344,9 +354,12 @@ class TrainingSpec(Section):
         description="in place of steps: as many as take so long on this machine, measured at the start; the run's own "
         "recipe has the steps",
     )
-    precision: Annotated[Literal["32", "bf16"], Bits] = Field(
-        "32",
-        description="bf16: mixed precision (AMP)",
+    precision: Annotated[Literal["auto", "32", "bf16", "fp16"], bits(Literal["auto", 32, "32", "bf16", "fp16"])] = (
+        Field(
+            "auto",
+            description="bf16, fp16: mixed precision (AMP), fp16 with a gradient scaler; auto: bf16 where the device "
+            "multiplies in it, fp16 on older NVIDIA GPUs, else 32. The run's own recipe has what was chosen",
+        )
     )
     compile: Literal["none", "inductor"] = Field(
         "none",
@@ -497,8 +510,34 @@ class Recipe(Section):
         return self.reads_bands and self.data.mean is None
 
     @property
-    def teacher_precision(self) -> Literal["32", "bf16"]:
-        """The teacher's precision: its own, or that of the training."""
-        if self.teacher is None or self.teacher.precision == "training":
-            return self.training.precision
-        return self.teacher.precision
+    def lacks_precision(self) -> bool:
+        """Whether the machine decides on the precision."""
+        return self.training.precision == "auto"
+
+    @property
+    def lacks_workers(self) -> bool:
+        """Whether the machine decides on the loading processes."""
+        return self.data.workers == "auto"
+
+    @property
+    def teacher_precision(self) -> Precision:
+        """The teacher's precision: its own, or that of the training; float32 where no machine has decided yet."""
+        own = "training" if self.teacher is None else self.teacher.precision
+        if own != "training":
+            return own
+        return "32" if self.training.precision == "auto" else self.training.precision
+
+    def images_of(self, processes: int) -> int:
+        """Return how many images each of some processes reads in the whole training; very many without a length."""
+        if self.training.steps is None:
+            return 10**9
+        return self.training.steps * self.data.batch_size // processes
+
+    def with_precision(self, precision: Precision) -> "Recipe":
+        """Return the recipe with a precision in place of ``auto``."""
+        training = self.training.model_copy(update={"precision": precision})
+        return self.model_copy(update={"training": training})
+
+    def with_workers(self, workers: int) -> "Recipe":
+        """Return the recipe with a number of loading processes in place of ``auto``."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"workers": workers})})

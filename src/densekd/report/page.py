@@ -20,7 +20,12 @@ ROLES = {"teacher": "teacher", "baseline": "alone", "student": "distilled"}
 CAPTIONS = dict(
     zip(KINDS, ("image", "ground truth", "teacher", "alone", "distilled", "distilled: errors"), strict=True)
 )
-TITLES = {"loss": "Total loss", "lr": "Learning rate", "seconds_per_step": "Time per step"}
+TITLES = {
+    "loss": "Total loss",
+    "lr": "Learning rate",
+    "seconds_per_step": "Time per step",
+    "data_wait": "Share of a step that waits for data",
+}
 FAMILIES = {"task/": "Task loss", "distill/": "Distillation term", "val/": "Validation"}
 # Charts of these ranks are in sight: the headline, the losses, the terms.
 _MAIN = 2

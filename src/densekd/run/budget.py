@@ -10,9 +10,9 @@ import numpy as np
 
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, load_recipe
-from densekd.run import replace as replacing
+from densekd.run.automatic import decided
 from densekd.run.baseline import student_alone
-from densekd.run.folder import Existing, RunFolder, is_first_process
+from densekd.run.folder import Existing, RunFolder, begun, is_first_process
 from densekd.run.launch import Launch
 from densekd.seal import read_document
 
@@ -134,7 +134,7 @@ def measured(recipe: Recipe, launch: Launch) -> Budget:
 
     require_measurable(recipe)
     _require_own_processes(recipe)
-    long = with_length(recipe, PROVISIONAL)
+    long = decided(with_length(recipe, PROVISIONAL), launch)
     if not recipe.lacks_baseline_steps:
         seconds = recipe.training.seconds
         assert seconds is not None
@@ -170,21 +170,18 @@ def known_length(recipe: Recipe, run: RunFolder, existing: Existing) -> Recipe:
     """
     if not recipe.lacks_length or (existing != "resume" and is_first_process()):
         return recipe
-    # A run that waits to replace another one is what is gone on with.
-    for place in (RunFolder(replacing.new_of(run.path)), run):
-        if place.recipe.is_file():
-            return _as_begun(recipe, place)
-    return recipe
+    place = begun(run)
+    return recipe if place is None else _as_begun(recipe, place)
 
 
 def _as_begun(recipe: Recipe, run: RunFolder) -> Recipe:
     """Return the recipe with what the recipe of its run says in place of what is open."""
-    begun = load_recipe(run.recipe)
-    alone = begun.baseline_steps if recipe.lacks_baseline_steps else None
+    first = load_recipe(run.recipe)
+    alone = first.baseline_steps if recipe.lacks_baseline_steps else None
     if recipe.training.seconds is None:
         return with_length(recipe, recipe.training.length, alone)
     _require_same_seconds(recipe.training.seconds, run)
-    return with_length(recipe, begun.training.length, alone)
+    return with_length(recipe, first.training.length, alone)
 
 
 def _asked(recipe: Recipe) -> str:

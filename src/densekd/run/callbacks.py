@@ -19,6 +19,9 @@ from densekd.run.processes import StopAgreement
 from densekd.run.replace import final_of, has_checkpoint
 from densekd.stopping import Interrupted, StopRequest
 
+# Scales of fp16 gradients begin at 65536 and are halved at each overflow; below, no scale helps.
+_LEAST_SCALE = 1e-3
+
 
 def resume_command(run: Path) -> str:
     """Return the command that continues a run; a baseline is continued with the run that it belongs to."""
@@ -103,6 +106,7 @@ class FiniteGuard(L.Callback):
         self.first = torch.where(bad, trainer.global_step, self.first)
         if trainer.global_step % self.every == 0:
             self.check(module, batch)
+            _require_scale(trainer)
 
     def check(self, module: L.LightningModule | None = None, batch: Any = None) -> None:
         """Read whether there was a bad value.
@@ -134,6 +138,22 @@ class FiniteGuard(L.Callback):
             "from before. Lower the learning rate or the term's weight, clip gradients (training.clip), warm the "
             f"weight up (weight.warmup), or use precision 32. {see('nan')}"
         )
+
+
+def _require_scale(trainer: L.Trainer) -> None:
+    """Check that gradients in fp16 still fit; a step that the scaler skips now and then is no error.
+
+    Raises:
+        UserError: they overflow however little they are scaled, so that no step is taken any more.
+    """
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    if scaler is None or scaler.get_scale() >= _LEAST_SCALE:
+        return
+    raise UserError(
+        f"At step {trainer.global_step} the gradients overflow in fp16 although they are scaled by "
+        f"{scaler.get_scale():.1g}: nothing is learned any more. Use training.precision: bf16 or 32, lower the "
+        f"learning rate, or clip gradients (training.clip). {see('nan')}"
+    )
 
 
 class Checkpoints(L.Callback):

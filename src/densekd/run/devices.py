@@ -27,6 +27,16 @@ def training_device(launch: Launch | None = None) -> torch.device:
     return torch.device("cuda", int(chosen[0]) if is_list else 0)
 
 
+def training_kind(launch: Launch) -> str:
+    """Return the kind of a training's devices: ``cuda``, ``mps``, ``tpu`` or ``cpu``; ``auto`` takes the first."""
+    found = {
+        "cuda": launch.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available(),
+        "mps": launch.accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available(),
+        "tpu": launch.accelerator == "tpu",
+    }
+    return next((kind for kind, is_it in found.items() if is_it), "cpu")
+
+
 def named_device(name: str) -> torch.device:
     """Return the device of ``--device``.
 

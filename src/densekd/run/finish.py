@@ -65,7 +65,7 @@ def finish(
     task = built.task
     # Each image is read once, and goes through each model once.
     shown = evenly_spaced(len(files), _PICTURES)
-    found = score_models(task, models, files, resize, Loading(recipe.data.workers), shown)
+    found = score_models(task, models, files, resize, Loading(recipe.data.loading_processes), shown)
     scores = found.scores
     # What pairs this run with others, image by image, has a file of its own.
     write_image_scores({name: of_one.pop(BY_IMAGE, None) for name, of_one in scores.items()}, run)

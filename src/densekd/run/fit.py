@@ -7,11 +7,13 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.plugins import MixedPrecision
 from rich.console import Console
 
 from densekd.builders.build import Built
 from densekd.data.loaders import TrainingLoader, evaluation_loader
 from densekd.data.sampler import Shard, StepSampler
+from densekd.data.waiting import Waiting, waiting_of
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError, UserError
 from densekd.recipe import Recipe, TrainingSpec
@@ -19,7 +21,8 @@ from densekd.run.arithmetic import arithmetic
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.run.checkpoint_files import SealedCheckpoints, newest_checkpoint, sound_checkpoint
 from densekd.run.checks import require_same_classes
-from densekd.run.devices import training_device
+from densekd.run.data_wait import DataWait
+from densekd.run.devices import training_device, training_kind
 from densekd.run.folder import RunFolder, is_first_process, record
 from densekd.run.launch import Launch
 from densekd.run.loggers import NOBODY, Observers
@@ -29,6 +32,8 @@ from densekd.seal import write_document
 from densekd.stopping import Interrupted, StopRequest
 
 VALIDATION_BATCH = 8
+# What Lightning calls a precision; 16-mixed brings a scaler of gradients along.
+_PRECISIONS: dict[str, Any] = {"auto": "32-true", "32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 class Loaders(L.LightningDataModule):
@@ -37,12 +42,14 @@ class Loaders(L.LightningDataModule):
     Args:
         recipe: batch size, steps, workers.
         built: the datasets.
+        waiting: counts how long batches are awaited.
     """
 
-    def __init__(self, recipe: Recipe, built: Built) -> None:
+    def __init__(self, recipe: Recipe, built: Built, waiting: Waiting) -> None:
         super().__init__()
         self.recipe = recipe
         self.built = built
+        self.waiting = waiting
 
     def train_dataloader(self) -> Any:
         """Load the whole training as one pass over ``steps`` batches.
@@ -62,12 +69,12 @@ class Loaders(L.LightningDataModule):
             sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
-        return TrainingLoader(self.built.samples, sampler, self.recipe.data.workers)
+        return TrainingLoader(self.built.samples, sampler, self.recipe.data.loading_processes, self.waiting)
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
         dataset = self.built.task.evaluation_set(self.built.validation, self.recipe.data.input_size)
-        return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.workers, self._shard())
+        return evaluation_loader(dataset, VALIDATION_BATCH, self.recipe.data.loading_processes, self._shard())
 
     def _shard(self) -> Shard:
         assert self.trainer is not None
@@ -106,7 +113,9 @@ def fit(
     # Checkpoints come last, so that one holds the state of every callback after the step.
     stop = StopRequest()
     checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package, stop)
-    metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console)
+    waiting = waiting_of(training_device(launch))
+    wait = DataWait(waiting, recipe.data.loading_processes)
+    metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console, wait)
     first: list[L.Callback] = [StepSeeds(settings.seed)]
     if built.quantization is not None:
         first.append(built.quantization)
@@ -123,7 +132,7 @@ def fit(
     ignore_signals_of_lightning(trainer)
     computed = arithmetic(settings.deterministic, training_device(launch))
     with stop.listening(), end_of_others(trainer), computed:
-        trainer.fit(built.distiller, Loaders(recipe, built), ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(built.distiller, Loaders(recipe, built, waiting), ckpt_path=checkpoint, weights_only=True)
     # A signal behind the last safe point stops the rest of the work.
     if stop.number and not stop.obeyed:
         raise Interrupted("Stopped after the last step; --resume makes scores and report.", stop.number)
@@ -167,6 +176,8 @@ def _make_trainer(
     observers: Observers,
     callbacks: list[L.Callback],
 ) -> L.Trainer:
+    # Lightning makes bf16 of fp16 on a processor, unless it is given what scales.
+    scaled = settings.precision == "fp16" and training_kind(launch) == "cpu"
     return L.Trainer(
         # Where it runs.
         accelerator=launch.accelerator,
@@ -174,7 +185,7 @@ def _make_trainer(
         num_nodes=launch.nodes,
         strategy=launch.strategy,
         # One pass over as many batches as there are steps; mixed precision, gradient accumulation.
-        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        precision=None if scaled else _PRECISIONS[settings.precision],
         max_steps=settings.length,
         max_epochs=-1,
         accumulate_grad_batches=settings.accumulate,
@@ -188,12 +199,17 @@ def _make_trainer(
         logger=list(observers.loggers),
         log_every_n_steps=min(settings.log_every, settings.length),
         callbacks=callbacks,
-        plugins=[SealedCheckpoints(), *_of_scheduler()],
+        plugins=[SealedCheckpoints(), *_of_scheduler(), *(_scaled_on_cpu() if scaled else ())],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def _scaled_on_cpu() -> list[Any]:
+    """Return mixed precision in fp16 on a processor, with a scaler of gradients there."""
+    return [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]
 
 
 def _of_scheduler() -> list[Any]:

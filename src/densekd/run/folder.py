@@ -89,6 +89,15 @@ def default_run(recipe: Recipe, source: str | Path = "") -> RunFolder:
     return RunFolder(Path("runs") / recipe.name)
 
 
+def begun(run: RunFolder) -> RunFolder | None:
+    """Return the folder of the run that a resumed training goes on with; None where no recipe is in it yet."""
+    # A run that waits to replace another one is what is gone on with.
+    for place in (RunFolder(replace.new_of(run.path)), run):
+        if place.recipe.is_file():
+            return place
+    return None
+
+
 def is_first_process() -> bool:
     """Return True in the process that writes files: rank 0 of Lightning, torchrun or SLURM."""
     # Each launcher has its own variable; the first that is set says it.

@@ -14,8 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch import Tensor
 
 from densekd.atomic import atomic, put_aside
+from densekd.data.waiting import Waiting
 from densekd.disk import naming
 from densekd.errors import UserError
+from densekd.run.data_wait import DataWait
 from densekd.run.folder import is_first_process
 from densekd.run.time_left import TimeLeft
 from densekd.terminal import is_quiet
@@ -26,7 +28,9 @@ _PRINT_EVERY = 10
 _FIRST_LINE = 30.0
 _LONGEST_SILENCE = 600.0
 _WIDTH = 80
-_TIME = "seconds_per_step"
+_TIME, _WAIT = "seconds_per_step", "data_wait"
+# From this share on the line of a record says that a step waits for data.
+_SHOWN = 0.1
 
 
 class MetricsLogger(L.Callback):
@@ -40,12 +44,14 @@ class MetricsLogger(L.Callback):
         path: of the CSV; rows after the step a training resumes from are dropped.
         every: optimizer steps between rows.
         console: for the progress.
+        wait: tells which share of the time was waited for data; None: nothing is known of it.
     """
 
-    def __init__(self, path: Path, every: int, console: Console) -> None:
+    def __init__(self, path: Path, every: int, console: Console, wait: DataWait | None = None) -> None:
         self.path = path
         self.every = every
         self.console = console
+        self.wait = wait or DataWait(Waiting(), 0)
         self.columns: list[str] = ["step"]
         self.rate = 0.0
         self.seconds: float | None = None
@@ -88,7 +94,7 @@ class MetricsLogger(L.Callback):
             self.columns = list(rows[0]) if rows else ["step"]
             self._rewrite(rows)
         self.written = _summed(rows)
-        self.started = (time.perf_counter(), trainer.global_step)
+        self._restart(trainer.global_step)
         self.printed, self.silence = self.started[0], _FIRST_LINE
         self.left = TimeLeft(trainer.max_steps, _steps_between_validations(trainer))
         self.left.begin(trainer.global_step, self.started[0])
@@ -141,9 +147,11 @@ class MetricsLogger(L.Callback):
         before, step_before = self.started
         self.seconds = (now - before) / max(1, step - step_before)
         self.started = (now, step)
+        waited = self.wait.share(now - before)
         row = {"loss": sum(losses.values()), **losses, "lr": self.rate}
-        self._record(trainer, step, {**row, _TIME: self.seconds})
-        self._show(trainer, step, row)
+        self._record(trainer, step, {**row, _TIME: self.seconds, _WAIT: waited})
+        self._show(trainer, step, row, waited)
+        self._advise(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Show the progress of the validation below that of the training, which waits for it."""
@@ -168,7 +176,7 @@ class MetricsLogger(L.Callback):
             shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
             self.console.print(f"step {trainer.global_step}  {shown}", highlight=False)
         # Validation is not part of the time of a step.
-        self.started = (time.perf_counter(), trainer.global_step)
+        self._restart(trainer.global_step)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Close the progress bar."""
@@ -179,11 +187,23 @@ class MetricsLogger(L.Callback):
         if hasattr(self, "bar"):
             self.bar.stop()
 
-    def _show(self, trainer: L.Trainer, step: int, values: Mapping[str, float]) -> None:
+    def _restart(self, step: int) -> None:
+        """Begin to count the time of the steps behind this one."""
+        self.started = (time.perf_counter(), step)
+        self.wait.restart()
+
+    def _advise(self, trainer: L.Trainer) -> None:
+        """Say once what to change where the steps wait for data."""
+        advice = self.wait.advice()
+        if advice is not None and trainer.is_global_zero:
+            self.console.print(f"warning: {advice}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    def _show(self, trainer: L.Trainer, step: int, values: Mapping[str, float], waited: float) -> None:
         """Show the loss beside the progress bar; without one print a line now and then."""
         if not trainer.is_global_zero:
             return
-        self.bar.update(self.row, status=f"loss {values['loss']:.3f}")
+        waits = f"  {waited:.0%} waiting for data" if waited >= _SHOWN else ""
+        self.bar.update(self.row, status=f"loss {values['loss']:.3f}{waits}")
         due = step % (self.every * _PRINT_EVERY) == 0 or step == trainer.max_steps
         if self.console.is_terminal or not due:
             return
@@ -191,7 +211,7 @@ class MetricsLogger(L.Callback):
         self.printed = time.perf_counter()
         rest = dict(values)
         loss = rest.pop("loss")
-        line = f"step {step}/{trainer.max_steps}  loss {loss:.4g}  {self.seconds:.3f} s/step  {self.left.words}"
+        line = f"step {step}/{trainer.max_steps}  loss {loss:.4g}  {self.seconds:.3f} s/step  {self.left.words}{waits}"
         # The terms behind it where they fit, or below it.
         terms = "  ".join(f"{name} {value:.4g}" for name, value in rest.items())
         between = "  " if len(line) + len(terms) + 2 <= _WIDTH else "\n  "
@@ -268,7 +288,7 @@ def _summed(rows: Sequence[Mapping[str, str]], before: tuple[int, int] = (0, 0))
     """
     count, checksum = before
     for row in rows:
-        cells = [f"{name}={value}" for name, value in sorted(row.items()) if value != "" and name != _TIME]
+        cells = [f"{name}={value}" for name, value in sorted(row.items()) if value != "" and name not in (_TIME, _WAIT)]
         checksum = zlib.crc32(";".join(cells).encode(), checksum)
         count += 1
     return count, checksum

@@ -20,15 +20,17 @@ from densekd.errors import see
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
+from densekd.run.automatic import decided
 from densekd.run.baseline import find_baselines
 from densekd.run.budget import PROVISIONAL, measured, require_measurable, steps_in, with_length
 from densekd.run.checks import SAMPLES, check_before_training
+from densekd.run.data_wait import LARGE, advise, waits
 from densekd.run.devices import training_device
 from densekd.run.folder import RunFolder
-from densekd.run.launch import Launch, count_devices
+from densekd.run.launch import Launch, count_devices, sharing_memory
 from densekd.run.loggers import build_observers
 from densekd.run.teacher_score import teacher_score
-from densekd.run.warmup import as_one_of, share_of_one, try_steps
+from densekd.run.warmup import Tried, as_one_of, share_of_one, try_steps
 from densekd.teacher_cache import gigabytes
 
 
@@ -52,6 +54,9 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
         build_observers(recipe, RunFolder(Path(folder)))
         find_baselines(recipe, RunFolder(Path(folder)))
     processes = count_devices(devices)
+    launch = Launch(devices=devices)
+    with sharing_memory(launch):
+        recipe = decided(recipe, launch)
     asked, wanted = recipe, recipe.training.seconds
     if recipe.lacks_length:
         require_measurable(recipe)
@@ -75,10 +80,14 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
     _add_terms(table, built)
     if recipe.kernels == "auto":
         table.add_row("kernels", describe(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
+    table.add_row("precision", recipe.training.precision)
+    table.add_row("loading processes", str(recipe.data.loading_processes))
     _add_processes(table, recipe, built, processes)
     with as_one_of(processes, built):
-        losses, seconds = try_steps(recipe, built)
-    table.add_row("first losses", losses)
+        # Loading processes take longer to start than these steps: the estimate below stands for them.
+        tried = try_steps(recipe.with_workers(0), built)
+    table.add_row("first losses", tried.losses)
+    seconds = _add_data_wait(table, tried, recipe.data.loading_processes)
     steps = recipe.training.length if wanted is None else steps_in(wanted, seconds)
     left = timedelta(seconds=round(seconds * steps))
     slow = f". {see('slow')}" if left.days else ""
@@ -154,6 +163,18 @@ def _add_processes(table: Table, recipe: Recipe, built: Built, processes: int) -
         table.add_row("processes", f"{processes}, {images} images each at a time; one of them is tried")
     models = (built.distiller.student, built.distiller.terms)
     table.add_row("batch norm", describe_batch_norms(models, processes, recipe.training.sync_batchnorm))
+
+
+def _add_data_wait(table: Table, tried: Tried, workers: int) -> float:
+    """Add the share of a step that waits for data, and advice where it is large; return the seconds of a step."""
+    computing = tried.seconds - tried.waited
+    waited = waits(tried.waited, computing, workers)
+    share = waited / (computing + waited)
+    found = f"{share:.0%} of a step; one process loads a batch in {tried.waited:.3f} s, loading processes: {workers}"
+    table.add_row("waiting for data", found)
+    if share >= LARGE:
+        table.add_row(Text("warning", style="yellow"), advise(share, workers))
+    return computing + waited
 
 
 def _millions(model: nn.Module) -> str:

@@ -129,7 +129,7 @@ def key_of(built: Built, recipe: Recipe, sample: Files, device: torch.device) ->
 
 def _workers(recipe: Recipe, device: torch.device) -> dict[str, int]:
     """Load by the training's processes where a GPU would wait for this one."""
-    return {"workers": recipe.data.workers} if device.type == "cuda" else {}
+    return {"workers": recipe.data.loading_processes} if device.type == "cuda" else {}
 
 
 def _folder() -> Path:

@@ -12,7 +12,9 @@ from densekd.builders.bands import with_statistics
 from densekd.builders.build import build
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
-from densekd.recipe import Recipe, dump_recipe
+from densekd.memory import local_processes
+from densekd.recipe import Precision, Recipe, dump_recipe
+from densekd.run.automatic import choose_precision, choose_workers, require_precision
 from densekd.run.baseline import Baseline, find_baselines
 from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
@@ -107,6 +109,10 @@ def _train_there(start: Start) -> dict[str, Any]:
     if recipe.lacks_statistics:
         recipe = with_statistics(recipe)
     recipe = known_length(recipe, run, existing)
+    # What the machine decides: the precision once for a run, whose recipe keeps it.
+    if recipe.lacks_precision:
+        recipe = recipe.with_precision(_chosen_precision(start))
+    require_precision(recipe.training.precision, launch)
     claim = claim_run(run, recipe, existing, partial(_say, console))
     # Seconds become steps once, by a few steps that are thrown away; a resumed run has them in its recipe.
     if recipe.lacks_length:
@@ -115,6 +121,9 @@ def _train_there(start: Start) -> dict[str, Any]:
     # A logger or callback that cannot be built stops the training before anything is computed.
     observers = _and_swap(build_observers(recipe, work), claim)
     baselines = find_baselines(recipe, work, existing == "overwrite")
+    # Loading processes change no result: every start, also that of a baseline, chooses them anew.
+    if recipe.lacks_workers:
+        recipe = recipe.with_workers(_chosen_workers(recipe.images_of(local_processes()), start))
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
@@ -146,6 +155,20 @@ def _train_there(start: Start) -> dict[str, Any]:
         results = finish(recipe, built, run, alone, console, device)
         send_results(observers.loggers, results, run, recipe.training.length, console)
         return results
+
+
+def _chosen_precision(start: Start) -> Precision:
+    """Choose the precision of a training, and say it."""
+    choice = choose_precision(start.launch, start.run, start.existing)
+    _say(start.console, f"precision: {choice.value} ({choice.reason})")
+    return choice.value
+
+
+def _chosen_workers(images: int, start: Start) -> int:
+    """Choose the loading processes of a training, of which each process reads so many images, and say them."""
+    choice = choose_workers(images, start.launch)
+    _say(start.console, f"loading processes: {choice.value} ({choice.reason})")
+    return choice.value
 
 
 def _announce(taught: bool, run: RunFolder, work: RunFolder, console: Console) -> None:

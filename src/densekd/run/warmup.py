@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -113,7 +114,21 @@ def as_one_of(processes: int, *builts: Built) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def try_steps(recipe: Recipe, built: Built, steps: int = _STEPS, accelerator: str = "auto") -> tuple[str, float]:
+class Tried(NamedTuple):
+    """What a few steps show.
+
+    Args:
+        losses: of the first step, for people.
+        seconds: of a step, the median.
+        waited: of these, the median that was waited for data.
+    """
+
+    losses: str
+    seconds: float
+    waited: float
+
+
+def try_steps(recipe: Recipe, built: Built, steps: int = _STEPS, accelerator: str = "auto") -> Tried:
     """Train a few steps in a temporary folder; return the first losses and the median seconds of a step.
 
     Args:
@@ -132,4 +147,6 @@ def try_steps(recipe: Recipe, built: Built, steps: int = _STEPS, accelerator: st
             rows = [row for row in csv.DictReader(handle) if row["seconds_per_step"]]
     first, *later = rows
     losses = [f"{name} {value}" for name, value in first.items() if "/" in name and value]
-    return "  ".join(losses), statistics.median(float(row["seconds_per_step"]) for row in later)
+    seconds = [float(row["seconds_per_step"]) for row in later]
+    waited = [each * float(row["data_wait"]) for each, row in zip(seconds, later, strict=True)]
+    return Tried("  ".join(losses), statistics.median(seconds), statistics.median(waited))

@@ -13,7 +13,9 @@ from densekd.presets.originals.segdistill import SEGDISTILL
 from densekd.presets.originals.segmentation import MMRAZOR_SEGMENTATION, MMSEGMENTATION_DISTILLER
 from densekd.presets.originals.torchdistiller import TORCHDISTILLER
 
-FACTS: Mapping[str, tuple[Fact, ...]] = {
+# No trainer of theirs casts to half precision, and no configuration asks for it.
+_PRECISION = Fact("mixed precision", "none", "trainers and configurations", "training.precision", 32)
+_OF_SYSTEMS: Mapping[str, tuple[Fact, ...]] = {
     "torchdistiller": TORCHDISTILLER,
     "mmrazor": (*MMRAZOR_SEGMENTATION, *MMRAZOR_DETECTION),
     "mmsegmentation-distiller": MMSEGMENTATION_DISTILLER,
@@ -25,4 +27,5 @@ FACTS: Mapping[str, tuple[Fact, ...]] = {
     "fgd": FGD,
     "ld": LD,
 }
+FACTS: Mapping[str, tuple[Fact, ...]] = {system: (*facts, _PRECISION) for system, facts in _OF_SYSTEMS.items()}
 __all__ = ["ABSENT", "FACTS", "Fact", "find_value", "numbers_of"]
