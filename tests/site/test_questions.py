@@ -42,6 +42,16 @@ QUESTIONS = (
     ("nan fp16 loss not finite", "troubleshooting/#nan", "bf16"),
     ("paper other numbers miou", "troubleshooting/#other-numbers-than-the-paper", "decisions"),
     ("notebook distill", "examples/distil/", "densekd.distill"),
+    ("early stopping best last checkpoint", "questions/#early-stopping-best-or-last-checkpoint", "export: best"),
+    ("two teachers ensemble", "questions/#two-teachers-an-ensemble", "mine:both"),
+    ("panoptic instance segmentation", "questions/#instance-and-panoptic-segmentation-keypoints-3d", "no tasks"),
+    ("docker image", "questions/#docker", "docker build"),
+    ("reproducible bit gpu", "questions/#reproducible-bit-for-bit", "deterministic"),
+    ("albumentations own augmentation", "questions/#own-augmentation-albumentations-mosaic", "loader"),
+    ("c++ rust program", "questions/#c-rust-c", "model.onnx"),
+    ("optimizer learning rate schedule sgd", "recipe/#optimizer", "poly"),
+    ("teacher higher resolution", "questions/#a-teacher-at-a-higher-resolution", "resize_to"),
+    ("version citation stable", "questions/#version-stability-citation", "CITATION.cff"),
 )
 # Sections that a reader looks at before they give up.
 _LOOKED_AT = 5
