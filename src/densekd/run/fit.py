@@ -9,6 +9,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.plugins import MixedPrecision
 from rich.console import Console
+from torch.amp.grad_scaler import GradScaler
 
 from densekd.builders.build import Built
 from densekd.data.loaders import TrainingLoader, evaluation_loader
@@ -209,7 +210,7 @@ def _make_trainer(
 
 def _scaled_on_cpu() -> list[Any]:
     """Return mixed precision in fp16 on a processor, with a scaler of gradients there."""
-    return [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]
+    return [MixedPrecision("16-mixed", "cpu", GradScaler("cpu"))]
 
 
 def _of_scheduler() -> list[Any]:
