@@ -9,12 +9,14 @@ import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import LambdaLR
 from training_runs import StopAt, assert_same, checkpoint, losses, parsed, run
 
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import CombinedOptimizer
 from densekd.errors import UserError
+from densekd.run import fit
 from densekd.stopping import Interrupted
 from densekd.tasks.segmentation.task import Segmentation
 
@@ -33,12 +35,11 @@ def scaled(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def begin_with(monkeypatch: pytest.MonkeyPatch, scale: float, **settings: float) -> None:
     """Let trainings begin with another scale."""
-    original = torch.amp.GradScaler
 
-    def make(device: str) -> torch.amp.GradScaler:
-        return original(device, init_scale=scale, **settings)  # type: ignore[arg-type]
+    def make(device: str) -> GradScaler:
+        return GradScaler(device, init_scale=scale, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(torch.amp, "GradScaler", make)
+    monkeypatch.setattr(fit, "GradScaler", make)
 
 
 def scaler_of(folder: Path) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def test_what_is_clipped_is_the_gradient_itself(combined: bool, fused: bool, cli
     parts = [nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))]
     makes = [torch.optim.SGD([part], lr=1.0, fused=fused) for part in parts]
     optimizer: torch.optim.Optimizer = CombinedOptimizer(makes) if combined else makes[0]
-    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaler = GradScaler("cpu", init_scale=1024.0)
     schedule = LambdaLR(optimizer, lambda n: 1.0)
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler)
