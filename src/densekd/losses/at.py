@@ -78,7 +78,8 @@ def _energy(x: Tensor) -> Tensor:
     plain = x.device.type != "cpu" or torch.compiler.is_compiling()
     if not plain and x.is_contiguous(memory_format=torch.channels_last):
         # Read once, where they lie side by side; no map of squares is written.
-        return torch.linalg.vector_norm(x, dim=1, keepdim=True).square_()
+        length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        return length.square_()
     if plain or x[:1].numel() <= _LARGE_NUMEL:
         return x.square().sum(1, keepdim=True)
     B, C, H, W = x.shape
