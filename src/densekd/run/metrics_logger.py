@@ -3,7 +3,7 @@
 import csv
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,20 @@ class MetricsLogger(L.Callback):
         path: of the CSV; rows after the step a training resumes from are dropped.
         every: optimizer steps between rows.
         console: for the progress.
+        clock: returns seconds.
     """
 
-    def __init__(self, path: Path, every: int, console: Console) -> None:
+    def __init__(
+        self, path: Path, every: int, console: Console, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.clock = clock
         self.path = path
         self.every = every
         self.console = console
         self.columns: list[str] = ["step"]
         self.rate = 0.0
         self.seconds: float | None = None
-        self.started = (time.perf_counter(), 0)
+        self.started = (clock(), 0)
         self.left = TimeLeft(0, 0)
         self.validation_began = 0.0
         # When a line was printed, and the seconds of silence until the next.
@@ -88,7 +92,7 @@ class MetricsLogger(L.Callback):
             self.columns = list(rows[0]) if rows else ["step"]
             self._rewrite(rows)
         self.written = _summed(rows)
-        self.started = (time.perf_counter(), trainer.global_step)
+        self.started = (self.clock(), trainer.global_step)
         self.printed, self.silence = self.started[0], _FIRST_LINE
         self.left = TimeLeft(trainer.max_steps, _steps_between_validations(trainer))
         self.left.begin(trainer.global_step, self.started[0])
@@ -125,7 +129,7 @@ class MetricsLogger(L.Callback):
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped:
-            self.left.stepped(step, time.perf_counter())
+            self.left.stepped(step, self.clock())
         self.bar.update(self.row, completed=step, left=self.left.words)
         self._break_silence(trainer, step)
         due = step % self.every == 0 or step == trainer.max_steps
@@ -137,7 +141,7 @@ class MetricsLogger(L.Callback):
         assert isinstance(means, Tensor)
         losses = dict(zip(outputs["losses"], means.tolist(), strict=True))
         # The time of a step is that of all steps since the last record.
-        now = time.perf_counter()
+        now = self.clock()
         before, step_before = self.started
         self.seconds = (now - before) / max(1, step - step_before)
         self.started = (now, step)
@@ -147,7 +151,7 @@ class MetricsLogger(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Show the progress of the validation below that of the training, which waits for it."""
-        self.validation_began = time.perf_counter()
+        self.validation_began = self.clock()
         batches = int(sum(trainer.num_val_batches))
         self.validation = self.bar.add_task("validating", total=batches, status="", left="")
 
@@ -160,7 +164,7 @@ class MetricsLogger(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Record the validation scores."""
         self.bar.remove_task(self.validation)
-        self.left.validation(time.perf_counter() - self.validation_began)
+        self.left.validation(self.clock() - self.validation_began)
         metrics = trainer.callback_metrics.items()
         values = {name: value.item() for name, value in metrics if name.startswith("val/")}
         self._record(trainer, trainer.global_step, values)
@@ -168,7 +172,7 @@ class MetricsLogger(L.Callback):
             shown = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
             self.console.print(f"step {trainer.global_step}  {shown}", highlight=False)
         # Validation is not part of the time of a step.
-        self.started = (time.perf_counter(), trainer.global_step)
+        self.started = (self.clock(), trainer.global_step)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Close the progress bar."""
@@ -188,7 +192,7 @@ class MetricsLogger(L.Callback):
         if self.console.is_terminal or not due:
             return
         assert self.seconds is not None
-        self.printed = time.perf_counter()
+        self.printed = self.clock()
         rest = dict(values)
         loss = rest.pop("loss")
         line = f"step {step}/{trainer.max_steps}  loss {loss:.4g}  {self.seconds:.3f} s/step  {self.left.words}"
@@ -199,7 +203,7 @@ class MetricsLogger(L.Callback):
 
     def _break_silence(self, trainer: L.Trainer, step: int) -> None:
         """Say without a bar how long it will take, where no record was printed for long; nothing is fetched."""
-        now = time.perf_counter()
+        now = self.clock()
         if self.console.is_terminal or not trainer.is_global_zero or now - self.printed < self.silence:
             return
         self.printed, self.silence = now, min(2 * self.silence, _LONGEST_SILENCE)
