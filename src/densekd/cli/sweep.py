@@ -7,6 +7,7 @@ import typer
 
 from densekd.cli.arguments import Trust
 from densekd.cli.console import console, print_next, print_plain
+from densekd.errors import UserError
 from densekd.trust import trust_modules
 
 if TYPE_CHECKING:
@@ -46,13 +47,18 @@ def sweep(
     if status:
         return _show_status(folder)
     trials = make_trials(spec, file)
+    from densekd.sweep.groups import describe_groups
     from densekd.sweep.here import Processes
     from densekd.sweep.queue import fill_queue
 
+    if spec.together and devices != "1":
+        raise UserError(f"--devices {devices}: trials that are trained together have one process, on one device.")
     queue = fill_queue(folder, spec, trials)
     if retry_failed:
         queue.forgive()
     print_plain(f"{len(trials)} trials in {folder}")
+    if spec.together:
+        print_plain(describe_groups(spec, trials))
     settings = Processes(jobs, threads, accelerator, devices, tuple(trust or ()))
     if on == "slurm":
         from densekd.sweep.on_slurm import submit

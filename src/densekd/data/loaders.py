@@ -52,6 +52,12 @@ class TrainingLoader:
             self.done += 1
             yield batch
 
+    def beginning_with(self, batch: int) -> "TrainingLoader":
+        """Return a loader of the same batches that begins with number ``batch``."""
+        loader = TrainingLoader(self.dataset, self.sampler, self.workers)
+        loader.load_state_dict({"batches": batch})
+        return loader
+
     def state_dict(self) -> dict[str, int]:
         """Return how many batches were read; loading processes may be further."""
         return {"batches": self.done}

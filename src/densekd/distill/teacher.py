@@ -7,7 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from densekd.distill.shared_passes import SharedPasses
 from densekd.distill.taps import Compile, Taps
+from densekd.errors import RecipeError
 
 Precision = Literal["training", "32", "bf16", "fp16"]
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,6 +39,8 @@ class FrozenTeacher(nn.Module):
         self.precision = precision
         self._taps = Taps(model, paths, compile)
         self._checked = False
+        self._shared: SharedPasses | None = None
+        self._of_all: Taps | None = None
         self.train(False)
         self.register_state_dict_post_hook(_drop_own_state)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_supply_own_state)  # type: ignore[no-untyped-call]
@@ -46,17 +50,49 @@ class FrozenTeacher(nn.Module):
         del mode
         return super().train(False)
 
+    def share(self, passes: SharedPasses) -> None:
+        """Read one pass together with other teachers, which must have the same weights and precision."""
+        passes.add(self._taps.specs)
+        self._shared = passes
+
     # Not inference mode: its tensors may not be saved for the backward pass of a loss they enter.
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return ``{path: tensor}`` for ``images [B, 3, H, W]`` in [0, 1]."""
         with teacher_precision(self.precision, images.device.type):
-            if self._checked:
-                return self._taps.extract(images)
-            # The first pass is whole: it finds modules that run several times, and what is changed
-            # in place.
-            self._checked = True
-            return self._taps(images)[1]
+            if self._shared is not None:
+                return self._shared_features(images, self._shared)
+            return self._own_features(images)
+
+    def _own_features(self, images: Tensor) -> dict[str, Tensor]:
+        if self._checked:
+            return self._taps.extract(images)
+        # The first pass is whole: it finds modules that run several times, and what is changed in
+        # place.
+        self._checked = True
+        return self._taps(images)[1]
+
+    def _shared_features(self, images: Tensor, passes: SharedPasses) -> dict[str, Tensor]:
+        """Return what another teacher has computed, or compute it for all."""
+        found = passes.find(images, self._taps.specs)
+        if found is not None:
+            return found
+        try:
+            passes.keep(images, self._features_of_all(images, passes))
+        except RecipeError:
+            # A tap of another training cannot be read; it will say so itself.
+            return self._own_features(images)
+        return passes.find(images, self._taps.specs) or {}
+
+    def _features_of_all(self, images: Tensor, passes: SharedPasses) -> dict[str, Tensor]:
+        """Run the model as far as the deepest tap of all trainings."""
+        if self._of_all is not None and list(self._of_all.specs) == passes.paths:
+            return self._of_all.extract(images)
+        # A first pass is whole, as above.
+        taps = Taps(self.model, passes.paths)
+        features = taps(images)[1]
+        self._of_all = taps
+        return features
 
 
 @contextmanager

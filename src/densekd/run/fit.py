@@ -1,5 +1,6 @@
 """The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from densekd.run.arithmetic import arithmetic
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
 from densekd.run.checkpoint_files import SealedCheckpoints, newest_checkpoint, sound_checkpoint
 from densekd.run.checks import require_same_classes
+from densekd.run.company import SharedLoader, current_member
 from densekd.run.data_wait import DataWait
 from densekd.run.devices import training_device, training_kind
 from densekd.run.folder import RunFolder, is_first_process, record
@@ -70,7 +72,9 @@ class Loaders(L.LightningDataModule):
             sampler = StepSampler(images, part, parts, training.seed, self._shard())
         except ValueError as error:
             raise RecipeError(f"data.batch_size: {error}.") from error
-        return TrainingLoader(self.built.samples, sampler, self.recipe.data.loading_processes, self.waiting)
+        loader = TrainingLoader(self.built.samples, sampler, self.recipe.data.loading_processes, self.waiting)
+        member = current_member()
+        return loader if member is None else SharedLoader(loader, member)
 
     def val_dataloader(self) -> Any:
         """Load this process's share of the validation images."""
@@ -112,11 +116,16 @@ def fit(
     guard = FiniteGuard(settings.log_every if torch.cuda.is_available() else 1)
     package = {"package": vars(built.package)}
     # Checkpoints come last, so that one holds the state of every callback after the step.
-    stop = StopRequest()
+    # A training in company is told to stop with all, and counts its own seconds.
+    member = current_member()
+    stop = StopRequest() if member is None else member.stop
+    clock = time.perf_counter if member is None else member.clock
+    if member is not None and built.teacher is not None:
+        member.company.share(built.teacher)
     checkpoints = Checkpoints(run.last.parent, settings.checkpoint_every, guard, package, stop)
     waiting = waiting_of(training_device(launch))
     wait = DataWait(waiting, recipe.data.loading_processes)
-    metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console, wait)
+    metrics = MetricsLogger(run.path / "metrics.csv", settings.log_every, console, wait, clock)
     first: list[L.Callback] = [StepSeeds(settings.seed)]
     if built.quantization is not None:
         first.append(built.quantization)

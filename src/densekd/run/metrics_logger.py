@@ -3,7 +3,7 @@
 import csv
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,18 @@ class MetricsLogger(L.Callback):
         every: optimizer steps between rows.
         console: for the progress.
         wait: tells which share of the time was waited for data; None: nothing is known of it.
+        clock: returns seconds.
     """
 
-    def __init__(self, path: Path, every: int, console: Console, wait: DataWait | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        every: int,
+        console: Console,
+        wait: DataWait | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.clock = clock
         self.path = path
         self.every = every
         self.console = console
@@ -55,7 +64,7 @@ class MetricsLogger(L.Callback):
         self.columns: list[str] = ["step"]
         self.rate = 0.0
         self.seconds: float | None = None
-        self.started = (time.perf_counter(), 0)
+        self.started = (clock(), 0)
         self.left = TimeLeft(0, 0)
         self.validation_began = 0.0
         # When a line was printed, and the seconds of silence until the next.
@@ -131,7 +140,7 @@ class MetricsLogger(L.Callback):
         step = trainer.global_step
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped:
-            self.left.stepped(step, time.perf_counter())
+            self.left.stepped(step, self.clock())
         self.bar.update(self.row, completed=step, left=self.left.words)
         self._break_silence(trainer, step)
         due = step % self.every == 0 or step == trainer.max_steps
@@ -143,7 +152,7 @@ class MetricsLogger(L.Callback):
         assert isinstance(means, Tensor)
         losses = dict(zip(outputs["losses"], means.tolist(), strict=True))
         # The time of a step is that of all steps since the last record.
-        now = time.perf_counter()
+        now = self.clock()
         before, step_before = self.started
         self.seconds = (now - before) / max(1, step - step_before)
         self.started = (now, step)
@@ -155,7 +164,7 @@ class MetricsLogger(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Show the progress of the validation below that of the training, which waits for it."""
-        self.validation_began = time.perf_counter()
+        self.validation_began = self.clock()
         batches = int(sum(trainer.num_val_batches))
         self.validation = self.bar.add_task("validating", total=batches, status="", left="")
 
@@ -168,7 +177,7 @@ class MetricsLogger(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Record the validation scores."""
         self.bar.remove_task(self.validation)
-        self.left.validation(time.perf_counter() - self.validation_began)
+        self.left.validation(self.clock() - self.validation_began)
         metrics = trainer.callback_metrics.items()
         values = {name: value.item() for name, value in metrics if name.startswith("val/")}
         self._record(trainer, trainer.global_step, values)
@@ -189,7 +198,7 @@ class MetricsLogger(L.Callback):
 
     def _restart(self, step: int) -> None:
         """Begin to count the time of the steps behind this one."""
-        self.started = (time.perf_counter(), step)
+        self.started = (self.clock(), step)
         self.wait.restart()
 
     def _advise(self, trainer: L.Trainer) -> None:
@@ -208,7 +217,7 @@ class MetricsLogger(L.Callback):
         if self.console.is_terminal or not due:
             return
         assert self.seconds is not None
-        self.printed = time.perf_counter()
+        self.printed = self.clock()
         rest = dict(values)
         loss = rest.pop("loss")
         line = f"step {step}/{trainer.max_steps}  loss {loss:.4g}  {self.seconds:.3f} s/step  {self.left.words}{waits}"
@@ -219,7 +228,7 @@ class MetricsLogger(L.Callback):
 
     def _break_silence(self, trainer: L.Trainer, step: int) -> None:
         """Say without a bar how long it will take, where no record was printed for long; nothing is fetched."""
-        now = time.perf_counter()
+        now = self.clock()
         if self.console.is_terminal or not trainer.is_global_zero or now - self.printed < self.silence:
             return
         self.printed, self.silence = now, min(2 * self.silence, _LONGEST_SILENCE)

@@ -20,6 +20,7 @@ from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
 from densekd.run.checks import check_before_training
 from densekd.run.claim import Claim, claim_run
+from densekd.run.company import current_member
 from densekd.run.devices import training_device
 from densekd.run.fill_cache import fill_cache
 from densekd.run.finish import finish
@@ -89,6 +90,9 @@ def train(
 
 def queued_again(stop: Stopped | Interrupted) -> Stopped | Interrupted:
     """Queue a job again that was warned before its end, once, and say so in the message."""
+    # Of trainings in company it is said once, by their owner.
+    if current_member() is not None:
+        return stop
     said = str(stop)
     sentence = "" if _QUEUED in said else queue_again(stop)
     return type(stop)(f"{said}. {sentence}", stop.code - 128) if sentence else stop

@@ -89,11 +89,14 @@ class _Crew:
             del self.workers[number]
             if code == 0 or stopping:
                 continue
-            name = self._left_by(worker.process.pid)
-            if name is None and 0 < code < 128:
+            names = self._left_by(worker.process.pid)
+            if not names and 0 < code < 128:
                 raise UserError(f"A process of the sweep cannot go on (status {code}); {worker.log} says why.")
-            if name is not None:
-                self._count_death(name, code)
+            # Of several together none is to blame yet: it may be the memory that all of them took.
+            if len(names) > 1:
+                self.queue.part(names)
+            elif names:
+                self._count_death(names[0], code)
             self.start(number)
 
     def _count_death(self, name: str, code: int) -> None:
@@ -107,12 +110,10 @@ class _Crew:
             "Its last checkpoint is kept.",
         )
 
-    def _left_by(self, process: int) -> str | None:
-        """Return the trial that a process had when it died."""
-        for entry in self.queue.entries:
-            if self.queue.claims.left_by(entry.name, process):
-                return entry.name
-        return None
+    def _left_by(self, process: int) -> list[str]:
+        """Return the trials that a process had when it died."""
+        names = [entry.name for entry in self.queue.entries]
+        return [name for name in names if self.queue.claims.left_by(name, process)]
 
 
 def run_here(queue: Queue, settings: Processes, progress: Progress) -> None:

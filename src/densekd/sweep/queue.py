@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from densekd.recipe import Recipe, dump_recipe, load_recipe
 from densekd.run.folder import RunFolder, harmful_differences
 from densekd.seal import read_document, sealed_text, write_document
 from densekd.sweep.claims import PATIENCE, Claim, Claims
+from densekd.sweep.groups import groups_of
 from densekd.sweep.sections import SweepSpec
 from densekd.sweep.trials import SEED, Trial
 
@@ -30,12 +31,14 @@ class Entry:
         point: axis -> name of the point.
         draw: number of the random search's draw; None without a search.
         drawn: key -> what was drawn.
+        group: of trials that one process trains together; empty where it is trained alone.
     """
 
     name: str
     point: Mapping[str, str]
     draw: int | None
     drawn: Mapping[str, Any]
+    group: str = ""
 
     @property
     def row(self) -> dict[str, str]:
@@ -112,10 +115,33 @@ class Queue:
     def take(self) -> tuple[Entry, Claim] | None:
         """Claim the next trial that nobody works on; None where there is none now."""
         for entry in self.entries:
+            # Of a group that somebody has, nothing is taken away from him.
+            if self._is_held(entry):
+                continue
             claim = self.take_one(entry)
             if claim is not None:
                 return entry, claim
         return None
+
+    def take_others(self, entry: Entry) -> list[tuple[Entry, Claim]]:
+        """Claim what is left of the group of a trial that this process has."""
+        found = []
+        for other in self.entries:
+            if self.group(other) != self.group(entry) or not self.group(entry) or other == entry:
+                continue
+            claim = self.take_one(other)
+            if claim is not None:
+                found.append((other, claim))
+        return found
+
+    def group(self, entry: Entry) -> str:
+        """Return the group that a trial is trained with; empty where it is trained alone."""
+        return "" if self._apart(entry.name).is_file() else entry.group
+
+    def part(self, names: Sequence[str]) -> None:
+        """Let trials be trained alone from now on: together, their process died of them."""
+        for name in names:
+            write_document(self._apart(name), {"because": "a process that trained it with others ended without a word"})
 
     def take_one(self, entry: Entry) -> Claim | None:
         """Claim a trial; None where somebody works on it, or has done so."""
@@ -137,6 +163,17 @@ class Queue:
         total = self.recipe(name).training.steps or _steps_of_run(self.run(name))
         return (total if self.is_done(name) else _last_step(self.run(name).path / "metrics.csv")), total
 
+    def _is_held(self, entry: Entry) -> bool:
+        """Return whether anybody works on a trial's group."""
+        group = self.group(entry)
+        if not group:
+            return False
+        others = [other for other in self.entries if other != entry and self.group(other) == group]
+        return any(self.state(other.name) == "running" for other in others)
+
+    def _apart(self, name: str) -> Path:
+        return self.path / "apart" / f"{name}.json"
+
     def _is_open(self, name: str) -> bool:
         return not self.is_done(name) and not self._failure_of(name).is_file()
 
@@ -155,7 +192,10 @@ def open_queue(path: Path, patience: float = PATIENCE) -> Queue:
         raise UserError(f"{path}: no sweep was started in this folder; it holds no {_INDEX}.")
     content = read_document(index, _ADVICE)
     try:
-        entries = [Entry(one["name"], one["point"], one["draw"], one["drawn"]) for one in content["trials"]]
+        entries = []
+        for one in content["trials"]:
+            # Sweeps of earlier versions know no groups.
+            entries.append(Entry(one["name"], one["point"], one["draw"], one["drawn"], one.get("group", "")))
         return Queue(path, entries, content["baseline"], Claims(path / "claims", patience))
     except (KeyError, TypeError) as error:
         raise UserError(f"{index}: not what densekd writes ({error!r}). {_ADVICE}") from error
@@ -181,13 +221,12 @@ def fill_queue(path: Path, spec: SweepSpec, trials: Sequence[Trial]) -> Queue:
     baseline = {axis: str(name) for axis, name in spec.baseline.items()}
     if not baseline and first is not None:
         baseline = {first: str(next(iter(spec.axes[first])))}
-    content = {
-        "trials": [
-            {"name": one.name, "point": dict(one.point), "draw": one.draw, "drawn": dict(one.drawn)} for one in trials
-        ],
-        "baseline": baseline,
-    }
-    write_document(path / _INDEX, content)
+    groups = groups_of(spec, trials)
+    listed = []
+    for one in trials:
+        entry = Entry(one.name, dict(one.point), one.draw, dict(one.drawn), groups[one.name])
+        listed.append(asdict(entry))
+    write_document(path / _INDEX, {"trials": listed, "baseline": baseline})
     return open_queue(path)
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, StrictBool, field_validator, model_validator
 
 from densekd.recipe.base import Section
 
@@ -119,7 +119,11 @@ class SweepSpec(Section):
         description="axis -> name that others are compared with; default: the first name of the first axis",
     )
     search: SearchSpec | None = Field(None, description="random search over ranges of keys")
-    together: bool = Field(False, description="not possible yet: every trial is trained by itself")
+    together: StrictBool | Annotated[int, Field(ge=2)] = Field(
+        False,
+        description="trials of the same data and training.seed are trained in one process, from one stream of batches "
+        "and one pass of the teacher; a number: at most so many at once",
+    )
     slurm: SlurmSpec = SlurmSpec()
     ray: RaySpec = RaySpec()
 
@@ -134,16 +138,6 @@ class SweepSpec(Section):
             labels = [label_of(axis, point) for point in points]
             _require_names(axis, labels)
         return axes
-
-    @field_validator("together")
-    @classmethod
-    def _each_by_itself(cls, value: bool) -> bool:
-        if value:
-            raise ValueError(
-                "trials of one stream of data and one pass of the teacher are not possible yet; leave it out. "
-                "A teacher.cache, whose folder the trials share, spares them the teacher"
-            )
-        return value
 
     @model_validator(mode="after")
     def _known_points(self) -> "SweepSpec":

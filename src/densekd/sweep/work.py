@@ -3,14 +3,16 @@
 import gc
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from densekd.errors import UserError, without_traceback
 from densekd.explain import explain
-from densekd.run.launch import Launch
+from densekd.run.company import Company, Job, Member
+from densekd.run.launch import Launch, sharing_memory
 from densekd.run.train import queued_again, train
 from densekd.stopping import Interrupted, Stopped, stop_at_once, stop_signals
 from densekd.sweep.claims import Claim
@@ -46,8 +48,8 @@ def work(queue: Queue, place: Place) -> int:
     with stop_signals(stop_at_once("Stopped; the same command goes on.")):
         try:
             finished = _work(queue, place)
-        except Stopped as stop:
-            # A job of a scheduler that was warned between two trainings.
+        except (Stopped, Interrupted) as stop:
+            # A job of a scheduler that was warned, where no training has queued it again.
             raise queued_again(stop) from None
     write_leaderboard(queue)
     return finished
@@ -59,7 +61,12 @@ def _work(queue: Queue, place: Place) -> int:
     while not queue.is_over():
         taken = queue.take()
         if taken is not None:
-            finished += train_trial(queue, *taken, place.launch)
+            entry, claim = taken
+            others = queue.take_others(entry)
+            if others:
+                finished += train_together(queue, [taken, *others], place.launch)
+            else:
+                finished += train_trial(queue, entry, claim, place.launch)
             pause = _FIRST_LOOK
         elif place.waits:
             time.sleep(pause)
@@ -94,6 +101,37 @@ def train_trial(queue: Queue, entry: Entry, claim: Claim, launch: Launch) -> boo
         gc.collect()
     write_leaderboard(queue)
     return queue.is_done(name)
+
+
+def train_together(queue: Queue, taken: Sequence[tuple[Entry, Claim]], launch: Launch) -> int:
+    """Train claimed trials of one group, each as :func:`train_trial` does; return how many were finished.
+
+    Raises:
+        Interrupted: a signal stopped them, and what had begun is saved.
+        Stopped: a signal, before any of them had begun.
+    """
+    company = Company(len(taken))
+    jobs: list[Job] = []
+    for entry, claim in taken:
+        jobs.append(partial(_train_member, queue, entry, claim, launch))
+    # What the first one tells its libraries of the memory holds until the last one is done.
+    with sharing_memory(launch):
+        outcomes = company.run(jobs)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    # Who has saved a state has more to say than who had none.
+    errors.sort(key=lambda error: isinstance(error, Stopped))
+    others = [error for error in errors if not isinstance(error, Interrupted | Stopped)]
+    for error in [*others, *errors]:
+        raise error
+    return sum(outcomes)
+
+
+def _train_member(queue: Queue, entry: Entry, claim: Claim, launch: Launch, member: Member) -> bool:
+    """Train one of a company, unless all were asked to stop before its first turn."""
+    if member.stop.number:
+        claim.release()
+        raise Stopped("Stopped; the same command goes on.", member.stop.number)
+    return train_trial(queue, entry, claim, launch)
 
 
 def message_of(error: Exception) -> str:
