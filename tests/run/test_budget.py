@@ -89,6 +89,6 @@ def test_processes_from_outside_are_refused(
 
 def test_check_says_the_steps(recipe: dict[str, Any]) -> None:
     table = check(parsed(in_seconds(recipe, 1)), CPU.devices)
-    time = dict(zip(table.columns[0].cells, table.columns[1].cells, strict=True))["time"]
+    time = dict(zip(map(str, table.columns[0].cells), table.columns[1].cells, strict=True))["time"]
     per_step, steps = float(str(time).split()[0]), int(str(time).split(" for ")[1].split()[0])
     assert steps == pytest.approx(1 / per_step, rel=0.1, abs=1)
