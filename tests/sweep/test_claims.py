@@ -143,3 +143,50 @@ def test_the_record_says_who_works(tmp_path: Path) -> None:
     assert claims.left_by("a", os.getpid())
     assert not claims.left_by("a", 1)
     assert not claims.left_by("b", os.getpid())
+
+
+def test_a_claim_says_whose_it_is_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    real = os.link
+
+    def link(source: Path, target: Path) -> None:
+        assert not target.exists()
+        seen.append(json.loads(Path(source).read_text()))
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    claims = Claims(tmp_path / "claims")
+    assert claims.take("a", tmp_path / "a") is not None
+    assert seen[0]["process"] == os.getpid()
+    # Nothing is left beside it.
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == ["a.0"]
+
+
+def test_file_systems_without_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", link)
+    claims = Claims(tmp_path / "claims")
+    assert claims.take("a", tmp_path / "a") is not None
+    assert claims.take("a", tmp_path / "a") is None
+    assert (claims.holder("a") or {})["process"] == os.getpid()
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == ["a.0"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the state of a process is read as Linux tells it")
+def test_a_process_that_nobody_has_buried_is_dead(tmp_path: Path) -> None:
+    claims = Claims(tmp_path / "claims")
+    code = RACE.replace("range(200)", "range(1)") + "sys.stdout.flush(); time.sleep(60)\n"
+    command = [sys.executable, "-c", code, str(tmp_path), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        assert claims.holder("0") is not None
+        process.kill()
+        # Its parent has not asked for its status yet: the system still lists it.
+        deadline = time.monotonic() + 20
+        while claims.holder("0") is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert claims.holder("0") is None
+        os.kill(process.pid, 0)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 _LONGEST = 1 << 16
+# States of a process, in Linux's letters: zombie, dead.
+_ENDED = ("Z", "X")
 
 
 def describe() -> dict[str, Any]:
@@ -81,17 +83,27 @@ def _lives(record: dict[str, Any]) -> bool:
         return False
     except OSError:
         pass
+    status = _status(process)
+    # Of one that has ended, and whose parent has not asked how, the number is left.
+    if status and status[0] in _ENDED:
+        return False
     return bool(_start(process) == record.get("start"))
 
 
 def _start(process: int) -> str | None:
     """Return when a process of this machine started, in Linux's own unit; None elsewhere."""
+    status = _status(process)
+    return status[19] if status else None
+
+
+def _status(process: int) -> list[str]:
+    """Return what Linux says of a process, from its state on; nothing elsewhere."""
     try:
         status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-    # The program's name, in brackets, may hold anything; start is the 20th field behind it.
-    return status.rpartition(")")[2].split()[19]
+        return []
+    # The program's name, in brackets, may hold anything.
+    return status.rpartition(")")[2].split()
 
 
 def _boot() -> str | None:

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +150,23 @@ class Claims:
 def _make(path: Path) -> bool:
     """Make a claim; False where another process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside it and then named, so that nobody ever finds a claim that does not say whose it is.
+    written = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        write_text(written, json.dumps(describe()) + "\n")
+        os.link(written, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without second names.
+        return _make_in_place(path)
+    finally:
+        written.unlink(missing_ok=True)
+    return True
+
+
+def _make_in_place(path: Path) -> bool:
+    """Make a claim under its own name, for a moment empty; False where another process was faster."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
