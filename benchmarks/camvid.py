@@ -6,17 +6,11 @@ Every row of the table is a recipe with overrides, trained by ``densekd train`` 
 own with one thread, two at a time. Finished runs are kept, so an interrupted benchmark goes on
 where it stopped. Writes ``benchmarks/results/camvid-cpu.json``; ``--table`` prints it as Markdown.
 
-    python benchmarks/camvid.py --data data/camvid --drives
-
-trains on two of the three drives and scores on the third, for each of them, teacher included:
-``benchmarks/results/camvid-drives-cpu.json``. The official validation split is the rest of a drive
-that more than half of the training images show; these folds share nothing.
+The official validation split is the rest of a drive that more than half of the training images show:
+``equal_seconds.py`` compares on drives that nobody saw.
 """
 
-import statistics
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +70,10 @@ STUDENTS = {
 }
 
 
-# Drives, by the beginning of their frames' names, and the rows that are trained once for each.
-DRIVES = ("0001TP", "0006R0", "0016E5")
-ROWS_OF_DRIVES = ("alone-600", "alone-1200", "weighted-600", "cwd-t1", "pixel")
-
-
-def teacher_of(bench: Bench, prefix: str = "camvid", overrides: tuple[str, ...] = ()) -> Path:
+def teacher_of(bench: Bench) -> Path:
     """Train the two parts of the teacher."""
-    first = bench.train(f"{prefix}-teacher", Row("", "camvid-teacher", overrides))
-    second = Row("", "camvid-teacher-balanced", (*overrides, f"student.checkpoint={first}"))
-    return bench.train(f"{prefix}-teacher-balanced", second)
+    first = bench.train("camvid-teacher", Row("", "camvid-teacher"))
+    return bench.train("camvid-teacher-balanced", Row("", "camvid-teacher-balanced", (f"student.checkpoint={first}",)))
 
 
 def run(bench: Bench, seeds: int, jobs: int) -> dict[str, Any]:
@@ -104,44 +92,5 @@ def run(bench: Bench, seeds: int, jobs: int) -> dict[str, Any]:
     return described(teacher.result(), metric, jobs, rows)
 
 
-def leave_out(drive: str) -> str:
-    """Return the override that trains on the other drives and scores on this one."""
-    return f"data.leave_out={{pool: train+val, groups: '^[^_]+', val: ['{drive}']}}"
-
-
-def run_drives(bench: Bench, seeds: int, jobs: int) -> dict[str, Any]:
-    folds: dict[str, dict[str, Any]] = {}
-    for drive in DRIVES:
-        left = leave_out(drive)
-        rows = {}
-        for key in ROWS_OF_DRIVES:
-            row = STUDENTS[key]
-            rows[key] = replace(row, overrides=(*row.overrides, left))
-        with ThreadPoolExecutor(jobs) as pool:
-            teacher = pool.submit(teacher_of, bench, f"camvid-{drive}", (left,))
-            students = bench.students(rows, f"camvid-{drive}", seeds, pool, teacher)
-            folds[drive] = {"teacher": bench.row("teacher", [teacher.result()])} | students
-    metric = "CamVid mIoU in % on a drive that was left out, mean of three, at 360 x 480, last checkpoint, float32"
-    result = described(bench.runs / f"camvid-{DRIVES[0]}-teacher-balanced", metric, jobs, over_drives(folds))
-    return result | {"drives": folds}
-
-
-def over_drives(folds: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Average the rows of all drives, seed by seed; each drive counts alike, however many frames it has."""
-    rows: dict[str, Any] = {}
-    for key, first in next(iter(folds.values())).items():
-        parts = [fold[key] for fold in folds.values()]
-        means = [statistics.mean(values) for values in zip(*(part["miou"] for part in parts), strict=True)]
-        rows[key] = {
-            "title": first["title"],
-            "miou": means,
-            "mean": statistics.mean(means),
-            "std": statistics.stdev(means) if len(means) > 1 else 0.0,
-            "seconds_per_step": statistics.median(part["seconds_per_step"] for part in parts),
-            "drives": {drive: fold[key]["mean"] for drive, fold in folds.items()},
-        }
-    return rows
-
-
 if __name__ == "__main__":
-    main(__doc__, "camvid", ("miou", "mIoU"), 3, run, {"drives": run_drives})
+    main(__doc__, "camvid", ("miou", "mIoU"), 3, run)

@@ -131,18 +131,14 @@ def described(teacher: Path, metric: str, jobs: int, rows: Mapping[str, Any]) ->
 
 
 def table(results: dict[str, Any], score: str, name: str) -> str:
-    """Return the rows as Markdown; those of several folds have a column for each."""
-    folds = list(results.get("drives", ()))
-    titles = ["run", f"{name} % (mean)", "std", "seeds", "s / step", *folds]
+    """Return the rows as Markdown."""
+    titles = ["run", f"{name} % (mean)", "std", "seeds", "s / step"]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in results["rows"].values():
         seeds = " / ".join(f"{value:.2f}" for value in row[score])
         # One seed has no spread.
         std = f"{row['std']:.2f}" if len(row[score]) > 1 else "–"
-        line = f"| {row['title']} | **{row['mean']:.2f}** | {std} | {seeds} | {row['seconds_per_step']:.3f} |"
-        for fold in folds:
-            line += f" {row['drives'][fold]:.2f} |"
-        lines.append(line)
+        lines.append(f"| {row['title']} | **{row['mean']:.2f}** | {std} | {seeds} | {row['seconds_per_step']:.3f} |")
     return "\n".join(lines)
 
 
@@ -150,14 +146,7 @@ def table(results: dict[str, Any], score: str, name: str) -> str:
 Run = Callable[[Bench, int, int], Any]
 
 
-def main(
-    description: str | None,
-    name: str,
-    score: tuple[str, str],
-    seeds: int,
-    run: Run,
-    others: Mapping[str, Run] | None = None,
-) -> None:
+def main(description: str | None, name: str, score: tuple[str, str], seeds: int, run: Run) -> None:
     """Read the command line, run, write and print.
 
     Args:
@@ -166,22 +155,15 @@ def main(
         score: key of ``results.json`` that is compared, and what it is called.
         seeds: default.
         run: what is trained.
-        others: by options that train something else instead, into results of their own.
     """
-    others = others or {}
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data") / name, help="folder of the data")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run folders go")
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--table", action="store_true", help="print the stored results and exit")
-    for option in others:
-        parser.add_argument(f"--{option}", action="store_true", help="see above")
     arguments = parser.parse_args()
     file = RESULTS / f"{name}-cpu.json"
-    for option, other in others.items():
-        if getattr(arguments, option):
-            file, run = RESULTS / f"{name}-{option}-cpu.json", other
     if not arguments.table:
         bench = Bench(arguments.data.resolve(), arguments.runs.resolve(), score[0])
         write_text(file, json.dumps(run(bench, arguments.seeds, arguments.jobs), indent=1) + "\n")

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from equal_seconds import BASELINE, FILE, SWEEP, axes, row, table
+from equal_seconds import BASELINE, FILE, SWEEP, axes, leave_out, row, table
 
+from densekd.recipe import load_recipe
 from densekd.sweep.reading import load_sweep
 from densekd.sweep.trials import make_trials
 
@@ -27,6 +28,12 @@ def test_a_drive_is_seen_by_nobody() -> None:
         assert trial.recipe.data.leave_out.val == (drive,)
         if trial.recipe.teacher is not None:
             assert Path(trial.recipe.teacher.checkpoint).name == f"equal-seconds-teacher-{drive}"
+
+
+def test_the_teachers_override_is_what_the_recipe_says() -> None:
+    recipe = Path(__file__).parents[2] / "recipes" / "camvid-drives-teacher.yaml"
+    assert load_recipe(recipe).data.leave_out is not None
+    assert load_recipe(recipe, [leave_out("0006R0")]) == load_recipe(recipe)
 
 
 def test_drives_count_alike_and_seeds_are_paired() -> None:
