@@ -62,3 +62,8 @@ def test_a_recipe_divides_its_images_once(recipe: dict[str, Any], changes: dict[
     recipe["data"] |= {"leave_out": {"groups": "^.", "val": ["a"]}} | changes
     with pytest.raises(RecipeError, match=message):
         parse_recipe(recipe, "tiny.yaml")
+
+
+def test_a_root_that_no_file_system_can_have_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"data\.root: '\[+' cannot be looked at: File name too long"):
+        build_files(DataSpec(dataset="folder", root="[" * 5000, batch_size=1), "train")

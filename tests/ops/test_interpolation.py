@@ -3,13 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from kernel_cases import CORNERS, SIZES, CountedOperations, Sizes
+from kernel_cases import CORNERS, SIZES, Sizes
 
 from densekd.ops import interpolation
 from densekd.ops.interpolation import Upsample, UpsampleBackward, UpsampledRows, resize, source_indices
 
 BLOCKS = pytest.mark.parametrize("numel", [1, 60, 1 << 17])
-SHORT = pytest.mark.parametrize("short", [0, 1 << 13], ids=["row by row", "by products"])
 
 
 @CORNERS
@@ -23,14 +22,12 @@ def test_source_indices_interpolate_one_axis(sizes: Sizes, align_corners: bool) 
 
 
 @BLOCKS
-@SHORT
 @CORNERS
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_rows_equal_the_upsampled_map(
-    sizes: Sizes, align_corners: bool, short: int, numel: int, monkeypatch: pytest.MonkeyPatch
+    sizes: Sizes, align_corners: bool, numel: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interpolation, "BLOCK_NUMEL", numel)
-    monkeypatch.setattr(interpolation, "_SHORT_ROW", short)
     x = torch.randn(3, *sizes[0], dtype=torch.float64)
     upsample = Upsample(sizes[2], align_corners)
     rows = UpsampledRows(x, upsample, 0.5)
@@ -42,14 +39,12 @@ def test_rows_equal_the_upsampled_map(
 
 
 @BLOCKS
-@SHORT
 @CORNERS
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_the_backward_pass_equals_autograd(
-    sizes: Sizes, align_corners: bool, short: int, numel: int, monkeypatch: pytest.MonkeyPatch
+    sizes: Sizes, align_corners: bool, numel: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interpolation, "BLOCK_NUMEL", numel)
-    monkeypatch.setattr(interpolation, "_SHORT_ROW", short)
     x = torch.randn(3, *sizes[0], dtype=torch.float64, requires_grad=True)
     upsample = Upsample(sizes[2], align_corners)
     upstream = torch.randn(3, *sizes[2], dtype=torch.float64)
@@ -59,22 +54,6 @@ def test_the_backward_pass_equals_autograd(
         backward.add(block, upstream[:, block.start : block.stop].transpose(0, 1))
     (wanted,) = torch.autograd.grad(upsample(x[None])[0], x, upstream)
     torch.testing.assert_close(grad, wanted)
-
-
-def test_short_rows_need_no_call_each() -> None:
-    x, upsample = torch.randn(12, 12, 16), Upsample((96, 128))
-    out, grad = torch.empty(96, 12, 128), torch.empty_like(x)
-
-    def there_and_back() -> None:
-        UpsampledRows(x, upsample).read(range(96), out)
-        UpsampleBackward(grad, upsample).add(range(96), out)
-
-    # The weights are made once.
-    there_and_back()
-    with CountedOperations() as counted:
-        there_and_back()
-    # Some for each of the 12 source rows, none for each of the 96.
-    assert counted.count < 96
 
 
 def test_row_blocks_cover_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:

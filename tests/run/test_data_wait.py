@@ -15,7 +15,7 @@ from densekd.data import waiting
 from densekd.data.maps import TrainingSet
 from densekd.data.waiting import Waiting
 from densekd.distill.distiller import Distiller
-from densekd.run import data_wait, metrics_logger
+from densekd.run import data_wait, fit
 from densekd.run.data_wait import DataWait, advise, waits
 from densekd.run.folder import RunFolder
 from densekd.run.preflight import check
@@ -69,7 +69,7 @@ def test_a_slow_data_set_is_reported_and_changes_nothing(
     monkeypatch.setattr(DataWait.__init__, "__defaults__", (0.0,))
     monkeypatch.setattr(data_wait, "usable_cores", lambda: 16)
     clock = Clock()
-    for module in (waiting, metrics_logger):
+    for module in (waiting, fit):
         monkeypatch.setattr(module, "time", clock)
     recipe["training"] |= {"steps": 5, "log_every": 1}
     said: dict[str, str] = {}

@@ -42,7 +42,7 @@ def _joined(spec: DataSpec, split: str) -> Files:
     """Find the files of the dataset's own splits, joined by ``+``."""
     set_max_megapixels(spec.max_megapixels)
     find = _dataset(spec.dataset)
-    root = spec.root if "://" in spec.root else Path(spec.root).expanduser()
+    root = spec.root if "://" in spec.root else _as_path(spec.root)
     parts: list[Files] = []
     for part in split.split("+"):
         # What is left of the signature, root and split given, are the dataset's options.
@@ -59,6 +59,20 @@ def _joined(spec: DataSpec, split: str) -> Files:
         return first.join(others) if others else first
     except UserError as error:
         raise RecipeError(f"data: '{split}': {error}") from error
+
+
+def _as_path(root: str) -> Path:
+    """Return the folder that a text names, whether it is there or not.
+
+    Raises:
+        RecipeError: no file system can have it, for instance because it is too long.
+    """
+    path = Path(root).expanduser()
+    try:
+        path.exists()
+    except OSError as error:
+        raise RecipeError(f"data.root: '{root:.60}' cannot be looked at: {error.strerror}.") from error
+    return path
 
 
 def _find(find: Callable[..., Files], name: str, root: Any, part: str, options: dict[str, Any]) -> Files:

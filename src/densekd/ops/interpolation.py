@@ -14,11 +14,6 @@ from torch import Tensor
 from densekd.ops.blocks import BLOCK_NUMEL
 from densekd.ops.precision import to_float32
 
-# Rows of at most so many numbers, channels x width, are blended a block at a time by one matrix
-# product on the CPU: a call for each row would take longer than the row. Of 12 x 128 numbers the
-# product takes a third of the time, from about 16000 on as long or longer.
-_SHORT_ROW = 8192
-
 
 def resize(x: Tensor, size: tuple[int, ...], align_corners: bool = False) -> Tensor:
     """Return ``x [B, C, h, w]`` resized bilinearly to ``size``, in its own precision.
@@ -79,33 +74,6 @@ def source_indices(source: int, target: int, align_corners: bool) -> list[tuple[
     return list(zip(lower.long().tolist(), upper.long().tolist(), weight.tolist(), strict=True))
 
 
-@lru_cache(maxsize=256)
-def _row_weights(
-    axis: tuple[int, int, bool], block: range, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, range]:
-    """Return the weights ``[R, k]`` of source rows in the rows of a block, and these k source rows.
-
-    Args:
-        axis: source length, target length and align_corners.
-        block: R consecutive rows of the result.
-        device: of the weights.
-        dtype: of the weights.
-    """
-    indices = source_indices(*axis)
-    sources = range(indices[block[0]][0], indices[block[-1]][1] + 1)
-    weights = torch.zeros(len(block), len(sources), dtype=torch.float64)
-    for row, y in zip(weights, block, strict=True):
-        lower, upper, weight = indices[y]
-        row[lower - sources[0]] += 1 - weight
-        row[upper - sources[0]] += weight
-    return weights.to(device, dtype), sources
-
-
-def _is_short(channels: int, upsample: Upsample, device: torch.device) -> bool:
-    """Tell whether rows are blended by matrix products; on CUDA these may round to fewer bits."""
-    return device.type == "cpu" and channels * upsample.size[1] <= _SHORT_ROW
-
-
 class UpsampledRows:
     """Rows of an upsampled map, read from top to bottom without holding the map.
 
@@ -122,19 +90,12 @@ class UpsampledRows:
         self.x = x
         self.upsample = upsample
         self.factor = factor
-        self.axis = (x.shape[1], upsample.size[0], upsample.align_corners)
-        self.indices = source_indices(*self.axis)
-        self.short = _is_short(len(x), upsample, x.device)
+        self.indices = source_indices(x.shape[1], upsample.size[0], upsample.align_corners)
         # Source row -> that row resized along x, [C, W].
         self.resized: dict[int, Tensor] = {}
 
     def read(self, block: range, out: Tensor) -> Tensor:
         """Fill ``out [R, C, W]`` with the rows of ``block``, R of them; blocks come in order."""
-        if self.short:
-            weights, sources = _row_weights(self.axis, block, out.device, out.dtype)
-            resized = self._along_x(sources.start, sources.stop, out.dtype)
-            torch.mm(weights, resized.flatten(1), out=out.view(len(block), -1))
-            return out
         # Forget source rows above the block.
         lowest = self.indices[block[0]][0]
         self.resized = {k: row for k, row in self.resized.items() if k >= lowest}
@@ -148,17 +109,12 @@ class UpsampledRows:
     def _resized(self, k: int, dtype: torch.dtype) -> Tensor:
         """Return source row k resized along x, ``[C, W]``."""
         if k not in self.resized:
-            # [C, W]
-            self.resized[k] = self._along_x(k, k + 1, dtype)[0]
+            # [1, C, w]
+            row = (self.x[:, k].to(dtype) * self.factor)[None]
+            width = self.upsample.size[1:]
+            upsample_linear1d = torch.ops.aten.upsample_linear1d
+            self.resized[k] = upsample_linear1d(row, width, self.upsample.align_corners)[0]
         return self.resized[k]
-
-    def _along_x(self, first: int, end: int, dtype: torch.dtype) -> Tensor:
-        """Return source rows ``first`` to ``end`` resized along x, ``[end - first, C, W]``."""
-        # [k, C, w]
-        rows = (self.x[:, first:end].to(dtype) * self.factor).transpose(0, 1)
-        upsample_linear1d = torch.ops.aten.upsample_linear1d
-        resized: Tensor = upsample_linear1d(rows.contiguous(), self.upsample.size[1:], self.upsample.align_corners)
-        return resized
 
 
 class UpsampleBackward:
@@ -175,49 +131,35 @@ class UpsampleBackward:
     def __init__(self, grad: Tensor, upsample: Upsample) -> None:
         self.grad = grad.zero_()
         self.upsample = upsample
-        self.axis = (grad.shape[1], upsample.size[0], upsample.align_corners)
-        self.indices = source_indices(*self.axis)
-        self.short = _is_short(len(grad), upsample, grad.device)
+        self.indices = source_indices(grad.shape[1], upsample.size[0], upsample.align_corners)
         # Source row -> its gradient before the step back along x, [C, W].
         self.accumulated: dict[int, Tensor] = {}
 
     def add(self, block: range, rows: Tensor) -> None:
         """Add the gradient ``rows [R, C, W]`` of the rows of ``block``; the last block completes it."""
         # Backward along y: each row adds to the two source rows around it.
-        if self.short:
-            weights, sources = _row_weights(self.axis, block, rows.device, rows.dtype)
-            sums = torch.mm(weights.T, rows.flatten(1)).view(len(sources), *rows.shape[1:])
-            for k, row in zip(sources, sums, strict=True):
-                self._accumulate(k, row)
-        else:
-            for y, row in zip(block, rows, strict=True):
-                lower, upper, weight = self.indices[y]
-                self._accumulate(lower, row, 1 - weight)
-                self._accumulate(upper, row, weight)
+        for y, row in zip(block, rows, strict=True):
+            lower, upper, weight = self.indices[y]
+            self._accumulate(lower, row, 1 - weight)
+            self._accumulate(upper, row, weight)
         # Backward along x for source rows that later blocks no longer reach.
         following = block[-1] + 1
         unfinished = self.grad.shape[1]
         if following < self.upsample.size[0]:
             unfinished = self.indices[following][0]
-        finished = [k for k in self.accumulated if k < unfinished]
-        if not self.short:
-            for k in finished:
-                self.grad[:, k] = self._backward_along_x(self.accumulated.pop(k)[None])[0]
-        elif finished:
-            # Source rows come in order: those that are finished are a range.
-            rows = torch.stack([self.accumulated.pop(k) for k in finished])
-            self.grad[:, finished[0] : finished[-1] + 1] = self._backward_along_x(rows).transpose(0, 1)
+        for k in [k for k in self.accumulated if k < unfinished]:
+            self.grad[:, k] = self._backward_along_x(self.accumulated.pop(k))
 
-    def _accumulate(self, k: int, row: Tensor, weight: float = 1.0) -> None:
+    def _accumulate(self, k: int, row: Tensor, weight: float) -> None:
         if k in self.accumulated:
             self.accumulated[k].add_(row, alpha=weight)
         else:
             self.accumulated[k] = row * weight
 
-    def _backward_along_x(self, rows: Tensor) -> Tensor:
-        """Return the gradient ``[k, C, w]`` of source rows from that of their resized rows ``[k, C, W]``."""
-        shape = (*rows.shape[:2], self.grad.shape[2])
+    def _backward_along_x(self, row: Tensor) -> Tensor:
+        """Return the gradient ``[C, w]`` of a source row from that of its resized row ``[C, W]``."""
+        shape = (1, row.shape[0], self.grad.shape[2])
         width = self.upsample.size[1:]
         backward = torch.ops.aten.upsample_linear1d_backward
-        grad: Tensor = backward(rows, width, shape, self.upsample.align_corners)
+        grad: Tensor = backward(row[None], width, shape, self.upsample.align_corners)[0]
         return grad
