@@ -132,15 +132,16 @@ def row(scores: Mapping[str, Mapping[str, float]], baseline: Mapping[str, Mappin
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Return the leaderboard as Markdown, the best first."""
+    """Return the leaderboard as Markdown, the best difference first; scores of one drive are means of all its seeds."""
     drives = [drive for drive, score in results["teachers"].items() if score is not None]
-    lines = [f"| method | mIoU | against alone | 95 % | | {' | '.join(drives)} |"]
-    lines.append("|---" * (5 + len(drives)) + "|")
+    lines = [f"| method | seeds | mIoU | against alone | 95 % | | {' | '.join(drives)} |"]
+    lines.append("|---" * (6 + len(drives)) + "|")
     rows = [(name, one) for name, one in results["rows"].items() if "mean" in one]
-    for name, one in sorted(rows, key=lambda pair: -pair[1]["mean"]):
+    for name, one in sorted(rows, key=lambda pair: -pair[1]["difference"]):
         cells = [f"{statistics.mean(one['scores'][drive].values()):.2f}" for drive in one["drives"]]
         cells += [""] * (len(drives) - len(cells))
-        lines.append(f"| {name} | {one['mean']:.2f} | {_difference(name, one)} | {' | '.join(cells)} |")
+        seeds = len(one["seeds"])
+        lines.append(f"| {name} | {seeds} | {one['mean']:.2f} | {_difference(name, one)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -53,11 +53,11 @@ def test_what_cannot_be_told_is_not_told() -> None:
     rows = {"alone": row(alone, alone), "cwd": row({"x": {"0": 11.0, "1": 13.0}}, alone)}
     rows["hwd"] = row({"x": {"0": 9.0}}, alone)
     lines = table({"teachers": {"x": 20.0, "y": None}, "rows": rows}).splitlines()
-    assert lines[0] == "| method | mIoU | against alone | 95 % | | x |"
+    assert lines[0] == "| method | seeds | mIoU | against alone | 95 % | | x |"
     # Two seeds: 12.7 times the deviation of 1.41, by the root of 2.
-    assert lines[2] == "| cwd | 12.00 | +2.00 | -10.71 to +14.71 | not distinguishable | 12.00 |"
-    assert lines[3] == "| alone | 10.00 | – | – | baseline | 10.00 |"
-    assert lines[4] == "| hwd | 9.00 | -1.00 | – | one seed, cannot be told | 9.00 |"
+    assert lines[2] == "| cwd | 2 | 12.00 | +2.00 | -10.71 to +14.71 | not distinguishable | 12.00 |"
+    assert lines[3] == "| alone | 2 | 10.00 | – | – | baseline | 10.00 |"
+    assert lines[4] == "| hwd | 1 | 9.00 | -1.00 | – | one seed, cannot be told | 9.00 |"
 
 
 def test_every_axis_is_as_long_as_the_study_says() -> None:
