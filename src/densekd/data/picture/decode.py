@@ -174,7 +174,7 @@ def _require_colors(picture: Image.Image) -> None:
 def bands_beyond_colors(path: Path) -> int | None:
     """Return how many bands a TIFF has of which one is neither color nor transparency; None of any other picture."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("TIFF",)) as picture:
             tags = getattr(picture, "tag_v2", {})
             beyond = _UNSPECIFIED in tags.get(_EXTRA, ())
             return int(tags[_BANDS]) if beyond else None
