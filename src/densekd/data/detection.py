@@ -56,7 +56,7 @@ class DetectionFiles:
     labels: ClassVar[Literal["present", "absent"]] = "present"
 
     classes: Classes
-    items: tuple[DetectionItem, ...]
+    items: Sequence[DetectionItem]
     categories: tuple[int, ...]
     notes: tuple[str, ...] = ()
     bands: Bands = RGB

@@ -11,7 +11,7 @@ from PIL import UnidentifiedImageError
 
 from densekd.data.classes import Classes
 from densekd.data.label_coding import LabelCoding
-from densekd.data.listing import list_files
+from densekd.data.listing import list_names
 from densekd.data.lookup import looked_up
 from densekd.data.numbering import Numbering, RenumberedLabel
 from densekd.data.picture import (
@@ -269,11 +269,12 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
     found: dict[str, Path] = {}
-    for path in list_files(folder):
-        ending = _first_ending(path.name, endings)
+    for name in list_names(folder):
+        ending = _first_ending(name, endings)
         if ending is None:
             continue
-        stem = path.relative_to(folder).as_posix()[: -len(ending)]
+        path = folder / name
+        stem = name[: -len(ending)]
         if stem in found:
             raise UserError(f"{found[stem]} and {path} have the same stem; keep one.")
         found[stem] = path
@@ -281,10 +282,10 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
 
 
 def _first_ending(name: str, endings: tuple[str, ...]) -> str | None:
-    for ending in endings:
-        if name.lower().endswith(ending):
-            return ending
-    return None
+    lower = name.lower()
+    if not lower.endswith(endings):
+        return None
+    return next(ending for ending in endings if lower.endswith(ending))
 
 
 def pair_by_stem(
