@@ -1,6 +1,7 @@
 """Decoding of picture files to uint8 RGB, as viewers show them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,8 +83,9 @@ def decode_channel(picture: Image.Image, content: bytes) -> np.ndarray:
 
 def _uncompressed(picture: Image.Image, content: bytes) -> np.ndarray | None:
     """Return the pixels of a PPM of 8 bits, which lie in the file as they are; None of other files."""
-    place = picture.tile[0]
-    decoder, offset = place[0], place[2]
+    # Formats have it, a picture in general has not.
+    tiles: Any = getattr(picture, "tile", ())
+    decoder, offset = tiles[0][0], tiles[0][2]
     size = picture.height * picture.width * 3
     if decoder != "raw" or picture.mode != "RGB" or len(content) < offset + size:
         return None
