@@ -1,6 +1,7 @@
 """COCO's layouts are found and read; whatever is wrong is named with its file and id."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from dataset_trees import coco_content, make_coco, picture, write
 
 from densekd.data import DATASETS
 from densekd.data.coco import coco
+from densekd.data.coco_flat import FlatItems
 from densekd.data.detection import DetectionFiles
 from densekd.errors import UserError
 
@@ -249,3 +251,42 @@ def test_a_name_may_lead_to_another_folder_of_the_data(tmp_path: Path) -> None:
     content["images"][0]["file_name"] = "../pictures/030.png"
     (tmp_path / "instances_val.json").write_text(json.dumps(content))
     assert len(coco(tmp_path, "val")) == 3
+
+
+def as_text(files: DetectionFiles) -> list[str]:
+    """Everything that is known of each image."""
+    found = []
+    for item in files.items:
+        arrays = [(column.dtype.str, column.tolist()) for column in item.truth]
+        found.append(repr((item[:4], arrays)))
+    return found
+
+
+def test_flat_arrays_hold_what_is_read_record_by_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_coco(tmp_path / "instances_val.json", tmp_path / "val")
+    first = coco(tmp_path, "val")
+    (kept,) = Path(os.environ["XDG_CACHE_HOME"]).glob("densekd/coco/*.safetensors")
+    again = coco(tmp_path, "val")
+    texts = [as_text(first), as_text(again)]
+    # A damaged file is made anew. Written in place, as nobody does who is not testing, it changes what is mapped.
+    kept.write_bytes(kept.read_bytes()[:-1] + b"~")
+    mended = coco(tmp_path, "val")
+    for files in (first, again, mended):
+        assert isinstance(files.items, FlatItems)
+        assert files.items[-1].number == 30
+        assert [item.stem for item in files.items[1:]] == ["020", "030"]
+    monkeypatch.setitem(coco.__globals__, "flat_coco", lambda *_: None)
+    slow = coco(tmp_path, "val")
+    assert isinstance(slow.items, tuple)
+    assert [*texts, as_text(mended)] == [as_text(slow)] * 3
+    assert (first.classes, first.categories, first.notes) == (slow.classes, slow.categories, slow.notes)
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "instances_val.json"
+    make_coco(path, tmp_path / "val")
+    assert len(coco(tmp_path, "val").items[0].truth.boxes) == 3
+    content = coco_content()
+    content["annotations"] = content["annotations"][:1]
+    path.write_text(json.dumps(content))
+    assert sum(len(item.truth.boxes) for item in coco(tmp_path, "val").items) == 1

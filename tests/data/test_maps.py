@@ -17,6 +17,7 @@ from densekd.data.maps import (
     as_batch,
     cache_budget,
     mix,
+    seeded,
     to_model_input,
 )
 from densekd.data.photometric import photometric_distortion
@@ -165,3 +166,15 @@ def test_a_batch_is_stacked() -> None:
     batch = as_batch(samples)
     assert batch["images"].shape == (4, 3, 2, 2)
     assert batch["target"][:, 0, 0].tolist() == [5, 6, 7, 8]
+
+
+def test_a_sample_has_its_own_stream_and_leaves_the_global_one() -> None:
+    torch.manual_seed(mix(3, 5))
+    own = torch.rand(4)
+    torch.manual_seed(7)
+    expected = torch.rand(2)
+    torch.manual_seed(7)
+    first = torch.rand(1)
+    with seeded(3, 5):
+        assert torch.equal(torch.rand(4), own)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)

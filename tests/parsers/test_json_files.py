@@ -78,4 +78,4 @@ def test_the_estimate_is_near_what_python_takes() -> None:
     parse_json(content)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0.6 < peak / json_files._memory_of(content) < 1.4
+    assert 0.6 < peak / json_files.memory_of(content) < 1.4

@@ -8,7 +8,8 @@ from typing import Any
 
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.classes import distinct_classes
-from densekd.data.coco_json import CocoFile, belongs, by_id, read_coco
+from densekd.data.coco_flat import flat_coco
+from densekd.data.coco_json import CocoFile, annotation_file, belongs, by_id, read_coco
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.holdout import Holdout, held_out
 
@@ -36,6 +37,9 @@ def coco(root: Path, split: str, holdout: Holdout | None = None) -> DetectionFil
             twice, or an annotation of an unknown image or category.
         RecipeError: ``data.split`` where splits are there.
     """
+    quick = flat_coco(*annotation_file(root, split, holdout))
+    if quick is not None:
+        return DetectionFiles(distinct_classes(quick.names, quick.path), quick.items, quick.categories)
     file = read_coco(root, split, holdout)
     labels = {category: label for label, category in enumerate(file.categories)}
     annotations = by_id(file.path, file.content, "annotations", lambda record: _annotation(record, file, labels))

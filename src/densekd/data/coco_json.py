@@ -13,7 +13,7 @@ from densekd.parsers import load_json
 from densekd.parsers.files import is_file
 
 T = TypeVar("T")
-_ROBOFLOW = "_annotations.coco.json"
+ROBOFLOW = "_annotations.coco.json"
 _LABEL_STUDIO = "result.json"
 _OTHER_PLACES = "Elsewhere, say FILE.json@FOLDER in place of the split's name"
 
@@ -60,11 +60,10 @@ def read_coco(root: Path, split: str, holdout: Holdout | None) -> CocoFile:
             occurs twice.
         RecipeError: a draw where splits are there.
     """
-    only = _only_file(root, split, holdout)
-    path, folder = _places(root, split) if only is None else (only, only.parent)
+    path, folder, pooled = annotation_file(root, split, holdout)
     content = _read(path)
-    if path.name == _ROBOFLOW:
-        _without_group(content)
+    if path.name == ROBOFLOW:
+        without_group(content)
     names = by_id(path, content, "categories", lambda record: str(record["name"]))
     images = by_id(path, content, "images", _image)
     if not names or not images:
@@ -73,13 +72,25 @@ def read_coco(root: Path, split: str, holdout: Holdout | None) -> CocoFile:
     # Files of test images have no annotations.
     content.setdefault("annotations", [])
     folders = [folder]
-    if only is not None:
+    if pooled:
         # CVAT's images lie in folders beside annotations/, Label Studio's beside the file.
         subset = path.stem.removeprefix("instances_")
         folders = [root / "images" / subset, root / subset, root / "images", root, path.parent]
     found = _located(path, root, folders, images)
     categories = tuple(sorted(names))
-    return CocoFile(path, content, tuple(names[one] for one in categories), categories, found, only is not None)
+    return CocoFile(path, content, tuple(names[one] for one in categories), categories, found, pooled)
+
+
+def annotation_file(root: Path, split: str, holdout: Holdout | None) -> tuple[Path, Path, bool]:
+    """Find the file of a split and the folder of its images; True where it holds the images of several splits.
+
+    Raises:
+        UserError, RecipeError: as :func:`read_coco`.
+    """
+    only = _only_file(root, split, holdout)
+    if only is not None:
+        return only, only.parent, True
+    return *_places(root, split), False
 
 
 def _only_file(root: Path, split: str, holdout: Holdout | None) -> Path | None:
@@ -87,7 +98,7 @@ def _only_file(root: Path, split: str, holdout: Holdout | None) -> Path | None:
     divided = has_lists(root) or split == ALL
     if holdout is None and (not divided or _official(root, split) is not None):
         return None
-    patterns = ("annotations/instances_*.json", "instances_*.json", f"*/{_ROBOFLOW}", _ROBOFLOW, _LABEL_STUDIO)
+    patterns = ("annotations/instances_*.json", "instances_*.json", f"*/{ROBOFLOW}", ROBOFLOW, _LABEL_STUDIO)
     found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
     if len(found) > 1 and holdout is not None:
         listed = ", ".join(_splits(root))
@@ -101,7 +112,7 @@ def _official(root: Path, split: str) -> Path | None:
 
 def _candidates(root: Path, split: str) -> tuple[Path, ...]:
     official = f"instances_{split}.json"
-    return root / "annotations" / official, root / official, root / split / _ROBOFLOW
+    return root / "annotations" / official, root / official, root / split / ROBOFLOW
 
 
 def _places(root: Path, split: str) -> tuple[Path, Path]:
@@ -117,20 +128,20 @@ def _places(root: Path, split: str) -> tuple[Path, Path]:
             f"COCO split '{split}' not found; there is {there}. It was looked for in {looked_for}. {_OTHER_PLACES}; "
             "data.split: {val: 0.2, seed: 0} divides the images of a single file."
         )
-    if path.name == _ROBOFLOW:
+    if path.name == ROBOFLOW:
         return path, path.parent
     return path, first_folder((root / split, root / "images" / split), f"COCO images of '{split}'")
 
 
 def _splits(root: Path) -> list[str]:
     """Return the names of the splits that are there."""
-    found = {path.parent.name for path in root.glob(f"*/{_ROBOFLOW}")}
+    found = {path.parent.name for path in root.glob(f"*/{ROBOFLOW}")}
     for folder in (root, root / "annotations"):
         found.update(path.stem.removeprefix("instances_") for path in folder.glob("instances_*.json"))
     return sorted(found)
 
 
-def _without_group(content: dict[str, Any]) -> None:
+def without_group(content: dict[str, Any]) -> None:
     """Remove Roboflow's group of all classes, which is a category that no annotation has."""
     categories = content.get("categories")
     if not isinstance(categories, list) or not all(isinstance(one, dict) for one in categories):

@@ -17,7 +17,7 @@ from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
 from densekd.data.classes import Classes
 from densekd.data.files import Source, all_notes, read_image
-from densekd.data.maps import mix
+from densekd.data.maps import seeded
 from densekd.data.numbering import Numbering
 from densekd.data.picture import RGB, Bands
 from densekd.data.sampler import Draw
@@ -56,7 +56,7 @@ class DetectionFiles:
     labels: ClassVar[Literal["present", "absent"]] = "present"
 
     classes: Classes
-    items: tuple[DetectionItem, ...]
+    items: Sequence[DetectionItem]
     categories: tuple[int, ...]
     notes: tuple[str, ...] = ()
     bands: Bands = RGB
@@ -176,9 +176,7 @@ class DetectionTrainingSet(Dataset[DetectionSample]):
         image, boxes, labels = self.cache.get(random_sample.image, self._decode)
         size = (image.shape[-2], image.shape[-1])
         framed = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size)
-        # Transforms draw from torch's global generator, which is seeded for this sample alone.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix(self.seed, random_sample.number))
+        with seeded(self.seed, random_sample.number):
             image, truth = self.augment(tv_tensors.Image(image), {"boxes": framed, "labels": labels})
         boxes, labels = truth["boxes"].as_subclass(Tensor), truth["labels"]
         return DetectionSample(image.as_subclass(Tensor).contiguous(), boxes.contiguous(), labels)

@@ -4,23 +4,24 @@ import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import UnidentifiedImageError
 
 from densekd.data.classes import Classes
 from densekd.data.label_coding import LabelCoding
-from densekd.data.listing import list_files
+from densekd.data.listing import list_names
+from densekd.data.lookup import looked_up
 from densekd.data.numbering import Numbering, RenumberedLabel
 from densekd.data.picture import (
     RGB,
     UNREADABLE,
     Bands,
     WrongBandsError,
-    as_shown,
     band_size,
     decode_bands,
+    decode_channel,
     opened,
     shown_size,
 )
@@ -39,6 +40,13 @@ class Source(Protocol):
 
     @property
     def suffix(self) -> str: ...  # noqa: D102
+
+
+@runtime_checkable
+class MadeLabel(Protocol):
+    """A label that is made when it is read, and is no file."""
+
+    def values(self) -> np.ndarray: ...  # noqa: D102
 
 
 class Item(NamedTuple):
@@ -96,25 +104,22 @@ class SegmentationFiles:
             UserError: a damaged file, several channels, or a value that is no class.
         """
         path = self.items[index].label
-        if self.coding is None:
-            values, histogram = _read_label(path)
-        else:
-            values = self.coding.read(_content(path), str(path))
-            histogram = np.bincount(values.ravel(), minlength=256).tolist()
-        # The histogram is cheap; the pixels are searched only for the place of a wrong value.
+        values = _read_label(path) if self.coding is None else self.coding.read(_content(path), str(path))
         known = self._known()
-        for value in np.flatnonzero(histogram):
-            if int(value) not in known:
-                y, x = np.argwhere(values == value)[0]
-                raise UserError(
-                    f"{path}: label value {value} at row {y}, column {x}; {self._known_in_words(int(value))}"
-                )
-        if self.label_map:
-            # A table of all 256 values maps what the file has to class numbers.
-            table = np.arange(256, dtype=np.uint8)
-            table[list(self.label_map)] = list(self.label_map.values())
-            values = table[values]
-        return values
+        # Two tables of all 256 values: what is no class's, and what the others mean.
+        unknown = np.ones(256, np.uint8)
+        unknown[list(known)] = 0
+        if looked_up(values, unknown).any():
+            for value in np.flatnonzero(np.bincount(values.ravel(), minlength=256)):
+                if int(value) not in known:
+                    y, x = np.argwhere(values == value)[0]
+                    said = self._known_in_words(int(value))
+                    raise UserError(f"{path}: label value {value} at row {y}, column {x}; {said}")
+        if not self.label_map:
+            return values
+        meaning = np.arange(256, dtype=np.uint8)
+        meaning[list(self.label_map)] = list(self.label_map.values())
+        return looked_up(values, meaning)
 
     def _known(self) -> Collection[int]:
         """Return the values that label files may hold."""
@@ -231,21 +236,22 @@ def _content(path: Source) -> bytes:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
 
 
-def _read_label(path: Source) -> tuple[np.ndarray, list[int]]:
-    """Decode a label; return its values ``[H, W]`` and how often each of 256 occurs."""
+def _read_label(path: Source) -> np.ndarray:
+    """Decode a label to its values ``[H, W]``."""
+    if isinstance(path, MadeLabel):
+        return path.values()
     try:
-        with opened(content_of(path)) as picture:
-            shown = as_shown(picture)
-            mode = shown.mode
-            values = np.array(shown)
-            histogram = shown.histogram()
+        content = content_of(path)
+        with opened(content) as picture:
+            mode = picture.mode
+            values = decode_channel(picture, content)
     except UNREADABLE as error:
         raise UserError(f"{path}: the label cannot be read ({error}). Replace it.") from error
     if mode not in ("L", "P"):
         raise UserError(
             f"{path}: a label must be one channel of 8-bit class numbers, but this picture's mode is {mode}."
         )
-    return values, histogram
+    return values
 
 
 def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
@@ -263,11 +269,12 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
     found: dict[str, Path] = {}
-    for path in list_files(folder):
-        ending = _first_ending(path.name, endings)
+    for name in list_names(folder):
+        ending = _first_ending(name, endings)
         if ending is None:
             continue
-        stem = path.relative_to(folder).as_posix()[: -len(ending)]
+        path = folder / name
+        stem = name[: -len(ending)]
         if stem in found:
             raise UserError(f"{found[stem]} and {path} have the same stem; keep one.")
         found[stem] = path
@@ -275,10 +282,10 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
 
 
 def _first_ending(name: str, endings: tuple[str, ...]) -> str | None:
-    for ending in endings:
-        if name.lower().endswith(ending):
-            return ending
-    return None
+    lower = name.lower()
+    if not lower.endswith(endings):
+        return None
+    return next(ending for ending in endings if lower.endswith(ending))
 
 
 def pair_by_stem(

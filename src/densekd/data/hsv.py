@@ -8,6 +8,7 @@ rounds the colors instead; here every pixel is converted alike.
 Shapes: H and W height and width of an image, N = H W pixels. Hue is in half degrees, 0 to 179.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -60,13 +61,36 @@ def rgb_to_hsv(image: Tensor) -> HSV:
     return HSV(hue, saturation, value)
 
 
+def through_hsv(image: Tensor, hue: int = 0, saturations: Tensor | None = None) -> Tensor:
+    """Convert an image to HSV, turn its hue or change its saturation, and convert it back.
+
+    Args:
+        image: uint8 RGB ``[3, H, W]``.
+        hue: half degrees that are added, around the circle.
+        saturations: what becomes of each, uint8 ``[256]``; None: it stays.
+    """
+    # The change is made to the tables of the way back: of 180 hues and 256 saturations, not of all pixels.
+    tables = []
+    for factors in _backward_tables():
+        changed = factors.view(HUES, -1).roll(-hue, 0)
+        if saturations is not None:
+            changed = changed.index_select(1, saturations.int())
+        tables.append(changed.reshape(-1))
+    return _from_tables(rgb_to_hsv(image), tables)
+
+
 def hsv_to_rgb(hsv: HSV) -> Tensor:
     """Convert back as ``cv2.COLOR_HSV2RGB`` does: uint8 RGB ``[3, H, W]``."""
+    return _from_tables(hsv, _backward_tables())
+
+
+def _from_tables(hsv: HSV, tables: Sequence[Tensor]) -> Tensor:
+    """Multiply the value by each channel's factor, which is looked up by hue and saturation."""
     height, width = hsv.value.shape
     place = (hsv.hue.int() << 8).bitwise_or_(hsv.saturation.int()).view(-1)
     value = hsv.value.reshape(-1).float().mul_(_PER_LEVEL.item())
     image = torch.empty(3, height * width, dtype=torch.uint8)
-    for channel, factors in zip(image, _backward_tables(), strict=True):
+    for channel, factors in zip(image, tables, strict=True):
         # The order of the two products is OpenCV's; colors are cut off, not rounded.
         channel.copy_(factors.index_select(0, place).mul_(value).mul_(255))
     return image.view(3, height, width)

@@ -1,6 +1,8 @@
 """Files of a folder as people have it: hidden ones left out, linked folders followed, paths of Windows."""
 
 import os
+from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 from densekd.parsers.files import exists
@@ -16,24 +18,32 @@ def list_files(folder: Path) -> list[Path]:
     Args:
         folder: may be a link itself.
     """
-    found: list[Path] = []
-    todo: list[tuple[Path, tuple[str, ...]]] = [(folder, ())]
-    while todo:
-        place, above = todo.pop()
-        real = os.path.realpath(place)
-        # A link to a folder above would be followed for ever.
-        if real in above:
-            continue
-        for entry in os.scandir(place):
-            if is_hidden(entry.name):
-                continue
-            path = place / entry.name
-            if _is_folder(entry):
-                todo.append((path, (*above, real)))
-            else:
-                found.append(path)
-    # Sorted, so that the order of the data does not depend on the file system.
-    return sorted(found)
+    return [folder / name for name in list_names(folder)]
+
+
+def list_names(folder: Path) -> list[str]:
+    """List the same files by their paths from the folder, with ``/`` between its sub-folders.
+
+    Texts cost a small part of what paths do: a path is made of what is kept.
+    """
+    return list(_names(os.fspath(folder), "", ()))
+
+
+def _names(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+    """Yield the files below a folder, with what comes before their names."""
+    real = os.path.realpath(folder)
+    # A link to a folder above would be followed for ever.
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        shown = [(entry.name, entry) for entry in entries if not is_hidden(entry.name)]
+    # Sorted folder by folder, as paths are: the order of the data does not depend on the file system.
+    shown.sort(key=itemgetter(0))
+    for name, entry in shown:
+        if _is_folder(entry):
+            yield from _names(entry.path, f"{prefix}{name}/", (*above, real))
+        else:
+            yield prefix + name
 
 
 def is_hidden(name: str) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from densekd.data.classes import Classes
+from densekd.data.lookup import looked_up
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,22 @@ class RenumberedLabel:
     table: bytes
     name: str
 
-    def read_bytes(self) -> bytes:
-        """Return a PNG of the new numbers.
+    def values(self) -> np.ndarray:
+        """Return the new numbers: uint8 ``[H, W]``.
 
         Raises:
             UserError: a damaged label, or a value that is no class.
         """
-        table = np.frombuffer(self.table, np.uint8)
-        values = table[self.files.label(0)]
-        # It is decoded again at once: compressing well is for nothing.
+        return looked_up(self.files.label(0), np.frombuffer(self.table, np.uint8))
+
+    def read_bytes(self) -> bytes:
+        """Return a PNG of the new numbers.
+
+        Raises:
+            UserError: as above.
+        """
         buffer = io.BytesIO()
-        Image.fromarray(values).save(buffer, "PNG", compress_level=1)
+        Image.fromarray(self.values()).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
     @property

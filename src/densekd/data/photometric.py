@@ -9,7 +9,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from densekd.data.hsv import HUES, hsv_to_rgb, rgb_to_hsv
+from densekd.data.hsv import through_hsv
+from densekd.data.lookup import looked_up
 from densekd.data.transforms import RandomBrightness
 
 Photometric = Literal["none", "mmseg", "torchvision"]
@@ -49,20 +50,22 @@ def distort(image: Tensor, draws: Distortion) -> Tensor:
         image: uint8 RGB ``[3, H, W]``.
         draws: what was drawn.
     """
+    levels = torch.arange(256, dtype=torch.uint8)
+    # What becomes of a level is worked out for all 256 of them, and looked up.
+    first = levels
     if draws.brightness is not None:
-        image = _linear(image, 1.0, draws.brightness)
+        first = _linear(first, 1.0, draws.brightness)
     if draws.contrast is not None and draws.contrast_first:
-        image = _linear(image, draws.contrast)
+        first = _linear(first, draws.contrast)
+    if first is not levels:
+        image = _of_levels(image, first)
     # Saturation and hue are separate trips to HSV and back, each of which rounds.
     if draws.saturation is not None:
-        hsv = rgb_to_hsv(image)
-        image = hsv_to_rgb(hsv._replace(saturation=_linear(hsv.saturation, draws.saturation)))
+        image = through_hsv(image, saturations=_linear(levels, draws.saturation))
     if draws.hue is not None:
-        hsv = rgb_to_hsv(image)
-        turned = hsv.hue.short().add_(draws.hue).remainder_(HUES).to(torch.uint8)
-        image = hsv_to_rgb(hsv._replace(hue=turned))
+        image = through_hsv(image, hue=draws.hue)
     if draws.contrast is not None and not draws.contrast_first:
-        image = _linear(image, draws.contrast)
+        image = _of_levels(image, _linear(levels, draws.contrast))
     return image
 
 
@@ -143,6 +146,11 @@ class BandDistortion(v2.Transform):  # type: ignore[misc]
         if pixels.dtype == torch.uint8:
             distorted = distorted.round().clamp(0, white).to(torch.uint8)
         return tv_tensors.wrap(distorted, like=inpt)
+
+
+def _of_levels(image: Tensor, levels: Tensor) -> Tensor:
+    """Replace every level of an image by its entry in a table ``[256]``."""
+    return torch.from_numpy(looked_up(image.numpy(), levels.numpy()))
 
 
 def _linear(pixels: Tensor, factor: float, shift: float = 0.0) -> Tensor:

@@ -23,12 +23,14 @@ class VoidLabel(NamedTuple):
     image: Source
     void: int
 
+    def values(self) -> np.ndarray:
+        """Return void, uint8 ``[H, W]``; of the picture only the header is looked at."""
+        return np.full(image_size(self.image), self.void, np.uint8)
+
     def read_bytes(self) -> bytes:
-        """Return a PNG of void; of the picture only the header is looked at."""
-        height, width = image_size(self.image)
-        # All void compresses to almost nothing, at any level.
+        """Return a PNG of void, for shards."""
         buffer = io.BytesIO()
-        Image.fromarray(np.full((height, width), self.void, np.uint8)).save(buffer, "PNG", compress_level=1)
+        Image.fromarray(self.values()).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
     @property

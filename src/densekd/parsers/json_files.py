@@ -55,7 +55,7 @@ def load_json(path: Path, small: bool = False) -> Any:
     """
     if not small:
         # Before a file of any size is read.
-        _require_memory(_COPIES * require_file(path))
+        require_memory(_COPIES * require_file(path))
     return parse_json(read_bytes(path, _SMALL_MEGABYTES if small else None), small)
 
 
@@ -68,7 +68,7 @@ def parse_json(content: bytes, small: bool = False) -> Any:
     if small:
         _require_few_values(content)
     else:
-        _require_memory(_memory_of(content))
+        require_memory(memory_of(content))
     # Brackets in texts are counted too; only beyond the limit the content itself is looked at.
     levels = _most_brackets(content)
     text = decode_text(content)
@@ -112,12 +112,12 @@ def _most_brackets(content: bytes) -> int:
     return max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
-def _memory_of(content: bytes) -> int:
+def memory_of(content: bytes) -> int:
     """Estimate the bytes that a JSON file takes while it is parsed."""
     return _COPIES * len(content) + sum(cost * content.count(sign) for sign, cost in _COSTS)
 
 
-def _require_memory(needed: int) -> None:
+def require_memory(needed: int) -> None:
     """Check that this machine has the memory that a file takes.
 
     Raises:

@@ -8,7 +8,7 @@ import pytest
 from picture_files import encoded, png, tiff
 from PIL import Image
 
-from densekd.data.picture import decode_picture, opened, shown_size
+from densekd.data.picture import decode_channel, decode_picture, opened, shown_size
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -181,3 +181,27 @@ def test_the_size_comes_from_the_header_alone() -> None:
     content = encoded(Image.fromarray(RNG.integers(0, 256, (300, 200, 3), dtype=np.uint8)), "PNG")
     with opened(content[:100]) as picture:
         assert shown_size(picture) == (300, 200)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_values_of_one_channel_are_those_of_pillow(bits: int) -> None:
+    content = png(GRAY.astype(np.int64) % (1 << bits), bits, 0)
+    with opened(content) as picture:
+        assert np.array_equal(decode_channel(picture, content), np.asarray(Image.open(io.BytesIO(content))))
+
+
+def test_values_with_a_transparent_one_stay_one_channel() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(GRAY).save(buffer, "PNG", transparency=int(GRAY[0, 0]))
+    content = buffer.getvalue()
+    with opened(content) as picture:
+        assert np.array_equal(decode_channel(picture, content), GRAY)
+
+
+def test_uncompressed_pixels_are_read_as_they_lie_and_must_all_be_there() -> None:
+    header = b"P6\n# a comment\n7 5\n255\n"
+    read = decode_picture(header + COLOR.tobytes() + b"more")
+    assert np.array_equal(read, COLOR)
+    assert read.flags.writeable
+    with pytest.raises(OSError, match="truncated"):
+        decode_picture(header + COLOR.tobytes()[:-1])

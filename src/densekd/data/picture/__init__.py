@@ -10,7 +10,7 @@ from densekd.data.picture.bands import (
     decode_bands,
     shown_bands,
 )
-from densekd.data.picture.decode import bands_beyond_colors, decode_picture, from_pillow, shown_size
+from densekd.data.picture.decode import bands_beyond_colors, decode_channel, decode_picture, from_pillow, shown_size
 from densekd.data.picture.kind import PictureKind, header_kind, picture_kind
 from densekd.data.picture.limit import max_megapixels, set_max_megapixels
 from densekd.data.picture.opened import UNREADABLE, opened
@@ -34,6 +34,7 @@ __all__ = [
     "band_size",
     "bands_beyond_colors",
     "decode_bands",
+    "decode_channel",
     "decode_picture",
     "from_pillow",
     "header_kind",

@@ -1,6 +1,7 @@
 """Decoding of picture files to uint8 RGB, as viewers show them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
 
 from densekd.data.picture.opened import opened
-from densekd.data.picture.turn import Size, is_turned, orientation_of, shown_from_stored, stored_tiff, turned
+from densekd.data.picture.turn import Size, as_shown, is_turned, orientation_of, shown_from_stored, stored_tiff, turned
 
 # Tags of TIFF.
 _BITS, _PHOTOMETRIC, _BANDS, _EXTRA = 258, 262, 277, 338
@@ -58,21 +59,48 @@ def shown_size(picture: Image.Image) -> Size:
 
 def _decode(picture: Image.Image, content: bytes) -> np.ndarray:
     """Decode an opened file, by the quickest reader that gives the right pixels."""
-    if picture.format in _QUICK and picture.mode in ("RGB", "L"):
-        decoded = _decode_quickly(content)
-        if decoded is not None:
-            return decoded
-    return from_pillow(picture)
+    decoded = None
+    if picture.format == "PPM":
+        decoded = _uncompressed(picture, content)
+    elif picture.format in _QUICK and picture.mode in ("RGB", "L"):
+        decoded = _decode_quickly(content, ImageReadMode.RGB)
+    return from_pillow(picture) if decoded is None else decoded
 
 
-def _decode_quickly(content: bytes) -> np.ndarray | None:
+def decode_channel(picture: Image.Image, content: bytes) -> np.ndarray:
+    """Decode an opened file to its values as they are, turned as viewers show them: ``[H, W]`` of one channel.
+
+    Raises:
+        OSError, SyntaxError, ValueError: as :func:`decode_picture`.
+    """
+    if picture.format == "PNG" and picture.mode == "L" and orientation_of(picture) == 1:
+        decoded = _decode_quickly(content, ImageReadMode.UNCHANGED)
+        # With transparency there are two channels.
+        if decoded is not None and decoded.shape[2] == 1:
+            return decoded[..., 0]
+    return np.array(as_shown(picture))
+
+
+def _uncompressed(picture: Image.Image, content: bytes) -> np.ndarray | None:
+    """Return the pixels of a PPM of 8 bits, which lie in the file as they are; None of other files."""
+    # Formats have it, a picture in general has not.
+    tiles: Any = getattr(picture, "tile", ())
+    decoder, offset = tiles[0][0], tiles[0][2]
+    size = picture.height * picture.width * 3
+    if decoder != "raw" or picture.mode != "RGB" or len(content) < offset + size:
+        return None
+    pixels = np.frombuffer(bytearray(memoryview(content)[offset : offset + size]), np.uint8)
+    return pixels.reshape(picture.height, picture.width, 3)
+
+
+def _decode_quickly(content: bytes, mode: ImageReadMode) -> np.ndarray | None:
     """Decode with torchvision, sooner than Pillow and to the same pixels.
 
     None for what torchvision refuses, so that Pillow gives the reason.
     """
     encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     try:
-        pixels = decode_image(encoded, ImageReadMode.RGB)
+        pixels = decode_image(encoded, mode)
     except RuntimeError:
         return None
     array: np.ndarray = pixels.permute(1, 2, 0).numpy()

@@ -1,0 +1,249 @@
+"""COCO's boxes in flat arrays, kept in the user's cache: processes share them, and records become no objects.
+
+A file that is in any way unusual is left to :mod:`densekd.data.coco_json`, which reads record by record
+and says what is wrong.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from densekd.data.annotations import Annotations
+from densekd.data.coco_json import ROBOFLOW, by_id, without_group
+from densekd.data.detection import DetectionItem
+from densekd.errors import UserError
+from densekd.parsers import load_records
+from densekd.seal.tensors import damage_of_tensors, save_tensors
+
+_FORMAT = 1
+_FIELDS = {
+    "images": ("id", "file_name", "height", "width"),
+    "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
+    "categories": ("id", "name", "supercategory"),
+}
+# Between file names, which hold no line ends here.
+_LINE = "\n"
+
+# Columns of the arrays, by name; see :class:`FlatItems`.
+Columns = Mapping[str, np.ndarray]
+
+
+class FlatItems(Sequence[DetectionItem]):
+    """Images with their boxes, each made of flat arrays when it is asked for.
+
+    Args:
+        folder: of the images.
+        columns: of N images, in the order of their numbers, and A boxes, in the order of their images:
+            ``numbers`` int64 ``[N]``, ``sizes`` int64 ``[N, 2]``, ``names`` uint8 (a line each),
+            ``ends`` int64 ``[N]`` of the lines, ``starts`` int64 ``[N + 1]`` of each image's boxes;
+            ``boxes``, ``labels``, ``crowd`` and ``area`` as in :class:`Annotations`.
+    """
+
+    def __init__(self, folder: Path, columns: Columns) -> None:
+        self.folder = folder
+        self.columns = columns
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.columns["numbers"])
+
+    @overload
+    def __getitem__(self, index: int) -> DetectionItem: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[DetectionItem, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> DetectionItem | tuple[DetectionItem, ...]:
+        """Return an image with its boxes, or several."""
+        if isinstance(index, slice):
+            return tuple(map(self._item, range(*index.indices(len(self)))))
+        return self._item(range(len(self))[index])
+
+    def _item(self, k: int) -> DetectionItem:
+        table = self.columns
+        begin = int(table["ends"][k - 1]) + 1 if k else 0
+        name = table["names"][begin : int(table["ends"][k])].tobytes().decode()
+        boxes = slice(int(table["starts"][k]), int(table["starts"][k + 1]))
+        truth = Annotations(*(table[column][boxes] for column in Annotations._fields))
+        height, width = map(int, table["sizes"][k])
+        stem = Path(name).with_suffix("").as_posix()
+        return DetectionItem(stem, self.folder / name, int(table["numbers"][k]), (height, width), truth)
+
+
+class FlatCoco(NamedTuple):
+    """A file of annotations: its path, names and ids of its categories in their order, and its images."""
+
+    path: Path
+    names: tuple[str, ...]
+    categories: tuple[int, ...]
+    items: FlatItems
+
+
+def flat_coco(path: Path, folder: Path, pooled: bool) -> FlatCoco | None:
+    """Read a file of boxes into flat arrays, or map those of an earlier reading into memory.
+
+    Args:
+        path: of the file.
+        folder: with all of its images.
+        pooled: the file holds the images of several splits.
+
+    Returns:
+        What :func:`densekd.data.coco_json.read_coco` reads; None where it has to, because images lie
+        elsewhere or a record is not as COCO writes it.
+    """
+    if pooled:
+        return None
+    try:
+        kept = _kept_in(path)
+        # Another process may have kept it meanwhile; both write the same.
+        found = _load(kept) or _parse(path, kept)
+        if found is None or not _all_there(folder, found[1]):
+            return None
+    except OSError:
+        return None
+    categories, columns = found
+    return FlatCoco(path, tuple(categories.values()), tuple(categories), FlatItems(folder, columns))
+
+
+def _kept_in(path: Path) -> Path:
+    """Return where the arrays of a file are kept: by its path, size and time of change."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    facts = path.stat()
+    key = json.dumps([_FORMAT, str(path.resolve()), facts.st_size, facts.st_mtime_ns])
+    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return Path(home) / "densekd" / "coco" / f"{digest}.safetensors"
+
+
+def _load(kept: Path) -> tuple[dict[int, str], Columns] | None:
+    """Map arrays into memory, which all processes of a machine share; None where they are missing or damaged."""
+    if not kept.is_file() or damage_of_tensors(kept) is not None:
+        return None
+    with suppress(OSError, ValueError, KeyError), safe_open(kept, "pt") as file:
+        categories = {int(number): str(name) for number, name in json.loads(file.metadata()["categories"])}
+        return categories, {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
+    return None
+
+
+def _parse(path: Path, kept: Path) -> tuple[dict[int, str], Columns] | None:
+    """Read a file and keep its arrays; None where a record is unusual."""
+    content = load_records(path, _FIELDS, skip="segmentation")
+    if content is None:
+        return None
+    if path.name == ROBOFLOW:
+        without_group(content)
+    try:
+        categories = dict(sorted(by_id(path, content, "categories", lambda one: str(one["name"])).items()))
+        columns = _columns(content, tuple(categories))
+    except (UserError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+    # Without a folder to write to the next process reads the file again.
+    with suppress(OSError, RuntimeError, UserError):
+        tensors = {name: torch.from_numpy(column) for name, column in columns.items()}
+        save_tensors(tensors, kept, {"categories": json.dumps(list(categories.items()))})
+        return _load(kept) or (categories, columns)
+    return categories, columns
+
+
+def _columns(content: Mapping[str, Any], categories: Sequence[int]) -> Columns:
+    """Turn records into arrays.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: a record that is not as COCO writes it.
+    """
+    images, boxes = content["images"], content.get("annotations", [])
+    numbers = _whole(one["id"] for one in images)
+    order = np.argsort(numbers)
+    names = [images[k]["file_name"] for k in order]
+    text = _LINE.join(names)
+    # Images in folders of the folder, and names that are none, are read one by one.
+    if not names or not categories or text.count(_LINE) != len(names) - 1 or any(sign in text for sign in "/\\\0"):
+        raise ValueError
+    encoded = [len(name.encode()) + 1 for name in names]
+    sizes = np.stack([_whole(one[side] for one in images) for side in ("height", "width")], 1)[order]
+    # Each box belongs to an image and to a category.
+    of_image = _places(_whole(one["image_id"] for one in boxes), numbers[order])
+    labels = _places(_whole(one["category_id"] for one in boxes), np.array(categories))
+    _places(_whole(one["id"] for one in boxes), None)
+    by_image = np.argsort(of_image, kind="stable")
+    corners, area = _geometry(boxes)
+    if (sizes < 1).any():
+        raise ValueError
+    return {
+        "numbers": numbers[order],
+        "sizes": np.ascontiguousarray(sizes),
+        "names": np.frombuffer(bytearray(text.encode()), np.uint8),
+        "ends": np.cumsum(encoded) - 1,
+        "starts": np.searchsorted(of_image[by_image], np.arange(len(names) + 1)),
+        "boxes": corners[by_image].astype(np.float32),
+        "labels": labels[by_image],
+        "crowd": _crowds(boxes)[by_image],
+        "area": area[by_image],
+    }
+
+
+def _geometry(boxes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return corners float64 ``[A, 4]`` and areas ``[A]``, which are those of the masks where the file has them."""
+    sides = [one["bbox"] for one in boxes]
+    _require_types(sides, list)
+    _require_types(chain.from_iterable(sides), int, float)
+    xywh = np.array(sides, np.float64).reshape(len(sides), 4)
+    given = [one.get("area") for one in boxes]
+    _require_types(given, int, float, type(None))
+    area = np.array(given, np.float64) if None not in given else xywh[:, 2] * xywh[:, 3]
+    if None in given:
+        written = [k for k, value in enumerate(given) if value is not None]
+        area[written] = [given[k] for k in written]
+    if not np.isfinite(xywh).all():
+        raise ValueError
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), area
+
+
+def _crowds(boxes: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Return which boxes are crowds, bool ``[A]``."""
+    values = [one.get("iscrowd") or 0 for one in boxes]
+    _require_types(values, int, bool)
+    if not set(values) <= {0, 1}:
+        raise ValueError
+    return np.array(values, np.bool_)
+
+
+def _whole(values: Iterable[Any]) -> np.ndarray:
+    """Return whole numbers as int64; anything else raises."""
+    numbers = list(values)
+    _require_types(numbers, int)
+    return np.array(numbers, np.int64)
+
+
+def _require_types(values: Iterable[Any], *types: type) -> None:
+    if not set(map(type, values)) <= set(types):
+        raise TypeError
+
+
+def _places(wanted: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """Return where each number is among sorted ones without doubles; without those, they may not have doubles."""
+    if known is None:
+        known = np.unique(wanted)
+        if len(known) < len(wanted):
+            raise ValueError
+    if (np.diff(known) <= 0).any():
+        raise ValueError
+    places = np.searchsorted(known, wanted)
+    if len(wanted) and (places.max() == len(known) or (known[places] != wanted).any()):
+        raise ValueError
+    return places
+
+
+def _all_there(folder: Path, columns: Columns) -> bool:
+    """Tell whether every image is a file of the folder, by one listing of it."""
+    with os.scandir(folder) as entries:
+        there = {entry.name for entry in entries if entry.is_file()}
+    return there.issuperset(columns["names"].tobytes().decode().split(_LINE))
