@@ -29,7 +29,7 @@ def test_what_is_wrong_at_every_size_is_said_of_the_whole() -> None:
     def question(images: torch.Tensor) -> int:
         raise ValueError(f"no images of {images.shape[-1]}")
 
-    with pytest.raises(ValueError, match="^no images of 512$"):
+    with pytest.raises(ValueError, match=r"^no images of 512$"):
         ask_small(question, torch.zeros(1, 3, 256, 512))
 
 
