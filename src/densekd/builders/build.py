@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from densekd.builders.bands import with_statistics
 from densekd.builders.data import build_files, build_validation, build_views
 from densekd.builders.models import Models, build_models, package_config
-from densekd.builders.probe import probe_batch
+from densekd.builders.probe import ask_small, probe_batch
 from densekd.builders.quantization import quantize_student
 from densekd.builders.student_classes import in_order_of_training
 from densekd.builders.task import build_task, task_name
@@ -141,5 +142,5 @@ def _scored_teacher(models: Models, scored_as: Task, shape: Sequence[int]) -> nn
     if models.teacher is None or not models.scorable:
         return None
     with at_rest(models.teacher):
-        fits = scored_as.fits(models.teacher, torch.rand(1, *shape))
+        fits = ask_small(partial(scored_as.fits, models.teacher), torch.rand(1, *shape))
     return models.teacher if fits else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from densekd.builders.probe import small_view
 from densekd.builders.teacher_cache import Cache, build_cache
 from densekd.data.contract import TrainingData
 from densekd.distill.fuse_batchnorm import fuse_batch_norms
@@ -87,7 +88,12 @@ def freeze(recipe: Recipe, model: nn.Module, terms: Mapping[str, Term | Context]
     for head in teacher_heads(terms):
         boundaries += head.boundaries
     images = torch.rand(1, recipe.data.channels, *recipe.probe_size)
-    fuse_batch_norms(model, dict.fromkeys([*read, *boundaries]), images)
+    paths = dict.fromkeys([*read, *boundaries])
+    # What feeds what does not depend on the size, and passes at the crops' size are long; a model
+    # that takes no other size is watched at it.
+    view = small_view(images)
+    if not fuse_batch_norms(model, paths, view) and view.shape != images.shape:
+        fuse_batch_norms(model, paths, images)
     return FrozenTeacher(model, read, recipe.teacher_precision, recipe.teacher.compile)
 
 

@@ -51,20 +51,22 @@ def fuse_batch_norms(model: nn.Module, paths: Iterable[str], images: Tensor) -> 
     """Fuse batch norms into convolutions, in place, and return how many.
 
     One pass shows what reads what: a norm is fused if one convolution alone feeds it, nothing else
-        reads that
-    convolution's output (no operation, no tap, not the caller), and nothing else reads the
-    parameters of the two. A model that cannot be watched, or whose taps or output then differ by
-    more than rounding, stays as it was.
+    reads that convolution's output (no operation, no tap, not the caller), and nothing else reads
+    the parameters of the two. A model that cannot be watched, or whose taps or output then differ
+    by more than rounding, stays as it was.
 
     Args:
         model: float32, in evaluation mode.
         paths: the taps that will be read, see :class:`densekd.distill.taps.Taps`.
-        images: of the size that the model will see, ``[B, 3, H, W]``; one is enough.
+        images: ``[B, 3, H, W]``, on which the model runs the same modules as it will later; one is
+            enough.
     """
     changes: list[_Change] = []
     try:
         taps = Taps(model, paths)
         with _watching(model) as watch:
+            if not watch.inputs:
+                return 0
             before = taps(images)
         pairs = watch.pairs()
         for pair in pairs:
