@@ -91,6 +91,20 @@ def require_precision(precision: str, launch: Launch) -> None:
         )
 
 
+def require_compile(compile: str, launch: Launch) -> None:
+    """Check that a training can be compiled as asked.
+
+    Raises:
+        UserError: CUDA graphs without an NVIDIA GPU.
+    """
+    kind = training_kind(launch)
+    if compile == "reduce-overhead" and kind != "cuda":
+        raise UserError(
+            f"training.compile reduce-overhead replays the student as CUDA graphs, which NVIDIA GPUs have and {kind} "
+            "has not; write training.compile: inductor or none."
+        )
+
+
 def choose_workers(images: int, launch: Launch) -> Choice[int]:
     """Choose how many processes load the data of each process of a training; results do not depend on it.
 
@@ -120,6 +134,7 @@ def decided(recipe: Recipe, launch: Launch) -> Recipe:
     if recipe.lacks_precision:
         recipe = recipe.with_precision(choose_precision(launch).value)
     require_precision(recipe.training.precision, launch)
+    require_compile(recipe.training.compile, launch)
     if recipe.lacks_workers:
         recipe = recipe.with_workers(choose_workers(recipe.images_of(local_processes()), launch).value)
     return recipe
