@@ -79,7 +79,7 @@ if [ -n "$tiny" ]; then
   tests=(tests/kernels/test_first_use.py -k broken)
   stops=(-k "detection or stops_are_seen")
   kernels=(--only channel_kl resized_cross_entropy --sizes 20x8x8-32x32 --batch 2)
-  steps=(--only pspnet-cwd --size 64x64 --batch 2 --variants literal bf16)
+  steps=(--only pspnet-cwd gfl-cwd --size 64x64 --batch 2 --variants literal bf16)
   losses=(--only cwd --shapes 19x16x16 --batch 2)
 else
   bench+=(--repeats 20)

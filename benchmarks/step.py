@@ -5,7 +5,8 @@
     python benchmarks/step.py --table                  # print what was measured last as Markdown
 
 The literal step is that of the originals: float32, NCHW, the teacher as it was trained and run to its end, logits
-upsampled to the size of the labels, the published formula literally, torch's default optimizer. Ours is what
+upsampled to the size of the labels or the detector's loss level by level, the published formula literally, torch's
+default optimizer. Ours is what
 ``densekd train`` runs, here in float32, in bf16 (``training.precision``), in float32 with a bf16 teacher
 (``teacher.precision``), and with cached tensors instead of a teacher (``teacher.cache``). All variants are held in
 one process and take steps in turn, so that other load of the machine falls on all of them; times are medians.
@@ -27,18 +28,22 @@ import torch
 import torch.nn.functional as F
 from measuring import common_parser, machine, peak_bytes, result_path, synchronize
 from published import PUBLISHED
+from published_detection import gfl_loss
 from torch import Tensor, nn
 
 from densekd.atomic import write_text
 from densekd.distill.distiller import Distiller
 from densekd.distill.fuse_batchnorm import fuse_batch_norms
 from densekd.distill.optimizers import OptimizerConfig
+from densekd.distill.taps import Taps
 from densekd.distill.teacher import FrozenTeacher, Precision
 from densekd.distill.terms import Resize, TapPair, Term, WeightSchedule
 from densekd.kernels import using
 from densekd.losses import LOSSES
 from densekd.models import find_model
+from densekd.ops.boxes import Boxes
 from densekd.tasks.common import upsample
+from densekd.tasks.detection import Detection
 from densekd.tasks.segmentation import Segmentation
 from densekd.teacher_cache import CachedTeacher, Packing
 
@@ -60,6 +65,8 @@ class ModelPair:
         classes: C.
         size: height, width.
         batch: B.
+        taps: that a term compares, each in both models.
+        boxes: of each image, where the pair detects; 0: every pixel has a label.
     """
 
     teacher: tuple[str, Mapping[str, Any]]
@@ -70,6 +77,8 @@ class ModelPair:
     classes: int
     size: tuple[int, int]
     batch: int
+    taps: tuple[str, ...] = ("logits",)
+    boxes: int = 0
 
 
 def psp(depth: int, auxiliary: int) -> tuple[str, Mapping[str, Any]]:
@@ -80,7 +89,11 @@ def mit(size: int) -> tuple[str, Mapping[str, Any]]:
     return "segformer", {"backbone": f"mit_b{size}", "family": "nvlabs"}
 
 
-# As TorchDistiller and SegDistill train them.
+def gfl(depth: int) -> tuple[str, Mapping[str, Any]]:
+    return "gfl", {"backbone": f"resnet{depth}", "freeze": ("stem", "stage1")}
+
+
+# As TorchDistiller, SegDistill and MMRazor train them.
 PAIRS = {
     "pspnet-cwd": ModelPair(psp(101, 512), psp(18, 128), ("cwd", {"temperature": 4.0}), 3.0, "none", 19, (512, 512), 8),
     "pspnet-cwd-wide": ModelPair(
@@ -89,11 +102,16 @@ PAIRS = {
     "segformer-cgd": ModelPair(
         mit(3), mit(0), ("cgd", {"temperature": 2.0, "group_size": 10}), 3.0, "label", 150, (512, 512), 4
     ),
-}
+    "gfl-cwd": ModelPair(
+        gfl(101), gfl(50), ("cwd", {"temperature": 1.0}), 5.0, "none", 80, (800, 1333), 4,
+        tuple(f"cls.{level}" for level in range(5)), boxes=7,
+    ),
+}  # fmt: skip
 # What a CPU does in minutes.
 ON_CPU = PAIRS | {
     "pspnet-cwd": replace(PAIRS["pspnet-cwd"], size=(256, 256), batch=2),
     "pspnet-cwd-wide": replace(PAIRS["pspnet-cwd-wide"], size=(256, 512), batch=2),
+    "gfl-cwd": replace(PAIRS["gfl-cwd"], size=(320, 416), batch=2),
 }
 
 
@@ -104,17 +122,20 @@ class Scene:
     pair: ModelPair
     teacher: nn.Module
     student: nn.Module
-    batch: dict[str, Tensor]
+    batch: dict[str, Any]
 
     @staticmethod
     def of(pair: ModelPair, device: str) -> "Scene":
         """Build models and batch."""
         torch.manual_seed(0)
         teacher, student = (find_model(n)(pair.classes, **o).to(device) for n, o in (pair.teacher, pair.student))
-        batch = {
+        batch: dict[str, Any] = {
             "images": torch.randint(256, (pair.batch, 3, *pair.size), dtype=torch.uint8, device=device),
-            "target": torch.randint(pair.classes, (pair.batch, *pair.size), dtype=torch.uint8, device=device),
         }
+        if pair.boxes:
+            batch |= random_boxes(pair, device)._asdict()
+        else:
+            batch["target"] = torch.randint(pair.classes, (pair.batch, *pair.size), dtype=torch.uint8, device=device)
         return Scene(pair, teacher.eval(), student.train(), batch)
 
     def step(self, variant: str) -> Step:
@@ -132,30 +153,28 @@ class Scene:
         formula = PUBLISHED[pair.method[0]]
         student = copy.deepcopy(self.student)
         teacher = copy.deepcopy(self.teacher).requires_grad_(False)
-        auxiliary: list[Tensor] = []
-        if getattr(student, "auxiliary", None) is not None:
-            student.auxiliary.register_forward_hook(lambda m, i, o: auxiliary.append(o))  # type: ignore[union-attr]
+        # Forward hooks, as in the originals.
+        teacher_taps = Taps(teacher, pair.taps)
+        student_taps = Taps(student, [*pair.taps, *self.task().student_taps(student)])
         optimizer = torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
 
-        def losses(images: Tensor, labels: Tensor) -> Tensor:
-            auxiliary.clear()
+        def losses(images: Tensor, target: Any) -> Tensor:
             with torch.no_grad():
-                teacher_features = teacher(images)
-            logits = student(images)
-            # The task's losses, on logits of the labels' size.
-            total = F.cross_entropy(upsample(student, logits, labels.shape[1:]), labels, ignore_index=VOID)
-            for other in auxiliary:
-                upsampled = upsample(student, other, labels.shape[1:])
-                total = total + 0.4 * F.cross_entropy(upsampled, labels, ignore_index=VOID)
-            if pair.resize == "label":
-                logits = F.interpolate(logits, labels.shape[1:], mode="bilinear")
-                teacher_features = F.interpolate(teacher_features, labels.shape[1:], mode="bilinear")
-            return total + pair.weight * formula(loss, logits, teacher_features, labels)
+                _, taught = teacher_taps(images)
+            output, learned = student_taps(images)
+            total = gfl_loss(output, target) if pair.boxes else cross_entropies(student, output, learned, target)
+            for tap in pair.taps:
+                maps = [learned[tap], taught[tap]]
+                if pair.resize == "label":
+                    maps = [F.interpolate(x, target.shape[1:], mode="bilinear") for x in maps]
+                total = total + pair.weight * formula(loss, *maps, target)
+            return total
 
         def step() -> Tensor:
+            target = Boxes(*(self.batch[name] for name in Boxes._fields)) if pair.boxes else self.batch["target"].long()
             # The plain layers in both models, too.
             with using("reference"):
-                total = losses(self.batch["images"].float() / 255, self.batch["target"].long())
+                total = losses(self.batch["images"].float() / 255, target)
             total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
@@ -181,18 +200,25 @@ class Scene:
 
         return step
 
+    def task(self) -> Segmentation | Detection:
+        """Return what the student itself learns."""
+        return Detection(self.pair.classes) if self.pair.boxes else Segmentation(self.pair.classes, VOID)
+
     def distiller(self, precision: Precision) -> Distiller:
         """Return our student, teacher and term, with a teacher of a given precision."""
         pair = self.pair
         student, teacher = copy.deepcopy(self.student), copy.deepcopy(self.teacher)
         if hasattr(teacher, "auxiliary"):
             teacher.auxiliary = None  # type: ignore[assignment]
-        term = Term(self._loss(), TapPair("logits", "logits"), nn.Identity(), WeightSchedule(pair.weight), pair.resize)
+        terms = {}
+        for tap in pair.taps:
+            weight = WeightSchedule(pair.weight)
+            terms[tap.replace(".", "-")] = Term(self._loss(), TapPair(tap, tap), nn.Identity(), weight, pair.resize)
         teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        fuse_batch_norms(teacher, ["logits"], self.batch["images"][:1].float() / 255)
-        frozen = FrozenTeacher(teacher, ["logits"], precision)
+        fuse_batch_norms(teacher, pair.taps, self.batch["images"][:1].float() / 255)
+        frozen = FrozenTeacher(teacher, pair.taps, precision)
         settings = OptimizerConfig("sgd", 0.01, 40000, weight_decay=0.0005)
-        made = Distiller(student, frozen, Segmentation(pair.classes, VOID), {pair.method[0]: term}, settings)
+        made = Distiller(student, frozen, self.task(), terms, settings)
         return made.to(self.batch["images"].device)
 
     def _cached_teacher(self, distiller: Distiller) -> tuple[dict[str, Any], CachedTeacher]:
@@ -204,6 +230,28 @@ class Scene:
         return self.batch | {"teacher_features": packed}, CachedTeacher(
             {path: x.shape[1] for path, x in teacher_features.items()}
         )
+
+
+def random_boxes(pair: ModelPair, device: str) -> Boxes:
+    """Return boxes of every image, of a twentieth to half of its sides."""
+    height, width = pair.size
+    whole = torch.tensor([width, height, width, height], device=device)
+    boxes, labels = [], []
+    for _ in range(pair.batch):
+        size = torch.empty(pair.boxes, 2, device=device).uniform_(0.05, 0.5)
+        corner = torch.rand(pair.boxes, 2, device=device) * (1 - size)
+        boxes.append(torch.cat([corner, corner + size], 1) * whole)
+        labels.append(torch.randint(pair.classes, (pair.boxes,), device=device))
+    return Boxes(boxes, labels, torch.tensor([pair.size] * pair.batch, device=device))
+
+
+def cross_entropies(student: nn.Module, logits: Tensor, taps: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    """Return the losses of logits and auxiliary logits at the size of the labels."""
+    total = F.cross_entropy(upsample(student, logits, labels.shape[1:]), labels, ignore_index=VOID)
+    if "aux" in taps:
+        auxiliary = upsample(student, taps["aux"], labels.shape[1:])
+        total = total + 0.4 * F.cross_entropy(auxiliary, labels, ignore_index=VOID)
+    return total
 
 
 def measure(pair: ModelPair, device: str, repeats: int, only: tuple[str, ...] = VARIANTS) -> dict[str, Any]:

@@ -231,3 +231,23 @@ def test_extract_waits_for_the_call_that_is_asked_for(net: Net) -> None:
     taps = Taps(net, ["head@1", "stem"])
     _, whole = taps(IMAGES)
     torch.testing.assert_close(taps.extract(IMAGES), whole)
+
+
+@pytest.mark.parametrize(("compile", "mode"), [("inductor", None), ("reduce-overhead", "reduce-overhead")])
+def test_the_mode_reaches_the_compiler(
+    compile: Any, mode: str | None, net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+    monkeypatch.setattr(torch, "compile", lambda function, mode: modes.append(mode) or function)
+    assert Taps(net, ["stem"], compile)(IMAGES)[1]["stem"].shape == (2, 4, 6, 7)
+    assert modes == [mode, mode]
+
+
+def test_hooks_of_a_block_serve_all_of_its_calls(net: Net) -> None:
+    taps = Taps(net, ["stem"])
+    with taps.hooks():
+        first = taps(IMAGES)[1]["stem"]
+        assert hooks(net) == 1
+        torch.testing.assert_close(taps.extract(IMAGES)["stem"], first, rtol=0, atol=0)
+        assert hooks(net) == 1
+    assert hooks(net) == 0

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from training_runs import CPU, QUIET, assert_same, losses, parsed, run
 
-from densekd.errors import UserError
+from densekd.errors import RecipeError, UserError
 from densekd.memory import SHARED
 from densekd.recipe import load_recipe
 from densekd.run import automatic
@@ -174,3 +174,14 @@ def test_check_says_what_was_chosen(recipe: dict[str, Any], monkeypatch: pytest.
     rows = dict(zip(map(str, table.columns[0].cells), table.columns[1].cells, strict=True))
     assert rows["precision"] == "bf16"
     assert rows["loading processes"] == "0"
+
+
+def test_cuda_graphs_need_a_gpu(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe["training"] |= {"compile": "reduce-overhead"}
+    with pytest.raises(UserError, match=r"which NVIDIA GPUs have and cpu has not; write training\.compile:"):
+        decided(parsed(recipe), CPU)
+    gpus(monkeypatch, (9, 0))
+    assert decided(parsed(recipe), Launch()).training.compile == "reduce-overhead"
+    recipe["training"] |= {"accumulate": 2}
+    with pytest.raises(RecipeError, match="accumulate and compile: reduce-overhead exclude each other"):
+        parsed(recipe)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from densekd.metric_names import MetricName, MetricNames
-from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
+from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds, seed_generators
 from densekd.stopping import StopRequest
 from densekd.tasks import Detection, Segmentation
 
@@ -47,7 +47,8 @@ def test_best_by_the_headline(tmp_path: Path, metrics: MetricNames, other: str, 
 def test_every_step_of_every_process_has_a_seed_of_its_own() -> None:
     def drawn(seed: int, batch: int, rank: int, world: int) -> float:
         trainer: Any = SimpleNamespace(world_size=world, global_rank=rank)
-        StepSeeds(seed).on_train_batch_start(trainer, nn.Identity(), None, batch)  # type: ignore[arg-type]
+        module: Any = SimpleNamespace(device=torch.device("cpu"))
+        StepSeeds(seed).on_train_batch_start(trainer, module, None, batch)
         return torch.rand(()).item()
 
     draws = [drawn(0, batch, rank, 2) for batch in range(3) for rank in range(2)]
@@ -72,3 +73,16 @@ def test_a_resumed_training_knows_its_best(tmp_path: Path) -> None:
     resumed.on_validation_end(trainer, module)  # type: ignore[arg-type]
     assert not (tmp_path / "best.ckpt").exists()
     assert (tmp_path / "last.ckpt").read_text() == "40"
+
+
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_generators_are_seeded_as_torch_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(seed)
+    expected = torch.rand(4)
+    seed_generators(seed, torch.device("cpu"))
+    assert torch.equal(torch.rand(4), expected)
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    seed_generators(seed, torch.device("cuda"))
+    assert torch.equal(torch.rand(4), expected)
+    assert seeded == [seed]

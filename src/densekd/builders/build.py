@@ -129,8 +129,8 @@ def _build(recipe: Recipe) -> Built:
     config = OptimizerConfig(**recipe.optimizer.model_dump(), steps=recipe.training.length)
     synced = recipe.training.sync_batchnorm
     distiller = Distiller(models.student.model, features, task, terms, config, recipe.kernels, synced)
-    if recipe.training.compile == "inductor":
-        distiller.compile_student()
+    if recipe.training.compile != "none":
+        distiller.compile_student(recipe.training.compile)
     scored = _scored_teacher(models, scored_as, (recipe.data.channels, *recipe.probe_size))
     followed = None if quantized is None else quantized.callback
     notes = tuple(dict.fromkeys(notes))

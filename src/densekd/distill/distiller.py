@@ -1,6 +1,7 @@
 """LightningModule of a distillation: frozen teacher, student, weighted sum of losses."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from densekd.distill.sync_batchnorm import (
     restore_batch_norms,
     synchronize_batch_norms,
 )
-from densekd.distill.taps import Taps
+from densekd.distill.taps import Compile, Taps
 from densekd.distill.teacher import FrozenTeacher
 from densekd.distill.terms import Context, Term, paths, teacher_heads, teacher_paths
 from densekd.distill.through import require_teacher
@@ -38,6 +39,7 @@ from densekd.teacher_cache import CachedTeacher
 
 # Parameters -> torch optimizer, or whatever else Lightning's configure_optimizers may return.
 OptimizerFactory = Callable[[list[nn.Parameter]], Any]
+_Step = Callable[[Mapping[str, Any], Collection[str]], tuple[dict[str, Tensor], dict[str, Tensor]]]
 
 
 class Distiller(L.LightningModule):
@@ -98,6 +100,7 @@ class Distiller(L.LightningModule):
         if isinstance(task, NoTask) and not terms:
             raise UserError("There is nothing to learn: no task of the student's own, and no terms.")
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
+        self._compiled_step: _Step | None = None
         self.teacher = _frozen(teacher, terms)
         require_teacher(teacher_heads(terms), self.teacher)
         if self.teacher is None and teacher_paths(terms):
@@ -107,9 +110,14 @@ class Distiller(L.LightningModule):
         others = [name for name, _ in self.named_buffers() if not name.startswith("student.")]
         self._ddp_params_and_buffers_to_ignore = others
 
-    def compile_student(self) -> None:
-        """Run the student by ``torch.compile`` from now on, in training alone."""
-        self._taps = Taps(self.student, self._taps.specs, "inductor")
+    def compile_student(self, compile: Compile = "inductor") -> None:
+        """Run the student by ``torch.compile`` from now on, in training alone.
+
+        Args:
+            compile: see :class:`densekd.distill.taps.Taps`. CUDA graphs do not go with accumulated
+                gradients, which they overwrite.
+        """
+        self._taps = Taps(self.student, self._taps.specs, compile)
 
     def on_fit_start(self) -> None:
         """Join the processes: what losses remember begins equal, batch norms are synchronized."""
@@ -139,11 +147,49 @@ class Distiller(L.LightningModule):
             batch: see the class.
             n: the optimizer step, counted from 1, for the schedules of weights.
         """
+        weights = {name: term.weight(n) for name, term in self.terms.items() if isinstance(term, Term)}
+        # A term whose weight is zero is not computed.
+        due = [name for name, weight in weights.items() if weight]
         # A backward pass needs no choice: autograd knows which implementation ran.
         with using(self.kernels), explained_single_values():
-            return self._losses(as_batch(batch), n)
+            losses, terms = self._step(as_batch(batch), due)
+        for name, weight in weights.items():
+            losses[f"distill/{name}"] = weight * terms[name] if weight else terms[name]
+        return losses
 
-    def _losses(self, batch: Any, n: int) -> dict[str, Tensor]:
+    def compile_step(self, backend: str = "inductor", fullgraph: bool = False) -> None:
+        """Run the forward pass of a step by ``torch.compile``: both models, the task's losses, all terms.
+
+        Weights are applied outside, so that a schedule compiles nothing anew. Shapes are part of a
+        graph: a detector's is compiled anew where an image has no box, or one.
+
+        Args:
+            backend: see ``torch.compile``.
+            fullgraph: refuse what cannot be one graph: synchronized batch norms, gradient
+                penalties, losses whose Python depends on values.
+        """
+        self._compiled_step = torch.compile(self._unweighted, backend=backend, fullgraph=fullgraph)
+
+    def _step(self, batch: Mapping[str, Any], due: Collection[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return what :meth:`_unweighted` does, compiled where that is asked."""
+        if self._compiled_step is None:
+            return self._unweighted(batch, due)
+        # Torch imports its compiler here, which takes seconds.
+        from torch._dynamo import config
+
+        with ExitStack() as stack:
+            # How many positions of a detector have a box is a size that depends on values.
+            stack.enter_context(config.patch(capture_dynamic_output_shape_ops=True))
+            # The registration of a hook is not traced.
+            stack.enter_context(self._taps.hooks())
+            if isinstance(self.teacher, FrozenTeacher):
+                stack.enter_context(self.teacher.hooks())
+            return self._compiled_step(batch, due)
+
+    def _unweighted(
+        self, batch: Mapping[str, Any], due: Collection[str]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the task's losses as ``task/<name>``, and those of the terms by name: zero where they are not due."""
         images = self.task.images(batch).contiguous(memory_format=torch.channels_last)
         target = self.task.target(batch) if has_target(batch) else None
         # Forward of the teacher, without gradient, as far as its deepest tap.
@@ -154,18 +200,15 @@ class Distiller(L.LightningModule):
         losses: dict[str, Tensor] = {}
         for name, value in self.task.losses(self.student, output, student_features, target).items():
             losses[f"task/{name}"] = value
+        terms: dict[str, Tensor] = {}
         for name, term in self.terms.items():
             if isinstance(term, Context):
                 student_features[name] = term(student_features)
-                continue
-            assert isinstance(term, Term)
-            weight = term.weight(n)
-            # A term whose weight is zero is not computed.
-            value = images.new_zeros(())
-            if weight:
-                value = weight * term(student_features, teacher_features, target)
-            losses[f"distill/{name}"] = value
-        return losses
+            elif name in due:
+                terms[name] = term(student_features, teacher_features, target)
+            else:
+                terms[name] = images.new_zeros(())
+        return losses, terms
 
     def validation_step(self, samples: Any, batch_idx: int) -> None:
         """Count one batch of the validation data."""

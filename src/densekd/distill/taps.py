@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from densekd.errors import RecipeError, suggest
 from densekd.models import contract
 
-Compile = Literal["none", "inductor"]
+Compile = Literal["none", "inductor", "reduce-overhead"]
 
 _PATH = re.compile(r"^(?P<port>in:)?(?P<module>[\w.\-]*)(@(?P<call>\d+))?(\[(?P<item>\w+)\])?$")
 
@@ -52,12 +52,13 @@ class Taps:
     when it returns a tuple, list or dict. ``in:module[@call][[item]]`` reads what the module is
     given instead. A model may define short names in ``model.taps`` (``{"logits": "head.classifier",
     ...}``); ``logits`` is the model's output where it does not. Forward hooks are registered for
-    the time of a call alone.
+    the time of a call alone, or of a ``with`` block around several calls (:meth:`hooks`).
 
     Args:
         model: any module.
         paths: the paths to read; each is a key of the result.
-        compile: ``inductor``: run the model by ``torch.compile``.
+        compile: ``inductor``: run the model by ``torch.compile``; ``reduce-overhead``: in that mode
+            of it, CUDA graphs. What a call returns is then overwritten by the next one.
 
     Raises:
         RecipeError: a path that is malformed or names no module of the model.
@@ -73,12 +74,14 @@ class Taps:
             self._needed[place] = max(self._needed.get(place, 0), (call or 0) + 1)
         self._records: dict[_Place, list[_Record]] = {}
         self._stop: Literal["never", "deepest"] = "never"
-        self._compiled = compile == "inductor"
+        self._hooked = False
+        self._compiled = compile != "none"
         self._run: Callable[..., Any] = self._forward
         self._run_to_deepest: Callable[..., Any] = self._forward_to_deepest
         if self._compiled:
-            self._run = torch.compile(self._forward)
-            self._run_to_deepest = torch.compile(self._forward_to_deepest)
+            mode = compile if compile == "reduce-overhead" else None
+            self._run = torch.compile(self._forward, mode=mode)
+            self._run_to_deepest = torch.compile(self._forward_to_deepest, mode=mode)
 
     def __call__(self, *inputs: Any) -> tuple[Any, dict[str, Tensor]]:
         """Run the whole model once on ``inputs``, and return its output and the taps.
@@ -88,7 +91,7 @@ class Taps:
                 output that is no tensor or was changed in place later in the pass; the message
                 lists the choices.
         """
-        with self._hooks():
+        with self.hooks():
             output, records = self._run(*inputs)
         return output, self._picked(records)
 
@@ -101,9 +104,10 @@ class Taps:
             RecipeError: as a call.
         """
         # A compiled graph returns nothing else, so that what follows the taps is dead code.
-        self._stop = "never" if self._compiled else "deepest"
+        compiled = self._compiled or torch.compiler.is_compiling()
+        self._stop = "never" if compiled else "deepest"
         try:
-            with self._hooks():
+            with self.hooks():
                 records = self._run_to_deepest(*inputs)
         finally:
             self._stop = "never"
@@ -119,12 +123,21 @@ class Taps:
         return self._records
 
     @contextmanager
-    def _hooks(self) -> Iterator[None]:
-        """Register the forward hooks, and remove them whatever happens."""
+    def hooks(self) -> Iterator[None]:
+        """Register the forward hooks, and remove them whatever happens.
+
+        Calls within the block find them there: ``torch.compile`` traces modules that have hooks,
+        but no registration of any.
+        """
+        if self._hooked:
+            yield
+            return
         handles = [self._register(place) for place in self._needed]
+        self._hooked = True
         try:
             yield
         finally:
+            self._hooked = False
             self._records = {}
             for handle in handles:
                 handle.remove()

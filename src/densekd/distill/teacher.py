@@ -1,7 +1,7 @@
 """Frozen teacher: evaluation mode, no gradient, no checkpoint, stops at its deepest tap."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 import torch
@@ -50,6 +50,10 @@ class FrozenTeacher(nn.Module):
         del mode
         return super().train(False)
 
+    def hooks(self) -> AbstractContextManager[None]:
+        """Register the hooks of the taps for several calls; see :meth:`densekd.distill.taps.Taps.hooks`."""
+        return self._taps.hooks()
+
     def share(self, passes: SharedPasses) -> None:
         """Read one pass together with other teachers, which must have the same weights and precision."""
         passes.add(self._taps.specs)
@@ -65,7 +69,8 @@ class FrozenTeacher(nn.Module):
             return self._own_features(images)
 
     def _own_features(self, images: Tensor) -> dict[str, Tensor]:
-        if self._checked:
+        # A graph of torch.compile holds the whole pass anyway.
+        if self._checked or torch.compiler.is_compiling():
             return self._taps.extract(images)
         # The first pass is whole: it finds modules that run several times, and what is changed in
         # place.

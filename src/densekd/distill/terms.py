@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from densekd.distill.through import TeacherHead
 from densekd.errors import RecipeError
 from densekd.kernels import Upsample
 from densekd.ops.interpolation import resize
-from densekd.ops.precision import to_float32
+from densekd.ops.precision import to_float32, without_autocast
 
 Shape = Literal["linear", "exponential", "jump"]
 Resize = Literal["none", "teacher", "student", "label"]
@@ -144,14 +143,14 @@ class Term(nn.Module):
         device = student_features[paths(self.taps.student)[0]].device
         # Mixed precision is for the networks; exponentials and sums over a map need more than eight
         # bits.
-        with torch.autocast(device.type, enabled=False):
+        with without_autocast(device.type):
             value: Tensor = self.loss(student, teacher, target)
         return value
 
     def _loss_resizes(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
         """Let the loss upsample inside its kernel: nothing is held at the size of the labels."""
         to = Upsample((target.shape[-2], target.shape[-1]))
-        with torch.autocast(student.device.type, enabled=False):
+        with without_autocast(student.device.type):
             return cast(Resizing, self.loss).resized(student, teacher, to, target)
 
     def _fitted(self, student: Tensor, teacher: Tensor, target: Any) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """Floating point precision: float32 accumulation for half-precision (AMP) inputs."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,15 @@ def grad_like(x: Tensor) -> Tensor:
         memory_format = torch.channels_last
     dtype = torch.float32 if x.dtype == torch.float16 else x.dtype
     return torch.empty_like(x, dtype=dtype, memory_format=memory_format)
+
+
+def without_autocast(device: str) -> AbstractContextManager[object]:
+    """Leave mixed precision within a ``with`` block; where there is none, nothing is entered, which costs time, too.
+
+    Args:
+        device: type of the tensors' device.
+    """
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def call_in_precision(module: nn.Module, x: Tensor) -> Tensor:

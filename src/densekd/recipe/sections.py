@@ -361,9 +361,10 @@ class TrainingSpec(Section):
             "multiplies in it, fp16 on older NVIDIA GPUs, else 32. The run's own recipe has what was chosen",
         )
     )
-    compile: Literal["none", "inductor"] = Field(
+    compile: Literal["none", "inductor", "reduce-overhead"] = Field(
         "none",
-        description="inductor: the student runs by torch.compile",
+        description="inductor: the student runs by torch.compile; reduce-overhead: in that mode of it, which replays "
+        "CUDA graphs on an NVIDIA GPU",
     )
     quantise: Quantise = Field(
         None,
@@ -427,6 +428,11 @@ class TrainingSpec(Section):
             raise ValueError(
                 "quantise and compile exclude each other: ranges are observed by the student as it is; "
                 "write 'compile: none'"
+            )
+        if self.accumulate > 1 and self.compile == "reduce-overhead":
+            raise ValueError(
+                "accumulate and compile: reduce-overhead exclude each other: a CUDA graph overwrites the gradients "
+                "that were to be added up; write 'compile: inductor' or 'accumulate: 1'"
             )
         return self
 

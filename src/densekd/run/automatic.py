@@ -91,6 +91,7 @@ def require_precision(precision: str, launch: Launch) -> None:
         )
 
 
+<<<<<<< HEAD
 def precision_remarks(precision: str, launch: Launch) -> tuple[str, ...]:
     """Return what looks wrong: a precision that costs this machine time instead of saving it."""
     if precision != "bf16" or training_kind(launch) != "cpu" or cpu_has_bf16():
@@ -99,6 +100,20 @@ def precision_remarks(precision: str, launch: Launch) -> tuple[str, ...]:
         "training.precision is bf16, which this processor does not multiply in: a step takes longer than in float32, "
         f"up to several times as long. training.precision=auto takes what is fast here. {see('slow')}",
     )
+=======
+def require_compile(compile: str, launch: Launch) -> None:
+    """Check that a training can be compiled as asked.
+
+    Raises:
+        UserError: CUDA graphs without an NVIDIA GPU.
+    """
+    kind = training_kind(launch)
+    if compile == "reduce-overhead" and kind != "cuda":
+        raise UserError(
+            f"training.compile reduce-overhead replays the student as CUDA graphs, which NVIDIA GPUs have and {kind} "
+            "has not; write training.compile: inductor or none."
+        )
+>>>>>>> step17
 
 
 def choose_workers(images: int, launch: Launch) -> Choice[int]:
@@ -130,6 +145,7 @@ def decided(recipe: Recipe, launch: Launch) -> Recipe:
     if recipe.lacks_precision:
         recipe = recipe.with_precision(choose_precision(launch).value)
     require_precision(recipe.training.precision, launch)
+    require_compile(recipe.training.compile, launch)
     if recipe.lacks_workers:
         recipe = recipe.with_workers(choose_workers(recipe.images_of(local_processes()), launch).value)
     return recipe

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,24 @@ class StepSeeds(L.Callback):
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed the global generators, which dropout and random losses draw from."""
-        torch.manual_seed(mix(self.seed, batch_idx * trainer.world_size + trainer.global_rank))
+        seed_generators(mix(self.seed, batch_idx * trainer.world_size + trainer.global_rank), module.device)
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed the global generators of the processor and of the GPUs, as ``torch.manual_seed`` does.
+
+    That also leaves a note for every other kind of device, with a stack trace: a quarter of a millisecond.
+
+    Args:
+        seed: from 0 to 2^64 - 1.
+        device: that the training runs on.
+    """
+    if device.type not in ("cpu", "cuda"):
+        torch.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
 
 
 class SwapRuns(L.Callback):
@@ -97,9 +115,15 @@ class FiniteGuard(L.Callback):
         batch_idx: int,
     ) -> None:
         """Note bad values on the device; read them now and then."""
-        values = torch.stack(list(outputs["losses"].values()))
+        losses: dict[str, Tensor] = outputs["losses"]
+        # Nothing waits for a processor: values that are all finite need no operation.
+        on_cpu = all(value.device.type == "cpu" for value in losses.values())
+        if self.every == 1 and on_cpu and all(isfinite(value.item()) for value in losses.values()):
+            _require_scale(trainer)
+            return
+        values = torch.stack(list(losses.values()))
         if self.first is None:
-            self.names = list(outputs["losses"])
+            self.names = list(losses)
             # -1: no bad value yet.
             self.first = torch.full(values.shape, -1, dtype=torch.int64, device=values.device)
         bad = ~values.isfinite() & (self.first < 0)

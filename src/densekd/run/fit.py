@@ -1,6 +1,7 @@
 """The optimization by Lightning: loaders of each process, the Trainer and its callbacks."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.profilers import PassThroughProfiler
 from rich.console import Console
 from torch.amp.grad_scaler import GradScaler
 
@@ -37,6 +39,7 @@ from densekd.stopping import Interrupted, StopRequest
 VALIDATION_BATCH = 8
 # What Lightning calls a precision; 16-mixed brings a scaler of gradients along.
 _PRECISIONS: dict[str, Any] = {"auto": "32-true", "32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_NOTHING = nullcontext()
 
 
 class Loaders(L.LightningDataModule):
@@ -211,10 +214,19 @@ def _make_trainer(
         callbacks=callbacks,
         plugins=[SealedCheckpoints(), *_of_scheduler(), *(_scaled_on_cpu() if scaled else ())],
         enable_checkpointing=False,
+        profiler=NoProfiler(),
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+class NoProfiler(PassThroughProfiler):
+    """No profiler, and no generator either for each of the fifty moments of a step that one would measure."""
+
+    def profile(self, action_name: str) -> Any:
+        """Return a context that does nothing."""
+        return _NOTHING
 
 
 def _scaled_on_cpu() -> list[Any]:

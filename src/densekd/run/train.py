@@ -14,7 +14,11 @@ from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.memory import local_processes
 from densekd.recipe import Precision, Recipe, dump_recipe
+<<<<<<< HEAD
 from densekd.run.automatic import choose_precision, choose_workers, precision_remarks, require_precision
+=======
+from densekd.run.automatic import choose_precision, choose_workers, require_compile, require_precision
+>>>>>>> step17
 from densekd.run.baseline import Baseline, find_baselines
 from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
@@ -117,6 +121,7 @@ def _train_there(start: Start) -> dict[str, Any]:
     if recipe.lacks_precision:
         recipe = recipe.with_precision(_chosen_precision(start))
     require_precision(recipe.training.precision, launch)
+    require_compile(recipe.training.compile, launch)
     claim = claim_run(run, recipe, existing, partial(_say, console))
     # Seconds become steps once, by a few steps that are thrown away; a resumed run has them in its recipe.
     if recipe.lacks_length:
