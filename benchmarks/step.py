@@ -164,10 +164,10 @@ class Scene:
             output, learned = student_taps(images)
             total = gfl_loss(output, target) if pair.boxes else cross_entropies(student, output, learned, target)
             for tap in pair.taps:
-                maps = [learned[tap], taught[tap]]
+                ours, theirs = learned[tap], taught[tap]
                 if pair.resize == "label":
-                    maps = [F.interpolate(x, target.shape[1:], mode="bilinear") for x in maps]
-                total = total + pair.weight * formula(loss, *maps, target)
+                    ours, theirs = (F.interpolate(x, target.shape[1:], mode="bilinear") for x in (ours, theirs))
+                total = total + pair.weight * formula(loss, ours, theirs, target)
             return total
 
         def step() -> Tensor:

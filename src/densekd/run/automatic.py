@@ -91,7 +91,6 @@ def require_precision(precision: str, launch: Launch) -> None:
         )
 
 
-<<<<<<< HEAD
 def precision_remarks(precision: str, launch: Launch) -> tuple[str, ...]:
     """Return what looks wrong: a precision that costs this machine time instead of saving it."""
     if precision != "bf16" or training_kind(launch) != "cpu" or cpu_has_bf16():
@@ -100,7 +99,8 @@ def precision_remarks(precision: str, launch: Launch) -> tuple[str, ...]:
         "training.precision is bf16, which this processor does not multiply in: a step takes longer than in float32, "
         f"up to several times as long. training.precision=auto takes what is fast here. {see('slow')}",
     )
-=======
+
+
 def require_compile(compile: str, launch: Launch) -> None:
     """Check that a training can be compiled as asked.
 
@@ -113,7 +113,6 @@ def require_compile(compile: str, launch: Launch) -> None:
             f"training.compile reduce-overhead replays the student as CUDA graphs, which NVIDIA GPUs have and {kind} "
             "has not; write training.compile: inductor or none."
         )
->>>>>>> step17
 
 
 def choose_workers(images: int, launch: Launch) -> Choice[int]:

@@ -14,11 +14,13 @@ from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.memory import local_processes
 from densekd.recipe import Precision, Recipe, dump_recipe
-<<<<<<< HEAD
-from densekd.run.automatic import choose_precision, choose_workers, precision_remarks, require_precision
-=======
-from densekd.run.automatic import choose_precision, choose_workers, require_compile, require_precision
->>>>>>> step17
+from densekd.run.automatic import (
+    choose_precision,
+    choose_workers,
+    precision_remarks,
+    require_compile,
+    require_precision,
+)
 from densekd.run.baseline import Baseline, find_baselines
 from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
