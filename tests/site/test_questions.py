@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,12 +65,16 @@ def words_of(text: str) -> list[str]:
 
 
 class Search:
-    """A plain search: BM25 over the sections of the site's own index, titles and the page's title counted thrice."""
+    """A plain search: BM25 over the sections of the site's own index, titles and the page's title counted thrice.
 
-    def __init__(self, sections: list[dict[str, str]]) -> None:
+    As in the site's, the score of a page is multiplied by its boost.
+    """
+
+    def __init__(self, sections: list[dict[str, Any]]) -> None:
         self.places = [section["location"] for section in sections]
         titles = {section["location"]: section["title"] for section in sections}
         self.texts = [section["text"] for section in sections]
+        self.boosts = [section.get("boost", 1.0) for section in sections]
         counted = []
         for section in sections:
             page = titles.get(section["location"].partition("#")[0], "")
@@ -81,13 +86,13 @@ class Search:
     def first(self, query: str) -> list[str]:
         """Return the places of the sections that fit best."""
         scores = []
-        for place, count in zip(self.places, self.counts, strict=True):
+        for place, count, boost in zip(self.places, self.counts, self.boosts, strict=True):
             length = 0.25 + 0.75 * sum(count.values()) / self.mean
             score = 0.0
             for word in words_of(query):
                 rare = math.log(1 + len(self.counts) / (1 + self.found_in[word]))
                 score += rare * count[word] * 2.2 / (count[word] + 1.2 * length)
-            scores.append((score, place))
+            scores.append((score * boost, place))
         return [place for _, place in sorted(scores, reverse=True)[:_LOOKED_AT]]
 
 
