@@ -52,6 +52,17 @@ QUESTIONS = (
     ("c++ rust program", "questions/#c-rust-c", "model.onnx"),
     ("optimizer learning rate schedule sgd", "recipe/#optimizer", "poly"),
     ("teacher higher resolution", "questions/#a-teacher-at-a-higher-resolution", "resize_to"),
+    ("telemetry data sent network", "questions/#telemetry-and-what-goes-over-the-network", "sends nothing"),
+    ("proxy certificate", "troubleshooting/#offline", "HTTPS_PROXY"),
+    ("nifti dicom 3d volume", "questions/#medical-images-dicom-nifti", "are not read"),
+    ("dice loss dice score", "questions/#dice", "IoU / (1 + IoU)"),
+    ("geotiff georeference tiles", "questions/#satellite-images-geotiff", "gdal_retile"),
+    ("few labelled images many unlabelled", "questions/#few-labels-and-many-images-without", "pseudo/labels"),
+    ("webcam ros bgr stream", "questions/#camera-ros-video-stream", "frame[..., ::-1]"),
+    ("fastapi server api", "guides/production/", "open the session once"),
+    ("commit versions seed digest of a run", "questions/#reproducible-bit-for-bit", "inputs.json.gz"),
+    ("add a loss pull request", "contributing/#add-a-loss", "a row in LOSSES"),
+    ("cvat for images xml", "data-layouts/#exports-of-annotation-tools", "export COCO 1.0"),
     ("version citation stable", "questions/#version-stability-citation", "CITATION.cff"),
 )
 # Sections that a reader looks at before they give up.
