@@ -6,7 +6,8 @@
 A student alone and one for each of several methods learn from an FPN of ResNet-18, at 96 x 128 and a batch of eight.
 In each round every one is trained by itself and then all are trained together, in one process, so that other load of
 the machine falls on both. A round's bound is one loading of the batches, one pass of the teacher and the rest of
-every training, as they were measured in the trainings by themselves; the ratio is what together takes, over it. The
+every training, as they were measured in the trainings by themselves; the ratio is what together takes, over it. On a
+processor these are seconds of its time, which other load does not stretch; on a GPU they pass on the wall. The
 first step and the last do not count, nor do validation and report, which every trial has for itself.
 
 Writes ``benchmarks/results/together-<machine>.json``.
@@ -44,7 +45,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "alone": [],
     "cwd": [{"method": "cwd", "weight": 3}],
     "mgd": [{"method": "mgd", **TAP}],
-    "fitnet": [{"method": "fitnet", **TAP}],
+    "fitnet": [{"method": "fitnet", "adapter": "conv", **TAP}],
 }
 
 
@@ -53,9 +54,11 @@ class Window(L.Callback):
 
     Args:
         built: whose teacher's passes are timed, too.
+        clock: by which, in seconds.
     """
 
-    def __init__(self, built: Built) -> None:
+    def __init__(self, built: Built, clock: Callable[[], float]) -> None:
+        self.clock = clock
         self.begin = self.end = 0.0
         self.teacher = self.counted = 0.0
         self.loading = 0.0
@@ -67,13 +70,13 @@ class Window(L.Callback):
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
         """Count what passed since the step before: the loading, and a little of Lightning's."""
         if 0 < batch_idx < trainer.max_steps - 1:
-            self.loading += time.perf_counter() - self.stepped
+            self.loading += self.clock() - self.stepped
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Begin and end the window."""
-        self.stepped = time.perf_counter()
+        self.stepped = self.clock()
         if batch_idx == 0:
             self.begin = self.stepped
             self.teacher = 0.0
@@ -83,10 +86,10 @@ class Window(L.Callback):
             self.counted = self.teacher
 
     def _before(self, *unused: Any) -> None:
-        self.started = time.perf_counter()
+        self.started = self.clock()
 
     def _after(self, *unused: Any) -> None:
-        self.teacher += time.perf_counter() - self.started
+        self.teacher += self.clock() - self.started
 
 
 def make_data(root: Path) -> None:
@@ -126,7 +129,7 @@ def trained(root: Path, method: str, device: str) -> Window:
     """Train a trial in a folder of its own; return its times."""
     recipe = recipe_of(root / "data", method)
     built = build(recipe)
-    window = Window(built)
+    window = Window(built, time.process_time if device == "cpu" else time.perf_counter)
     launch = Launch("gpu" if device == "cuda" else "cpu", "1")
     with tempfile.TemporaryDirectory(dir=root) as folder:
         run = RunFolder(Path(folder) / "run")

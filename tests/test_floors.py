@@ -21,6 +21,7 @@ FLOORS = {
         "quiet",
         "search_path",
         "signature",
+        "students_t",
         "terminal",
     ],
     1: ["atomic", "doors", "metric_names", "network", "ops", "parsers", "stopping", "trust"],

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from densekd.compare.statistics import _T, half_width, headline, over_seeds, paired, paired_by_image
+from densekd.compare.statistics import headline, over_seeds, paired, paired_by_image
+from densekd.students_t import QUANTILES, half_width
 from densekd.tasks.segmentation.confusion import ConfusionMatrix
 
 
@@ -85,7 +86,7 @@ def test_one_seed_has_no_interval_over_seeds() -> None:
 
 
 def test_quantiles_are_those_of_students_t() -> None:
-    assert pytest.approx([t.ppf(0.975, k) for k in range(1, len(_T) + 1)], abs=5e-5) == list(_T)
+    assert pytest.approx([t.ppf(0.975, k) for k in range(1, len(QUANTILES) + 1)], abs=5e-5) == list(QUANTILES)
     values = [1.0, 2.0, 4.0]
     assert half_width(values) == pytest.approx(t.ppf(0.975, 2) * np.std(values, ddof=1) / np.sqrt(3), abs=1e-3)
 

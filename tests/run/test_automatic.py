@@ -14,7 +14,7 @@ from densekd.errors import UserError
 from densekd.memory import SHARED
 from densekd.recipe import load_recipe
 from densekd.run import automatic
-from densekd.run.automatic import choose_precision, choose_workers, decided, require_precision
+from densekd.run.automatic import choose_precision, choose_workers, decided, precision_remarks, require_precision
 from densekd.run.folder import RunFolder
 from densekd.run.launch import Launch
 from densekd.run.preflight import check
@@ -63,6 +63,18 @@ def test_precision_of_gpus(
 def test_precision_of_a_processor(native: bool, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(automatic, "cpu_has_bf16", lambda: native)
     assert choose_precision(CPU).value == precision
+
+
+@pytest.mark.parametrize(("native", "remarks"), [(True, 0), (False, 1)])
+def test_bf16_is_remarked_where_it_is_slow(native: bool, remarks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automatic, "cpu_has_bf16", lambda: native)
+    found = precision_remarks("bf16", CPU)
+    assert len(found) == remarks
+    assert all("training.precision=auto" in remark for remark in found)
+    assert precision_remarks("32", CPU) == ()
+    # The processor plays no part in a training on a GPU.
+    gpus(monkeypatch, (8, 0))
+    assert precision_remarks("bf16", Launch()) == ()
 
 
 def test_apples_gpu_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

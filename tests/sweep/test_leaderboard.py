@@ -45,11 +45,11 @@ def test_rows_are_means_over_seeds_with_paired_differences(queue: Queue) -> None
     assert best.missing == ["cwd-seed2"]
     assert base.is_baseline
     assert base.difference is None
-    # Of two seeds: 3.75 +- 12.706 * 0.354 / sqrt(2).
+    # Of two seeds: 3.75 +- 12.7062 * 0.354 / sqrt(2).
     found = best.difference
     assert found is not None
     assert (found.mean, found.pairs) == (3.75, 2)
-    assert found.low == pytest.approx(3.75 - 12.706 * stdev([4.0, 3.5]) / math.sqrt(2))
+    assert found.low == pytest.approx(3.75 - 12.7062 * stdev([4.0, 3.5]) / math.sqrt(2))
     assert found.word == "better"
     content = json.loads((queue.path / "leaderboard.json").read_text()) if write_leaderboard(queue) else {}
     assert content["failed"] == {"cwd-seed2": "no room"}

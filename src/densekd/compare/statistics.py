@@ -5,22 +5,15 @@ validation images: what they share cancels in the difference of a pair, so that 
 certain where the two means are not.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from densekd.compare.precision import COLUMNS, average_precision, count_images
+from densekd.students_t import half_width
 
 DRAWS = 2000
-# Quantiles 0.975 of Student's t by degrees of freedom, from 1 on; beyond them the normal's.
-_T = (
-    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
-    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
-    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
-)  # fmt: skip
-_NORMAL = 1.9600
 
 Basis = Literal["seeds and images", "images", "seeds", "none"]
 
@@ -58,15 +51,6 @@ def over_seeds(values: Sequence[float]) -> Interval:
     if half is None:
         return Interval(mean, None, None, "none", 1)
     return Interval(mean, mean - half, mean + half, "seeds", len(values))
-
-
-def half_width(values: Sequence[float]) -> float | None:
-    """Return half of Student's 95 % interval of a mean: t s / sqrt(n); None for one value."""
-    count = len(values)
-    if count < 2:
-        return None
-    quantile = _T[count - 2] if count - 2 < len(_T) else _NORMAL
-    return quantile * float(np.std(values, ddof=1)) / math.sqrt(count)
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from densekd.errors import UserError
+from densekd.errors import UserError, see
 from densekd.hardware import cpu_has_bf16, forks, usable_cores
 from densekd.memory import free_memory, local_processes
 from densekd.recipe import Precision, Recipe, load_recipe
@@ -89,6 +89,16 @@ def require_precision(precision: str, launch: Launch) -> None:
             f"training.precision fp16 scales gradients, which runs on NVIDIA GPUs and processors and not on {kind}; "
             "write training.precision: bf16 or 32."
         )
+
+
+def precision_remarks(precision: str, launch: Launch) -> tuple[str, ...]:
+    """Return what looks wrong: a precision that costs this machine time instead of saving it."""
+    if precision != "bf16" or training_kind(launch) != "cpu" or cpu_has_bf16():
+        return ()
+    return (
+        "training.precision is bf16, which this processor does not multiply in: a step takes longer than in float32, "
+        f"up to several times as long. training.precision=auto takes what is fast here. {see('slow')}",
+    )
 
 
 def choose_workers(images: int, launch: Launch) -> Choice[int]:

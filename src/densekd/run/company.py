@@ -35,6 +35,7 @@ class _Globals:
     """What is global in a process and may be changed by a training."""
 
     torch_state: torch.Tensor
+    gpu_states: list[torch.Tensor]
     numpy_state: Any
     python_state: Any
     arithmetic: tuple[bool, str, bool]
@@ -47,11 +48,15 @@ class _Globals:
             torch.get_float32_matmul_precision(),
             torch.backends.cudnn.benchmark,
         )
-        return _Globals(torch.get_rng_state(), np.random.get_state(), random.getstate(), chosen)
+        begun = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        gpus = torch.cuda.get_rng_state_all() if begun else []
+        return _Globals(torch.get_rng_state(), gpus, np.random.get_state(), random.getstate(), chosen)
 
     def restore(self) -> None:
         """Put it back."""
         torch.set_rng_state(self.torch_state)
+        # Empty where no GPU had been asked for yet.
+        torch.cuda.set_rng_state_all(self.gpu_states)
         np.random.set_state(self.numpy_state)
         random.setstate(self.python_state)
         # Torch imports its compiler here, which takes seconds.

@@ -20,7 +20,7 @@ from densekd.errors import see
 from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.recipe import Recipe
-from densekd.run.automatic import decided
+from densekd.run.automatic import decided, precision_remarks
 from densekd.run.baseline import find_baselines
 from densekd.run.budget import PROVISIONAL, measured, require_measurable, steps_in, with_length
 from densekd.run.checks import SAMPLES, check_before_training
@@ -65,7 +65,7 @@ def check(recipe: Recipe, devices: str = "auto") -> Table:
         recipe = with_length(recipe, PROVISIONAL)
     recipe, cache_size = _without_cache(share_of_one(recipe, processes))
     built = build(recipe)
-    odd = check_before_training(built, recipe.data)
+    odd = precision_remarks(recipe.training.precision, launch) + check_before_training(built, recipe.data)
     _add_data(table, recipe, built)
     for remark in odd:
         table.add_row(Text("warning", style="yellow"), remark)

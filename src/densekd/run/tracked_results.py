@@ -93,7 +93,7 @@ def _to_tensorboard(logger: Any, ending: Ending) -> None:
     text = "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
     writer.add_text("scores", text, ending.step)
     for name, path in ending.pictures.items():
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG",)) as picture:
             writer.add_image(f"predictions/{name}", np.asarray(picture.convert("RGB")), ending.step, dataformats="HWC")
     writer.flush()
 

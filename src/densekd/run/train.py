@@ -14,7 +14,7 @@ from densekd.kernels import using
 from densekd.kernels.first_use import describe
 from densekd.memory import local_processes
 from densekd.recipe import Precision, Recipe, dump_recipe
-from densekd.run.automatic import choose_precision, choose_workers, require_precision
+from densekd.run.automatic import choose_precision, choose_workers, precision_remarks, require_precision
 from densekd.run.baseline import Baseline, find_baselines
 from densekd.run.budget import known_length, measured, with_length
 from densekd.run.callbacks import SwapRuns
@@ -131,7 +131,7 @@ def _train_there(start: Start) -> dict[str, Any]:
     # From the recipe to live objects.
     built = build(recipe)
     # What is wrong with data, models or teacher is found here, before the first step of any training.
-    odd = check_before_training(built, recipe.data)
+    odd = precision_remarks(recipe.training.precision, launch) + check_before_training(built, recipe.data)
     _tell(built.notes, odd, console)
     if recipe.kernels == "auto" and torch.cuda.is_available():
         _say(console, f"kernels: {describe(torch.device('cuda'))}")

@@ -11,12 +11,11 @@ from rich.table import Table
 from densekd.errors import UserError
 from densekd.metric_names import MetricName, MetricNames
 from densekd.seal import read_document, write_document
+from densekd.students_t import half_width
 from densekd.sweep.queue import Entry, Queue
 from densekd.sweep.trials import SEED
 
 FILE = "leaderboard.json"
-# 97.5 % quantiles of Student's t by degrees of freedom; beyond, the last one is a little too wide.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120)
 _DASH = "\N{EN DASH}"
 
 
@@ -211,11 +210,9 @@ def difference(gains: Sequence[float]) -> Difference:
         gains: one for each seed; positive: better than the baseline.
     """
     mean = fmean(gains)
-    if len(gains) < 2:
+    half = half_width(gains)
+    if half is None:
         return Difference(mean, None, None, 1, "one seed, cannot be told")
-    degrees = len(gains) - 1
-    quantile = _T[min(degrees, len(_T)) - 1]
-    half = quantile * stdev(gains) / math.sqrt(len(gains))
     low, high = mean - half, mean + half
     if low > 0:
         word = "better"
