@@ -1,4 +1,4 @@
-"""The Python of README and docs/python.md runs as it is printed, but for the number of steps."""
+"""The Python of README, docs/python.md and docs/questions.md runs as it is printed, but for the number of steps."""
 
 import re
 from functools import partial
@@ -70,3 +70,15 @@ def test_python_page(folder: Path, data_root: Path) -> None:
     densekd.distill(
         names["student"], names["teacher"], batches, names["losses"], steps=1, trainer={"accelerator": "cpu"}
     )
+
+
+def test_questions_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("docs/questions.md"):
+        exec(block, names)
+    monkeypatch.setattr(densekd, "load", {"runs/teacher-a": nn.Identity(), "runs/teacher-b": nn.Flatten(0, 0)}.get)
+    assert torch.equal(names["both"]()(torch.ones(1, 2)), torch.ones(1, 2))
+    # Each class has half of two pixels, one of which it should have: (2 * 0.5 + 1) / (1 + 1 + 1); the third is void.
+    dice = names["Dice"](num_classes=2, ignore_index=255)
+    loss = dice(torch.zeros(1, 2, 1, 3), torch.zeros(1, 2, 1, 3), torch.tensor([[[0, 1, 255]]]))
+    torch.testing.assert_close(loss, torch.tensor(1 / 3))

@@ -1,6 +1,8 @@
 """The command compare, on runs of two methods and two seeds that are really trained."""
 
+import errno
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import yaml
 from tiny_data import make_folder, tiny_recipe
 
 import densekd
+from densekd.run import image_scores
 from densekd.run.image_scores import NAME, read_image_scores
 from densekd.seal import write_document
 
@@ -72,6 +75,19 @@ def test_the_teacher_of_another_run_is_not_what_ships(runs: Path, run: Any, tmp_
     assert run("compare", best, tmp_path / "taught")[1].splitlines()[-1].split()[3] != best
 
 
+def test_a_teacher_is_no_student_alone(runs: Path, run: Any, tmp_path: Path) -> None:
+    shutil.copytree(runs / "cwd-0", tmp_path / "taught")
+    shutil.copytree(runs / "cwd-1" / "baseline", tmp_path / "a-teacher")
+    recipe = yaml.safe_load((tmp_path / "taught" / "recipe.yaml").read_text())
+    recipe["teacher"] = {"checkpoint": str(tmp_path / "a-teacher")}
+    (tmp_path / "taught" / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    status, printed = run("compare", tmp_path, "--json", tmp_path / "out.json")
+    assert status == 0, printed
+    rows = {row["group"]: row for row in json.loads((tmp_path / "out.json").read_text())}
+    assert set(rows) == {"alone", "cwd", "teacher"}
+    assert rows["alone"]["difference"] is None
+
+
 def test_scores_of_images_add_up_to_the_score(runs: Path) -> None:
     found = read_image_scores(runs / "cwd-0")
     assert set(found) == {"student", "baseline", "teacher"}
@@ -110,6 +126,8 @@ def test_what_is_no_run_is_refused(runs: Path, run: Any, tmp_path: Path) -> None
     status, printed = run("compare", copy)
     assert status == 1
     assert NAME in printed
+    (copy / "results.json").write_text('{"task": "segmentation"}')
+    assert "results.json: is not what a training writes (KeyError('metrics'))" in run("compare", copy)[1]
     (copy / "results.json").unlink()
     assert "not finished" in run("compare", copy)[1]
 
@@ -146,14 +164,20 @@ def test_milliseconds_of_the_trainings_or_of_a_later_benchmark(runs: Path, run: 
     status, printed = run("compare", runs, "--latency", tmp_path / "latency.json")
     assert status == 1
     assert "measured none of these runs" in printed
-    (tmp_path / "latency.json").write_text('{"student": 1}')
-    assert (
-        "is not what 'densekd benchmark --json' writes"
-        in run("compare", runs, "--latency", tmp_path / "latency.json")[1]
-    )
+    for wrong in ({"student": 1}, [later[0] | {"median_ms": -3}], [later[0] | {"median_ms": math.nan}]):
+        (tmp_path / "latency.json").write_text(json.dumps(wrong))
+        printed = run("compare", runs, "--latency", tmp_path / "latency.json")[1]
+        assert "is not what 'densekd benchmark --json' writes" in printed
+    assert "no such file" in run("compare", runs, "--latency", tmp_path / "nothing.json")[1]
 
 
-def test_evaluate_writes_the_scores_of_images_that_a_run_lacks(runs: Path, run: Any, tmp_path: Path) -> None:
+def read_only(tensors: Any, path: Path) -> None:
+    raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+
+def test_evaluate_writes_the_scores_of_images_that_a_run_lacks(
+    runs: Path, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(runs / "pixel-0", tmp_path / "pixel-0")
     shutil.copytree(runs / "cwd-0", tmp_path / "cwd-0")
     before = {name: read_image_scores(runs / name) for name in ("pixel-0", "cwd-0")}
@@ -162,7 +186,7 @@ def test_evaluate_writes_the_scores_of_images_that_a_run_lacks(runs: Path, run: 
     shutil.copytree(runs / "cwd-1", tmp_path / "cwd-1")
     status, printed = run("compare", tmp_path)
     assert status == 0
-    assert f"{tmp_path / 'pixel-0'}: no scores of each image; 'densekd evaluate" in printed
+    assert f"{tmp_path / 'pixel-0'}: no scores of each image; densekd evaluate" in printed
     # Of other settings nothing is kept.
     assert run("evaluate", tmp_path / "pixel-0", "flip=horizontal")[0] == 0
     assert not (tmp_path / "pixel-0" / NAME).exists()
@@ -184,6 +208,13 @@ def test_evaluate_writes_the_scores_of_images_that_a_run_lacks(runs: Path, run: 
     (tmp_path / "pixel-0" / NAME).unlink()
     assert "the score is not that of" in run("evaluate", tmp_path / "pixel-0")[1]
     assert not (tmp_path / "pixel-0" / NAME).exists()
+    # Where the file cannot be written, the scores are shown all the same.
+    monkeypatch.setattr(image_scores, "save_tensors", read_only)
+    (tmp_path / "cwd-0" / NAME).unlink()
+    status, printed = run("evaluate", tmp_path / "cwd-0")
+    assert status == 0
+    assert "mIoU" in printed
+    assert "scores of each image are not kept" in printed
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")

@@ -112,6 +112,13 @@ def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(UserError, match=r"(?s)no known layout of data.*images/train/a\.jpg"):
         look(tmp_path)
+    unread = (("cvat/annotations.xml", "CVAT's own XML.*'COCO 1.0'"), ("medical/1/scan.NII.gz", "NIfTI.*data.bands: 1"))
+    for name, remedy in unread:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+        with pytest.raises(UserError, match=remedy):
+            look(tmp_path / name.partition("/")[0])
 
 
 def test_labels_of_one_value_are_nothing_to_learn(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from densekd.init.look import look
 from densekd.init.machine import Machine, this_machine
 from densekd.init.propose import propose
 from densekd.models import MODELS
+from densekd.models.classes import unnamed_classes
 from densekd.models.package import config_of, save_package
 from densekd.recipe import load_recipe
 from densekd.run.preflight import check
@@ -72,6 +73,18 @@ def test_a_teacher_that_is_there_is_used(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="nowhere"):
         propose(root, teacher="nowhere", out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_detector_of_other_classes_teaches_its_neck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "val"):
+        make_coco(tmp_path / "data" / f"instances_{split}.json", tmp_path / "data" / split)
+    package(tmp_path / "coco", unnamed_classes(80), "gfl")
+    proposal = propose(Path("data"), teacher="coco")
+    assert any("teaches the features of its neck" in note for note in proposal.notes)
+    recipe = load_recipe(proposal.files[0])
+    assert [(term.method, term.teacher) for term in recipe.distill] == [("pkd", "neck.{0,1,2,3,4}")]
+    check(recipe, "auto")
 
 
 def test_images_alone_are_learnt_from_the_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +160,10 @@ def test_the_command_says_what_comes_next(
     assert printed.rstrip().endswith("next: densekd train teacher.yaml")
 
 
-def package(folder: Path, classes: Classes) -> None:
+def package(folder: Path, classes: Classes, name: str = "fpn") -> None:
     """Write a teacher's package."""
     torch.manual_seed(0)
     options = {"backbone": "resnet18_025", "channels": 16}
-    model = MODELS["fpn"](num_classes=len(classes.names), **options)
-    save_package(model, config_of("fpn", options, classes, "segmentation"), folder)
+    model = MODELS[name](num_classes=len(classes.names), **options)
+    task = "segmentation" if name == "fpn" else "detection"
+    save_package(model, config_of(name, options, classes, task), folder)

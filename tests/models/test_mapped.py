@@ -15,6 +15,7 @@ from densekd.distill.misfit import Meeting, describe_misfit
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
 from densekd.models.classes import unnamed_classes
+from densekd.models.detection.gfl import gfl
 from densekd.models.fpn import fpn
 from densekd.models.mapped import ClassMerge, RemapClasses
 from densekd.models.open import Opened
@@ -151,6 +152,14 @@ def test_no_map_is_applied_to_other_data_or_other_teachers() -> None:
             map_classes("cocostuff-182", published_teacher(count), data)
     with pytest.raises(RecipeError, match="no class map is called 'cocostuff-181'"):
         map_classes("cocostuff-181", unmapped, classes)
+
+
+def test_classes_of_a_detector_are_not_mapped() -> None:
+    classes = unnamed_classes(5)
+    detector = Opened(gfl(5, **OPTIONS), classes, PackageConfig("gfl", OPTIONS, [], []))
+    with pytest.raises(RecipeError, match=r"a detector's classes are not mapped.*tap neck\.\*"):
+        map_classes({"class 0": 0, "class 1": 1}, detector, unnamed_classes(2))
+    assert map_classes("by-number", detector, classes) == (detector.model, ())
 
 
 def test_a_misfit_names_the_map() -> None:

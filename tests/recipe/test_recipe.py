@@ -110,6 +110,9 @@ def test_numbers_with_an_exponent_are_numbers(load: Load, tmp_path: Path, writte
     [
         ("training.steps=many", "training.steps: an integer of at least 1 or null, got 'many'."),
         ("training.steps=3.5", "training.steps: an integer of at least 1 or null, got 3.5."),
+        ("training.steps=yes", "training.steps: an integer of at least 1 or null, got true."),
+        ("data.workers=false", "data.workers: an integer of at least 0 and of at most 1024 or one of auto, got false."),
+        ("optimizer.lr=on", "optimizer.lr: a number greater than 0, got true."),
         ("training.steps=", "training: write exactly one of steps and seconds; "),
         ("training.seconds=9", "training: write exactly one of steps and seconds; "),
         ("training.seconds=0", "training.seconds: a number greater than 0 and of at most 1000000000 or null, got 0."),

@@ -184,3 +184,9 @@ def test_notebooks_are_pages(site: Path) -> None:
     # Links lead to the pages, from them and to them.
     assert 'href="../../guides/production/"' in (site / "examples" / "ship" / "index.html").read_text(encoding="utf-8")
     assert 'href="../examples/distil/"' in (site / "python" / "index.html").read_text(encoding="utf-8")
+
+
+def test_files_at_the_root_are_pages(site: Path) -> None:
+    assert 'href="../architecture/"' in (site / "contributing" / "index.html").read_text(encoding="utf-8")
+    assert 'href="../../contributing/"' in (site / "guides" / "own" / "index.html").read_text(encoding="utf-8")
+    assert "What is promised" in (site / "security" / "index.html").read_text(encoding="utf-8")

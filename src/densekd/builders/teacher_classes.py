@@ -20,6 +20,10 @@ from densekd.models.open import Opened
 
 # What ``classes:`` of a model says where numbers count, whatever the names are.
 BY_NUMBER = "by-number"
+_DETECTOR = (
+    "teacher.classes: a detector's classes are not mapped. One of other classes teaches features: leave the key out "
+    "and tap neck.* (pkd, fgd, mgd); or fine-tune it for the data's classes first: student.checkpoint."
+)
 _REMEDY = (
     "Say under teacher.classes which of the teacher's classes each of the data's is, or 'by-number' where they are "
     "the same under other names."
@@ -132,12 +136,14 @@ def map_classes(
 
     Raises:
         RecipeError: a class of the data that is not mapped or unknown, one that the teacher does
-            not have, or a class map for other models or data.
+            not have, a class map for other models or data, or any map of a detector.
     """
     if said is None:
         return _map_known_classes(teacher, classes, use)
     if said == BY_NUMBER:
         return teacher.model, ()
+    if contract.is_detector(teacher.model):
+        raise RecipeError(_DETECTOR)
     if isinstance(said, str):
         return RemapClasses(teacher.model, _groups_of_map(said, teacher, classes)), ()
     if set(said) != set(classes.names):

@@ -1,5 +1,6 @@
 """Command ``compare``: which method and student is better, by how much, and whether that can be told."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,7 @@ def compare(
     from densekd.compare.groups import compare_runs
     from densekd.compare.latency import with_milliseconds
     from densekd.compare.page import comparison_page
-    from densekd.compare.runs import find_runs, mark_odd, read_run
+    from densekd.compare.runs import find_runs, mark_odd, mark_teachers, read_run, teachers
     from densekd.compare.table import comparison_rows, screen_table
 
     require_own_json(json, COMPARISON, force)
@@ -51,7 +52,7 @@ def compare(
         read += read_run(folder)
     if unfinished and (strict or not read):
         raise UserError(f"not finished: {', '.join(unfinished)}; 'densekd train RUN --resume' goes on.")
-    marked = mark_odd(read)
+    marked = mark_odd(mark_teachers(read))
     odd = [f"{run.folder}: {run.odd}" for run in marked if run.odd]
     if odd and strict:
         raise UserError("--strict: these runs cannot be compared with the others:\n" + "\n".join(odd))
@@ -66,19 +67,13 @@ def compare(
         write_text(html, comparison_page(comparison))
         print_plain(f"page: {html}")
     # The best of all is what ships, but no teacher of another.
-    teachers = _teachers(marked)
+    teaching = teachers(marked)
     scored = []
     for run in marked:
-        if run.score is not None and run.folder.resolve() not in teachers:
+        if run.score is not None and run.folder.resolve() not in teaching:
             scored.append((run.metrics.headline.gain(run.score, 0.0), str(run.folder)))
     if scored:
         print_next("densekd", "export", max(scored)[1], "--to", "onnx")
-
-
-def _teachers(runs: "list[Run]") -> set[Path]:
-    """Return the folders that the recipes of runs name as their teachers."""
-    named = [(run.recipe.get("teacher") or {}).get("checkpoint") for run in runs]
-    return {Path(str(checkpoint)).resolve() for checkpoint in named if checkpoint}
 
 
 def _without_images(runs: "list[Run]") -> list[str]:
@@ -86,7 +81,7 @@ def _without_images(runs: "list[Run]") -> list[str]:
     lacking = [str(run.folder) for run in runs if run.images is None and not run.odd]
     if not lacking or len(lacking) == len(runs):
         return []
-    return [f"{folder}: no scores of each image; 'densekd evaluate {folder}' writes them" for folder in lacking]
+    return [f"{one}: no scores of each image; densekd evaluate {shlex.quote(one)} writes them" for one in lacking]
 
 
 def _require_own_page(path: Path | None, force: bool) -> None:

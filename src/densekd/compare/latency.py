@@ -1,5 +1,6 @@
 """Milliseconds of runs: of their training's machine, or of a later ``densekd benchmark --json FILE``."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,22 @@ def _measured(path: Path) -> dict[Path, float]:
                 place = Path(row["model"]).resolve()
                 # 'densekd init' calls a run student, as the package in every run is called.
                 package = place.name == "student" and not (place / "recipe.yaml").is_file()
-                found[place.parent if package else place] = float(row["median_ms"])
+                found[place.parent if package else place] = _positive(row["median_ms"])
+    except FileNotFoundError:
+        raise UserError(
+            f"--latency {path}: no such file; 'densekd benchmark RUN ... --json {path}' makes it."
+        ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"--latency {path}: is not what 'densekd benchmark --json' writes ({error!r}).") from error
     return found
+
+
+def _positive(value: object) -> float:
+    """Return milliseconds that can be.
+
+    Raises:
+        ValueError: no number above 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"median_ms is {value!r}")
+    return float(value)

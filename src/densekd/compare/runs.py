@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from densekd.seal import read_document
 # The student alone of a run, and the teacher of a quickstart, are shown with their run.
 _INNER = ("baseline", "baseline-seconds", "teacher", "checkpoints", "student", "export", "predictions")
 _ALONE = "alone"
+_ANEW = "Scores are made anew by 'densekd train RUN --resume'."
+# A run without terms that others learn from is their teacher, and no student.
+_TEACHER = "teacher"
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,9 @@ def read_run(folder: Path) -> list[Run]:
     """
     if not (folder / "results.json").is_file():
         raise UserError(f"{folder}: not finished; 'densekd train {folder} --resume' goes on.")
-    results = read_document(folder / "results.json", "Scores are made anew by 'densekd train RUN --resume'.")
+    results = read_document(folder / "results.json", _ANEW)
     recipe = _recipe(folder)
-    metrics = MetricNames.from_json(results["metrics"])
+    metrics = _metrics(folder, results)
     images = read_image_scores(folder)
     facts = _facts(folder, results, recipe)
     latency = results.get("latency") or {}
@@ -141,6 +144,13 @@ def read_run(folder: Path) -> list[Run]:
     return found
 
 
+def _metrics(folder: Path, results: Any) -> MetricNames:
+    try:
+        return MetricNames.from_json(results["metrics"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / 'results.json'}: is not what a training writes ({error!r}). {_ANEW}") from error
+
+
 def mark_odd(runs: Sequence[Run]) -> list[Run]:
     """Mark the runs whose scores cannot be compared with those of most: other split, data, classes, evaluation."""
     if not runs:
@@ -155,6 +165,22 @@ def mark_odd(runs: Sequence[Run]) -> list[Run]:
         if run.score is None:
             odd = "no labels, no scores"
         marked.append(Run(**{**vars(run), "odd": odd}))
+    return marked
+
+
+def teachers(runs: Sequence[Run]) -> set[Path]:
+    """Return the folders that the recipes of runs name as their teachers."""
+    named = [(run.recipe.get("teacher") or {}).get("checkpoint") for run in runs]
+    return {Path(str(checkpoint)).resolve() for checkpoint in named if checkpoint}
+
+
+def mark_teachers(runs: Sequence[Run]) -> list[Run]:
+    """Call the runs that others learn from teachers, which are no student alone to compare with."""
+    named = teachers(runs)
+    marked = []
+    for run in runs:
+        teaches = run.label == _ALONE and run.folder.resolve() in named
+        marked.append(replace(run, label=_TEACHER) if teaches else run)
     return marked
 
 

@@ -82,7 +82,7 @@ def propose(
     choice = choose(found, machine, limit, network)
     costs = _costs(found, choice, machine, given.model)
     choice = shorten(choice, costs, machine)
-    texts = [student_recipe(found, choice, machine, network, given.section)]
+    texts = [student_recipe(found, choice, machine, network, given.section, given.features)]
     if teacher is None:
         texts.insert(0, teacher_recipe(found, choice, machine, network))
     _write(wanted, texts)
@@ -98,6 +98,8 @@ class _Teacher(NamedTuple):
     section: dict[str, str]
     model: nn.Module | None = None
     notes: tuple[str, ...] = ()
+    # A detector of other classes, whose scores nothing can be compared with.
+    features: bool = False
 
 
 def _opened(name: str) -> Opened | None:
@@ -128,6 +130,9 @@ def _teacher(name: str | None, opened: Opened | None, found: Found) -> _Teacher:
         )
     mine, theirs = len(found.train.classes.names), len(opened.classes.names)
     notes: tuple[str, ...] = ()
+    if mine != theirs and found.task == "detection":
+        said = f"the teacher tells {theirs} classes apart and the data {mine}: it teaches the features of its neck"
+        return _Teacher({"checkpoint": name}, opened.model, (said,), features=True)
     if mine != theirs:
         notes = (
             f"the teacher tells {theirs} classes apart and the data {mine}: teacher.classes of {STUDENT} maps them, "

@@ -33,7 +33,9 @@ def teacher_recipe(found: Found, choice: Choice, machine: Machine, network: bool
     return "\n".join(lines) + "\n"
 
 
-def student_recipe(found: Found, choice: Choice, machine: Machine, network: bool, teacher: dict[str, str]) -> str:
+def student_recipe(
+    found: Found, choice: Choice, machine: Machine, network: bool, teacher: dict[str, str], features: bool = False
+) -> str:
     """Return the text of ``student.yaml``.
 
     Args:
@@ -42,6 +44,7 @@ def student_recipe(found: Found, choice: Choice, machine: Machine, network: bool
         machine: that trains.
         network: whether pretrained weights can be downloaded.
         teacher: section ``teacher``.
+        features: whether it is a detector of other classes, which teaches features alone.
     """
     taken = "" if choice.milliseconds is None else f", {choice.milliseconds:.1f} ms an image here"
     lines = [
@@ -52,7 +55,7 @@ def student_recipe(found: Found, choice: Choice, machine: Machine, network: bool
         "student:                            # what ships",
         *_model(choice.student, network),
         f"teacher: {_flow(teacher)}",
-        *_terms(found, teacher),
+        *_terms(found, teacher, features),
         *_baseline(found),
         *_rest(found, choice, machine, choice.steps[1]),
     ]
@@ -113,11 +116,14 @@ def _baseline(found: Found) -> list[str]:
     return ["baseline: train                     # the same student alone, to know what distillation was worth"]
 
 
-def _terms(found: Found, teacher: dict[str, str]) -> list[str]:
+def _terms(found: Found, teacher: dict[str, str], features: bool) -> list[str]:
     lines = ["distill:                            # densekd losses lists all methods"]
     if found.task == "detection":
-        taps = "cls.{0,1,2,3,4}"
-        term: dict[str, Any] = {"method": "cwd", "weight": 5, "student": taps, "teacher": taps}
+        taps = "neck.{0,1,2,3,4}" if features else "cls.{0,1,2,3,4}"
+        method = {"method": "pkd", "weight": 10} if features else {"method": "cwd", "weight": 5}
+        term: dict[str, Any] = method | {"student": taps, "teacher": taps}
+        if features:
+            term["adapter"] = "conv"
         return [*lines, f"  - {_flow(term)}"]
     resize = {} if teacher.get("checkpoint") == "runs/teacher" else {"resize_to": "teacher"}
     if found.task == "depth":

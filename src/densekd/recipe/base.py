@@ -1,8 +1,9 @@
 """Base of the sections of a recipe, and the types that several of them use."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 # Of a training or of a teacher's forward pass; all but 32 are mixed.
 Precision = Literal["32", "bf16", "fp16"]
@@ -59,10 +60,24 @@ def checked_bands(value: Any) -> Any:
     return value
 
 
+def _mentions(annotation: Any, *kinds: Any) -> bool:
+    """Return whether a field's type is one of some types, or a choice or list of them."""
+    return annotation in kinds or any(_mentions(argument, *kinds) for argument in get_args(annotation))
+
+
 class Section(BaseModel):
     """Frozen part of a recipe; a key that it does not have is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false, and YAML's yes, on, no and off, for a number: they would be 1 and 0."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and _mentions(annotation, int, float) and not _mentions(annotation, bool, Any):
+            raise PydanticCustomError("truth_for_number", "true and false are no numbers")
+        return value
 
 
 class OpenSection(Section):

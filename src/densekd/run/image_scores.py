@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from densekd.errors import UserError
+from densekd.explain import explain
 from densekd.metric_names import MetricNames
 from densekd.run.folder import RunFolder
 from densekd.seal import read_document
@@ -66,17 +67,25 @@ def add_image_scores(model: Path, headline: float | None, found: Tensor | None) 
         found: see :func:`write_image_scores`.
 
     Returns:
-        What people should know of it; None where nothing was to be done.
+        What people should know of it; None where nothing was to be done. Where the run is damaged or cannot be
+        written into, that is all that comes of it.
     """
     place = _place(model)
     if place is None or found is None or headline is None:
         return None
-    folder, role = place
+    try:
+        return _add(*place, headline, found)
+    except (UserError, OSError, ValueError) as error:
+        return f"scores of each image are not kept: {explain(error) or error}"
+
+
+def _add(folder: Path, role: str, headline: float, found: Tensor) -> str | None:
+    """Write what was found of each image into a run, where it is the same training's; say what was done."""
     known = read_image_scores(folder)
     if role in known:
         return None
     results = read_document(folder / "results.json")
-    name = MetricNames.from_json(results["metrics"]).headline.key
+    name = MetricNames.from_json(results.get("metrics") or {}).headline.key
     before = (results.get(role) or {}).get(name)
     # Other images, or other settings than those of the training, would pair what is not the same.
     if before is None or not math.isclose(before, headline, rel_tol=_SAME_SCORE):

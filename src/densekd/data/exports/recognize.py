@@ -14,6 +14,10 @@ from densekd.parsers import load_json
 
 # JSON files that are looked into.
 _SAMPLE = 5
+# Medical volumes and slices, which are no pictures.
+_MEDICAL = (".dcm", ".nii", ".nii.gz")
+# Files that are looked at for them.
+_LOOKED_AT = 1000
 # Label Studio's export as one PNG for each brush: which image it is of, only its number says.
 _BRUSH_PNG = re.compile(r"task-\d+-annotation-\d+-by-.*\.png")
 
@@ -60,6 +64,16 @@ def _advice_on_pictures(root: Path) -> str | None:
         )
     if any(islice(root.glob("**/Annotations/*.xml"), 1)):
         return "It looks like Pascal VOC's boxes in XML: write data.dataset: voc-boxes."
+    if (root / "annotations.xml").is_file():
+        return (
+            "It looks like CVAT's own XML, which is not read: export the task as 'COCO 1.0' with 'Save images', and "
+            "write data.dataset: coco-masks for masks, coco for boxes."
+        )
+    if any(path.name.lower().endswith(_MEDICAL) for path in islice(root.rglob("*"), _LOOKED_AT)):
+        return (
+            "It looks like medical volumes (DICOM, NIfTI), which are not read: write their slices as 16-bit PNG or "
+            "TIFF beside label PNGs (data.bands: 1), and keep a patient's together by data.split.groups."
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Notebooks of examples/ as pages of the site: text as it is, code as blocks; nothing is run, the tests do that."""
+"""Pages of the site from outside of docs/: notebooks of examples/ (not run), CONTRIBUTING.md and SECURITY.md."""
 
 import json
 import re
@@ -12,10 +12,13 @@ _TO_DOCS = re.compile(r"\]\(\s*\.\./docs/")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add ``examples/NAME.md`` for each ``examples/NAME.ipynb``."""
-    folder = Path(config.docs_dir).parent / "examples"
-    for path in sorted(folder.glob("*.ipynb")):
+    """Add ``examples/NAME.md`` for each ``examples/NAME.ipynb``, ``contributing.md`` and ``security.md``."""
+    root = Path(config.docs_dir).parent
+    for path in sorted((root / "examples").glob("*.ipynb")):
         files.append(File.generated(config, f"examples/{path.stem}.md", content=page(path)))
+    for name in ("CONTRIBUTING", "SECURITY"):
+        text = (root / f"{name}.md").read_text(encoding="utf-8")
+        files.append(File.generated(config, f"{name.lower()}.md", content=text.replace("](docs/", "](")))
     return files
 
 
