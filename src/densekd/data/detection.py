@@ -155,7 +155,7 @@ class DetectionTrainingSet(Dataset[DetectionSample]):
             draws them.
         augment: from (Image, {"boxes": BoundingBoxes, "labels": Tensor}) to the same.
         seed: of the augmentation.
-        cache_bytes: decoded (and resized) samples are kept in this process up to this size.
+        cache_bytes: decoded (and resized) samples are kept in each process up to this size.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class DetectionTrainingSet(Dataset[DetectionSample]):
         self.resize = resize
         self.augment = augment
         self.seed = seed
-        self.cache: SampleCache[DetectionSample] = SampleCache(cache_bytes)
+        self.cache = SampleCache(DetectionSample, cache_bytes)
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -7,6 +7,7 @@ from typing import Any, final
 import torch
 from torch.utils.data import DataLoader, Subset
 
+from densekd.data.cache import SampleCache
 from densekd.data.contract import EvaluationData
 from densekd.data.picture import max_megapixels
 from densekd.data.picture.limit import set_in_worker
@@ -46,6 +47,10 @@ class TrainingLoader:
         # There is one pass: loading processes that outlive it would be for nothing.
         settings = _workers(self.workers) | {"persistent_workers": False}
         rest = self.sampler.after(self.done)
+        # What one loading process has decoded, the others read.
+        cache = getattr(self.dataset, "cache", None)
+        if isinstance(cache, SampleCache):
+            cache.share(len(self.dataset), self.workers)
         watched: Any = WatchedSamples(self.dataset, self.workers)
         loaded = DataLoader(watched, batch_sampler=rest, collate_fn=self.dataset.collate, **settings)
         for batch in self.waiting.over(loaded):

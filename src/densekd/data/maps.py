@@ -57,7 +57,7 @@ class TrainingSet(Dataset[Sample]):
         resize: what every image is first brought to, or None.
         augment: from an (Image, Mask) pair to the same of one fixed size.
         seed: of the augmentation.
-        cache_bytes: decoded (and resized) samples are kept in this process up to this size.
+        cache_bytes: decoded (and resized) samples are kept in each process up to this size.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TrainingSet(Dataset[Sample]):
         self.resize = resize
         self.augment = augment
         self.seed = seed
-        self.cache: SampleCache[Sample] = SampleCache(cache_bytes)
+        self.cache = SampleCache(Sample, cache_bytes)
 
     def __len__(self) -> int:
         """Return the number of images."""
