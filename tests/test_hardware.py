@@ -51,6 +51,15 @@ def test_bf16_by_the_processors_flags(tmp_path: Path, monkeypatch: pytest.Monkey
     assert hardware.cpu_has_bf16()
 
 
+def test_saturation_by_the_processors_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_CPUINFO", tmp_path / "cpuinfo")
+    assert not hardware.cpu_saturates()
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx avx2 fma\n")
+    assert hardware.cpu_saturates()
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx avx2 avx512_vnni\n")
+    assert not hardware.cpu_saturates()
+
+
 @pytest.mark.parametrize(("method", "copies"), [("fork", True), ("spawn", False), ("forkserver", False)])
 def test_how_processes_start(method: str, copies: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda allow_none: method)

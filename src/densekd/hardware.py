@@ -23,11 +23,22 @@ def usable_cores() -> int:
 
 def cpu_has_bf16() -> bool:
     """Return whether the processor multiplies in bfloat16 itself, as Linux lists it."""
-    try:
-        flags = _CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
+    flags = _flags()
     return any(name in flags for name in _BF16)
+
+
+def cpu_saturates() -> bool:
+    """Return whether sums of two 8-bit products are cut off at 16 bits: on x86 without VNNI, as Linux lists it."""
+    flags = _flags()
+    return "avx2" in flags and "vnni" not in flags
+
+
+def _flags() -> str:
+    """Return what Linux says of the processors; nothing elsewhere."""
+    try:
+        return _CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def forks() -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 
 from densekd.api.load import load
 from densekd.errors import UserError
+from densekd.hardware import cpu_saturates
 from densekd.models.classes import unnamed_classes
 from densekd.models.package import config_of, save_package
 from densekd.quantize import apply_plan, exportable, make_plan, plan_of, remove
@@ -47,8 +48,9 @@ def test_onnxruntime_equals_the_student(name: str, exporter: str, tmp_path: Path
     path = tmp_path / "student.onnx"
     export(Tensors(exportable(model)).eval(), images, path, exporter)
     largest = max(np.abs(value).max() for value in expected)
-    # As the graph says, and fused into integer kernels.
-    for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
+    # As the graph says, and fused into integer kernels, whose products some processors cut off.
+    levels = ["ORT_DISABLE_ALL"] if cpu_saturates() else ["ORT_DISABLE_ALL", "ORT_ENABLE_ALL"]
+    for level in levels:
         found = run(path, images, level)
         difference = max(np.abs(a - b).max() for a, b in zip(found, expected, strict=True))
         assert difference <= 1e-4 * largest

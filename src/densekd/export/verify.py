@@ -16,6 +16,7 @@ from densekd.export.runner import Run, run_in_torch
 from densekd.export.spec import Precision
 from densekd.export.subject import Subject
 from densekd.export.verdict import Verdict
+from densekd.hardware import cpu_saturates
 from densekd.metric_names import MetricName
 from densekd.ops.interpolation import resize
 from densekd.tasks.protocol import Scores
@@ -29,6 +30,10 @@ ALLOWED_DROP = 0.5
 _HALF_UNSCORED = 0.1
 # The same for int8, whose difference is that of single values.
 _INT8_UNSCORED = 0.5
+_SATURATED = (
+    "This processor has no VNNI: sums of 8-bit products are cut off at 16 bits in ONNX Runtime. Export on one that has "
+    "it, if the device has it, too; else ship OpenVINO or fp32."
+)
 _PICTURES = 4
 
 
@@ -165,7 +170,9 @@ def _too_different(verdict: Verdict, limits: Limits, scored: bool) -> str:
     if verdict.precision == "int8" and not scored:
         limit = min(limit, _INT8_UNSCORED)
     if verdict.difference > limit:
-        return f"its outputs differ from torch's by {verdict.difference:.1e} of the largest; at most {limit:.0e}."
+        saturated = f" {_SATURATED}" if verdict.precision == "int8" and cpu_saturates() else ""
+        said = f"its outputs differ from torch's by {verdict.difference:.1e} of the largest; at most {limit:.0e}."
+        return said + saturated
     return ""
 
 
