@@ -26,7 +26,18 @@ from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
 import torch
-from measuring import Forecast, Speed, common_parser, forecast, free_bytes, machine, peak_bytes, result_path, seconds
+from measuring import (
+    Forecast,
+    Speed,
+    common_parser,
+    forecast,
+    free_bytes,
+    machine,
+    peak_bytes,
+    random_boxes,
+    result_path,
+    seconds,
+)
 from published import PUBLISHED, Published
 from torch import Tensor, nn
 
@@ -167,7 +178,8 @@ def make_benches(name: str, shape: Shape, device: str) -> dict[str, Bench]:
     )
     for leaf in students:
         leaf.requires_grad_()
-    target = make_boxes(shape, device) if learns_boxes(name) else make_labels(shape, device)
+    size = 8 * shape.H, 8 * shape.W
+    target = random_boxes(shape.B, size, device) if learns_boxes(name) else make_labels(shape, device)
     student, teacher = (students, teachers) if len(widths) > 1 else (students[0], teachers[0])
     benches = {"ours": Bench(loss, student, teacher, target)}
     if name in PUBLISHED:
@@ -181,16 +193,6 @@ def make_labels(shape: Shape, device: str) -> Tensor:
     labels = torch.randint(shape.classes, (shape.B, 8 * shape.H, 8 * shape.W), device=device)
     labels[:, : shape.H] = VOID
     return labels
-
-
-def make_boxes(shape: Shape, device: str) -> Boxes:
-    """Return 7 boxes in each image (COCO's mean) of 8 times the size of the maps."""
-    height, width = 8 * shape.H, 8 * shape.W
-    extent = torch.tensor([width, height], device=device)
-    corners = torch.rand(shape.B, 7, 2, 2, device=device).sort(2).values * extent
-    labels = torch.zeros(shape.B, 7, dtype=torch.int64, device=device)
-    sizes = torch.tensor([[height, width]], device=device).expand(shape.B, 2)
-    return Boxes(list(corners.flatten(2)), list(labels), sizes)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
+from densekd.ops.boxes import Boxes
+
 RESULTS = Path(__file__).parent / "results"
 
 Step = Callable[[], object]
+
+
+def random_boxes(batch: int, size: tuple[int, int], device: str) -> Boxes:
+    """Return 7 boxes of one class (COCO's mean number) in each image of a height and width."""
+    height, width = size
+    extent = torch.tensor([width, height], device=device)
+    corners = torch.rand(batch, 7, 2, 2, device=device).sort(2).values * extent
+    labels = torch.zeros(batch, 7, dtype=torch.int64, device=device)
+    sizes = torch.tensor([[height, width]], device=device).expand(batch, 2)
+    return Boxes(list(corners.flatten(2)), list(labels), sizes)
 
 
 def synchronize(device: str) -> None:

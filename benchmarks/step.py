@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from measuring import common_parser, machine, peak_bytes, result_path, synchronize
+from measuring import common_parser, machine, peak_bytes, random_boxes, result_path, synchronize
 from published import PUBLISHED
 from published_detection import gfl_loss
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class ModelPair:
         size: height, width.
         batch: B.
         taps: that a term compares, each in both models.
-        boxes: of each image, where the pair detects; 0: every pixel has a label.
+        detects: boxes; else every pixel has a label.
     """
 
     teacher: tuple[str, Mapping[str, Any]]
@@ -78,7 +78,7 @@ class ModelPair:
     size: tuple[int, int]
     batch: int
     taps: tuple[str, ...] = ("logits",)
-    boxes: int = 0
+    detects: bool = False
 
 
 def psp(depth: int, auxiliary: int) -> tuple[str, Mapping[str, Any]]:
@@ -104,7 +104,7 @@ PAIRS = {
     ),
     "gfl-cwd": ModelPair(
         gfl(101), gfl(50), ("cwd", {"temperature": 1.0}), 5.0, "none", 80, (800, 1333), 4,
-        tuple(f"cls.{level}" for level in range(5)), boxes=7,
+        tuple(f"cls.{level}" for level in range(5)), detects=True,
     ),
 }  # fmt: skip
 # What a CPU does in minutes.
@@ -132,8 +132,8 @@ class Scene:
         batch: dict[str, Any] = {
             "images": torch.randint(256, (pair.batch, 3, *pair.size), dtype=torch.uint8, device=device),
         }
-        if pair.boxes:
-            batch |= random_boxes(pair, device)._asdict()
+        if pair.detects:
+            batch |= random_boxes(pair.batch, pair.size, device)._asdict()
         else:
             batch["target"] = torch.randint(pair.classes, (pair.batch, *pair.size), dtype=torch.uint8, device=device)
         return Scene(pair, teacher.eval(), student.train(), batch)
@@ -162,7 +162,7 @@ class Scene:
             with torch.no_grad():
                 _, taught = teacher_taps(images)
             output, learned = student_taps(images)
-            total = gfl_loss(output, target) if pair.boxes else cross_entropies(student, output, learned, target)
+            total = gfl_loss(output, target) if pair.detects else cross_entropies(student, output, learned, target)
             for tap in pair.taps:
                 ours, theirs = learned[tap], taught[tap]
                 if pair.resize == "label":
@@ -171,10 +171,11 @@ class Scene:
             return total
 
         def step() -> Tensor:
-            target = Boxes(*(self.batch[name] for name in Boxes._fields)) if pair.boxes else self.batch["target"].long()
+            batch = self.batch
+            target = Boxes(*(batch[name] for name in Boxes._fields)) if pair.detects else batch["target"].long()
             # The plain layers in both models, too.
             with using("reference"):
-                total = losses(self.batch["images"].float() / 255, target)
+                total = losses(batch["images"].float() / 255, target)
             total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
@@ -202,7 +203,7 @@ class Scene:
 
     def task(self) -> Segmentation | Detection:
         """Return what the student itself learns."""
-        return Detection(self.pair.classes) if self.pair.boxes else Segmentation(self.pair.classes, VOID)
+        return Detection(self.pair.classes) if self.pair.detects else Segmentation(self.pair.classes, VOID)
 
     def distiller(self, precision: Precision) -> Distiller:
         """Return our student, teacher and term, with a teacher of a given precision."""
@@ -230,19 +231,6 @@ class Scene:
         return self.batch | {"teacher_features": packed}, CachedTeacher(
             {path: x.shape[1] for path, x in teacher_features.items()}
         )
-
-
-def random_boxes(pair: ModelPair, device: str) -> Boxes:
-    """Return boxes of every image, of a twentieth to half of its sides."""
-    height, width = pair.size
-    whole = torch.tensor([width, height, width, height], device=device)
-    boxes, labels = [], []
-    for _ in range(pair.batch):
-        size = torch.empty(pair.boxes, 2, device=device).uniform_(0.05, 0.5)
-        corner = torch.rand(pair.boxes, 2, device=device) * (1 - size)
-        boxes.append(torch.cat([corner, corner + size], 1) * whole)
-        labels.append(torch.randint(pair.classes, (pair.boxes,), device=device))
-    return Boxes(boxes, labels, torch.tensor([pair.size] * pair.batch, device=device))
 
 
 def cross_entropies(student: nn.Module, logits: Tensor, taps: Mapping[str, Tensor], labels: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def pspnet_cwd() -> Made:
     teacher = find_model("pspnet")(3, **options)
     terms = {"cwd": Term(CWD(4.0), weight=WeightSchedule(3.0, warmup=3))}
     batch = {"images": torch.rand(2, 3, 32, 48).double(), "target": torch.randint(3, (2, 32, 48))}
-    # Float32 rounds the teacher's logits otherwise in a graph, by a hundred-thousandth of this loss.
+    # In float32 a graph rounds otherwise, by a hundred-thousandth of this loss.
     return Distiller(student.double(), teacher.double(), Segmentation(3, 255), terms), batch
 
 

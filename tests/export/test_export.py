@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 import densekd
 from densekd.cli.app import app
 from densekd.errors import RecipeError, UserError
-from densekd.export import engines
+from densekd.export import engines, verify
 from densekd.export.engines.onnx import OnnxRuntime
 from densekd.export.export import default_folder, export
+from densekd.export.spec import Precision
 from densekd.export.verdict import Verdict
 
 # A module of that name may not be imported: infer.py needs the engine, numpy and Pillow alone.
@@ -152,6 +153,25 @@ class Tampering(OnnxRuntime):
         weight.CopyFrom(numpy_helper.from_array((array + more).astype(array.dtype), weight.name))
         onnx.save(model, folder / "model.onnx")
         return conversion
+
+
+@pytest.mark.parametrize(
+    ("engine_name", "precision", "saturates", "said"),
+    [
+        ("onnx", "int8", True, True),
+        ("onnx", "int8", False, False),
+        ("openvino", "int8", True, False),
+        ("onnx", "fp32", True, False),
+    ],
+)
+def test_a_processor_that_saturates_is_the_reason(
+    engine_name: str, precision: Precision, saturates: bool, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "cpu_saturates", lambda: saturates)
+    verdict = Verdict(engine_name, precision, "verified", difference=0.05)
+    reason = verify._too_different(verdict, verify.Limits(exact=True), scored=True)
+    assert "differ from torch's by 5.0e-02" in reason
+    assert ("no VNNI" in reason) == said
 
 
 def test_a_graph_that_was_tampered_with_is_refused(tmp_path: Path, engine: Any) -> None:

@@ -115,10 +115,10 @@ def flat_coco(path: Path, folder: Path, pooled: bool) -> FlatCoco | None:
 
 
 def _kept_in(path: Path) -> Path:
-    """Return where the arrays of a file are kept: by its path, size and time of change."""
+    """Return where the arrays of a file are kept: by its path, size and times, of which a copy keeps one at most."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     facts = path.stat()
-    key = json.dumps([_FORMAT, str(path.resolve()), facts.st_size, facts.st_mtime_ns])
+    key = json.dumps([_FORMAT, str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns])
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     return Path(home) / "densekd" / "coco" / f"{digest}.safetensors"
 

@@ -31,8 +31,8 @@ _HALF_UNSCORED = 0.1
 # The same for int8, whose difference is that of single values.
 _INT8_UNSCORED = 0.5
 _SATURATED = (
-    "This processor has no VNNI: sums of 8-bit products are cut off at 16 bits in ONNX Runtime. Export on one that has "
-    "it, if the device has it, too; else ship OpenVINO or fp32."
+    "This processor has no VNNI: ONNX Runtime cuts sums of 8-bit products off at 16 bits. If the device has it, export "
+    "on a machine that has it, too; else take another engine or fp32."
 )
 _PICTURES = 4
 
@@ -170,9 +170,9 @@ def _too_different(verdict: Verdict, limits: Limits, scored: bool) -> str:
     if verdict.precision == "int8" and not scored:
         limit = min(limit, _INT8_UNSCORED)
     if verdict.difference > limit:
-        saturated = f" {_SATURATED}" if verdict.precision == "int8" and cpu_saturates() else ""
         said = f"its outputs differ from torch's by {verdict.difference:.1e} of the largest; at most {limit:.0e}."
-        return said + saturated
+        saturated = verdict.engine == "onnx" and verdict.precision == "int8" and cpu_saturates()
+        return f"{said} {_SATURATED}" if saturated else said
     return ""
 
 
