@@ -24,7 +24,7 @@ def small(step: ModuleType, name: str) -> object:
     pair = replace(step.PAIRS[name], size=(64, 64), batch=2)
     if name == "gfl-cwd":
         tiny = ("gfl", {"backbone": "resnet18_025", "channels": 32, "depth": 1})
-        return replace(pair, teacher=tiny, student=tiny, classes=3, boxes=3)
+        return replace(pair, teacher=tiny, student=tiny, classes=3)
     if name == "pspnet-cwd":
         return replace(pair, teacher=step.psp(18, 8), student=step.psp(18, 8))
     return replace(pair, teacher=step.mit(0), student=step.mit(0), classes=23)
