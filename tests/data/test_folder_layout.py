@@ -100,6 +100,23 @@ def test_roboflow_semantic_masks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(files.label(1), make_scene(101, (32, 48), 3)[1])
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("256, car", r"car has pixel value 256; label files hold 0 to 255\."),
+        ("-1, car", r"car has pixel value -1; label files hold 0 to 255\."),
+        ("1, car", r"pixel value 1 is road and car; leave one\."),
+        ("one, car", r"expected lines 'pixel value, class', not 'one, car'\."),
+    ],
+)
+def test_a_value_of_roboflow_that_no_label_holds(tmp_path: Path, line: str, says: str) -> None:
+    make(tmp_path, lambda s, k: (f"{s}/{k}.jpg", f"{s}/{k}_mask.png"), ("train", "valid"))
+    (tmp_path / "classes.json").unlink()
+    (tmp_path / "train" / "_classes.csv").write_text(f"Pixel Value, Class\n0, unlabeled\n1, road\n{line}\n")
+    with pytest.raises(UserError, match=says):
+        folder(tmp_path, "train")
+
+
 def test_cvat_segmentation_masks(tmp_path: Path) -> None:
     """Segmentation mask 1.1: colors of labelmap.txt and one list, default.txt, as a pool."""
     colors = np.array([(0, 0, 0), (250, 50, 83), (51, 221, 255)], np.uint8)

@@ -131,9 +131,14 @@ def _read_csv(path: Path) -> ClassFile:
         if not row:
             continue
         try:
-            numbers[int(row[0])] = row[1].strip()
+            value, name = int(row[0]), row[1].strip()
         except (IndexError, ValueError) as error:
             raise UserError(f"{path}: expected lines 'pixel value, class', not '{','.join(row)}'.") from error
+        if value not in range(256):
+            raise UserError(f"{path}: {name} has pixel value {value}; label files hold 0 to 255.")
+        if value in numbers:
+            raise UserError(f"{path}: pixel value {value} is {numbers[value]} and {name}; leave one.")
+        numbers[value] = name
     if not numbers:
         raise UserError(f"{path}: no classes; expected a header and lines 'pixel value, class'.")
     names = [name for _, name in sorted(numbers.items())]
