@@ -1,4 +1,7 @@
-"""Mutated files of every reader: a result or a message for people, soon and in little memory; never another error."""
+"""Mutated files of every reader: a result or a message for people, soon and in little memory; never another error.
+
+The mutations are the same in each run. ``DENSEKD_EXAMPLES=1000 pytest tests/test_fuzz.py`` draws new ones.
+"""
 
 import os
 import time
@@ -26,7 +29,13 @@ def test_a_mutated_file_is_read_or_refused(name: str, tmp_path_factory: pytest.T
     # What is mutated is read as it is.
     reader.read(root)
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize="DENSEKD_EXAMPLES" not in os.environ,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.data())
     def look(data: st.DataObject) -> None:
         mutated = reader.mutate(data, valid)
