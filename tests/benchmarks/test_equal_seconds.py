@@ -4,16 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from equal_seconds import BASELINE, FILE, SWEEP, axes, leave_out, row, table
+from equal_seconds import BASELINE, CAMVID, STUDIES, Study, leave_out, place_of, row, table
 
 from densekd.recipe import load_recipe
-from densekd.sweep.reading import load_sweep
-from densekd.sweep.trials import make_trials
 
 
-def test_every_method_gets_the_seconds_of_the_student_alone() -> None:
-    measured = json.loads(FILE.read_text(encoding="utf-8"))["steps"]
-    trials = {trial.point["method"]: trial for trial in make_trials(load_sweep(SWEEP), SWEEP)}
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_every_method_gets_the_seconds_of_the_student_alone(study: Study) -> None:
+    measured = json.loads(study.results.read_text(encoding="utf-8"))["steps"]
+    trials = {trial.point["method"]: trial for trial in study.trials()}
     assert set(measured) | {"alone-600", "cwd-cached"} == set(trials)
     budget = trials[BASELINE].recipe.training.length
     for method, found in measured.items():
@@ -22,12 +21,12 @@ def test_every_method_gets_the_seconds_of_the_student_alone() -> None:
 
 
 def test_a_drive_is_seen_by_nobody() -> None:
-    for trial in make_trials(load_sweep(SWEEP), SWEEP):
+    for trial in CAMVID.trials():
         drive = trial.point["drive"]
         assert trial.recipe.data.leave_out is not None
         assert trial.recipe.data.leave_out.val == (drive,)
         if trial.recipe.teacher is not None:
-            assert Path(trial.recipe.teacher.checkpoint).name == f"equal-seconds-teacher-{drive}"
+            assert Path(str(trial.recipe.teacher.checkpoint)).name == f"equal-seconds-teacher-{drive}"
 
 
 def test_the_teachers_override_is_what_the_recipe_says() -> None:
@@ -52,7 +51,7 @@ def test_what_cannot_be_told_is_not_told() -> None:
     alone = {"x": {"0": 10.0, "1": 10.0}}
     rows = {"alone": row(alone, alone), "cwd": row({"x": {"0": 11.0, "1": 13.0}}, alone)}
     rows["hwd"] = row({"x": {"0": 9.0}}, alone)
-    lines = table({"teachers": {"x": 20.0, "y": None}, "rows": rows}).splitlines()
+    lines = table({"teachers": {"x": 20.0, "y": None}, "rows": rows}, "miou").splitlines()
     assert lines[0] == "| method | seeds | mIoU | against alone | 95 % | | x |"
     # Two seeds: 12.7 times the deviation of 1.41, by the root of 2.
     assert lines[2] == "| cwd | 2 | 12.00 | +2.00 | -10.71 to +14.71 | not distinguishable | 12.00 |"
@@ -60,5 +59,7 @@ def test_what_cannot_be_told_is_not_told() -> None:
     assert lines[4] == "| hwd | 1 | 9.00 | -1.00 | – | one seed, cannot be told | 9.00 |"
 
 
-def test_every_axis_is_as_long_as_the_study_says() -> None:
-    assert [len(axes()[axis]) for axis in ("seed", "drive")] == [3, 3]
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_every_axis_is_as_long_as_the_study_says(study: Study) -> None:
+    assert study.spec().axes["seed"] == [0, 1, 2]
+    assert {place_of(trial) for trial in CAMVID.trials()} == {"0016E5", "0006R0", "0001TP"}
