@@ -11,6 +11,7 @@ from tiny_data import tiny_recipe
 
 from densekd.cli.app import main
 from densekd.cli.console import console
+from densekd.models.zoo import ZOO
 
 
 @pytest.fixture
@@ -29,6 +30,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return int(stopped.value.code or 0), printed.out + printed.err
 
     return call
+
+
+@pytest.fixture
+def few_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command ``models`` measures two networks; tests/models/test_convert.py lists them all."""
+    monkeypatch.setattr("densekd.cli.inspection.ZOO", ZOO[:2])
 
 
 @pytest.fixture
