@@ -1,12 +1,12 @@
 """The command line called in this process, a recipe file, and a run trained by the command."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import run_command
 from tiny_data import tiny_recipe
 
 from densekd.cli.app import main
@@ -50,8 +50,7 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny_recipe(data_root)))
     arguments = ["train", folder / "tiny.yaml", "--run", folder / "run", "training.steps=3"]
-    command = [sys.executable, "-m", "densekd", *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    finished = run_command(*arguments, cwd=Path.cwd())
     assert finished.returncode == 0, finished.stderr
     # Nothing but our own words: no banner, no warning, no traceback.
     assert finished.stderr == ""

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from forked import in_two_processes
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
-from ranks import in_two_processes
 from training_runs import QUIET, run
 
 from densekd.api.load import load

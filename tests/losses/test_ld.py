@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from ranks import in_two_processes
+from forked import in_two_processes
 from torch import Tensor
 
 from densekd.losses.ld import LD, LDClasses, LDFeatures

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from ranks import in_two_processes
+from forked import in_two_processes
 from torch import Tensor
 
 from densekd.losses.cirkd.channel import CIRKDChannel

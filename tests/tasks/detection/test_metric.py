@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from forked import in_two_processes
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from ranks import in_two_processes
 
 from densekd.errors import UserError
 from densekd.ops.boxes import Detections

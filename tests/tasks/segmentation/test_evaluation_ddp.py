@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks import in_two_processes
+from forked import in_two_processes
 from tiny_data import make_folder
 from torch import Tensor, nn
 
