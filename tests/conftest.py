@@ -79,6 +79,14 @@ def _one_thread() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_disks() -> Iterator[None]:
+    """No test cuts the power: what is written need not be on the disk, and a training asks for it dozens of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _nothing_trusted() -> Iterator[None]:
     """What one test names is no word of the next test's."""

@@ -1,16 +1,17 @@
 """The command line called in this process, a recipe file, and a run trained by the command."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import run_command
 from tiny_data import tiny_recipe
 
 from densekd.cli.app import main
 from densekd.cli.console import console
+from densekd.models.zoo import ZOO
 
 
 @pytest.fixture
@@ -32,6 +33,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
+def few_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command ``models`` measures two networks; tests/models/test_convert.py lists them all."""
+    monkeypatch.setattr("densekd.cli.inspection.ZOO", ZOO[:2])
+
+
+@pytest.fixture
 def recipe_file(recipe: dict[str, Any], tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(recipe))
@@ -43,8 +50,7 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny_recipe(data_root)))
     arguments = ["train", folder / "tiny.yaml", "--run", folder / "run", "training.steps=3"]
-    command = [sys.executable, "-m", "densekd", *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    finished = run_command(*arguments, cwd=Path.cwd())
     assert finished.returncode == 0, finished.stderr
     # Nothing but our own words: no banner, no warning, no traceback.
     assert finished.stderr == ""

@@ -19,6 +19,7 @@ def test_inspect(run: Any, trained: Path) -> None:
     assert "write height x width in pixels, each at least 1, for instance 512x1024" in printed
 
 
+@pytest.mark.usefixtures("few_models")
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 
+@pytest.mark.usefixtures("few_models")
 @pytest.mark.parametrize(
     "command",
     ["evaluate {run}", "data check {recipe} --workers 1", "models --size 32x32"],

@@ -9,18 +9,44 @@ from typing import Any
 
 import pytest
 import torch
+from forked import in_two_processes
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from training_runs import QUIET, run
 
 from densekd.api.load import load
-from densekd.recipe import dump_recipe, parse_recipe
+from densekd.recipe import dump_recipe, load_recipe, parse_recipe
+from densekd.run.folder import RunFolder
+from densekd.run.launch import Launch
+from densekd.run.train import train
 
 
-def launch(recipe: Path, folder: Path, processes: int) -> dict[str, Any]:
-    """Train through the command line; return the losses, the student's weights and its score."""
+def by_command(recipe: Path, folder: Path) -> None:
+    """Train in two processes through the command line, which starts the second."""
     command = [sys.executable, "-m", "densekd", "train", str(recipe), "--run", str(folder), "--accelerator", "cpu"]
-    command += ["--devices", str(processes), "--strategy", "ddp" if processes > 1 else "auto"]
+    command += ["--devices", "2", "--strategy", "ddp"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def by_rank(rank: int, recipe: Path, folder: Path, port: int) -> None:
+    """Train as one of two processes that something else has started, as a cluster does."""
+    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    train(load_recipe(recipe), RunFolder(folder), Launch("cpu", "2", strategy="ddp"), "refuse", QUIET)
+
+
+def trained(recipe: Path, folder: Path, processes: int) -> dict[str, Any]:
+    """Train, in one process in this one; return the losses, the student's weights and its score."""
+    if processes == 1:
+        run(load_recipe(recipe), folder)
+    else:
+        in_two_processes(by_rank, recipe, folder, find_free_network_port())
+    return found(folder)
+
+
+def found(folder: Path) -> dict[str, Any]:
+    """Return the losses of a run, the student's weights and its score."""
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
     column = rows[0].index("loss")
     return {
@@ -41,7 +67,8 @@ def test_what_losses_learn_and_remember_is_equal_on_all_processes(recipe: dict[s
     recipe["training"] = {"steps": 4, "log_every": 1, "accumulate": 2, "clip": 1.0, "precision": "bf16"}
     path = tmp_path / "recipe.yaml"
     path.write_text(dump_recipe(parse_recipe(recipe, "test")))
-    losses = launch(path, tmp_path / "run", 2)["losses"]
+    by_command(path, tmp_path / "run")
+    losses = found(tmp_path / "run")["losses"]
     assert len(losses) == 4
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     # The statistics of the losses' batch norms too.
@@ -68,7 +95,7 @@ def test_two_processes_equal_one(recipe: dict[str, Any], tmp_path: Path) -> None
         ]
         path = tmp_path / f"recipe{processes}.yaml"
         path.write_text(dump_recipe(parse_recipe(recipe, "test")))
-        results[processes] = launch(path, folder, processes)
+        results[processes] = trained(path, folder, processes)
         results[processes]["ranks"] = [
             json.loads(p.read_text()) for p in sorted(Path(options["folder"]).glob("rank*.json"))
         ]
@@ -94,7 +121,7 @@ def test_one_image_for_each_process_equals_both_in_one(recipe: dict[str, Any], t
     recipe["training"] = {"steps": 3, "precision": 32, "log_every": 1}
     path = tmp_path / "recipe.yaml"
     path.write_text(dump_recipe(parse_recipe(recipe, "test")))
-    one, two = (launch(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
+    one, two = (trained(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)
     assert "terms.fitnet.adapter.1.running_var" in one["weights"]
     for key, value in one["weights"].items():
@@ -120,7 +147,7 @@ def test_two_processes_equal_one_through_the_teachers_head(recipe: dict[str, Any
     recipe["training"] = {"steps": 4, "precision": 32, "log_every": 1}
     path = tmp_path / "recipe.yaml"
     path.write_text(dump_recipe(parse_recipe(recipe, "test")))
-    one, two = (launch(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
+    one, two = (trained(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
     assert "terms.cwd.adapter.weight" in one["weights"]
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
     for key, value in one["weights"].items():
@@ -143,7 +170,7 @@ def test_two_processes_equal_one_for_boxes(detection_recipe: dict[str, Any], tmp
     ]
     path = tmp_path / "recipe.yaml"
     path.write_text(dump_recipe(parse_recipe(detection_recipe, "test")))
-    one, two = (launch(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
+    one, two = (trained(path, tmp_path / f"run{processes}", processes) for processes in (1, 2))
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
     for key, value in one["weights"].items():
         torch.testing.assert_close(two["weights"][key], value, rtol=1e-5, atol=1e-6, msg=key)

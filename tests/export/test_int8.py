@@ -191,7 +191,7 @@ def test_a_first_graph_that_costs_too_much_is_searched(
 
 def test_a_quantizer_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/sh")
-    monkeypatch.setattr(job, "_COMMAND", ("-c", "sleep 60"))
+    monkeypatch.setattr(job, "_COMMAND", ("-c", "exec sleep 60"))
     order = job.Job("onnx", "graph", "pictures", "float", 1, "logits", [], False, 1, 1, str(tmp_path), str(tmp_path))
     with pytest.raises(UserError, match="did nothing for 0 s, and was ended"):
         job.run_job(order, silence=0.2)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from forked import in_two_processes
 from torch import Tensor
 
 from densekd.losses.ld import LD, LDClasses, LDFeatures
@@ -182,7 +182,7 @@ def of_one_process(rank: int, folder: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_mean_over_processes_is_the_value_of_the_joined_batch(tmp_path: Path) -> None:
-    mp.spawn(of_one_process, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(of_one_process, str(tmp_path))
     mean = torch.stack([torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2)]).mean(0)
     joined = [LD(divisor=divisor, **LEVELS)(heads(0), heads(1), BOXES) for divisor in ("weights", "images")]
     torch.testing.assert_close(mean, torch.stack(joined), rtol=1e-12, atol=0)

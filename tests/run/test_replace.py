@@ -1,9 +1,9 @@
 """Replacing a run: only what densekd made, and whatever the moment at which the process is killed."""
 
 import json
-import os
-import signal
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,43 +59,44 @@ def test_the_new_run_takes_the_place(tmp_path: Path, marked: bool) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def killed_at(run: Path, moment: int) -> bool:
-    """Swap in a process of its own that is killed at the line of that number; return whether it was."""
-    child = os.fork()
-    if child == 0:
-        left = moment
+def moments(run: Path, every: int) -> Iterator[Path]:
+    """Swap, and yield what a kill at each ``every``-th line of it, and behind the last one, would leave on the disk."""
+    left: list[Path] = []
+    lines = 0
 
-        def trace(frame: FrameType, event: str, argument: Any) -> Any:
-            # Every line of the swap and of the removal is a moment.
-            nonlocal left
-            left -= event == "line"
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return trace
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        # Every line of the swap and of the removal is a moment.
+        nonlocal lines
+        lines += event == "line"
+        if event == "line" and lines % every == 0:
+            left.append(copy(run, f"{lines}"))
+        return trace
 
-        sys.settrace(trace)
-        swap(run, SAID.append)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
-    return os.waitstatus_to_exitcode(status) != 0
+    before = sys.gettrace()
+    sys.settrace(trace)
+    swap(run, SAID.append)
+    sys.settrace(before)
+    yield from left
+    yield copy(run, "end")
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_kill_at_any_moment_leaves_a_whole_run(tmp_path: Path) -> None:
+def copy(run: Path, name: str) -> Path:
+    """Copy a run's neighborhood; return the run in it."""
+    return Path(shutil.copytree(run.parent, run.parent.with_name(name), symlinks=True)) / run.name
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_kill_at_any_moment_leaves_a_whole_run(tmp_path: Path, marked: bool) -> None:
     found: list[tuple[str, bool]] = []
-    killed, moment = True, 1
-    while killed:
-        run = make_run(tmp_path / f"{moment}" / "x", "old", marked=moment % 2 == 0)
-        make_run(new_of(run), "new")
-        killed = killed_at(run, moment)
+    swapped = make_run(tmp_path / "swapped" / "x", "old", marked)
+    make_run(new_of(swapped), "new")
+    for run in moments(swapped, every=11):
         before = run.is_dir()
         mend(run, SAID.append)
         found.append((content_of(run), before))
         # Nothing is left but what was not begun.
         others = {path.name for path in run.parent.iterdir()} - {"x"}
         assert others == ({".x.new"} if content_of(run) == "old" else set())
-        moment += 11
     assert len(found) > 20
     # Before, between and behind the two renamings.
     assert {("old", True), ("new", False), ("new", True)} <= set(found)

@@ -1,13 +1,12 @@
 """A task from outside is used like one of ours: a module beside the recipe, and no edit of the package."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import run_command
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -36,8 +35,7 @@ def home(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(home: Path, *arguments: object, status: int = 0) -> str:
     """Run a command where the module lies, as a user does."""
-    command = [sys.executable, "-m", "densekd", *map(str, arguments)]
-    finished = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    finished = run_command(*arguments, cwd=home)
     assert finished.returncode == status, finished.stdout + finished.stderr
     return finished.stdout + finished.stderr
 

@@ -172,12 +172,15 @@ def describe_class_maps() -> Table:
 
 def _measure(entry: Entry, height: int, width: int) -> dict[str, Any]:
     title = f"{entry.model} at {height} x {width}"
-    with _explained_size(title), torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # The counter looks at every operation, those that draw the first weights too: it begins behind them.
+    with torch.device("meta"):
         model = MODELS[entry.model](entry.classes, **entry.options).eval()
         parameters = sum(p.numel() for p in model.parameters())
         # Nobody runs the auxiliary head outside a training.
         contract.drop_auxiliary(model)
-        model(torch.zeros(1, 3, height, width))
+        images = torch.zeros(1, 3, height, width)
+    with _explained_size(title), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(images)
     return {
         **entry._asdict(),
         "parameters": parameters,

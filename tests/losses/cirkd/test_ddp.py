@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from forked import in_two_processes
 from torch import Tensor
 
 from densekd.losses.cirkd.channel import CIRKDChannel
@@ -46,7 +46,7 @@ def worker(rank: int, folder: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_queues_are_identical_on_both_ranks_and_equal_one_process(tmp_path: Path) -> None:
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(worker, str(tmp_path))
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
     alone = train(0, 1)
     assert first.keys() == alone.keys()

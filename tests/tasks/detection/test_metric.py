@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from forked import in_two_processes
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -208,6 +208,6 @@ def share(rank: int, world: int, out: str) -> None:
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    mp.spawn(share, (2, str(tmp_path)), nprocs=2)
+    in_two_processes(share, 2, str(tmp_path))
     alone = counted(fabricate(3)).compute()
     assert [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)] == [alone, alone]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from forked import in_two_processes
 from tiny_data import make_folder
 from torch import Tensor, nn
 
@@ -40,7 +40,7 @@ def count(rank: int, world: int, root: str, out: str) -> None:
 def test_two_processes_equal_one(tmp_path: Path, images: int) -> None:
     root = make_folder(tmp_path / "data", {"val": images})
     count(0, 1, str(root), str(tmp_path))
-    mp.spawn(count, (2, str(root), str(tmp_path)), nprocs=2)
+    in_two_processes(count, 2, str(root), str(tmp_path))
     expected, *found = (torch.load(tmp_path / name, weights_only=True) for name in ("1-0.pt", "2-0.pt", "2-1.pt"))
     assert expected.sum() > 0
     assert all(torch.equal(one, expected) for one in found)
