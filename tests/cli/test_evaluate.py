@@ -20,6 +20,11 @@ def test_evaluate_reproduces_the_results(run: Any, trained: Path, tmp_path: Path
         k: expected[k] for k in ("miou", "macc", "aacc", "iou")
     }
     assert f"{expected['miou']:.2f}" in printed
+    # Three images are scored, the worst first.
+    worst = scores["worst"]
+    assert [one["miou"] for one in worst] == sorted(one["miou"] for one in worst)
+    assert sorted(one["image"][-7:] for one in worst) == ["000.png", "001.png", "002.png"]
+    assert f"worst images, mIoU of each alone:\n{worst[0]['miou']:7.2f}  {worst[0]['image']}\n" in printed
 
 
 def test_evaluate_on_a_folder_and_split(run: Any, trained: Path, data_root: Path, tmp_path: Path) -> None:

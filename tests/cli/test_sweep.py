@@ -35,9 +35,24 @@ def test_status_shows_every_trial_and_trains_nothing(run: Any, file: Path, tmp_p
     assert status == 1, printed
     assert "failed: cwd-seed1: [no] room" in printed
     assert "1 of 4 trials failed" in printed
-    assert printed.count("done") == 3
+    assert "4 trials: 3 done, 1 failed" in printed
     assert "40.50" in printed
     assert {path.name for path in set(tmp_path.rglob("*")) - before} == {"leaderboard.json"}
+
+
+def test_status_says_where_interrupted_trials_stand(run: Any, file: Path, tmp_path: Path) -> None:
+    queue = filled(file, tmp_path / "out")
+    # What a hard kill leaves: a state, rows of metrics; of another trial that of its student alone.
+    for left in (queue.run("cwd-seed0"), queue.run("cwd-seed1").baseline):
+        left.last.parent.mkdir(parents=True)
+        left.last.touch()
+        (left.path / "metrics.csv").write_text("step,loss\n2,0.5\n4,0.25\n")
+    status, printed = run("sweep", file, "--out", tmp_path / "out", "--status")
+    assert status == 0, printed
+    words = " ".join(printed.replace("\u2502", "").split())
+    assert "4 trials: 2 interrupted (cwd-seed0 at step 4 of 6, cwd-seed1 at step 0 of 6), 2 waiting" in words
+    assert "cwd-seed0 interrupted 4 of 6" in words
+    assert "its student alone: step 4" in words
 
 
 def test_a_finished_sweep_has_nothing_left_to_do(run: Any, file: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from densekd.compare.statistics import headline, over_seeds, paired, paired_by_image
+from densekd.compare.statistics import over_seeds, paired, paired_by_image
+from densekd.run.image_headline import headline
 from densekd.students_t import QUANTILES, half_width
 from densekd.tasks.segmentation.confusion import ConfusionMatrix
 

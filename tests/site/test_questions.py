@@ -63,6 +63,26 @@ QUESTIONS = (
     ("commit versions seed digest of a run", "questions/#reproducible-bit-for-bit", "inputs.json.gz"),
     ("add a loss pull request", "contributing/#add-a-loss", "a row in LOSSES"),
     ("cvat for images xml", "data-layouts/#exports-of-annotation-tools", "export COCO 1.0"),
+    ("worst images evaluation", "questions/#the-worst-images-of-an-evaluation", "image-scores.safetensors"),
+    ("precision recall confusion matrix", "questions/#precision-recall-f1-confusion-matrix-as-numbers", "confusion"),
+    ("latex table three seeds", "questions/#a-table-for-a-paper-latex", "to_latex"),
+    ("softmax probability map predict", "questions/#probabilities-confidence-maps", "softmax"),
+    (
+        "student transformers mmsegmentation",
+        "questions/#load-the-student-with-transformers-or-in-mmsegmentation",
+        "no way",
+    ),
+    ("install machine without network wheels", "questions/#install-on-a-machine-without-a-network", "--no-index"),
+    (
+        "save_pretrained local folder revision",
+        "questions/#a-local-folder-of-transformers-a-fixed-revision",
+        "--revision",
+    ),
+    ("switch distillation off part of training", "questions/#distillation-for-a-part-of-the-training-only", "jump"),
+    ("own metric logger", "questions/#a-metric-of-my-own-in-the-logger", "log_metrics"),
+    ("grayscale x-ray", "models/#images-of-other-bands", "three equal channels"),
+    ("letterbox imgsz", "start/detection/#data-with-boxes", "no letterbox"),
+    ("folds cross-validation patient", "guides/benchmark-data/", "leave_out"),
     ("version citation stable", "questions/#version-stability-citation", "CITATION.cff"),
 )
 # Sections that a reader looks at before they give up.

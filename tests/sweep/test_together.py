@@ -90,7 +90,7 @@ def test_trials_that_are_stopped_and_go_on_together(
             work(queue, CPU)
     assert caught.value.code == 128 + signal.SIGTERM
     # Each has saved its state and gave its claim back; the first had begun its step before the others.
-    assert [queue.state(name) for name in METHODS] == ["waiting"] * 4
+    assert [queue.state(name) for name in METHODS] == ["interrupted"] * 4
     assert all(queue.run(name).last.is_file() for name in METHODS)
     # One pass a step for three trials; the first one, which is whole, does not count.
     assert len(passes) == 2

@@ -77,7 +77,7 @@ def test_a_sweep_that_is_stopped_twice_ends_as_one_left_alone(
     wait_for_step(queue, draw.randint(SIX // 2 + 1, SIX - 2), sweep)
     sweep.send_signal(signal.SIGTERM)
     assert sweep.wait(60) == 128 + signal.SIGTERM
-    assert {queue.state(entry.name) for entry in queue.entries} <= {"waiting", "done"}
+    assert {queue.state(entry.name) for entry in queue.entries} <= {"waiting", "interrupted", "done"}
     # To the end by two processes, which never train the same trial.
     assert started(*command).wait(300) == 0
     assert_equal_sweeps(alone, queue)

@@ -80,7 +80,7 @@ def evaluate(
     """
     from densekd.data.picture import set_max_megapixels
     from densekd.models.open import open_model
-    from densekd.report.tables import score_table
+    from densekd.report.tables import score_table, worst_lines
     from densekd.run.evaluate import Placement, evaluate_opened
     from densekd.run.evaluation_data import Asked
 
@@ -93,6 +93,8 @@ def evaluate(
     scores = evaluate_opened(opened, model, Asked(data, recipe, split), overrides or [], placement)
     print_notes(scores.get("notes", ()))
     console.print(score_table(scores))
+    for line in worst_lines(scores):
+        print_plain(line)
     write_json(json, scores)
     print_next("densekd", "predict", model, "pictures/", trust=trust)
 

@@ -49,6 +49,7 @@ def sweep(
     trials = make_trials(spec, file)
     from densekd.sweep.groups import describe_groups
     from densekd.sweep.here import Processes
+    from densekd.sweep.progress import summary
     from densekd.sweep.queue import fill_queue
 
     if spec.together and devices != "1":
@@ -56,7 +57,7 @@ def sweep(
     queue = fill_queue(folder, spec, trials)
     if retry_failed:
         queue.forgive()
-    print_plain(f"{len(trials)} trials in {folder}")
+    print_plain(f"{len(trials)} trials in {folder}: {summary(queue)}")
     if spec.together:
         print_plain(describe_groups(spec, trials))
     settings = Processes(jobs, threads, accelerator, devices, tuple(trust or ()))
@@ -87,11 +88,12 @@ def _train(queue: "Queue", spec: "SweepSpec", settings: object, on: Where) -> No
 
 def _show_status(folder: Path) -> int:
     """Print every trial and the leaderboard so far; return 1 where some have failed."""
-    from densekd.sweep.progress import status_table
+    from densekd.sweep.progress import status_table, summary
     from densekd.sweep.queue import open_queue
 
     queue = open_queue(folder)
     console.print(status_table(queue))
+    print_plain(f"{len(queue.entries)} trials: {summary(queue)}")
     return _show_end(queue)
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from densekd.compare.precision import COLUMNS, average_precision, count_images
+from densekd.run.image_headline import headline, image_count
 from densekd.students_t import half_width
 
 DRAWS = 2000
@@ -96,36 +96,3 @@ def _differences(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], times
     """Return the difference of the headlines for each seed and each selection of images, ``[seeds, D]``."""
     pairs = zip(ours, theirs, strict=True)
     return np.stack([headline(one, times) - headline(other, times) for one, other in pairs])
-
-
-def image_count(parts: np.ndarray) -> int:
-    """Return how many images something is known of."""
-    if parts.ndim == 2 and parts.shape[1] == COLUMNS:
-        return count_images(parts)
-    return len(parts)
-
-
-def headline(parts: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return the headline of selections of images.
-
-    Args:
-        parts: ``[N, 3, C]``, ``[N, 4]`` or ``[R, 5]``, see :func:`paired_by_image`.
-        times: how often each image is in each selection, ``[D, N]``.
-
-    Returns:
-        ``[D]``; mIoU in percent over the classes that occur, or the mean over images.
-    """
-    if parts.ndim == 2 and parts.shape[1] == COLUMNS:
-        return average_precision(parts, times)
-    if parts.ndim == 2:
-        measured = parts[:, -1]
-        mean: np.ndarray = (times @ (parts[:, 0] * measured)) / np.maximum(times @ measured, 1)
-        return mean
-    count, _, classes = parts.shape
-    summed = (times @ parts.reshape(count, -1).astype(float)).reshape(len(times), 3, classes)
-    hits, labelled, predicted = summed[:, 0], summed[:, 1], summed[:, 2]
-    union = labelled + predicted - hits
-    occurs = union > 0
-    iou = np.divide(hits, union, out=np.zeros_like(hits), where=occurs)
-    score: np.ndarray = 100 * iou.sum(1) / np.maximum(occurs.sum(1), 1)
-    return score

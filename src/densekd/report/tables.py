@@ -50,6 +50,20 @@ def score_table(scores: dict[str, Any]) -> Table:
     return table
 
 
+def worst_lines(scores: dict[str, Any]) -> list[str]:
+    """Return a line for each of the images that score worst, with a line above them; none where that is not known.
+
+    Args:
+        scores: as for :func:`score_table`.
+    """
+    found = scores.get("worst") or []
+    if not found:
+        return []
+    metric = MetricNames.from_json(scores["metrics"]).headline
+    lines = [f"{_number(one[metric.key], metric):>7}  {one['image']}" for one in found]
+    return [f"worst images, {metric.title} of each alone:", *lines]
+
+
 def comparison_table(results: dict[str, Any]) -> Table:
     """Return teacher, student alone and student side by side.
 

@@ -19,6 +19,7 @@ from densekd.ops.finite import output_of
 from densekd.recipe import EvaluationSpec, Recipe, change_evaluation, load_recipe
 from densekd.run.devices import AUTO, named_device
 from densekd.run.evaluation_data import Asked, EvaluationSource, asked_recipe, from_folder, from_recipe
+from densekd.run.image_headline import worst_images
 from densekd.run.image_scores import add_image_scores
 from densekd.tasks.protocol import BY_IMAGE, Predictor, Scores, Task
 
@@ -82,8 +83,8 @@ def evaluate_opened(
         placement: where the model runs; None: on a GPU where there is one.
 
     Returns:
-        ``model``, ``split``, ``task``, ``metrics`` (what the scores are called), the scores, and ``notes``, if
-        there is something that people should know of the data.
+        ``model``, ``split``, ``task``, ``metrics`` (what the scores are called), the scores, ``worst``, the images
+        that score worst, where that is known, and ``notes``, if there is something that people should know of the data.
 
     Raises:
         UserError: nothing to evaluate on, another kind of data, or other classes than the model's.
@@ -97,6 +98,9 @@ def evaluate_opened(
     with output_of(str(path), opened.model):
         scores = task.scores(opened.model.to(device), files, resize, **placement.loading())
     found = {"model": str(path), "split": source.split, **describe_scores(config.task, task, scores)}
+    worst = worst_images(scores.get(BY_IMAGE), files, task.metrics.headline)
+    if worst:
+        found["worst"] = worst
     notes = [*notes_of(files), *notes_of_pictures(files)]
     # A run that was evaluated as it was trained gets what it lacks for being compared.
     if asked == Asked() and not changes:

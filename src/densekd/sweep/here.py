@@ -129,7 +129,7 @@ def run_here(queue: Queue, settings: Processes, progress: Progress) -> None:
         UserError: a process cannot begin.
     """
     crew, stop = _Crew(queue, settings), StopRequest()
-    open_trials = sum(queue.state(entry.name) in ("waiting", "running") for entry in queue.entries)
+    open_trials = sum(queue.state(entry.name) not in ("done", "failed") for entry in queue.entries)
     with stop.listening(), _ended(crew), progress.shown():
         for number in range(min(settings.jobs, open_trials)):
             crew.start(number)

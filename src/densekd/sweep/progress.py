@@ -1,6 +1,7 @@
 """Progress of a sweep: one line for each trial that is worked on, what has ended, the time left."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,15 @@ from densekd.sweep.queue import Queue, State
 from densekd.terminal import clock
 
 _DASH = "\N{EN DASH}"
-_WORDS = {"waiting": "waits", "running": "is trained", "done": "done", "failed": "failed"}
+# Interrupted trials that a line names.
+_SHOWN = 3
+_WORDS = {
+    "waiting": "waits",
+    "interrupted": "was interrupted",
+    "running": "is trained",
+    "done": "done",
+    "failed": "failed",
+}
 
 
 class Progress:
@@ -86,7 +95,7 @@ class Progress:
 
     def _tell(self, name: str, state: State) -> None:
         """Print what became of a trial; on a terminal only its end, since its line shows the rest."""
-        if state == "waiting" or (state == "running" and self.live is not None):
+        if state in ("waiting", "interrupted") or (state == "running" and self.live is not None):
             return
         line = f"{name}: {_WORDS[state]}"
         if state == "failed":
@@ -124,5 +133,26 @@ def status_table(queue: Queue) -> Table:
         if state == "running":
             holder = queue.claims.holder(entry.name) or {}
             said = f"process {holder.get('process', _DASH)} on {holder.get('host', _DASH)}"
+        if state == "interrupted":
+            said = "goes on from its last checkpoint"
+        alone = queue.steps_alone(entry.name)
+        # The student alone is trained before the trial itself begins.
+        if done == 0 and alone and state in ("running", "interrupted"):
+            said = f"its student alone: step {alone}; {said}"
         table.add_row(entry.name, state, f"{done} of {total}", said)
     return table
+
+
+def summary(queue: Queue) -> str:
+    """Return a line with how many trials are done, and where those stand that were interrupted."""
+    states = {entry.name: queue.state(entry.name) for entry in queue.entries}
+    counted = Counter(states.values())
+    parts = [f"{counted[state]} {state}" for state in ("done", "failed", "running") if counted[state]]
+    left = [name for name, state in states.items() if state == "interrupted"]
+    if left:
+        places = [f"{name} at step {' of '.join(map(str, queue.steps(name)))}" for name in left[:_SHOWN]]
+        more = [f"{len(left) - _SHOWN} more"] if len(left) > _SHOWN else []
+        parts.append(f"{len(left)} interrupted ({', '.join([*places, *more])})")
+    if counted["waiting"]:
+        parts.append(f"{counted['waiting']} waiting")
+    return ", ".join(parts)

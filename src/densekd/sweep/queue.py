@@ -17,7 +17,7 @@ from densekd.sweep.groups import groups_of
 from densekd.sweep.sections import SweepSpec
 from densekd.sweep.trials import SEED, Trial
 
-State = Literal["waiting", "running", "done", "failed"]
+State = Literal["waiting", "interrupted", "running", "done", "failed"]
 _INDEX = "sweep.json"
 _ADVICE = "Start the sweep again with its file: it is written anew."
 
@@ -101,12 +101,14 @@ class Queue:
         return names
 
     def state(self, name: str) -> State:
-        """Return whether a trial is done, has failed, is worked on, or waits."""
+        """Return whether a trial is done, has failed, is worked on, was begun and left, or waits."""
         if self.is_done(name):
             return "done"
         if self._failure_of(name).is_file():
             return "failed"
-        return "waiting" if self.claims.holder(name) is None else "running"
+        if self.claims.holder(name) is not None:
+            return "running"
+        return "interrupted" if self._has_begun(name) else "waiting"
 
     def is_over(self) -> bool:
         """Return whether every trial is done or has failed."""
@@ -161,7 +163,16 @@ class Queue:
         """Return how many optimizer steps of a trial are done, as far as they are recorded, and how many it has."""
         # A trial of so many seconds knows its steps once it has begun.
         total = self.recipe(name).training.steps or _steps_of_run(self.run(name))
-        return (total if self.is_done(name) else _last_step(self.run(name).path / "metrics.csv")), total
+        return (total if self.is_done(name) else _last_step(self.run(name))), total
+
+    def steps_alone(self, name: str) -> int:
+        """Return how many steps of a trial's student alone are done, which is trained before it where there is one."""
+        return _last_step(self.run(name).baseline)
+
+    def _has_begun(self, name: str) -> bool:
+        """Return whether a trial has left a state to go on from, its own or that of its student alone."""
+        run = self.run(name)
+        return run.last.is_file() or run.baseline.last.is_file()
 
     def _is_held(self, entry: Entry) -> bool:
         """Return whether anybody works on a trial's group."""
@@ -272,10 +283,10 @@ def _steps_of_run(run: RunFolder) -> int:
     return load_recipe(run.recipe).training.steps or 0
 
 
-def _last_step(path: Path) -> int:
-    """Return the step of the last whole row of ``metrics.csv``; 0 without one."""
+def _last_step(run: RunFolder) -> int:
+    """Return the step of the last whole row of a run's ``metrics.csv``; 0 without one."""
     try:
-        rows = list(csv.DictReader(load_text(path).splitlines()))
+        rows = list(csv.DictReader(load_text(run.path / "metrics.csv").splitlines()))
     except (OSError, ValueError):
         return 0
     steps = [row.get("step") or "" for row in rows]

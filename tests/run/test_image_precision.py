@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densekd.compare.precision import average_precision, count_images
 from densekd.compare.statistics import paired_by_image
 from densekd.ops.boxes import Detections
+from densekd.run.image_precision import average_precision, count_images
 from densekd.tasks.detection.matches import match_rows
 from densekd.tasks.detection.metric import BoxMetric
 

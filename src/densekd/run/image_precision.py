@@ -37,7 +37,7 @@ def average_precision(rows: np.ndarray, times: np.ndarray) -> np.ndarray:
         ``[S]``; 0 where a selection has no box to be found.
     """
     total, classes = np.zeros(len(times)), np.zeros(len(times))
-    for c in range(int(rows[:, _CLASS].max(initial=-1)) + 1):
+    for c in np.unique(rows[rows[:, _SCORE] == -1, _CLASS]):
         own = rows[rows[:, _CLASS] == c]
         wanted = own[own[:, _SCORE] == -1]
         # How many boxes there are in each selection.
