@@ -1,4 +1,4 @@
-"""Files below a folder by stem, and their pairs; paths, which cost ten times their names, are made when asked for."""
+"""Files below a folder by stem, and their pairs; paths, which cost much more than names, are made when asked for."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
