@@ -1,28 +1,32 @@
-"""Data loading benchmark: augmented training samples a second of one core, against the source systems.
+"""Data loading benchmark: augmented training samples a second of one core, against the source systems' own code.
 
-    python benchmarks/data.py [--folder data/cityscapes-like] [--samples 60]
+    python benchmarks/data.py [--samples 96] [--cirkd CIRKD/dataset/cityscapes.py]
 
 Files of Cityscapes' size (2048 x 1024) are made from noise on smooth colors, as PNG and as JPEG,
-with label PNGs. Each loader reads every sample once: scale 0.5-2, crop 512 x 1024, mirror.
-``literal`` is what CIRKD and HWD do: OpenCV decodes, the whole picture is resized, brought to
-float32, the mean subtracted, padded, and then cropped; ``pillow`` does the same with Pillow
-(mmsegmentation's other backend). ``shards`` is densekd on the same pixels packed uncompressed.
-Needs opencv-python-headless. Writes ``benchmarks/results/data-<machine>.json``.
+with label PNGs. Each sample: scale 0.5-2, crop 512 x 1024, mirror, with and without photometric
+distortion. ``shards`` is densekd on the same pixels packed uncompressed. The loaders take turns, and
+CPU seconds of one thread are counted. mmsegmentation (with mmcv-lite, mmengine and
+opencv-python-headless) is measured where it is installed, CIRKD where its file is given; none of them
+is needed otherwise. Writes ``benchmarks/results/data-<machine>.json``.
 """
 
 import argparse
 import importlib
-import io
+import importlib.util
 import json
 import platform
+import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from measuring import processor
 from PIL import Image
 from torchvision.transforms import v2
 
@@ -30,6 +34,7 @@ from densekd.atomic import write_text
 from densekd.data.classes import Classes
 from densekd.data.files import Item, SegmentationFiles
 from densekd.data.maps import TrainingSet
+from densekd.data.photometric import PhotometricDistortion
 from densekd.data.sampler import Draw
 from densekd.data.shards import shards, write_shards
 from densekd.data.transforms import RandomScaledCrop
@@ -37,7 +42,9 @@ from densekd.run.environment import environment
 
 HERE = Path(__file__).parent
 SIZE, CROP = (1024, 2048), (512, 1024)
-MEAN = np.array((104.00698793, 116.66876762, 122.67891434), dtype=np.float32)
+FILES = 16
+# Makes the sample of a file, by its number.
+Load = Callable[[int], Any]
 
 
 def make(folder: Path, suffix: str, count: int) -> SegmentationFiles:
@@ -59,82 +66,123 @@ def make(folder: Path, suffix: str, count: int) -> SegmentationFiles:
     return SegmentationFiles(Classes(tuple(map(str, range(19))), ()), tuple(items))
 
 
-def literal(files: SegmentationFiles, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Make a sample as CIRKD's and HWD's training sets do."""
-    cv2: Any = importlib.import_module("cv2")
-    cv2.setNumThreads(1)
-    image = cv2.imread(str(files.items[k].image), cv2.IMREAD_COLOR)
-    label = np.array(Image.open(io.BytesIO(files.items[k].label.read_bytes())))
-    factor = 0.5 + np.random.randint(0, 16) / 10.0
-    image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    label = cv2.resize(label, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
-    return _finish(np.asarray(image, np.float32) - MEAN, label)
+def densekd(files: SegmentationFiles, photometric: bool) -> Load:
+    """Return densekd's training set, without its cache."""
+    steps: list[v2.Transform] = [RandomScaledCrop(CROP, 1.0, 255, (0.5, 2.0)), v2.RandomHorizontalFlip(0.5)]
+    if photometric:
+        steps.append(PhotometricDistortion())
+    training = TrainingSet(files, None, v2.Compose(steps), 0, 0)
+    numbers = count()
+    return lambda k: training[Draw(k, next(numbers))]
 
 
-def pillow(files: SegmentationFiles, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Make the same sample with Pillow."""
-    image: Image.Image = Image.open(io.BytesIO(files.items[k].image.read_bytes())).convert("RGB")
-    label: Image.Image = Image.open(io.BytesIO(files.items[k].label.read_bytes()))
-    factor = 0.5 + np.random.randint(0, 16) / 10.0
-    size = round(SIZE[1] * factor), round(SIZE[0] * factor)
-    image = image.resize(size, Image.Resampling.BILINEAR)
-    label = label.resize(size, Image.Resampling.NEAREST)
-    return _finish(np.asarray(image, np.float32)[:, :, ::-1] - MEAN, np.array(label))
+def mmsegmentation(files: SegmentationFiles, photometric: bool) -> Load | None:
+    """Return mmsegmentation's own pipeline of Cityscapes; None if it is not installed."""
+    if importlib.util.find_spec("mmseg") is None:
+        return None
+    # Compiled operators that its losses import and no transform uses; mmcv-lite has none.
+    operators: Any = types.ModuleType("mmcv.ops")
+    operators.point_sample = None
+    sys.modules.setdefault("mmcv.ops", operators)
+    general: Any = importlib.import_module("mmcv.transforms")
+    own: Any = importlib.import_module("mmseg.datasets.transforms")
+    importlib.import_module("cv2").setNumThreads(1)
+    steps = [general.LoadImageFromFile(), own.LoadAnnotations()]
+    steps.append(general.RandomResize(scale=SIZE[::-1], ratio_range=(0.5, 2.0), keep_ratio=True))
+    # As in densekd here, any crop is taken.
+    steps += [own.RandomCrop(CROP, cat_max_ratio=1.0), general.RandomFlip(prob=0.5)]
+    if photometric:
+        steps.append(own.PhotoMetricDistortion())
+    steps.append(own.PackSegInputs())
+
+    def load(k: int) -> Any:
+        item = files.items[k]
+        sample: Any = {"img_path": str(item.image), "seg_map_path": str(item.label)}
+        sample |= {"reduce_zero_label": False, "seg_fields": [], "label_map": None}
+        for step in steps:
+            sample = step(sample)
+        return sample
+
+    return load
 
 
-def _finish(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pad, crop at random and mirror, after the whole picture was resized and brought to float32."""
-    down = max(CROP[0] - label.shape[0], 0)
-    right = max(CROP[1] - label.shape[1], 0)
-    image = np.pad(image, ((0, down), (0, right), (0, 0)))
-    label = np.pad(label, ((0, down), (0, right)), constant_values=255)
-    top = np.random.randint(0, label.shape[0] - CROP[0] + 1)
-    left = np.random.randint(0, label.shape[1] - CROP[1] + 1)
-    image = image[top : top + CROP[0], left : left + CROP[1]].transpose(2, 0, 1)
-    label = label[top : top + CROP[0], left : left + CROP[1]]
-    flip = np.random.choice(2) * 2 - 1
-    return image[:, :, ::flip].copy(), label[:, ::flip].copy()
+def cirkd(files: SegmentationFiles, source: Path | None) -> Load | None:
+    """Return CIRKD's own training set, from its file; None without one."""
+    if source is None:
+        return None
+    spec = importlib.util.spec_from_file_location("cirkd_cityscapes", source)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pairs = [f"{item.image} {item.label}" for item in files.items]
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "train.lst"
+        write_text(listed, "\n".join(pairs))
+        training = module.CSTrainValSet("/", str(listed), crop_size=CROP)
+    return lambda k: training[k]
 
 
-def ours(files: SegmentationFiles) -> Callable[[SegmentationFiles, int], Any]:
-    """Return densekd's training set on the same files, without its cache."""
-    augment = v2.Compose([RandomScaledCrop(CROP, 1.0, 255, (0.5, 2.0)), v2.RandomHorizontalFlip(0.5)])
-    training = TrainingSet(files, None, augment, 0, 0)
-    return lambda _, k: training[Draw(k, k)]
+def in_turns(loaders: dict[str, Load], samples: int) -> dict[str, float]:
+    """Return the median CPU seconds of a sample of each loader."""
+    times: dict[str, list[float]] = {name: [] for name in loaders}
+    for k in range(samples + 2):
+        for name, load in loaders.items():
+            start = time.process_time()
+            load(k % FILES)
+            # The first two fill tables and pools of memory.
+            if k >= 2:
+                times[name].append(time.process_time() - start)
+    return {name: float(np.median(one)) for name, one in times.items()}
 
 
-def seconds(load: Callable[[SegmentationFiles, int], Any], files: SegmentationFiles) -> float:
-    """Return the median time of a sample."""
-    times = []
-    for k in range(len(files)):
-        start = time.perf_counter()
-        load(files, k)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+def measure(folder: Path, suffix: str, photometric: bool, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure all loaders on files of one kind; one row for each."""
+    files = make(folder, suffix, FILES)
+    if not (folder / "train.json").is_file():
+        list(write_shards(files, "train", folder, 500, "uncompressed"))
+    found = {
+        "CIRKD": None if photometric else cirkd(files, arguments.cirkd),
+        "mmsegmentation": mmsegmentation(files, photometric),
+        "densekd, files": densekd(files, photometric),
+        "densekd, shards of uncompressed images": densekd(shards(folder, "train"), photometric),
+    }
+    times = in_turns({name: load for name, load in found.items() if load is not None}, arguments.samples)
+    rows = []
+    for name, seconds in times.items():
+        row = {"files": suffix[1:], "photometric": photometric, "loader": name, "ms": 1000 * seconds}
+        row |= {f"of {peer}": seconds / times[peer] for peer in ("CIRKD", "mmsegmentation") if peer in times}
+        rows.append(row)
+    return rows
+
+
+def shown(row: dict[str, Any]) -> str:
+    """Return a row of the table in docs/benchmarks.md."""
+    ratios = [f"{row[peer]:.2f}" if peer in row else "" for peer in ("of mmsegmentation", "of CIRKD")]
+    kind = row["files"].upper().replace("JPG", "JPEG") + (", photometric" if row["photometric"] else "")
+    cells = [kind, row["loader"], f"{row['ms']:.1f}", f"{1000 / row['ms']:.1f}", *ratios]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--samples", type=int, default=96, help="of each loader")
     parser.add_argument("--machine", default=platform.node(), help="name of the results file")
+    parser.add_argument("--cirkd", type=Path, help="dataset/cityscapes.py of CIRKD")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    np.random.seed(0)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (".png", ".jpg"):
-            (Path(folder) / suffix[1:]).mkdir()
-            files = make(Path(folder) / suffix[1:], suffix, arguments.samples)
-            np.random.seed(0)
-            packed_in = Path(folder) / suffix[1:]
-            list(write_shards(files, "train", packed_in, 500, "uncompressed"))
-            packed = shards(packed_in, "train")
-            loaders = {"literal": literal, "pillow": pillow, "densekd": ours(files), "shards": ours(packed)}
-            times = {name: seconds(load, files) for name, load in loaders.items()}
-            for name, t in times.items():
-                ratio = times["literal"] / t
-                rows.append({"files": suffix[1:], "loader": name, "ms": 1000 * t, "ratio": ratio})
-                print(f"| {suffix[1:]} | {name} | {1000 * t:.1f} | {1 / t:.1f} | {ratio:.2f} |", flush=True)
-    results = {"environment": environment(), "threads": 1, "samples": arguments.samples, "rows": rows}
+            place = Path(folder) / suffix[1:]
+            place.mkdir()
+            for photometric in (False, True):
+                found = measure(place, suffix, photometric, arguments)
+                print("\n".join(map(shown, found)), flush=True)
+                rows += found
+    results = {"environment": environment(), "processor": processor(), "threads": 1, "samples": arguments.samples}
+    results["rows"] = rows
     write_text(HERE / "results" / f"data-{arguments.machine}.json", json.dumps(results, indent=1) + "\n")
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from densekd.data.classes import Classes
 from densekd.data.files import Item, SegmentationFiles, find, first_file, pair_by_stem, read_lines
+from densekd.data.found import Pairs
 from densekd.data.picture import limit
 from densekd.errors import UserError
 
@@ -184,3 +185,13 @@ def test_the_first_file_that_exists(tmp_path: Path) -> None:
 def test_a_list_has_no_blank_lines(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("a 1\n\n  \n b\n")
     assert read_lines(tmp_path / "list.txt") == ["a 1", " b"]
+
+
+def test_a_path_is_made_when_it_is_asked_for(tmp_path: Path) -> None:
+    images, labels = folders(tmp_path, ("a.PNG", "b.jpg", "c.jpg"), ("a_mask.png", "b_mask.png", "c_mask.png"))
+    found = find(images, (".jpg", ".png"))
+    assert found.names == {"a": "a.PNG", "b": "b.jpg", "c": "c.jpg"}
+    assert found == {"a": images / "a.PNG", "b": images / "b.jpg", "c": images / "c.jpg"}
+    pairs = Pairs(found, find(labels, (".png",)).without("_mask"))
+    assert pairs[1:] == (Item("b", images / "b.jpg", labels / "b_mask.png"), pairs[-1])
+    assert pairs == tuple(pairs)

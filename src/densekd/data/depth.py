@@ -49,7 +49,7 @@ class DepthFiles:
     categories: ClassVar[tuple[int, ...]] = ()
     classes: ClassVar[Classes] = _OUTPUT
 
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     scale: float = 1.0
     unit: str = "m"
     labels: Literal["present", "absent"] = "present"

@@ -4,15 +4,16 @@ import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import UnidentifiedImageError
 
 from densekd.data.classes import Classes
+from densekd.data.found import Found, Item, Pairs, Source
 from densekd.data.label_coding import LabelCoding
 from densekd.data.listing import list_names
-from densekd.data.lookup import looked_up
+from densekd.data.lookup import holds_only, looked_up
 from densekd.data.numbering import Numbering, RenumberedLabel
 from densekd.data.picture import (
     RGB,
@@ -33,28 +34,11 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABEL_SUFFIXES = (".png",)
 
 
-class Source(Protocol):
-    """Bytes of a file: a ``Path``, or a part of something larger."""
-
-    def read_bytes(self) -> bytes: ...  # noqa: D102
-
-    @property
-    def suffix(self) -> str: ...  # noqa: D102
-
-
 @runtime_checkable
 class MadeLabel(Protocol):
     """A label that is made when it is read, and is no file."""
 
     def values(self) -> np.ndarray: ...  # noqa: D102
-
-
-class Item(NamedTuple):
-    """One image and its label."""
-
-    stem: str
-    image: Source
-    label: Source
 
 
 @dataclass(frozen=True)
@@ -77,7 +61,7 @@ class SegmentationFiles:
     categories: ClassVar[tuple[int, ...]] = ()
 
     classes: Classes
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     label_map: Mapping[int, int] = field(default_factory=dict)
     labels: Literal["present", "absent"] = "present"
     notes: tuple[str, ...] = ()
@@ -106,10 +90,7 @@ class SegmentationFiles:
         path = self.items[index].label
         values = _read_label(path) if self.coding is None else self.coding.read(_content(path), str(path))
         known = self._known()
-        # Two tables of all 256 values: what is no class's, and what the others mean.
-        unknown = np.ones(256, np.uint8)
-        unknown[list(known)] = 0
-        if looked_up(values, unknown).any():
+        if not holds_only(values, known):
             for value in np.flatnonzero(np.bincount(values.ravel(), minlength=256)):
                 if int(value) not in known:
                     y, x = np.argwhere(values == value)[0]
@@ -254,13 +235,13 @@ def _read_label(path: Source) -> np.ndarray:
     return values
 
 
-def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
+def find(folder: Path, endings: Iterable[str]) -> Found:
     """List the files below ``folder`` by stem (the path from ``folder`` without its ending), sorted.
 
     Args:
         folder: searched with all its sub-folders, see :func:`densekd.data.listing.list_files`.
         endings: of the file names, in lower case: suffixes, or more of the name
-            (``_leftimg8bit.png``).
+            (``_leftimg8bit.png``); none ends in another.
 
     Raises:
         UserError: the folder does not exist, or two files share a stem.
@@ -268,24 +249,28 @@ def find(folder: Path, endings: Iterable[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
+    ending = ""
     for name in list_names(folder):
-        ending = _first_ending(name, endings)
-        if ending is None:
-            continue
-        path = folder / name
+        # Mostly the ending is written as that of the file before.
+        if not ending or not name.endswith(ending):
+            ending = _written_ending(name, endings)
+            if not ending:
+                continue
         stem = name[: -len(ending)]
         if stem in found:
-            raise UserError(f"{found[stem]} and {path} have the same stem; keep one.")
-        found[stem] = path
-    return found
+            raise UserError(f"{folder / found[stem]} and {folder / name} have the same stem; keep one.")
+        found[stem] = name
+    return Found(folder, found)
 
 
-def _first_ending(name: str, endings: tuple[str, ...]) -> str | None:
+def _written_ending(name: str, endings: tuple[str, ...]) -> str:
+    """Return the ending of a file's name in its own letters, small or capital; of other files nothing."""
     lower = name.lower()
-    if not lower.endswith(endings):
-        return None
-    return next(ending for ending in endings if lower.endswith(ending))
+    for ending in endings:
+        if lower.endswith(ending):
+            return name[-len(ending) :]
+    return ""
 
 
 def pair_by_stem(
@@ -293,7 +278,7 @@ def pair_by_stem(
     labels: Path,
     image_endings: Iterable[str] = IMAGE_SUFFIXES,
     label_endings: Iterable[str] = LABEL_SUFFIXES,
-) -> tuple[Item, ...]:
+) -> Pairs:
     """Pair every image with the label of the same stem.
 
     Raises:
@@ -305,13 +290,13 @@ def pair_by_stem(
         raise UserError(f"{images}: no images ({', '.join(image_endings)}).")
     _require_partners(by_image, by_label, f"label in {labels}")
     _require_partners(by_label, by_image, f"image in {images}")
-    return tuple(Item(stem, path, by_label[stem]) for stem, path in by_image.items())
+    return Pairs(by_image, by_label)
 
 
 def _require_partners(files: Mapping[str, Path], partners: Mapping[str, Path], what: str) -> None:
-    alone = [path for stem, path in files.items() if stem not in partners]
+    alone = [stem for stem in files if stem not in partners]
     if alone:
-        raise UserError(f"{len(alone)} of {len(files)} files have no {what}, the first: {alone[0]}.")
+        raise UserError(f"{len(alone)} of {len(files)} files have no {what}, the first: {files[alone[0]]}.")
 
 
 def first_folder(candidates: Iterable[Path], what: str) -> Path:

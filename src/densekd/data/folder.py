@@ -83,7 +83,7 @@ def folder(
     return SegmentationFiles(classes, items, label_map, notes=notes, coding=read)
 
 
-def _find(root: Path, split: str, names: FolderNames, holdout: Holdout | None) -> tuple[Place, tuple[Item, ...]]:
+def _find(root: Path, split: str, names: FolderNames, holdout: Holdout | None) -> tuple[Place, Sequence[Item]]:
     """Find the images and labels of a split, in its folders or by its list."""
     if holdout is not None or has_lists(root):
         pool = find_pool(root, names)

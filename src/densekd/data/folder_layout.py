@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from densekd.data.files import IMAGE_SUFFIXES, Item, find
+from densekd.data.found import Pairs
 from densekd.data.label_coding import LOSSY
 from densekd.data.listing import is_hidden, list_files
 from densekd.errors import UserError
@@ -86,7 +87,7 @@ def list_splits(root: Path, names: FolderNames) -> list[str]:
     return sorted(found)
 
 
-def pair(place: Place, suffix: str | None) -> tuple[Item, ...]:
+def pair(place: Place, suffix: str | None) -> Sequence[Item]:
     """Pair every image with its label, sorted by stem.
 
     Args:
@@ -107,10 +108,10 @@ def pair(place: Place, suffix: str | None) -> tuple[Item, ...]:
         first = next(iter(find(place.labels, _JPEG).values()))
         raise UserError(f"{first}: labels cannot be JPEG. {LOSSY}.")
     ending = _common_ending(images, labels) if suffix is None else suffix
-    by_image = {stem.removesuffix(ending): path for stem, path in labels.items() if stem.endswith(ending)}
+    by_image = labels.without(ending)
     _require_partners(images, by_image, f"label in {place.labels}", ending)
     _require_partners(by_image, images, f"image in {place.images}", "")
-    return tuple(Item(stem, path, by_image[stem]) for stem, path in images.items())
+    return Pairs(images, by_image)
 
 
 def _pair_in_one(folder: Path, suffix: str | None) -> tuple[Item, ...]:

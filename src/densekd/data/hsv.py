@@ -50,15 +50,23 @@ def rgb_to_hsv(image: Tensor) -> HSV:
     spread = value - torch.minimum(torch.minimum(red, green), blue)
     wide = spread.int()
     # Saturation: 255 spread / value, a table of 256 x 256.
-    place = (value.int() << 8).bitwise_or_(wide)
+    place = value.int().mul_(256).add_(wide)
     saturation = saturations.index_select(0, place.view(-1)).view_as(value)
     # Hue: which channel is the largest, red before green, and how far the other two are apart.
-    r, g, b, d = red.short(), green.short(), blue.short(), spread.short()
-    of_green_or_blue = torch.where(value == green, b - r + 2 * d, r - g + 4 * d)
-    numerator = torch.where(value == red, g - b, of_green_or_blue)
+    r, g, b, d = red.short(), green.short(), blue.short(), spread.short().mul_(2)
+    of_green = (b - r).add_(d)
+    of_blue = (r - g).add_(d.mul_(2))
+    of_green_or_blue = _chosen(value == green, of_green, of_blue)
+    numerator = _chosen(value == red, g.sub_(b), of_green_or_blue)
     place = wide.mul_(_NUMERATORS).add_(numerator).sub_(_LOWEST)
     hue = hues.index_select(0, place.view(-1)).view_as(value)
     return HSV(hue, saturation, value)
+
+
+def _chosen(where: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Write ``one`` into ``other`` where a mask is True, both int16, by bits: several times quicker than a branch."""
+    bits = where.short().neg_()
+    return other.bitwise_xor_(one.bitwise_xor_(other).bitwise_and_(bits))
 
 
 def through_hsv(image: Tensor, hue: int = 0, saturations: Tensor | None = None) -> Tensor:
@@ -87,12 +95,13 @@ def hsv_to_rgb(hsv: HSV) -> Tensor:
 def _from_tables(hsv: HSV, tables: Sequence[Tensor]) -> Tensor:
     """Multiply the value by each channel's factor, which is looked up by hue and saturation."""
     height, width = hsv.value.shape
-    place = (hsv.hue.int() << 8).bitwise_or_(hsv.saturation.int()).view(-1)
+    place = hsv.hue.int().mul_(256).add_(hsv.saturation).view(-1)
     value = hsv.value.reshape(-1).float().mul_(_PER_LEVEL.item())
     image = torch.empty(3, height * width, dtype=torch.uint8)
     for channel, factors in zip(image, tables, strict=True):
-        # The order of the two products is OpenCV's; colors are cut off, not rounded.
-        channel.copy_(factors.index_select(0, place).mul_(value).mul_(255))
+        # The order of the two products is OpenCV's; colors are cut off, not rounded. By way of 16 bits,
+        # to which floats are cut several at a time.
+        channel.copy_(factors.index_select(0, place).mul_(value).mul_(255).short())
     return image.view(3, height, width)
 
 

@@ -1,8 +1,6 @@
 """Files of a folder as people have it: hidden ones left out, linked folders followed, paths of Windows."""
 
 import os
-from collections.abc import Iterator
-from operator import itemgetter
 from pathlib import Path
 
 from densekd.parsers.files import exists
@@ -26,24 +24,34 @@ def list_names(folder: Path) -> list[str]:
 
     Texts cost a small part of what paths do: a path is made of what is kept.
     """
-    return list(_names(os.fspath(folder), "", ()))
+    names: list[str] = []
+    _add_names(names, os.fspath(folder), "", ())
+    return names
 
 
-def _names(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
-    """Yield the files below a folder, with what comes before their names."""
+def _add_names(names: list[str], folder: str, prefix: str, above: tuple[str, ...]) -> None:
+    """Add the files below a folder, with what comes before their names."""
     real = os.path.realpath(folder)
     # A link to a folder above would be followed for ever.
     if real in above:
         return
+    here: list[str] = []
+    folders: set[str] = set()
     with os.scandir(folder) as entries:
-        shown = [(entry.name, entry) for entry in entries if not is_hidden(entry.name)]
+        for entry in entries:
+            here.append(entry.name)
+            if _is_folder(entry):
+                folders.add(entry.name)
     # Sorted folder by folder, as paths are: the order of the data does not depend on the file system.
-    shown.sort(key=itemgetter(0))
-    for name, entry in shown:
-        if _is_folder(entry):
-            yield from _names(entry.path, f"{prefix}{name}/", (*above, real))
+    here = sorted(name for name in here if not is_hidden(name))
+    if not folders:
+        names += [prefix + name for name in here]
+        return
+    for name in here:
+        if name in folders:
+            _add_names(names, f"{folder}/{name}", f"{prefix}{name}/", (*above, real))
         else:
-            yield prefix + name
+            names.append(prefix + name)
 
 
 def is_hidden(name: str) -> bool:

@@ -1,5 +1,7 @@
 """Lookup of 8-bit pixels in a table of all 256 values."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 
@@ -12,3 +14,19 @@ def looked_up(values: np.ndarray, table: np.ndarray) -> np.ndarray:
     """
     found = bytearray(np.ascontiguousarray(values)).translate(table.tobytes())
     return np.frombuffer(found, np.uint8).reshape(values.shape)
+
+
+def holds_only(values: np.ndarray, known: Collection[int]) -> bool:
+    """Tell whether all pixels have known values.
+
+    Args:
+        values: uint8 of any shape, one pixel at least.
+        known: values from 0 to 255.
+    """
+    # Mostly the known are 0, 1, 2, ... and 255. With one added, 255 is 0, and one maximum decides.
+    count = len(known) - 1
+    if set(known) == {*range(count), 255}:
+        return bool((values + np.uint8(1)).max() <= count)
+    unknown = np.ones(256, np.uint8)
+    unknown[list(known)] = 0
+    return not looked_up(values, unknown).any()

@@ -233,9 +233,15 @@ def _nearest(label: Tensor, scaled: tuple[int, int], box: Box) -> Tensor:
     H, W = label.shape
     top, left, height, width = box
     # Whole numbers: a position times a float factor can fall on the wrong side of a pixel's edge.
-    rows = (torch.arange(top, top + height) * H).div_(scaled[0], rounding_mode="floor")
-    columns = (torch.arange(left, left + width) * W).div_(scaled[1], rounding_mode="floor")
-    return label.index_select(0, rows).index_select(1, columns)
+    rows = np.arange(top, top + height) * H // scaled[0]
+    columns = np.arange(left, left + width) * W // scaled[1]
+    # Rows are copied whole, columns pixel by pixel: those of a row that comes several times only once.
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    if last - first < height:
+        region = label[first:last].numpy().take(columns, 1)
+        return torch.from_numpy(region.take(rows - first, 0))
+    region = label.numpy().take(rows, 0)
+    return torch.from_numpy(region.take(columns, 1))
 
 
 def _bilinear(image: Tensor, scaled: tuple[int, int], box: Box) -> Tensor:

@@ -27,7 +27,7 @@ class MattingFiles:
     classes: ClassVar[Classes] = Classes(("alpha",), ((255, 255, 255),))
     labels: ClassVar[Literal["present", "absent"]] = "present"
 
-    items: tuple[Item, ...]
+    items: Sequence[Item]
 
     def __len__(self) -> int:
         """Return the number of images."""
