@@ -32,7 +32,8 @@ from torchvision.transforms import v2
 
 from densekd.atomic import write_text
 from densekd.data.classes import Classes
-from densekd.data.files import Item, SegmentationFiles
+from densekd.data.files import SegmentationFiles
+from densekd.data.found import Item
 from densekd.data.maps import TrainingSet
 from densekd.data.photometric import PhotometricDistortion
 from densekd.data.sampler import Draw

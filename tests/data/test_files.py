@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from densekd.data.classes import Classes
-from densekd.data.files import Item, SegmentationFiles, find, first_file, pair_by_stem, read_lines
-from densekd.data.found import Pairs
+from densekd.data.files import SegmentationFiles, find, first_file, pair_by_stem, read_lines
+from densekd.data.found import Item, Pairs
 from densekd.data.picture import limit
 from densekd.errors import UserError
 

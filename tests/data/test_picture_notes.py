@@ -7,7 +7,8 @@ from picture_files import png, with_orientation
 from PIL import Image
 
 from densekd.data.classes import Classes
-from densekd.data.files import Item, SegmentationFiles
+from densekd.data.files import SegmentationFiles
+from densekd.data.found import Item
 from densekd.data.picture_notes import notes_of_images, notes_of_pictures
 
 PICTURE = Image.new("RGB", (6, 4))

@@ -17,7 +17,8 @@ from torchvision.transforms import v2
 from densekd.data.classes import Classes
 from densekd.data.contract import Labels
 from densekd.data.facts import Facts, image_facts
-from densekd.data.files import Item, find, read_image
+from densekd.data.files import find, read_image
+from densekd.data.found import Item
 from densekd.data.maps import EvaluationSet, TrainingSet
 from densekd.data.transforms import RandomScaledCrop
 from densekd.metric_names import MetricName, MetricNames

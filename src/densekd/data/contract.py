@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_chec
 import numpy as np
 
 from densekd.data.classes import Classes
-from densekd.data.files import Source
+from densekd.data.found import Source
 from densekd.data.sampler import Draw
 
 # Files without labels serve a student that learns from its teacher alone.

@@ -14,7 +14,8 @@ from densekd.atomic import atomic, write_text
 from densekd.data.classes import Classes
 from densekd.data.demo.dataset import scene_rng
 from densekd.data.demo.scene import draw_scene
-from densekd.data.files import IMAGE_SUFFIXES, Item, Source, content_of, find, pair_by_stem, read_image
+from densekd.data.files import IMAGE_SUFFIXES, content_of, find, pair_by_stem, read_image
+from densekd.data.found import Item, Source
 from densekd.data.listing import is_hidden
 from densekd.data.picture import RGB, UNREADABLE, Bands, as_shown, opened
 from densekd.errors import UserError

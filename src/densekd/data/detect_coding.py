@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 from PIL import Image
 
 from densekd.data.class_files import ClassFile
-from densekd.data.files import Source, content_of
+from densekd.data.files import content_of
+from densekd.data.found import Source
 from densekd.data.label_coding import Color, LabelCoding, Survey, listed_colors, open_label, survey
 from densekd.data.relabel import Meaning
 from densekd.errors import RecipeError, UserError

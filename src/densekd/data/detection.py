@@ -16,7 +16,8 @@ from torchvision.transforms.v2 import functional
 from densekd.data.annotations import Annotations, training_boxes
 from densekd.data.cache import SampleCache
 from densekd.data.classes import Classes
-from densekd.data.files import Source, all_notes, read_image
+from densekd.data.files import all_notes, read_image
+from densekd.data.found import Source
 from densekd.data.maps import seeded
 from densekd.data.numbering import Numbering
 from densekd.data.picture import RGB, Bands

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from densekd.data.files import Source, content_of
+from densekd.data.files import content_of
+from densekd.data.found import Source
 from densekd.data.picture import RGB, Bands, PictureKind, PictureRemark, Seen, band_kind, picture_kind, remarks
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from densekd.data.class_files import read_class_file
 from densekd.data.detect_coding import Coding, Ignore, detect_coding
 from densekd.data.exports.recognize import with_advice
-from densekd.data.files import Item, SegmentationFiles, Source
+from densekd.data.files import SegmentationFiles
 from densekd.data.folder_layout import FolderNames, Place, find_pool, find_split, list_splits, pair
+from densekd.data.found import Item, Source
 from densekd.data.holdout import ALL, Holdout, has_lists, held_out
 from densekd.data.relabel import Meaning, relabel
 from densekd.errors import RecipeError, UserError

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from densekd.data.files import IMAGE_SUFFIXES, Item, find
-from densekd.data.found import Pairs
+from densekd.data.files import IMAGE_SUFFIXES, find
+from densekd.data.found import Item, Pairs
 from densekd.data.label_coding import LOSSY
 from densekd.data.listing import is_hidden, list_files
 from densekd.errors import UserError

@@ -12,7 +12,8 @@ import numpy as np
 from annotated_types import Ge, Lt
 
 from densekd.atomic import write_text
-from densekd.data.files import Source, read_lines
+from densekd.data.files import read_lines
+from densekd.data.found import Source
 from densekd.data.look_alike import NEAR, are_telling, distances, look_of
 from densekd.errors import UserError
 from densekd.seal import read_document, write_document

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from densekd.data.classes import read_classes
-from densekd.data.files import Item, SegmentationFiles
+from densekd.data.files import SegmentationFiles
+from densekd.data.found import Item
 from densekd.errors import UserError
 from densekd.registry import optional_import
 

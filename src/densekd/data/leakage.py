@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from densekd.data.files import Source
+from densekd.data.found import Source
 from densekd.data.look_alike import NEAR, are_telling, distances, look_of
 
 # A name that counts: what stands before its last number, and that number.

@@ -6,7 +6,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from densekd.data.files import Source, content_of
+from densekd.data.files import content_of
+from densekd.data.found import Source
 from densekd.data.picture import UNREADABLE, opened
 from densekd.data.picture.tiff import tiff_bands
 from densekd.errors import UserError

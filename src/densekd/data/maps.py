@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from densekd.data.cache import SampleCache
 from densekd.data.contract import Files
-from densekd.data.files import Item
+from densekd.data.found import Item
 from densekd.data.sampler import Draw
 from densekd.memory import free_memory, local_processes
 

@@ -23,7 +23,8 @@ from PIL import Image
 from densekd.atomic import atomic
 from densekd.data.classes import Classes
 from densekd.data.contract import Files
-from densekd.data.files import Item, SegmentationFiles, Source, content_of, image_size, read_image
+from densekd.data.files import SegmentationFiles, content_of, image_size, read_image
+from densekd.data.found import Item, Source
 from densekd.data.label_coding import LabelCoding
 from densekd.data.picture import RGB
 from densekd.errors import UserError

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from densekd.data.classes import read_classes
-from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, Source, find, first_folder, image_size
+from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, find, first_folder, image_size
+from densekd.data.found import Item, Source
 from densekd.errors import UserError
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from densekd.data.class_files import CVAT
 from densekd.data.classes import Classes, published_classes, read_classes
-from densekd.data.files import IMAGE_SUFFIXES, Item, SegmentationFiles, first_file, first_folder, read_lines
+from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, first_file, first_folder, read_lines
+from densekd.data.found import Item
 from densekd.errors import UserError
 
 _AUGMENTED = ("trainaug", "train_aug")

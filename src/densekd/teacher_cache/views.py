@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from densekd.data.files import Source
+from densekd.data.found import Source
 from densekd.data.maps import MapFiles, Sample, TrainingSet, as_batch
 from densekd.data.sampler import Draw
 from densekd.errors import UserError

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 
 from densekd.data.classes import Classes
 from densekd.data.depth import DepthFiles, write_depth
-from densekd.data.files import Item, SegmentationFiles, image_size, read_image
+from densekd.data.files import SegmentationFiles, image_size, read_image
+from densekd.data.found import Item
 from densekd.data.picture import as_shown, decode_picture, opened, shown_size
 from densekd.data.picture.turn import orientation_of, turned
 from densekd.data.yolo import yolo

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from densekd.data.exports.shapes import Annotated
-from densekd.data.files import IMAGE_SUFFIXES, Source, read_lines
+from densekd.data.files import IMAGE_SUFFIXES, read_lines
+from densekd.data.found import Source
 from densekd.errors import UserError
 from densekd.parsers import load_json
 from densekd.parsers import read_json as read_any_json

@@ -22,7 +22,8 @@ from densekd.data.exports.shapes import (
     ring,
 )
 from densekd.data.exports.splits import choose
-from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, Source, find, first_file, image_size
+from densekd.data.files import IMAGE_SUFFIXES, SegmentationFiles, find, first_file, image_size
+from densekd.data.found import Source
 from densekd.data.holdout import Holdout
 from densekd.data.picture import opened
 from densekd.errors import UserError

@@ -12,7 +12,8 @@ from densekd.data.classes import Classes, distinct_classes, distinct_colors
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.exports.rasterize import draw
 from densekd.data.exports.shapes import Export, Shape, area, extent
-from densekd.data.files import Item, SegmentationFiles
+from densekd.data.files import SegmentationFiles
+from densekd.data.found import Item
 from densekd.data.relabel import relabel
 from densekd.errors import UserError
 

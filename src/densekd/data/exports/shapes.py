@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from densekd.data.files import Source
+from densekd.data.found import Source
 
 # Corners of a polygon that stands for a circle: its area is then 0.04 % too small.
 _CORNERS = 128

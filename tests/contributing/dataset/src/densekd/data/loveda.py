@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from densekd.data.classes import Classes
-from densekd.data.files import Item, SegmentationFiles, first_folder, pair_by_stem
+from densekd.data.files import SegmentationFiles, first_folder, pair_by_stem
+from densekd.data.found import Item
 
 CLASSES = Classes(
     names=("background", "building", "road", "water", "barren", "forest", "agriculture"),

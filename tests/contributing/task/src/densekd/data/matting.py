@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from densekd.data.classes import Classes
-from densekd.data.files import Item, Source, pair_by_stem, read_image
+from densekd.data.files import pair_by_stem, read_image
+from densekd.data.found import Item, Source
 from densekd.errors import UserError
 
 
