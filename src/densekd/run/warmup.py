@@ -46,13 +46,13 @@ def seconds_per_step(recipe: Recipe, launch: Launch) -> float:
         return try_steps(share, built, _TIMED_STEPS, launch.accelerator)[1]
 
 
-def seconds_in_turns(recipes: Sequence[Recipe], launch: Launch, count: int = _ROUNDS) -> list[list[float]]:
+def seconds_in_turns(recipes: Sequence[Recipe], launch: Launch, count: int | None = None) -> list[list[float]]:
     """Measure the seconds of a step of several trainings in turns, so that a slow moment hits all of them.
 
     Args:
         recipes: as for :func:`seconds_per_step`, with one batch size and synchronization of batch norms.
         launch: as there.
-        count: rounds.
+        count: rounds; None: eight.
 
     Returns:
         Of each round the median of each training, in the order of the recipes.
@@ -62,7 +62,7 @@ def seconds_in_turns(recipes: Sequence[Recipe], launch: Launch, count: int = _RO
     builts = [build(share) for share in shares]
     rounds: list[list[float]] = []
     with using(recipes[0].kernels), as_one_of(processes, *builts):
-        for number in range(count):
+        for number in range(_ROUNDS if count is None else count):
             order = list(range(len(recipes)))
             # Whatever grows or falls steadily, such as a clock that gets hot, hits both alike: there and back.
             if number % 2:
