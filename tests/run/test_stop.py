@@ -84,6 +84,25 @@ def test_a_signal_anywhere_saves_at_the_next_safe_point(
     assert losses(untouched) == losses(tmp_path / "parts")
 
 
+def test_a_signal_before_the_first_step_is_ours_alone(
+    whole: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning's handler would send it once more to the other processes, which end at once by a second one."""
+    from densekd.run.metrics_logger import MetricsLogger
+
+    original, handlers = MetricsLogger.on_train_start, []
+
+    def start(self: Any, trainer: Any, module: Any) -> None:
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        os.kill(os.getpid(), signal.SIGTERM)
+        original(self, trainer, module)
+
+    monkeypatch.setattr(MetricsLogger, "on_train_start", start)
+    with pytest.raises(Interrupted, match="Stopped at step 1 of 7"):
+        run(whole[0], tmp_path / "run")
+    assert [getattr(handler, "__module__", None) for handler in handlers] == ["densekd.stopping"]
+
+
 def test_a_signal_while_the_scores_are_made(
     recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
