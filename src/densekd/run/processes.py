@@ -92,9 +92,9 @@ def ignore_signals_of_lightning(trainer: L.Trainer) -> None:
     It asks on the device, and waits for the answer; :class:`StopAgreement` does it without. What it passes
     on is a second signal for a process that had one already, which ends at once and leaves the others waiting.
     """
-    connector = getattr(trainer, "_signal_connector", None)
+    connector: Any = getattr(trainer, "_signal_connector", None)
     if hasattr(connector, "register_signal_handlers"):
-        connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        connector.register_signal_handlers = lambda: None
     loop = trainer.fit_loop.epoch_loop
     if hasattr(loop, "_broadcast_sigterm_tensor"):
         loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
