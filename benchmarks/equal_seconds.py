@@ -81,7 +81,7 @@ def train_camvid_teacher(bench: Bench, name: str, drive: str) -> Path:
 
 
 def train_bccd_teacher(bench: Bench, name: str, place: str) -> Path:
-    """Train the recipe's teacher on the small images of the sweep."""
+    """Train the recipe's teacher on the small images of the sweep, which are scored in one place."""
     kept = [one for one in load_sweep(BCCD.sweep).overrides if str(one).startswith(("data.", "augment."))]
     return bench.train(name, Row("", "bccd-teacher", (*map(str, kept), "training.validate_every=0")))
 
@@ -135,8 +135,9 @@ def measure(study: Study) -> dict[str, Any]:
         # Steps from a cache cannot be measured before it is filled.
         if method in recipes or method == "alone-600" or method.endswith("-cached"):
             continue
-        learned = ("training.steps", "teacher.cache", "teacher.checkpoint")
-        kept = [one for one in trial.overrides if not one.startswith(learned)]
+        # The teacher is an untrained one, and no schedule ends.
+        replaced = ("training.steps", "teacher.cache", "teacher.checkpoint")
+        kept = [one for one in trial.overrides if not one.startswith(replaced)]
         recipes[method] = load_recipe(RECIPES / f"{study.spec().recipe}.yaml", [study.untrained, *kept, _LONG])
     rounds = warmup.seconds_in_turns(list(recipes.values()), Launch("cpu"), _WARM + _ROUNDS)[_WARM:]
     base = list(recipes).index(BASELINE)
