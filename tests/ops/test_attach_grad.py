@@ -37,6 +37,16 @@ def test_the_gradient_has_the_precision_of_what_it_belongs_to(dtype: torch.dtype
     assert torch.equal(x.grad, torch.tensor([1.0, 2.0, 3.0, 1 / 3]).to(dtype))
 
 
+@pytest.mark.parametrize("shape", [(), (1, 1, 1), (2, 1, 1), (2, 3, 1), (1, 3, 5)], ids=str)
+def test_a_narrow_gradient_is_rounded_once(shape: tuple[int, ...]) -> None:
+    x = torch.randn(2, 3, 5, dtype=torch.bfloat16, requires_grad=True)
+    grad, upstream = torch.randn(2, 3, 5).bfloat16(), torch.randn(shape)
+    expected = (grad.float() * upstream).bfloat16()
+    attach_grad(torch.zeros(shape), x, grad).backward(upstream)
+    assert x.grad is not None
+    assert torch.equal(x.grad, expected)
+
+
 def test_a_second_derivative_is_refused() -> None:
     x = torch.randn(3, 4, requires_grad=True)
     with pytest.raises(NotImplementedError, match="no second derivative"):

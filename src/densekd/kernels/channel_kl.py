@@ -3,6 +3,7 @@
 # B batch, C channels, N = H * W positions, G groups of channels, K parts of a channel
 # s, t logits of student and teacher over the temperature; q, p their softmax; grad = q - p
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import torch
@@ -130,31 +131,46 @@ def cpu_blocked(student: Tensor, teacher: Tensor, temperature: float, groups: Gr
 
 def _by_channel(s: Tensor, t: Tensor, d: Tensor, temperature: float, groups: Groups) -> Tensor:
     """Fill the gradient ``d [B, C, N]`` block by block of whole channels; return the summands."""
+    C, N = s.shape[1:]
+    if groups.size > 1 and (groups.order is not None or groups.size * N > BLOCK_NUMEL):
+        return _in_two_passes(s, t, d, temperature, groups)
+    value = s.new_empty(s.shape[:2], dtype=compute_dtype(s, t))
+    # Groups of equal size, then a last one of what is left over.
+    equal = C - C % groups.size
+    for channels in (slice(0, equal), slice(equal, C)):
+        size = min(groups.size, channels.stop - channels.start)
+        if size > 0:
+            _whole_groups(*(x[:, channels] for x in (s, t, d, value)), temperature, size)
+    return value
+
+
+def _whole_groups(s: Tensor, t: Tensor, d: Tensor, value: Tensor, temperature: float, size: int) -> None:
+    """Fill gradient and summands of groups of ``size`` neighbours in one pass, block by block of whole groups."""
+    for at, (q, p, scratch) in _with_buffers(s, value.dtype, size):
+        _scale(s[at], temperature, out=q)
+        _scale(t[at], temperature, out=p)
+        # One distribution over the channels of a group, [images, groups, size * N].
+        joint = [x.view(len(x), -1, size * x.shape[2]) for x in (q, p, scratch)]
+        kl = softmax_kl_(*joint, 2).kl
+        # Each channel gets an equal part: what counts is the sum over its group.
+        value[at] = (kl / size).expand(-1, -1, size).flatten(1)
+        _subtract(q, p, out=d[at])
+
+
+def _in_two_passes(s: Tensor, t: Tensor, d: Tensor, temperature: float, groups: Groups) -> Tensor:
+    """Fill the gradient of groups that lie apart or are larger than a block; return the summands."""
     dtype = compute_dtype(s, t)
-    # [3, B, C]
+    # First pass: statistics of each channel, [3, B, C].
     statistics = s.new_empty(3, *s.shape[:2], dtype=dtype)
-    blocks = _channel_blocks(s.shape)
-    # The first block is the largest; a smaller one needs buffers without gaps, too.
-    shapes = {s[at].shape for at in blocks}
-    buffer = s.new_empty(3 * max((shape.numel() for shape in shapes), default=0), dtype=dtype)
-    buffers = {shape: buffer[: 3 * shape.numel()].view(3, *shape) for shape in shapes}
-    # First pass: softmax and statistics of each channel; that of a group of its own is complete.
-    for at in blocks:
-        s_block, t_block = s[at], t[at]
-        q, p, scratch = buffers[s_block.shape]
-        _scale(s_block, temperature, out=q)
-        _scale(t_block, temperature, out=p)
+    for at, (q, p, scratch) in _with_buffers(s, dtype):
+        _scale(s[at], temperature, out=q)
+        _scale(t[at], temperature, out=p)
         statistics[:, at[0], at[1]] = torch.stack(softmax_kl_(q, p, scratch, 2)).squeeze(3)
-        if groups.size == 1:
-            _subtract(q, p, out=d[at])
     value, group = groups.summands(Divergence(*statistics))
-    if groups.size == 1:
-        return value
     # Second pass: the softmax of a channel times the probability of the channel within its group.
     q_share = (statistics[1] - group.student).exp_()[..., None]
     p_share = (statistics[2] - group.teacher).exp_()[..., None]
-    for at in blocks:
-        q, p, _ = buffers[s[at].shape]
+    for at, (q, p, _) in _with_buffers(s, dtype):
         for x, share, out in ((s, q_share, q), (t, p_share, p)):
             _scale(x[at], temperature, out=out)
             torch.softmax(out, 2, out=out).mul_(share[at])
@@ -165,14 +181,25 @@ def _by_channel(s: Tensor, t: Tensor, d: Tensor, temperature: float, groups: Gro
 Block = tuple[slice, slice]
 
 
-def _channel_blocks(shape: torch.Size) -> list[Block]:
-    """Index ``[B, C, N]`` by images and channels: several whole images, or channels of one image."""
+def _with_buffers(x: Tensor, dtype: torch.dtype, size: int = 1) -> Iterator[tuple[Block, Tensor]]:
+    """Go through ``x [B, C, N]`` by blocks of whole groups, each with three buffers of its shape and no gaps."""
+    buffer = x.new_empty(0, dtype=dtype)
+    for at in _channel_blocks(x.shape, size):
+        shape = x[at].shape
+        # The first block is the largest.
+        if buffer.numel() == 0:
+            buffer = x.new_empty(3 * shape.numel(), dtype=dtype)
+        yield at, buffer[: 3 * shape.numel()].view(3, *shape)
+
+
+def _channel_blocks(shape: torch.Size, size: int = 1) -> list[Block]:
+    """Index ``[B, C, N]`` by images and channels: several whole images, or groups of ``size`` channels of one."""
     B, C, N = shape
     # Fewer numbers than a block may have: its buffers must not outweigh small maps.
     images = max(1, BLOCK_NUMEL // max(4 * C * N, 1))
     channels = C
     if C * N > BLOCK_NUMEL:
-        channels = max(1, BLOCK_NUMEL // N)
+        channels = max(1, BLOCK_NUMEL // (size * N)) * size
     blocks = []
     for b in range(0, B, images):
         for c in range(0, C, channels):

@@ -6,6 +6,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +76,37 @@ def source_indices(source: int, target: int, align_corners: bool) -> list[tuple[
     return list(zip(lower.long().tolist(), upper.long().tolist(), weight.tolist(), strict=True))
 
 
+class Run(NamedTuple):
+    """Neighbouring rows of a result that lie between the same two source rows.
+
+    Args:
+        lower: the source row above them.
+        upper: the source row below them; the same where the map ends.
+        at: where the rows are in their block.
+        of_lower: weight of ``lower`` in each of the rows, ``[rows, 1, 1]``.
+        of_upper: weight of ``upper``; the two add to 1.
+    """
+
+    lower: int
+    upper: int
+    at: slice
+    of_lower: Tensor
+    of_upper: Tensor
+
+
+@lru_cache(maxsize=256)
+def _runs(source: int, upsample: Upsample, block: range, dtype: torch.dtype) -> list[Run]:
+    """Split the rows of ``block`` by the two source rows that they are blended from."""
+    indices = source_indices(source, upsample.size[0], upsample.align_corners)
+    runs = []
+    for (lower, upper), rows in groupby(block, key=lambda y: indices[y][:2]):
+        ys = list(rows)
+        at = slice(ys[0] - block.start, ys[-1] + 1 - block.start)
+        of_upper = torch.tensor([indices[y][2] for y in ys], dtype=torch.float64)[:, None, None]
+        runs.append(Run(lower, upper, at, (1 - of_upper).to(dtype), of_upper.to(dtype)))
+    return runs
+
+
 class UpsampledRows:
     """Rows of an upsampled map, read from top to bottom without holding the map.
 
@@ -90,31 +123,29 @@ class UpsampledRows:
         self.x = x
         self.upsample = upsample
         self.factor = factor
-        self.indices = source_indices(x.shape[1], upsample.size[0], upsample.align_corners)
         # Source row -> that row resized along x, [C, W].
         self.resized: dict[int, Tensor] = {}
 
     def read(self, block: range, out: Tensor) -> Tensor:
         """Fill ``out [R, C, W]`` with the rows of ``block``, R of them; blocks come in order."""
-        # Forget source rows above the block.
-        lowest = self.indices[block[0]][0]
-        self.resized = {k: row for k, row in self.resized.items() if k >= lowest}
-        # Interpolate along y between two rows that are resized along x.
-        for y, row in zip(block, out, strict=True):
-            lower, upper, weight = self.indices[y]
-            start, end = self._resized(lower, row.dtype), self._resized(upper, row.dtype)
-            torch.lerp(start, end, weight, out=row)
+        runs = _runs(self.x.shape[1], self.upsample, block, out.dtype)
+        self._resize(sorted({k for run in runs for k in (run.lower, run.upper)}), out.dtype)
+        # Interpolate along y: all rows between two source rows at once.
+        for run in runs:
+            torch.lerp(self.resized[run.lower], self.resized[run.upper], run.of_upper, out=out[run.at])
         return out
 
-    def _resized(self, k: int, dtype: torch.dtype) -> Tensor:
-        """Return source row k resized along x, ``[C, W]``."""
-        if k not in self.resized:
-            # [1, C, w]
-            row = (self.x[:, k].to(dtype) * self.factor)[None]
-            width = self.upsample.size[1:]
-            upsample_linear1d = torch.ops.aten.upsample_linear1d
-            self.resized[k] = upsample_linear1d(row, width, self.upsample.align_corners)[0]
-        return self.resized[k]
+    def _resize(self, rows: list[int], dtype: torch.dtype) -> None:
+        """Hold the source rows ``rows``, resized along x, and no other ones."""
+        missing = [k for k in rows if k not in self.resized]
+        self.resized = {k: self.resized[k] for k in rows if k in self.resized}
+        if not missing:
+            return
+        # [K, C, w]
+        narrow = self.x[:, missing].transpose(0, 1).to(dtype, memory_format=torch.contiguous_format) * self.factor
+        width = self.upsample.size[1:]
+        wide = torch.ops.aten.upsample_linear1d(narrow, width, self.upsample.align_corners)
+        self.resized.update(zip(missing, wide, strict=True))
 
 
 class UpsampleBackward:
@@ -137,29 +168,31 @@ class UpsampleBackward:
 
     def add(self, block: range, rows: Tensor) -> None:
         """Add the gradient ``rows [R, C, W]`` of the rows of ``block``; the last block completes it."""
-        # Backward along y: each row adds to the two source rows around it.
-        for y, row in zip(block, rows, strict=True):
-            lower, upper, weight = self.indices[y]
-            self._accumulate(lower, row, 1 - weight)
-            self._accumulate(upper, row, weight)
+        # Backward along y: rows between two source rows add to both.
+        for run in _runs(self.grad.shape[1], self.upsample, block, rows.dtype):
+            between = rows[run.at]
+            self._accumulate(run.lower, (between * run.of_lower).sum(0))
+            self._accumulate(run.upper, (between * run.of_upper).sum(0))
         # Backward along x for source rows that later blocks no longer reach.
         following = block[-1] + 1
         unfinished = self.grad.shape[1]
         if following < self.upsample.size[0]:
             unfinished = self.indices[following][0]
-        for k in [k for k in self.accumulated if k < unfinished]:
-            self.grad[:, k] = self._backward_along_x(self.accumulated.pop(k))
+        self._finish([k for k in self.accumulated if k < unfinished])
 
-    def _accumulate(self, k: int, row: Tensor, weight: float) -> None:
+    def _accumulate(self, k: int, row: Tensor) -> None:
         if k in self.accumulated:
-            self.accumulated[k].add_(row, alpha=weight)
+            self.accumulated[k].add_(row)
         else:
-            self.accumulated[k] = row * weight
+            self.accumulated[k] = row
 
-    def _backward_along_x(self, row: Tensor) -> Tensor:
-        """Return the gradient ``[C, w]`` of a source row from that of its resized row ``[C, W]``."""
-        shape = (1, row.shape[0], self.grad.shape[2])
-        width = self.upsample.size[1:]
+    def _finish(self, rows: list[int]) -> None:
+        """Bring the accumulated gradients of the source rows ``rows`` to their place."""
+        if not rows:
+            return
+        # [K, C, W] -> [K, C, w]
+        wide = torch.stack([self.accumulated.pop(k) for k in rows])
+        shape = (*wide.shape[:2], self.grad.shape[2])
         backward = torch.ops.aten.upsample_linear1d_backward
-        grad: Tensor = backward(row[None], width, shape, self.upsample.align_corners)[0]
-        return grad
+        narrow = backward(wide, self.upsample.size[1:], shape, self.upsample.align_corners)
+        self.grad[:, rows] = narrow.transpose(0, 1).to(self.grad.dtype)
