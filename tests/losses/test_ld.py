@@ -170,6 +170,21 @@ def test_what_does_not_fit_is_refused(student: tuple[Tensor, ...], boxes: Any, m
         LD(**LEVELS)(student, heads(1)[: len(student)], boxes)
 
 
+def test_another_head_is_refused() -> None:
+    """RetinaNet's nine anchors have a channel for each class and four deltas each, which divide like distributions."""
+    maps = [
+        tuple(torch.zeros(2, channels, *size) for channels in (9 * C, 36) for size in SIZES),
+        tuple(torch.zeros(2, channels, *size) for channels in (C, 36) for size in SIZES),
+    ]
+    loss = LD(num_classes=C, **LEVELS)
+    with pytest.raises(ValueError, match="two GFL heads, with one channel for each of 3 classes; this head has 27"):
+        loss(maps[0], maps[0], BOXES)
+    with pytest.raises(ValueError, match="this head has 27"):
+        LDClasses(num_classes=C, **LEVELS)(maps[0][:2], maps[0][:2], BOXES)
+    # The teacher's classes are not read: they may be others.
+    assert loss(maps[1], maps[0], BOXES) == 0
+
+
 def of_one_process(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     own = slice(rank, rank + 1)

@@ -45,6 +45,7 @@ class LD(nn.Module):
             wants a larger weight.
         strides: pixels between the positions of each level.
         anchor_scale: the side of an anchor in strides.
+        num_classes: C of the student's classes; supplied by the build. None: it is not compared.
 
     Shape:
         student, teacher: for L levels L maps ``[B, C, H_l, W_l]`` and L ``[B, 4 * (n + 1), H_l, W_l]``
@@ -52,7 +53,7 @@ class LD(nn.Module):
         Returns a scalar >= 0; 0 without boxes.
 
     Raises:
-        ValueError: levels it was not built for, or no boxes.
+        ValueError: levels it was not built for, a head that is not GFL's, or no boxes.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class LD(nn.Module):
         divisor: Divisor = "images",
         strides: Sequence[PositiveInt] = (8, 16, 32, 64, 128),
         anchor_scale: Positive = 8.0,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.temperature = temperature
         self.region = region
         self.divisor = divisor
+        self.num_classes = num_classes
         self.anchors = Anchors(tuple(strides), (anchor_scale,))
 
     def forward(self, student: Maps, teacher: Maps, target: Boxes | None) -> Tensor:
@@ -75,6 +78,7 @@ class LD(nn.Module):
         if {len(student), len(teacher)} != {2 * L}:
             raise ValueError(f"ld needs {L} maps of classes, then {L} of distributions; got {len(student)} in all")
         boxes = require_boxes(target, len(student[0]))
+        _require_gfl(student[0], self.num_classes)
         if student[L].shape[1] % 4:
             raise ValueError(f"the four sides of a box need as many channels each, got {list(student[L].shape)}")
         # The region: a weight for every position of every level.
@@ -132,13 +136,14 @@ class LDClasses(nn.Module):
         temperature: T > 0.
         strides: pixels between the positions of each level.
         anchor_scale: the side of an anchor in strides.
+        num_classes: C of the student's classes; supplied by the build. None: it is not compared.
 
     Shape:
         student, teacher: for L levels ``[B, C, H_l, W_l]`` of logits; target:
         :class:`densekd.ops.boxes.Boxes`. Returns a scalar >= 0; 0 without boxes.
 
     Raises:
-        ValueError: levels it was not built for, or no boxes.
+        ValueError: levels it was not built for, a head that is not GFL's, or no boxes.
     """
 
     def __init__(
@@ -146,15 +151,18 @@ class LDClasses(nn.Module):
         temperature: Positive = 2.0,
         strides: Sequence[PositiveInt] = (8, 16, 32, 64, 128),
         anchor_scale: Positive = 8.0,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.temperature = temperature
+        self.num_classes = num_classes
         self.anchors = Anchors(tuple(strides), (anchor_scale,))
 
     def forward(self, student: Maps, teacher: Maps, target: Boxes | None) -> Tensor:
         """Return the loss as a scalar in at least float32."""
         values = []
         learnt = _learnt_positions(self.anchors, student, teacher, target)
+        _require_gfl(student[0], self.num_classes)
         for s, t, positive in zip(student, teacher, learnt, strict=True):
             require_one_shape(s, t)
             divergence = pixel_kl(s.flatten(2), t.flatten(2), self.temperature)
@@ -218,6 +226,24 @@ class LDFeatures(nn.Module):
                 region = (iou > iou.amax(0) / 2).any(1)
             images.append(region)
         return torch.split(torch.stack(images), [len(level) for level in levels], 1)
+
+
+def _require_gfl(cls: Tensor, num_classes: int | None) -> None:
+    """Refuse class logits of other heads than GFL's, whose boxes are no distributions.
+
+    Args:
+        cls: of one level, ``[B, channels, H, W]``.
+        num_classes: C; None: it is not known.
+
+    Raises:
+        ValueError: not one channel a class: RetinaNet has one for each anchor and class, and the
+            proposals of a two-stage detector one for each anchor.
+    """
+    if num_classes is not None and cls.shape[1] != num_classes:
+        raise ValueError(
+            f"ld compares two GFL heads, with one channel for each of {num_classes} classes; this head has "
+            f"{cls.shape[1]}. Between other heads take pkd, fgd or mgd on the pyramid"
+        )
 
 
 @torch.no_grad()
