@@ -4,9 +4,13 @@ import posixpath
 import re
 
 # Files at the root that are pages of the site (site_pages.py).
-_PAGES = {"CONTRIBUTING.md": "docs/contributing.md", "SECURITY.md": "docs/security.md"}
-# How much a page counts in the search: decisions are for maintainers, and their long headings have every word.
-_BOOSTS = {"decisions.md": 0.01}
+_PAGES = {
+    "CONTRIBUTING.md": "docs/contributing.md",
+    "SECURITY.md": "docs/security.md",
+    "CHANGELOG.md": "docs/changelog.md",
+}
+# How much a page counts in the search: decisions and changes have every word.
+_BOOSTS = {"decisions.md": 0.01, "changelog.md": 0.01}
 LINK = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+[^)\s#]*)(#[^)\s]*)?\)")
 
 

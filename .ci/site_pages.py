@@ -1,4 +1,4 @@
-"""Pages of the site from outside of docs/: notebooks of examples/ (not run), CONTRIBUTING.md and SECURITY.md."""
+"""Pages of the site from outside of docs/: notebooks of examples/ (not run), CONTRIBUTING, SECURITY and CHANGELOG."""
 
 import json
 import re
@@ -12,11 +12,11 @@ _TO_DOCS = re.compile(r"\]\(\s*\.\./docs/")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add ``examples/NAME.md`` for each ``examples/NAME.ipynb``, ``contributing.md`` and ``security.md``."""
+    """Add ``examples/NAME.md`` for each ``examples/NAME.ipynb``, and the pages of files at the root."""
     root = Path(config.docs_dir).parent
     for path in sorted((root / "examples").glob("*.ipynb")):
         files.append(File.generated(config, f"examples/{path.stem}.md", content=page(path)))
-    for name in ("CONTRIBUTING", "SECURITY"):
+    for name in ("CONTRIBUTING", "SECURITY", "CHANGELOG"):
         text = (root / f"{name}.md").read_text(encoding="utf-8")
         files.append(File.generated(config, f"{name.lower()}.md", content=text.replace("](docs/", "](")))
     return files

@@ -1,5 +1,8 @@
-"""The Python of README, docs/python.md and docs/questions.md runs as it is printed, but for the number of steps."""
+"""The Python of README, docs/python.md, docs/questions.md and a wrapped teacher runs as printed, but for the steps."""
 
+import csv
+import json
+import math
 import re
 from functools import partial
 from pathlib import Path
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import densekd
+from densekd.data.coco import coco
 from densekd.models import MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -82,3 +86,67 @@ def test_questions_page(monkeypatch: pytest.MonkeyPatch) -> None:
     dice = names["Dice"](num_classes=2, ignore_index=255)
     loss = dice(torch.zeros(1, 2, 1, 3), torch.zeros(1, 2, 1, 3), torch.tensor([[[0, 1, 255]]]))
     torch.testing.assert_close(loss, torch.tensor(1 / 3))
+    # Of three labelled pixels the hardest two: -log 0.2 and -log 0.5, weighed by (1 - p)^2 where that is asked.
+    logits = torch.tensor([[0.9, 0.5, 0.2, 0.1], [0.1, 0.5, 0.8, 0.9]]).log().view(1, 2, 1, 4)
+    target = torch.tensor([[[0, 0, 0, 255]]])
+    hard = names["HardPixels"](ignore_index=255, share=0.5)(logits, logits, target)
+    torch.testing.assert_close(hard, torch.tensor((math.log(5) + math.log(2)) / 2))
+    focal = names["HardPixels"](ignore_index=255, share=0.5, gamma=2.0)(logits, logits, target)
+    torch.testing.assert_close(focal, torch.tensor((0.64 * math.log(5) + 0.25 * math.log(2)) / 2))
+    assert names["HardPixels"](ignore_index=255)(logits, logits, torch.full_like(target, 255)) == 0
+
+
+def questions_names() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for block in blocks("docs/questions.md"):
+        exec(block, names)
+    return names
+
+
+def test_boxes_become_labels(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (60, 40)).save(pictures / name)
+    found = [
+        {"image_id": 7, "file_name": "b.png", "category_id": 3, "bbox": [1, 2, 30, 20], "score": 0.9},
+        {"image_id": 7, "file_name": "b.png", "category_id": 5, "bbox": [1, 2, 30, 20], "score": 0.4},
+    ]
+    (tmp_path / "detections.json").write_text(json.dumps(found))
+    categories = [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}]
+    (tmp_path / "val.json").write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
+    places = (tmp_path / "detections.json", pictures, tmp_path / "val.json", tmp_path / "boxes.json")
+    questions_names()["boxes_as_labels"](*map(str, places))
+    files = coco(tmp_path, "boxes.json@pictures")
+    assert files.classes.names == ("cat", "dog")
+    assert [item.stem for item in files.items] == ["a", "b"]
+    assert [item.truth.boxes.tolist() for item in files.items] == [[], [[1, 2, 31, 22]]]
+    assert files.items[1].truth.labels.tolist() == [0]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:lightning")
+def test_the_callback_logs_both_norms(tmp_path: Path) -> None:
+    batches = [(torch.rand(2, 3, 8, 8), torch.randint(3, (2, 8, 8)))] * 2
+    logger = CSVLogger(tmp_path)
+    trainer = {"accelerator": "cpu", "callbacks": [questions_names()["Watch"]()], "logger": logger}
+    densekd.distill(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), batches, {"l1": 1.0}, steps=2, val=batches, trainer=trainer)
+    with (Path(logger.log_dir) / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("mine/gradient", "mine/norm"):
+        (value,) = [float(row[name]) for row in rows if row[name]]
+        assert value > 0, name
+
+
+def test_a_segmentor_of_mmsegmentation_is_wrapped() -> None:
+    (block,) = BLOCK.findall((ROOT / "docs/guides/checkpoints.md").read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    exec(block, names)
+
+    class Net(nn.Module):
+        def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict[str, Any]]) -> Tensor:
+            assert [meta["img_shape"] for meta in batch_img_metas] == [inputs.shape[2:]] * len(inputs)
+            return inputs
+
+    mean = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1) / 255
+    output = names["MMSeg"](Net())(mean.expand(2, 3, 4, 5))
+    torch.testing.assert_close(output, torch.zeros(2, 3, 4, 5), rtol=0, atol=1e-6)
