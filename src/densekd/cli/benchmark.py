@@ -57,14 +57,24 @@ def benchmark(
 
 def benchmark_table(rows: "list[BenchmarkRow]") -> Table:
     """Return a row for each model: latency, throughput, size, memory, counts, accuracy."""
-    heads = ("model", "engine", "ms", "95 %", "images/s", "MB", "peak MB", "M params", "G MACs", "score")
+    # What is the same in all rows is said once.
+    metrics = {f"{row.metric}, {row.unit}" if row.unit else row.metric for row in rows if row.score is not None}
+    sizes = {row.size for row in rows}
+    metric = metrics.pop() if len(metrics) == 1 else None
+    heads = ("model", "ms", "95 %", "images /s", "MB", "peak MB", "M params", "G MACs", metric or "score")
     first = rows[0]
     threads = first.threads or "engine's"
-    table = Table(*heads, title=f"batch {first.batch}, threads: {threads}", title_justify="left")
-    for column in table.columns[2:]:
+    title = f"batch {first.batch}, threads: {threads}"
+    if len(sizes) == 1:
+        title = f"{_size(first)}, {title}"
+    table = Table(*heads, title=title, title_justify="left")
+    for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
-        score = _DASH if row.score is None else f"{row.metric} {row.score:.2f} {row.unit}".rstrip()
+        name = f"{row.model} {row.engine}" if len(sizes) == 1 else f"{row.model} {row.engine} {_size(row)}"
+        score = _DASH
+        if row.score is not None:
+            score = f"{row.score:.2f}" if metric else f"{row.metric} {row.score:.2f} {row.unit}".rstrip()
         cells = (
             f"{row.median_ms:.2f}",
             f"{row.p95_ms:.2f}",
@@ -75,8 +85,12 @@ def benchmark_table(rows: "list[BenchmarkRow]") -> Table:
             _scaled(row.multiply_adds, 1e9, 2),
             score,
         )
-        table.add_row(f"{row.model} {row.size[0]}x{row.size[1]}", row.engine, *cells)
+        table.add_row(name, *cells)
     return table
+
+
+def _size(row: "BenchmarkRow") -> str:
+    return f"{row.size[0]}x{row.size[1]}"
 
 
 def _scaled(value: int | None, unit: float, digits: int) -> str:
