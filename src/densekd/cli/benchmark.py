@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from densekd.cli.arguments import JsonPath, Trust
-from densekd.cli.console import console, print_next, print_plain, write_json
+from densekd.cli.console import console, print_next_prediction, print_plain, write_json
 from densekd.cli.own_files import BENCHMARK, Force, require_own_json
 from densekd.errors import UserError
 from densekd.trust import trust_modules
@@ -52,7 +52,7 @@ def benchmark(
     if picture is not None:
         write_text(picture, accuracy_picture(rows))
         print_plain(f"picture: {picture}")
-    print_next("densekd", "predict", models[0], "pictures/", trust=trust)
+    print_next_prediction(models[0], trust)
 
 
 def benchmark_table(rows: "list[BenchmarkRow]") -> Table:
@@ -71,7 +71,8 @@ def benchmark_table(rows: "list[BenchmarkRow]") -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
-        name = f"{row.model} {row.engine}" if len(sizes) == 1 else f"{row.model} {row.engine} {_size(row)}"
+        # Lines of their own: a path is broken as late as may be.
+        name = "\n".join([row.model, row.engine] if len(sizes) == 1 else [row.model, f"{row.engine} {_size(row)}"])
         score = _DASH
         if row.score is not None:
             score = f"{row.score:.2f}" if metric else f"{row.metric} {row.score:.2f} {row.unit}".rstrip()
