@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from densekd.builders.data import build_files
 from densekd.data.folder import folder
 from densekd.errors import UserError
 from densekd.init.look import look
 from densekd.recipe import DataSpec
+from densekd.run.evaluation_data import images_of
 
 datasets = pytest.importorskip("datasets")
 
@@ -53,6 +55,24 @@ def test_a_saved_folder_is_found_by_init(data_root: Path, tmp_path: Path) -> Non
     # A second time the edited names stay.
     (table / "classes.json").write_text(json.dumps({"names": [f"thing {k}" for k in range(len(names))]}))
     assert look(table).train.classes.names[0] == "thing 0"
+
+
+def test_pictures_in_a_table_are_predicted_as_files_are(data_root: Path, tmp_path: Path) -> None:
+    table = saved(data_root, tmp_path / "table")
+    files = build_files(DataSpec(dataset=f"hf:{table}", root=str(data_root)), "val")
+    with images_of(files) as place:
+        found = sorted(place.iterdir())
+        plain = [item.image for item in folder(data_root, "val").items]
+        assert [path.read_bytes() for path in found] == [path.read_bytes() for path in plain]
+    # A picture that was made in memory is a PNG in the table.
+    made = {"image": [Image.new("RGB", (8, 6), "red")], "label": [Image.new("L", (8, 6))]}
+    features = datasets.Features(dict.fromkeys(made, datasets.Image()))
+    datasets.Dataset.from_dict(made, features=features).save_to_disk(str(tmp_path / "made"))
+    spec = DataSpec(dataset=f"hf:{tmp_path / 'made'}", root=str(data_root))
+    with images_of(build_files(spec, "train")) as place:
+        (path,) = place.iterdir()
+        assert path.suffix == ".png"
+        assert Image.open(path).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_one_split_is_not_validated_on_what_it_learns_from(data_root: Path, tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ class Cell(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """The suffix of the file, as far as the table knows it."""
-        return Path(self.table[self.row][self.column]["path"] or ".png").suffix
+        """The suffix of the file; of a picture that never was one, the library's own PNG."""
+        return Path(self.table[self.row][self.column]["path"] or "made.png").suffix
 
     def __str__(self) -> str:
         """Return dataset, row and column."""
