@@ -14,6 +14,8 @@ from densekd.data.holdout import Holdout
 from densekd.data.layouts import recognize_layouts
 from densekd.data.voc_boxes import voc_boxes
 from densekd.errors import RecipeError, UserError
+from densekd.run.evaluation_data import datasets_of
+from densekd.tasks import Detection
 
 
 @pytest.mark.parametrize("home", [".", "VOCdevkit/VOC2007", "VOCdevkit/VOC2012", "VOC2007", "VOC2012"])
@@ -57,7 +59,7 @@ def test_files_beside_their_images_are_divided_by_folders(layout: str, tmp_path:
     # Somebody else's XML, and an image without annotation.
     (tmp_path / "project.xml").write_text("<project/>")
     write(picture(0), tmp_path / image.format("unlabelled"))
-    assert recognize_layouts(tmp_path, ["voc-boxes", "yolo"]) == ["voc-boxes"]
+    assert recognize_layouts(tmp_path, datasets_of(Detection)) == ["voc-boxes"]
     files = voc_boxes(tmp_path, "train")
     assert [item.image for item in files.items] == [tmp_path / image.format(name) for name in "ab"]
     assert [item.truth.boxes.tolist() for item in files.items] == [[[0, 0, 20, 10]], [[0, 0, 20, 11]]]

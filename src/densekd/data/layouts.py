@@ -95,7 +95,7 @@ def recognize_layouts(root: Path, among: Iterable[str]) -> list[str]:
         root: the folder.
         among: names of ``LAYOUTS`` and ``EXPORTS`` that may be meant.
     """
-    names = list(among)
+    names = list(dict.fromkeys(among))
     found = [name for name in names if name in LAYOUTS and _has_any(root, LAYOUTS[name])]
     if found:
         return found

@@ -223,7 +223,7 @@ def _unknown(root: Path, task: str | None) -> UserError:
     said = advice(root)
     if said is not None:
         return UserError(f"{root}: no way to read it was found. {said}")
-    names = ", ".join([*LAYOUTS, *EXPORTS])
+    names = ", ".join(sorted({*LAYOUTS, *EXPORTS}))
     wanted = "" if task is None else f" for {task}"
     return UserError(
         f"{root}: no known layout of data{wanted}, here and one folder below; tried {names}.\n"

@@ -149,7 +149,8 @@ def _validated_on(name: str, root: Path) -> EvaluationSource:
 def datasets_of(task: type[Task]) -> list[str]:
     """List the datasets with a known layout that hold what a task learns from."""
     names = []
-    for name in (*LAYOUTS, *EXPORTS):
+    # A dataset may have a layout of its own, and be an export besides.
+    for name in dict.fromkeys((*LAYOUTS, *EXPORTS)):
         returned = inspect.signature(DATASETS[name]).return_annotation
         if returned is task.files_type:
             names.append(name)
