@@ -77,7 +77,10 @@ def test_pictures_in_a_table_are_predicted_as_files_are(data_root: Path, tmp_pat
 
 def test_one_split_is_not_validated_on_what_it_learns_from(data_root: Path, tmp_path: Path) -> None:
     table = saved(data_root, tmp_path / "table") / "train"
-    with pytest.raises(UserError, match=r"holds one split, and none to learn from.*\.train_test_split\(0\.2, seed=0\)"):
+    with pytest.raises(
+        UserError,
+        match=r"holds one split; one to learn from and one to validate on are needed.*\.train_test_split\(0\.2, seed=0\)",
+    ):
         look(table)
     spec = DataSpec(dataset=f"hf:{table}", root=str(data_root))
     assert len(build_files(spec, "train")) == len(folder(data_root, "train"))

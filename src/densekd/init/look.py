@@ -158,7 +158,7 @@ def _saved(place: Path) -> Found:
     val = next((split for split in _VAL if split in splits), None)
     if train is None or val is None:
         there = f"has the splits {', '.join(splits)}" if splits else "holds one split"
-        raise UserError(f"{place}: {there}, and none to learn from and to validate on. {divide(place)}")
+        raise UserError(f"{place}: {there}; one to learn from and one to validate on are needed. {divide(place)}")
     spec = DataSpec(dataset=f"hf:{place}", root=str(place), train=train, val=val)
     notes = []
     path = place / "classes.json"
