@@ -151,5 +151,5 @@ def _of_colors(colors: Sequence[Color], label: Source) -> tuple[dict[str, Any], 
     names = ["color {}-{}-{}".format(*color) for color in colors]
     said = f"for the {len(colors)} colors of the labels"
     if (0, 0, 0) in colors and len(colors) > 2:
-        said += '; black, if it means nothing, belongs into "void": [[0, 0, 0]] and not among them'
+        said += ' (black among them: move it to "void": [[0, 0, 0]] if it means nothing)'
     return {"names": names, "palette": [list(color) for color in colors]}, said
