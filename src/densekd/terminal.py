@@ -8,14 +8,20 @@ import logging
 import os
 import re
 import sys
+import textwrap
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
+from rich.table import Column, Table
 from rich.text import Text
 
 T = TypeVar("T")
@@ -23,6 +29,9 @@ T = TypeVar("T")
 # What stays in sight where the rest is quiet begins so. The variable tells the processes that are started.
 _WARNING = "warning:"
 _QUIET = "DENSEKD_QUIET"
+
+# Wider than any terminal: what a table would take if nothing held it back.
+_WIDE = 10_000
 
 # Control characters but for tab and new line, marks that turn the direction of text or end its line,
 # and the halves of characters that stand for bytes of file names.
@@ -74,14 +83,71 @@ class Terminal(Console):
     def print(self, *things: Any, **options: Any) -> None:
         """Print; where it shall be quiet, nothing but warnings, to the standard error stream."""
         if not is_quiet() or self.stderr or self.file is not sys.stdout:
-            super().print(*things, **options)
+            fitted = [self._fitted(thing) if isinstance(thing, Table) else thing for thing in things]
+            super().print(*fitted, **options)
         elif things and str(things[0]).startswith(_WARNING):
             Terminal(stderr=True).print(*things, **options)
+
+    def _fitted(self, table: Table) -> Table:
+        """Return a table that is whole: a wide one loses its lines, and its cells break in place of being cut."""
+        room = self.options.update(width=_WIDE)
+        if Measurement.get(self, room, table).maximum <= self.width:
+            return table
+        fitted = copy(table)
+        fitted.columns = [copy(column) for column in table.columns]
+        # Two spaces between columns in place of a line with a space on each side.
+        fitted.box, fitted.show_edge, fitted.pad_edge, fitted.padding = box.SIMPLE_HEAD, False, False, (0, 1, 0, 0)
+        _narrow(fitted.columns, self.width - 2 * (len(fitted.columns) - 1))
+        return fitted
 
     def on_broken_pipe(self) -> None:
         """Fall silent."""
         self.quiet = True
         _forget(self.file)
+
+
+def _narrow(columns: Sequence[Column], room: int) -> None:
+    """Give columns widths that add up to a terminal's.
+
+    Columns of numbers (those set to the right) are as wide as their numbers, and their headings have several lines.
+    Columns of text share what is left, the widest gives first.
+
+    Args:
+        columns: of a table.
+        room: characters of all of them.
+    """
+    texts, uncut = [], []
+    for column in columns:
+        column.overflow = "fold"
+        lines, words = _lengths(column)
+        if column.justify != "right":
+            texts.append((column, lines, words))
+            # What is there to be copied stays in one piece.
+            uncut.append(lines if column.no_wrap else 1)
+            continue
+        column.width = max(words, *[cell_len(str(cell)) for cell in column.cells], 1)
+        head = textwrap.wrap(str(column.header), column.width, break_long_words=False, break_on_hyphens=False)
+        column.header = "\n".join(head)
+        room -= column.width
+    widths = [lines for _, lines, _ in texts]
+    # Lines are broken between words, and words only where that does not do.
+    for least in ([words for _, _, words in texts], uncut):
+        while sum(widths) > room:
+            spare = [k for k, width in enumerate(widths) if width > least[k]]
+            if not spare:
+                break
+            widths[max(spare, key=widths.__getitem__)] -= 1
+    for (column, _, _), width in zip(texts, widths, strict=True):
+        column.width = width
+
+
+def _lengths(column: Column) -> tuple[int, int]:
+    """Return the length of the longest line of a column, and that of its longest word (of a number: in its heading)."""
+    texts = [str(column.header), *map(str, column.cells)]
+    lines = [cell_len(line) for text in texts for line in text.splitlines()]
+    read = texts[:1] if column.justify == "right" else texts
+    words = [cell_len(word) for text in read for word in text.split()]
+    return max(lines, default=1), max(words, default=1)
 
 
 def track(

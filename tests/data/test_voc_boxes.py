@@ -10,8 +10,12 @@ from dataset_trees import make_voc_boxes, picture, voc_xml, write
 
 from densekd.data import DATASETS
 from densekd.data.detection import DetectionFiles
+from densekd.data.holdout import Holdout
+from densekd.data.layouts import recognize_layouts
 from densekd.data.voc_boxes import voc_boxes
-from densekd.errors import UserError
+from densekd.errors import RecipeError, UserError
+from densekd.run.evaluation_data import datasets_of
+from densekd.tasks import Detection
 
 
 @pytest.mark.parametrize("home", [".", "VOCdevkit/VOC2007", "VOCdevkit/VOC2012", "VOC2007", "VOC2012"])
@@ -24,6 +28,60 @@ def test_a_layout_is_found(tmp_path: Path, home: str) -> None:
         ("000012", 2, (64, 128)),
     ]
     assert [item.stem for item in voc_boxes(tmp_path, "test").items] == ["000001"]
+
+
+LOOSE = {
+    "Roboflow": ("train/{}.xml", "train/{}.jpg", "valid/{}.xml", "valid/{}.jpg"),
+    "folders of splits": (
+        "annotations/train/{}.xml",
+        "images/train/{}.jpg",
+        "annotations/val/{}.xml",
+        "images/val/{}.jpg",
+    ),
+    "splits first": ("train/annotations/{}.xml", "train/images/{}.jpg", "val/annotations/{}.xml", "val/images/{}.jpg"),
+}
+
+
+def make_loose(root: Path, annotation: str, image: str, names: str) -> None:
+    for k, name in enumerate(names):
+        path = root / annotation.format(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(voc_xml([("cell", (1, 1, 20, 10 + k), 0)]))
+        write(picture(k), root / image.format(name))
+
+
+@pytest.mark.parametrize("layout", LOOSE)
+def test_files_beside_their_images_are_divided_by_folders(layout: str, tmp_path: Path) -> None:
+    annotation, image, held_annotation, held_image = LOOSE[layout]
+    make_loose(tmp_path, annotation, image, "ab")
+    # The same names as in training, as exports of videos have them.
+    make_loose(tmp_path, held_annotation, held_image, "a")
+    # Somebody else's XML, and an image without annotation.
+    (tmp_path / "project.xml").write_text("<project/>")
+    write(picture(0), tmp_path / image.format("unlabelled"))
+    assert recognize_layouts(tmp_path, datasets_of(Detection)) == ["voc-boxes"]
+    files = voc_boxes(tmp_path, "train")
+    assert [item.image for item in files.items] == [tmp_path / image.format(name) for name in "ab"]
+    assert [item.truth.boxes.tolist() for item in files.items] == [[[0, 0, 20, 10]], [[0, 0, 20, 11]]]
+    assert files.classes.names == ("cell",)
+    assert [item.image for item in voc_boxes(tmp_path, "val").items] == [tmp_path / held_image.format("a")]
+    with pytest.raises(RecipeError, match="has splits already"):
+        voc_boxes(tmp_path, "train", Holdout())
+
+
+def test_files_without_splits_are_divided_once(tmp_path: Path) -> None:
+    make_loose(tmp_path, "{}.xml", "{}.jpg", "abcdefgh")
+    parts = [voc_boxes(tmp_path, split, Holdout(val=0.25)) for split in ("train", "val")]
+    assert sorted(item.stem for part in parts for item in part.items) == list("abcdefgh")
+    assert (tmp_path / "splits/val.txt").is_file()
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(UserError, match=r"a\.xml: no image of this name"):
+        voc_boxes(tmp_path, "val")
+
+
+def test_lists_are_not_drawn_again(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="has lists of its splits already"):
+        voc_boxes(make_voc_boxes(tmp_path), "test", Holdout())
 
 
 def test_corners_are_counted_from_one_and_include_the_last_pixel(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The whole way: a run becomes verified artefacts, or a refusal that leaves nothing behind."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,6 +111,15 @@ def test_infer_labels_a_picture_as_densekd_does(exported: tuple[Path, list[Verdi
     wanted = np.array(CLASSES.palette, np.uint8)[np.asarray(labels)]
     assert len(np.unique(np.asarray(labels))) > 1
     assert (found == wanted).all(-1).mean() > 0.999
+
+
+def test_infer_says_its_milliseconds(exported: tuple[Path, list[Verdict]]) -> None:
+    run, _ = exported
+    script = run / "export" / "onnx-fp32" / "infer.py"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, str(script), "--time"], capture_output=True, text=True, check=False
+    )
+    assert re.fullmatch(r"\d+\.\d\d ms a run \(95 % within \d+\.\d\d ms\), 1 x \[49, 67\]\n", done.stdout), done.stderr
 
 
 def test_infer_labels_of_a_decoded_picture(exported: tuple[Path, list[Verdict]]) -> None:

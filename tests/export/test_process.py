@@ -1,5 +1,6 @@
 """An engine that crashes, raises, hangs or prints is an answer or an error, in a process of its own."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ def test_arrays_come_back_whatever_the_engine_prints(tmp_path: Path) -> None:
     assert len(timing.seconds) == 4
     assert min(timing.seconds) > 0
     assert timing.peak_bytes > 1e6
+    # numpy alone was imported there; what this process holds, with torch, is not counted.
+    assert sys.platform != "linux" or timing.peak_bytes < 120e6
 
 
 def test_crash(tmp_path: Path) -> None:

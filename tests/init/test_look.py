@@ -95,6 +95,7 @@ def test_colors_become_classes(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "classes.json").read_text())
     assert content["palette"] == [[0, 0, 0], [0, 255, 0], [255, 0, 0]]
     assert found.train.classes.names[1] == "color 0-255-0"
+    assert any('move it to "void": [[0, 0, 0]]' in note for note in found.notes)
 
 
 def test_folders_of_any_name_are_paired(tmp_path: Path) -> None:

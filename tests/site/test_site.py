@@ -160,6 +160,16 @@ def test_shown_recipes_are_recipes(page: Path) -> None:
             pytest.fail(f"{error}\n{block}")
 
 
+def test_the_job_of_kubernetes_is_yaml() -> None:
+    (block,) = blocks(ROOT / "docs" / "guides" / "containers.md", "yml")
+    job = parse_yaml(block)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    # Every folder that is mounted is a volume; what is run is a command of ours.
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+    check_command(shlex.join(["densekd", *container["args"]]), commands())
+
+
 def test_the_reference_of_commands_is_current() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert page == command_reference(app), "densekd docs commands > docs/commands.md"

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from densekd.cli.arguments import JsonPath, Trust
-from densekd.cli.console import console, print_next, print_plain, write_json
+from densekd.cli.console import console, print_next_prediction, print_plain, write_json
 from densekd.cli.own_files import BENCHMARK, Force, require_own_json
 from densekd.errors import UserError
 from densekd.trust import trust_modules
@@ -52,19 +52,30 @@ def benchmark(
     if picture is not None:
         write_text(picture, accuracy_picture(rows))
         print_plain(f"picture: {picture}")
-    print_next("densekd", "predict", models[0], "pictures/", trust=trust)
+    print_next_prediction(models[0], trust)
 
 
 def benchmark_table(rows: "list[BenchmarkRow]") -> Table:
     """Return a row for each model: latency, throughput, size, memory, counts, accuracy."""
-    heads = ("model", "engine", "ms", "95 %", "images/s", "MB", "peak MB", "M params", "G MACs", "score")
+    # What is the same in all rows is said once.
+    metrics = {f"{row.metric}, {row.unit}" if row.unit else row.metric for row in rows if row.score is not None}
+    sizes = {row.size for row in rows}
+    metric = metrics.pop() if len(metrics) == 1 else None
+    heads = ("model", "ms", "95 %", "images /s", "MB", "peak MB", "M params", "G MACs", metric or "score")
     first = rows[0]
     threads = first.threads or "engine's"
-    table = Table(*heads, title=f"batch {first.batch}, threads: {threads}", title_justify="left")
-    for column in table.columns[2:]:
+    title = f"batch {first.batch}, threads: {threads}"
+    if len(sizes) == 1:
+        title = f"{_size(first)}, {title}"
+    table = Table(*heads, title=title, title_justify="left")
+    for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
-        score = _DASH if row.score is None else f"{row.metric} {row.score:.2f} {row.unit}".rstrip()
+        # Lines of their own: a path is broken as late as may be.
+        name = "\n".join([row.model, row.engine] if len(sizes) == 1 else [row.model, f"{row.engine} {_size(row)}"])
+        score = _DASH
+        if row.score is not None:
+            score = f"{row.score:.2f}" if metric else f"{row.metric} {row.score:.2f} {row.unit}".rstrip()
         cells = (
             f"{row.median_ms:.2f}",
             f"{row.p95_ms:.2f}",
@@ -75,8 +86,12 @@ def benchmark_table(rows: "list[BenchmarkRow]") -> Table:
             _scaled(row.multiply_adds, 1e9, 2),
             score,
         )
-        table.add_row(f"{row.model} {row.size[0]}x{row.size[1]}", row.engine, *cells)
+        table.add_row(name, *cells)
     return table
+
+
+def _size(row: "BenchmarkRow") -> str:
+    return f"{row.size[0]}x{row.size[1]}"
 
 
 def _scaled(value: int | None, unit: float, digits: int) -> str:

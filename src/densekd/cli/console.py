@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from densekd.terminal import Terminal, be_quiet, visible, write_document
@@ -48,6 +49,24 @@ def print_next(*words: object, listing: bool = False, trust: Iterable[str] | Non
     for name in trust or ():
         words = (*words, "--trust", name)
     print_plain(f"next: {' '.join(shlex.quote(str(word)) for word in words)}")
+
+
+def print_next_prediction(model: object, trust: Iterable[str] | None = None) -> None:
+    """Print the command that predicts: of a run its validation images, of other models a folder of pictures."""
+    run = (Path(str(model)) / "recipe.yaml").is_file()
+    print_next("densekd", "predict", model, *(() if run else ("pictures/",)), trust=trust)
+
+
+def table_rows(table: Table) -> list[dict[str, str]]:
+    """Return the rows of a table as JSON takes them: heading -> cell, as it is shown."""
+    heads = [str(column.header) or "name" for column in table.columns]
+    cells = [[str(cell) for cell in column.cells] for column in table.columns]
+    return [dict(zip(heads, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+def catalogue_rows(table: Table) -> list[dict[str, str]]:
+    """Return a catalogue's rows: name, what it is, options; whatever its first column is called."""
+    return [dict(zip(("name", "what", "options"), row.values(), strict=True)) for row in table_rows(table)]
 
 
 def begin_json(path: Path | None) -> bool:

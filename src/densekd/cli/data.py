@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, RecipePath, Workers, read_recipe
-from densekd.cli.console import console, print_next, print_plain, write_json
-from densekd.cli.own_files import DATA_CHECK, Force, require_own_json
+from densekd.cli.console import catalogue_rows, console, print_next, print_plain, write_json
+from densekd.cli.own_files import DATA_CHECK, LISTED, Force, require_own_json
 from densekd.terminal import track
 
 data_app = typer.Typer(
@@ -17,12 +17,15 @@ data_app = typer.Typer(
 )
 
 
-def datasets() -> None:
+def datasets(json: JsonPath = None, force: Force = False) -> None:
     """List the datasets, and the class maps between their models and them."""
     from densekd.cli.inspection import describe_class_maps, describe_datasets
 
-    console.print(describe_datasets())
+    require_own_json(json, LISTED, force)
+    table = describe_datasets()
+    console.print(table)
     console.print(describe_class_maps())
+    write_json(json, catalogue_rows(table))
     print_next("densekd", "init", "DATA", listing=True)
 
 

@@ -35,4 +35,9 @@ def doctor(
         print_next("densekd", "evaluate" if run else "train", recipe, trust=trust)
         return
     console.print(findings_table(found))
+    # What to change is a key of the recipe.
+    if run is None:
+        print_next("densekd", "check", recipe, *(overrides or ()), trust=trust)
+    else:
+        print_next("densekd", "train", run / "recipe.yaml", "KEY=VALUE", "--run", "runs/NAME", trust=trust)
     raise typer.Exit(1)

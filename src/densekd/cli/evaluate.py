@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import EvaluationOverrides, JsonPath, ModelPath, Trust
-from densekd.cli.console import console, print_next, print_notes, print_plain, write_json
+from densekd.cli.console import console, print_next, print_next_prediction, print_notes, print_plain, write_json
 from densekd.cli.own_files import PREDICTED, SCORES, Force, require_own_json
 from densekd.trust import trust_modules
 
@@ -96,7 +96,7 @@ def evaluate(
     for line in worst_lines(scores):
         print_plain(line)
     write_json(json, scores)
-    print_next("densekd", "predict", model, "pictures/", trust=trust)
+    print_next_prediction(model, trust)
 
 
 def predict(
@@ -132,6 +132,9 @@ def predict(
     set_max_megapixels(max_megapixels, "command")
     opened = open_model(model)
     print_notes(opened.notes)
+    # A run has images of its own, those that it was validated on.
+    if not texts and recipe is None and (model / "recipe.yaml").is_file():
+        recipe = model
     predictor = predictor_of(opened, model, changes, asked_recipe(recipe), device)
     with prediction_inputs(texts, Asked(None, recipe, split), opened) as found:
         # What viewers show is said of pictures for viewers.

@@ -1,12 +1,14 @@
 """Command that brings the weights of a recipe: ``fetch``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from densekd.cli.arguments import Overrides, RecipePath, read_recipe
-from densekd.cli.console import print_error, print_next, print_plain
+from densekd.cli.arguments import JsonPath, Overrides, RecipePath, read_recipe
+from densekd.cli.console import print_error, print_next, print_plain, write_json
+from densekd.cli.own_files import FETCHED, Force, require_own_json
 
 
 def fetch(
@@ -16,8 +18,11 @@ def fetch(
     carry: Annotated[
         Path | None, typer.Option(help="folder to make for a machine without a network: all that the recipe needs")
     ] = None,
+    json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """Download the teacher and the backbone that a recipe names; exit 1 if some must come by hand."""
+    require_own_json(json, FETCHED, force)
     loaded = read_recipe(recipe, overrides)
     if carry is not None:
         # The libraries read this when they are imported.
@@ -32,6 +37,8 @@ def fetch(
     results = run_fetch(
         sources, place, lambda result: _tell(result.source, result.state, result.message), carry is not None
     )
+    weights = [asdict(result) for result in results]
+    write_json(json, {"recipe": recipe, "to": str(place), "weights": weights})
     missing = [result.message for result in results if result.state == "missing"]
     if not results:
         print_plain("the recipe names no weights")

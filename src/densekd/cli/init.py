@@ -1,12 +1,13 @@
 """Command ``init``: first recipes for a data folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from densekd.cli.console import print_next, print_notes, print_plain
-from densekd.cli.own_files import Force
+from densekd.cli.arguments import JsonPath
+from densekd.cli.console import print_next, print_notes, print_plain, write_json
+from densekd.cli.own_files import PROPOSED, Force, require_own_json
 from densekd.quiet import silence_libraries
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ def init(
     out: Annotated[Path, typer.Option(help="folder of the recipes")] = Path(),
     task: Annotated[str | None, typer.Option(help="segmentation, detection, depth; default: what the data is")] = None,
     force: Force = False,
+    json: JsonPath = None,
 ) -> None:
     """Look at data and write teacher.yaml and student.yaml that fit it and this machine."""
     from densekd.init.propose import propose
 
+    require_own_json(json, PROPOSED, force)
     silence_libraries()
     proposal = propose(data, out, teacher, ms, task, force)
     for line in _found(proposal):
@@ -35,7 +38,24 @@ def init(
     print_notes(proposal.notes)
     for path, minutes in zip(proposal.files, proposal.minutes, strict=True):
         print_plain(f"wrote {path}: about {_time(minutes)} of training here")
+    write_json(json, _to_json(proposal))
     print_next("densekd", "train", proposal.files[0])
+
+
+def _to_json(proposal: "Proposal") -> dict[str, Any]:
+    """Return what was found and chosen; minutes of each training on this machine."""
+    found = proposal.found
+    recipes = [str(path) for path in proposal.files]
+    return {
+        "data": found.data.model_dump(mode="json", exclude_defaults=True),
+        "task": found.task,
+        "classes": list(found.train.classes.names),
+        "images": {"train": len(found.train), "val": len(found.val)},
+        "student": proposal.choice.student.words,
+        "milliseconds": proposal.choice.milliseconds,
+        "recipes": dict(zip(recipes, proposal.minutes, strict=True)),
+        "notes": list(proposal.notes),
+    }
 
 
 def _found(proposal: "Proposal") -> list[str]:

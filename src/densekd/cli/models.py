@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from densekd.cli.arguments import JsonPath, ModelPath, Trust, refuse_exported
-from densekd.cli.console import console, print_next, print_notes, print_plain, write_json
-from densekd.cli.own_files import CONVERTED, MODELS, Force, require_own_json
+from densekd.cli.console import catalogue_rows, console, print_next, print_notes, print_plain, table_rows, write_json
+from densekd.cli.own_files import CONVERTED, INSPECTED, LISTED, MODELS, Force, require_own_json
 from densekd.errors import RecipeError
 from densekd.trust import trust_modules
 
@@ -30,11 +30,14 @@ def inspect(
         Path | None, typer.Option(help="with --features: data folder or recipe; default: the run's")
     ] = None,
     trust: Trust = None,
+    json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """Show what a checkpoint holds; parameters, multiply-adds, and taps with their shapes.
 
     With --features: draw the features of a run's teacher, student and baseline.
     """
+    require_own_json(json, INSPECTED, force)
     trust_modules(trust)
     if features:
         from densekd.report.features import FeatureOptions
@@ -44,14 +47,18 @@ def inspect(
         page, notes = draw_features(Path(model), FeatureOptions(images, pixels, tap, teacher_tap), data)
         print_notes(notes)
         print_plain(f"features: {page}")
+        write_json(json, {"model": model, "tables": [], "features": str(page)})
+        print_next("densekd", "doctor", model, trust=trust)
         return
     if tap or teacher_tap or data:
         raise RecipeError("--tap, --teacher-tap and --data belong to --features: add it.")
     refuse_exported(model)
     from densekd.cli.inspection import describe
 
-    for table in describe(model, options or [], size):
+    tables = describe(model, options or [], size)
+    for table in tables:
         console.print(table)
+    write_json(json, {"model": model, "tables": [table_rows(table) for table in tables]})
     if Path(model).exists():
         print_next("densekd", "evaluate", model, "--data", "DATA", listing=True)
 
@@ -116,9 +123,12 @@ def models(
     print_next("densekd", "inspect", rows[0]["model"], listing=True)
 
 
-def losses() -> None:
+def losses(json: JsonPath = None, force: Force = False) -> None:
     """List the distillation losses."""
     from densekd.cli.inspection import describe_losses
 
-    console.print(describe_losses())
+    require_own_json(json, LISTED, force)
+    table = describe_losses()
+    console.print(table)
+    write_json(json, catalogue_rows(table))
     print_next("densekd", "docs", "loss", "cwd", listing=True)

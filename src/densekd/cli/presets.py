@@ -67,7 +67,7 @@ def preset_table(presets: Sequence[Preset]) -> Table:
     table = Table(box=None)
     # A name is there to be copied: it is never cut.
     table.add_column("name", no_wrap=True, overflow="ignore")
-    for column in ("student", "teacher", "data", "published"):
+    for column in ("student", "teacher", "data", "score"):
         table.add_column(column, overflow="fold")
     for preset in presets:
         teacher = preset.teacher or "alone"

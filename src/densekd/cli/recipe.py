@@ -1,27 +1,34 @@
 """Commands about recipes: ``recipes``, ``schema`` and ``docs``."""
 
-import json
+from json import dumps
 from typing import Annotated, Literal
 
 import typer
 
+from densekd.cli.arguments import JsonPath
+from densekd.cli.own_files import PRESET, Force, require_own_json
 from densekd.terminal import write_document
 
 
 def recipes(
     pattern: Annotated[str, typer.Argument(help="part of a name, or a pattern: cirkd-*, *-voc-*")] = "",
     write: Annotated[bool, typer.Option("--write", help="print the one recipe as a YAML file")] = False,
+    json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """List the recipes that have a name: student, teacher, method, data, source, published score."""
-    from densekd.cli.console import console, print_next
+    from densekd.cli.console import console, print_next, write_json
     from densekd.cli.presets import find_presets, preset_table
     from densekd.presets.write import to_yaml
 
+    require_own_json(json, PRESET, force)
     found = find_presets(pattern, one=write)
     if write:
         write_document(to_yaml(found[0]))
         return
     console.print(preset_table(found))
+    keys = ("name", "system", "student", "teacher", "method", "data", "source", "published")
+    write_json(json, [{key: getattr(preset, key) for key in keys} for preset in found])
     print_next("densekd", "train", "NAME", "data.root=DATA", listing=True)
 
 
@@ -32,7 +39,7 @@ def schema(
     from densekd.cli.schema import recipe_schema, sweep_schema
 
     content = recipe_schema() if of == "recipe" else sweep_schema()
-    write_document(json.dumps(content, indent=1) + "\n")
+    write_document(dumps(content, indent=1) + "\n")
 
 
 def docs(

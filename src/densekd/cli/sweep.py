@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from densekd.cli.arguments import Trust
-from densekd.cli.console import console, print_next, print_plain
+from densekd.cli.arguments import JsonPath, Trust
+from densekd.cli.console import console, print_next, print_plain, write_json
+from densekd.cli.own_files import SWEPT, Force, require_own_json
 from densekd.errors import UserError
 from densekd.trust import trust_modules
 
@@ -35,8 +36,11 @@ def sweep(
     accelerator: Annotated[str, typer.Option(help="of each training: auto, cpu, gpu, ...")] = "auto",
     devices: Annotated[str, typer.Option(help="of each training")] = "1",
     trust: Trust = None,
+    json: JsonPath = None,
+    force: Force = False,
 ) -> int:
     """Train the trials of a sweep by any number of processes; the same command goes on after a stop."""
+    require_own_json(json, SWEPT, force)
     trust_modules(trust)
     from densekd.sweep.reading import load_sweep
     from densekd.sweep.trials import make_trials
@@ -45,7 +49,7 @@ def sweep(
     spec = load_sweep(file)
     folder = out or Path("runs") / spec.name
     if status:
-        return _show_status(folder)
+        return _show_status(folder, json)
     trials = make_trials(spec, file)
     from densekd.sweep.groups import describe_groups
     from densekd.sweep.here import Processes
@@ -66,9 +70,10 @@ def sweep(
 
         numbers = ", ".join(submit(queue, spec.slurm, settings))
         print_plain(f"submitted to Slurm: {numbers}; look at them with --status")
+        print_next("densekd", "sweep", file, "--status")
         return 0
     _train(queue, spec, settings, on)
-    return _show_end(queue)
+    return _show_end(queue, json)
 
 
 def _train(queue: "Queue", spec: "SweepSpec", settings: object, on: Where) -> None:
@@ -86,7 +91,7 @@ def _train(queue: "Queue", spec: "SweepSpec", settings: object, on: Where) -> No
     run_here(queue, settings, progress)
 
 
-def _show_status(folder: Path) -> int:
+def _show_status(folder: Path, json: Path | None) -> int:
     """Print every trial and the leaderboard so far; return 1 where some have failed."""
     from densekd.sweep.progress import status_table, summary
     from densekd.sweep.queue import open_queue
@@ -94,14 +99,16 @@ def _show_status(folder: Path) -> int:
     queue = open_queue(folder)
     console.print(status_table(queue))
     print_plain(f"{len(queue.entries)} trials: {summary(queue)}")
-    return _show_end(queue)
+    return _show_end(queue, json)
 
 
-def _show_end(queue: "Queue") -> int:
+def _show_end(queue: "Queue", json: Path | None) -> int:
     """Print the leaderboard and what failed; return the exit status."""
     from densekd.sweep.leaderboard import FILE, leaderboard_table, write_leaderboard
 
     rows = write_leaderboard(queue)
+    trials = {entry.name: queue.state(entry.name) for entry in queue.entries}
+    write_json(json, {"trials": trials, "leaderboard": [row.to_json() for row in rows]})
     if rows:
         console.print(leaderboard_table(rows))
     print_plain(f"leaderboard: {queue.path / FILE}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from densekd.cli.arguments import JsonPath, Overrides, Overwrite, RecipePath, RunPath, Trust, read_recipe
-from densekd.cli.console import console, print_next, print_plain, write_json
-from densekd.cli.own_files import RESULTS, require_own_json
+from densekd.cli.console import console, print_next, print_plain, table_rows, write_json
+from densekd.cli.own_files import CHECKED, COMPARED, RESULTS, Force, require_own_json
 from densekd.metric_names import MetricNames
 from densekd.quiet import silence_libraries
 from densekd.trust import is_trusted, trust_modules
@@ -73,24 +73,37 @@ def train(
 def quickstart(
     run: Annotated[Path, typer.Option("--run", help="run folder")] = Path("runs/quickstart"),
     overwrite: Overwrite = False,
+    json: JsonPath = None,
+    force: Force = False,
 ) -> None:
     """Make street scenes, train teacher, student alone and student with CWD; no download."""
     from densekd.recipe.shipped import shipped_recipe
     from densekd.run.quickstart import quickstart as run_quickstart
 
+    require_own_json(json, COMPARED, force)
     silence_libraries()
-    run_quickstart(run, shipped_recipe("quickstart").parent, overwrite, console)
+    write_json(json, run_quickstart(run, shipped_recipe("quickstart").parent, overwrite, console))
     print_next("densekd", "export", run, "--to", "onnx")
 
 
-def check(recipe: RecipePath, overrides: Overrides = None, devices: Devices = "auto", trust: Trust = None) -> None:
+def check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    devices: Devices = "auto",
+    trust: Trust = None,
+    json: JsonPath = None,
+    force: Force = False,
+) -> None:
     """Sample the data, build the models, run a few steps, and estimate memory and time."""
+    require_own_json(json, CHECKED, force)
     trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
     from densekd.run.preflight import check as run_check
 
     silence_libraries()
-    console.print(run_check(loaded, devices))
+    table = run_check(loaded, devices)
+    console.print(table)
+    write_json(json, {"recipe": recipe, "checked": table_rows(table)})
     print_next(*_training(recipe, overrides))
 
 

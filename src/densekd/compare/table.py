@@ -74,21 +74,18 @@ def screen_table(comparison: Comparison) -> Table:
     metric = comparison.groups[0].runs[0].metrics.headline
     against = f"against {comparison.baseline}" if comparison.baseline else "difference"
     arrow = "" if metric.better == "higher" else " (lower is better)"
-    table = Table("runs", f"{metric.label}{arrow}", "seeds", against, "", "M params", "ms", "steps", "s")
-    for column in table.columns[1:4]:
-        column.justify = "right"
-    # The longest word of a verdict stays whole.
-    table.columns[4].min_width = len("distinguishable")
-    for column in table.columns[5:]:
+    table = Table("runs", "seeds", f"{metric.label}{arrow}", against, "M params", "ms", "steps", "s")
+    for column in (table.columns[1], *table.columns[4:]):
         column.justify = "right"
     for group in comparison.groups:
         row = _row(group)
+        verdict = "baseline" if group.title == comparison.baseline else group.verdict
+        difference = described(group.difference, metric, signed=True)
         table.add_row(
             group.title,
-            described(group.score, metric),
             str(len(group.runs)),
-            described(group.difference, metric, signed=True),
-            "baseline" if group.title == comparison.baseline else group.verdict,
+            described(group.score, metric),
+            verdict if group.difference is None else f"{difference}\n{verdict}",
             _number(row["parameters"], 1e6, 2),
             _number(row["milliseconds"], 1, 1),
             str(row["steps"] or _DASH),

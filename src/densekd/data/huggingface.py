@@ -8,6 +8,7 @@ from densekd.data.classes import read_classes
 from densekd.data.files import SegmentationFiles
 from densekd.data.found import Item
 from densekd.errors import UserError
+from densekd.parsers import load_json
 from densekd.registry import optional_import
 
 _IMAGES = ("image", "img", "pixel_values")
@@ -32,8 +33,8 @@ class Cell(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """The suffix of the file, as far as the table knows it."""
-        return Path(self.table[self.row][self.column]["path"] or ".png").suffix
+        """The suffix of the file; of a picture that never was one, the library's own PNG."""
+        return Path(self.table[self.row][self.column]["path"] or "made.png").suffix
 
     def __str__(self) -> str:
         """Return dataset, row and column."""
@@ -55,8 +56,38 @@ def huggingface(name: str, root: Path | str, split: str) -> SegmentationFiles:
         UserError: the library is missing, the dataset cannot be had, has no such split or columns,
             or no classes.json.
     """
-    library = optional_import("datasets", "hf-data")
     classes = read_classes(Path(root) / "classes.json")
+    return SegmentationFiles(classes, tuple(saved_items(name, split)))
+
+
+def is_saved(folder: Path) -> bool:
+    """Return True for a folder that ``save_to_disk`` of the library ``datasets`` wrote."""
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
+def saved_splits(folder: Path) -> list[str]:
+    """List the splits in a folder that ``save_to_disk`` wrote; none where it holds one that has no name."""
+    path = folder / "dataset_dict.json"
+    if not path.is_file():
+        return []
+    content = load_json(path, small=True)
+    splits = content.get("splits") if isinstance(content, dict) else None
+    if not isinstance(splits, list):
+        raise UserError(f"{path}: has no list of splits; save the dataset again.")
+    return [str(split) for split in splits]
+
+
+def saved_items(name: str, split: str) -> list[Item]:
+    """List the images and labels of a dataset, undecoded.
+
+    Args:
+        name: ``owner/name`` on the hub, or a folder that ``save_to_disk`` wrote.
+        split: of the dataset.
+
+    Raises:
+        UserError: the library is missing, the dataset cannot be had, or has no such split or columns.
+    """
+    library = optional_import("datasets", "hf-data")
     table = _load(library, name, split)
     # A dataset may hold more pictures than these, e.g. depth: the names decide.
     pictures = [column for column, kind in table.features.items() if isinstance(kind, library.Image)]
@@ -73,7 +104,7 @@ def huggingface(name: str, root: Path | str, split: str) -> SegmentationFiles:
     items = []
     for row in range(len(table)):
         items.append(Item(f"{row:08}", Cell(table, row, image, name), Cell(table, row, label, name)))
-    return SegmentationFiles(classes, tuple(items))
+    return items
 
 
 def _load(library: Any, name: str, split: str) -> Any:
@@ -83,12 +114,27 @@ def _load(library: Any, name: str, split: str) -> Any:
         if folder.is_dir():
             # A folder holds one split, or all in one dictionary.
             saved = library.load_from_disk(str(folder))
-            return saved[split] if isinstance(saved, dict) else saved
+            if isinstance(saved, dict):
+                return saved[split]
+            if split not in ("train", "all", str(saved.split)):
+                raise UserError(f"data: {folder} holds one split, and no '{split}'. {divide(folder)}")
+            return saved
         return library.load_dataset(name, split=split)
+    except UserError:
+        raise
     except Exception as error:  # the library has many ways to fail
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         raise UserError(f"data: '{split}' of hf:{name} could not be had ({type(error).__name__}: {reason}).") from error
+
+
+def divide(folder: Path) -> str:
+    """Say how a saved dataset of one split is divided."""
+    return (
+        "Divide it once, in Python: "
+        f"datasets.load_from_disk('{folder}').train_test_split(0.2, seed=0).save_to_disk('{folder}-divided'); its "
+        "splits are 'train' and 'test' (data.val: test)."
+    )
 
 
 def _first_column(names: Sequence[str], columns: Collection[str]) -> str | None:

@@ -68,6 +68,8 @@ EXPORTS: dict[str, tuple[Alternative, ...]] = {
     "labelstudio-boxes": (("*.json",),),
     "supervisely": (("meta.json", "*/ann"), ("*/meta.json", "*/*/ann")),
     "supervisely-boxes": (("meta.json", "*/ann"), ("*/meta.json", "*/*/ann")),
+    # Without lists: LabelImg's, Roboflow's.
+    "voc-boxes": (("**/*.xml",),),
     "yolo-masks": LAYOUTS["yolo"],
 }
 # Splits to validate on, in the order in which they are looked for; others have ``val``.
@@ -75,14 +77,14 @@ _COCO = ("val", "val2017", "val2014", "valid")
 _SPLITS = {
     "coco": _COCO,
     "coco-masks": _COCO,
-    "voc-boxes": ("val", "test"),
+    "voc-boxes": ("val", "valid", "test"),
 }
 # Where the lists and annotations of a split are.
 _COCO_PLACES = ("annotations/instances_{}.json", "instances_{}.json", "{}/_annotations.coco.json")
 _PLACES = {
     "coco": _COCO_PLACES,
     "coco-masks": _COCO_PLACES,
-    "voc-boxes": tuple(f"{home}ImageSets/Main/{{}}.txt" for home in _VOC_BOXES),
+    "voc-boxes": (*[f"{home}ImageSets/Main/{{}}.txt" for home in _VOC_BOXES], "{}/*.xml"),
 }
 
 
@@ -93,7 +95,7 @@ def recognize_layouts(root: Path, among: Iterable[str]) -> list[str]:
         root: the folder.
         among: names of ``LAYOUTS`` and ``EXPORTS`` that may be meant.
     """
-    names = list(among)
+    names = list(dict.fromkeys(among))
     found = [name for name in names if name in LAYOUTS and _has_any(root, LAYOUTS[name])]
     if found:
         return found
@@ -112,7 +114,7 @@ def validation_split(dataset: str, root: Path) -> str:
     """Return the split that a folder is validated on: the first that is there, or ``val``."""
     for split in _SPLITS.get(dataset, ()):
         places = [place.format(split) for place in _PLACES[dataset]]
-        if any((root / place).is_file() for place in places):
+        if any(any(root.glob(place)) for place in places):
             return split
     return "val"
 

@@ -1,33 +1,35 @@
 """Boxes in Pascal VOC's XML (Everingham et al., 2010): VOC 2007, VOC 2012 and datasets written like them."""
 
-import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree
 
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.classes import Classes, distinct_classes, published_classes, read_classes
 from densekd.data.detection import DetectionFiles, DetectionItem
-from densekd.data.files import IMAGE_SUFFIXES, first_file, first_folder, image_size, read_lines
-from densekd.errors import UserError
-from densekd.parsers import load_xml, whole_number
+from densekd.data.exports.shapes import Annotated
+from densekd.data.exports.splits import choose
+from densekd.data.files import IMAGE_SUFFIXES, find, first_file, first_folder, image_size, read_lines
+from densekd.data.holdout import Holdout
+from densekd.data.listing import list_files
+from densekd.data.voc_xml import objects_of, read_annotation, size_of
+from densekd.errors import RecipeError, UserError
 from densekd.parsers.files import is_file
 
 
-class _Object(NamedTuple):
-    name: str
-    corners: tuple[float, float, float, float]
-    difficult: bool
-
-
-def voc_boxes(root: Path, split: str) -> DetectionFiles:
-    """Boxes in Pascal VOC's XML: VOC 2007, VOC 2012, or any data in their layout.
+def voc_boxes(root: Path, split: str, holdout: Holdout | None = None) -> DetectionFiles:
+    """Boxes in Pascal VOC's XML: VOC 2007, VOC 2012, data in their layout, Roboflow's or LabelImg's.
 
     Layout: ``Annotations/<stem>.xml``, ``JPEGImages/<stem>.jpg`` (or another suffix) and the list
     ``ImageSets/Main/<split>.txt``, in the root or in ``VOCdevkit/VOC2007``, ``VOCdevkit/VOC2012``,
     ``VOC2007`` or ``VOC2012`` below it. Where there are both years, a split names its own:
     ``VOC2007/trainval+VOC2012/trainval``.
+
+    Without such lists: XML files at any depth, each beside the image of its name or in another
+    folder (``annotations/a.xml``, ``images/a.png``). A folder of the split's name is the split
+    (Roboflow: ``train/``, ``valid/``); without such folders ``data.split`` divides the images. An
+    image without an XML file is left out.
 
     The classes are those of ``classes.json`` in the root, where there is one; VOC's 20, if no
     object of the folder is of another class; else the names of all objects, sorted. Pixels are
@@ -37,22 +39,76 @@ def voc_boxes(root: Path, split: str) -> DetectionFiles:
     Args:
         root: the folder that holds them.
         split: the name of a list, ``train``, ``val``, ``trainval`` or ``test``, after the folder's
-            name and a slash where needed.
+            name and a slash where needed; or a folder of images.
+        holdout: how images without splits are divided; ``data.split`` of a recipe.
 
     Raises:
         UserError: a missing folder, list, image or annotation, a malformed annotation, or an
             unknown class.
+        RecipeError: ``data.split`` where splits are there.
     """
+    if not _has_lists(root) and root.is_dir():
+        loose = find(root, (".xml",))
+        if loose:
+            return _without_lists(root, split, loose, holdout)
+    if holdout is not None:
+        raise RecipeError(f"data.split: {root} has lists of its splits already; remove data.split from the recipe.")
     folder, _, name = split.rpartition("/")
     home = _home(root, folder)
     stems = _stems(home, home / "ImageSets" / "Main" / f"{name}.txt")
     images = _images(home / "JPEGImages")
-    classes = _classes(root, home)
+    classes = _classes(root, home, (home / "Annotations").glob("*.xml"))
     items = []
     # VOC gives its images no numbers; results files count them from 1.
     for number, stem in enumerate(stems, 1):
         items.append(_item(home, images.get(stem), stem, number, classes.names))
     return DetectionFiles(classes, tuple(items), tuple(range(len(classes.names))))
+
+
+def _has_lists(root: Path) -> bool:
+    """Return True for VOC's own layout, in which lists divide the images."""
+    return any(any(root.glob(f"{place}ImageSets/Main")) for place in ("", "VOC*/", "VOCdevkit/VOC*/"))
+
+
+def _without_lists(root: Path, split: str, found: Mapping[str, Path], holdout: Holdout | None) -> DetectionFiles:
+    """Read XML files that lie beside their images, or in a folder beside theirs.
+
+    Args:
+        root: of the data.
+        split: a folder's name, or a list's.
+        found: the XML files below the root.
+        holdout: how to divide the images; None: folders or lists do.
+    """
+    trees = {}
+    for path in found.values():
+        tree = read_annotation(path)
+        # Other tools write XML as well.
+        if tree.tag == "annotation":
+            trees[path] = tree
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for path in list_files(root):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            by_name[path.stem].append(path)
+    images = {}
+    for path in trees:
+        image = _nearest(path, by_name[path.stem])
+        if image is None:
+            raise UserError(f"{path}: no image of this name lies below {root}; bring it, or remove the file.")
+        stem = image.relative_to(root).with_suffix("").as_posix()
+        images[stem] = (Annotated(stem, image, (0, 0), ()), path)
+    chosen = choose(root, split, [one for one, _ in images.values()], holdout)
+    classes = _classes(root, root, trees)
+    items = []
+    for number, one in enumerate(chosen, 1):
+        path = images[one.stem][1]
+        items.append(_boxes(path, trees[path], Path(str(one.image)), one.stem, number, classes.names))
+    return DetectionFiles(classes, tuple(items), tuple(range(len(classes.names))))
+
+
+def _nearest(path: Path, images: Sequence[Path]) -> Path | None:
+    """Return the image beside an XML file, or the one that shares most folders with it; None where there is none."""
+    folders = set(path.parent.parts)
+    return max(images, key=lambda one: (one.parent == path.parent, len(folders & set(one.parent.parts))), default=None)
 
 
 def _home(root: Path, folder: str) -> Path:
@@ -106,7 +162,7 @@ def _images(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _classes(root: Path, home: Path) -> Classes:
+def _classes(root: Path, home: Path, annotations: Iterable[Path]) -> Classes:
     """Return the classes of ``classes.json``, VOC's 20, or those that the objects have."""
     own = first_file((root / "classes.json", home / "classes.json"))
     if own is not None:
@@ -115,11 +171,11 @@ def _classes(root: Path, home: Path) -> Classes:
     published = published_classes("voc")
     twenty = Classes(published.names[1:], published.palette[1:])
     found: set[str] = set()
-    for path in (home / "Annotations").glob("*.xml"):
-        found.update(one.name for one in _objects(path, _parse(path)))
+    for path in annotations:
+        found.update(one.name for one in objects_of(path, read_annotation(path)))
     if found <= set(twenty.names):
         return twenty
-    return distinct_classes(sorted(found), home / "Annotations")
+    return distinct_classes(sorted(found), home)
 
 
 def _item(home: Path, image: Path | None, stem: str, number: int, names: Sequence[str]) -> DetectionItem:
@@ -130,50 +186,19 @@ def _item(home: Path, image: Path | None, stem: str, number: int, names: Sequenc
     for file in (path, image):
         if not is_file(file):
             raise UserError(f"{file}: missing, though a list of {home / 'ImageSets' / 'Main'} names it.")
-    tree = _parse(path)
+    return _boxes(path, read_annotation(path), image, stem, number, names)
+
+
+def _boxes(
+    path: Path, tree: ElementTree.Element, image: Path, stem: str, number: int, names: Sequence[str]
+) -> DetectionItem:
+    """Return the boxes of one annotation."""
     boxes = []
-    for one in _objects(path, tree):
+    for one in objects_of(path, tree):
         if one.name not in names:
             raise UserError(f"{path}: '{one.name}' is no class; known are {', '.join(names)}. Add it to classes.json.")
         x1, y1, x2, y2 = one.corners
         area = (x2 - x1) * (y2 - y1)
         # Difficult objects are neither trained on nor do they count as missed.
         boxes.append(Annotation(one.corners, names.index(one.name), one.difficult, area))
-    return DetectionItem(stem, image, number, _size(tree) or image_size(image), stacked(boxes))
-
-
-def _parse(path: Path) -> ElementTree.Element:
-    try:
-        return load_xml(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as XML ({error}). Restore or export it again.") from error
-
-
-def _objects(path: Path, tree: ElementTree.Element) -> list[_Object]:
-    """Parse the objects of one annotation."""
-    found = []
-    for number, one in enumerate(tree.iterfind("object"), 1):
-        name = (one.findtext("name") or "").strip()
-        try:
-            corners = [float(one.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax")]
-            if not name or not all(math.isfinite(value) for value in corners):
-                raise ValueError
-            difficult = int(one.findtext("difficult") or 0) != 0
-        except ValueError as error:
-            raise UserError(
-                f"{path}: object {number} ('{name}') needs a 'name' and a 'bndbox' with the numbers xmin, ymin, xmax "
-                "and ymax; 'difficult', if it is there, is 0 or 1."
-            ) from error
-        # Pixels count from 1 and the last one belongs to the box.
-        x1, y1, x2, y2 = corners
-        found.append(_Object(name, (x1 - 1, y1 - 1, x2, y2), difficult))
-    return found
-
-
-def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
-    """Read the image's (height, width) from an annotation; None where it says none: left out, zero, or no number."""
-    height = whole_number(tree.findtext("size/height") or "")
-    width = whole_number(tree.findtext("size/width") or "")
-    if not height or not width:
-        return None
-    return height, width
+    return DetectionItem(stem, image, number, size_of(tree) or image_size(image), stacked(boxes))

@@ -129,6 +129,8 @@ def _description(root: Path) -> Path:
         return found[0]
     if not found and (root / _CLASSES).is_file():
         return root / _CLASSES
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; relative paths start in {Path.cwd()}.")
     there = "there is none"
     if found:
         there = f"there are {', '.join(path.name for path in found)}"

@@ -71,8 +71,10 @@ def write_description(folder: Path, content: dict[str, Any], engine: Engine) -> 
     # Raw maps of a detector are for those who decode them; other bands than RGB are no pictures.
     if content["output"] == "raw" or content["input"]["channels"] != "RGB":
         return
-    template = files("densekd.export").joinpath("infer", f"{content['task']}.py.txt").read_text(encoding="utf-8")
-    script = template.replace(_ENGINE_LINE, engine.infer_lines.strip("\n") + "\n")
+    parts = files("densekd.export").joinpath("infer")
+    template = parts.joinpath(f"{content['task']}.py.txt").read_text(encoding="utf-8")
+    timing = parts.joinpath("timing.py.txt").read_text(encoding="utf-8")
+    script = template.replace(_ENGINE_LINE, f"{engine.infer_lines.strip()}\n\n\n{timing}")
     (folder / "infer.py").write_text(script, encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from densekd.atomic import write_text
 from densekd.data.files import IMAGE_SUFFIXES, find
 from densekd.data.folder_layout import LABEL_SUFFIXES, MASK_SUFFIXES, FolderNames, Place, find_pool, find_split, pair
+from densekd.data.found import Source
 from densekd.data.label_coding import Color, listed_colors, open_label, survey
 from densekd.data.listing import is_hidden, list_files
 from densekd.data.picture import opened
@@ -55,12 +56,32 @@ def describe_bare(root: Path) -> Bare | None:
     path = root / "classes.json"
     if path.exists():
         return Bare(options, [])
-    content, said = _classes(there)
+    labels: list[Source] = []
+    for place in there:
+        labels += [item.label for item in pair(place, None)]
+    return Bare(options, [write_classes(path, labels)])
+
+
+def write_classes(path: Path, labels: Sequence[Source], colors: bool = True) -> str:
+    """Write ``classes.json`` with a class for each value in the labels; return what is to be said of it.
+
+    Args:
+        path: of the file.
+        labels: of which a sample is looked into.
+        colors: whether labels may be colors.
+
+    Raises:
+        UserError: labels that are no classes, or a folder that cannot be written.
+    """
+    content, said = _classes(labels, colors)
     try:
         write_text(path, json.dumps(content, indent=1) + "\n")
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}); make {root} writable, or write it yourself.") from error
-    return Bare(options, [f"{path} was written, {said}: edit the names"])
+        folder = path.parent
+        raise UserError(
+            f"{path}: cannot be written ({error}); make {folder} writable, or write it yourself."
+        ) from error
+    return f"{path} was written, {said}: edit the names"
 
 
 def _is_labelled(place: Place) -> bool:
@@ -103,14 +124,13 @@ def _are_partners(images: Path, labels: Path) -> bool:
     return photograph and len(found.numbers | found.colors) <= _CLASSES
 
 
-def _classes(places: Sequence[Place]) -> tuple[dict[str, Any], str]:
+def _classes(labels: Sequence[Source], colors: bool) -> tuple[dict[str, Any], str]:
     """Return the content of ``classes.json`` for the values in a sample of the labels, and say it."""
-    labels: list[Path] = []
-    for place in places:
-        labels += [Path(str(item.label)) for item in pair(place, None)]
     step = max(1, len(labels) // _SAMPLE)
-    found = survey([(open_label(path.read_bytes(), str(path)), str(path)) for path in labels[::step]])
+    found = survey([(open_label(label.read_bytes(), str(label)), str(label)) for label in labels[::step]])
     if found.colorful and not found.indexed:
+        if not colors:
+            raise UserError(f"{labels[0]}: the labels are colors; save class numbers, one channel, and 255 for void.")
         return _of_colors(sorted(found.colors), labels[0])
     values = sorted(found.numbers | {value for value, _ in found.indexed})
     if values == [0, 255]:
@@ -118,15 +138,18 @@ def _classes(places: Sequence[Place]) -> tuple[dict[str, Any], str]:
     numbers = [value for value in values if value != 255]
     names = [f"class {value}" for value in range(max(numbers, default=0) + 1)]
     if len(names) < 2:
-        raise UserError(f"{labels[0].parent}: the labels hold one value, {values}; there is nothing to tell apart.")
+        raise UserError(f"{labels[0]} and others: the labels hold one value, {values}; there is nothing to tell apart.")
     return {"names": names}, f"for the values 0 to {len(names) - 1} of the labels (255 is void)"
 
 
-def _of_colors(colors: Sequence[Color], label: Path) -> tuple[dict[str, Any], str]:
+def _of_colors(colors: Sequence[Color], label: Source) -> tuple[dict[str, Any], str]:
     if len(colors) > _CLASSES - 1:
         raise UserError(
             f"{label}: labels of {len(colors)} colors, which are no classes: {listed_colors(set(colors))}. Edges that "
             "were smoothed or JPEG do this; export them as PNG, without smoothing."
         )
     names = ["color {}-{}-{}".format(*color) for color in colors]
-    return {"names": names, "palette": [list(color) for color in colors]}, f"for the {len(colors)} colors of the labels"
+    said = f"for the {len(colors)} colors of the labels"
+    if (0, 0, 0) in colors and len(colors) > 2:
+        said += ' (black among them: move it to "void": [[0, 0, 0]] if it means nothing)'
+    return {"names": names, "palette": [list(color) for color in colors]}, said

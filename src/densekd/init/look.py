@@ -12,11 +12,12 @@ from densekd.data.classes import Classes
 from densekd.data.contract import Files
 from densekd.data.exports.recognize import advice
 from densekd.data.files import IMAGE_SUFFIXES, find, image_size
+from densekd.data.huggingface import divide, is_saved, saved_items, saved_splits
 from densekd.data.layouts import EXPORTS, LAYOUTS, recognize_layouts
 from densekd.data.listing import is_hidden
 from densekd.data.picture import bands_beyond_colors
 from densekd.errors import RecipeError, UserError
-from densekd.init.bare import describe_bare
+from densekd.init.bare import describe_bare, write_classes
 from densekd.recipe import DataSpec
 from densekd.recipe.sections import SplitSpec
 from densekd.run.evaluation_data import datasets_of
@@ -25,6 +26,7 @@ from densekd.tasks import TASKS
 # Names of splits, in the order in which they are tried.
 _TRAIN = ("train", "train2017", "train2014", "training", "trainval")
 _VAL = ("val", "val2017", "val2014", "valid", "validation", "test")
+_TESTED = "the split 'test' is validated on, so that a last, honest score needs further images"
 _DIVIDED = SplitSpec(val=0.2, seed=0)
 # Images whose sizes are looked at, and folders below the given one that may be the data.
 _SAMPLE = 40
@@ -70,6 +72,8 @@ def look(root: Path, task: str | None = None, classes: Classes | None = None) ->
         raise UserError(f"{root}: no such data folder.")
     complaints: list[UserError] = []
     for place in _places(root):
+        if is_saved(place) and task in (None, "segmentation"):
+            return _saved(place)
         for name in _candidates(place, task):
             try:
                 return _read(place, name, task)
@@ -129,7 +133,7 @@ def _read(place: Path, name: str, task: str | None, options: dict[str, object] |
         spec, train, val = divided, "train", "val"
         notes.append("no images are set aside to validate on: a fifth is, by lists that were written to 'splits'")
     elif val == "test":
-        notes.append("the split 'test' is validated on, so that a last, honest score needs further images")
+        notes.append(_TESTED)
     spec = spec.model_copy(update={"train": train, "val": val})
     files, held = build_files(spec, train), build_files(spec, val)
     # As pictures such images would be refused; what reads them is in the refusal, and here at once.
@@ -141,6 +145,29 @@ def _read(place: Path, name: str, task: str | None, options: dict[str, object] |
         notes.append(f"the images have {bands} bands, not all of them colors: all are read (data.bands)")
     found = Found(spec, files.task, files, held, _median_size(files), tuple(notes))
     return _with_notes(found, _other_readings(place, found.task, task))
+
+
+def _saved(place: Path) -> Found:
+    """Read a folder that ``datasets.save_to_disk`` wrote; what its labels' numbers mean is in ``classes.json``.
+
+    Raises:
+        UserError: one split that is not divided, or no columns of pictures.
+    """
+    splits = saved_splits(place)
+    train = next((split for split in _TRAIN if split in splits), None)
+    val = next((split for split in _VAL if split in splits), None)
+    if train is None or val is None:
+        there = f"has the splits {', '.join(splits)}" if splits else "holds one split"
+        raise UserError(f"{place}: {there}; one to learn from and one to validate on are needed. {divide(place)}")
+    spec = DataSpec(dataset=f"hf:{place}", root=str(place), train=train, val=val)
+    notes = []
+    path = place / "classes.json"
+    if not path.exists():
+        notes.append(write_classes(path, [item.label for item in saved_items(str(place), train)], colors=False))
+    if val == "test":
+        notes.append(_TESTED)
+    files, held = build_files(spec, train), build_files(spec, val)
+    return Found(spec, files.task, files, held, _median_size(files), tuple(notes))
 
 
 def _unlabelled(root: Path, classes: Classes) -> Found:
@@ -196,7 +223,7 @@ def _unknown(root: Path, task: str | None) -> UserError:
     said = advice(root)
     if said is not None:
         return UserError(f"{root}: no way to read it was found. {said}")
-    names = ", ".join([*LAYOUTS, *EXPORTS])
+    names = ", ".join(sorted({*LAYOUTS, *EXPORTS}))
     wanted = "" if task is None else f" for {task}"
     return UserError(
         f"{root}: no known layout of data{wanted}, here and one folder below; tried {names}.\n"

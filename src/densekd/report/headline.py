@@ -65,8 +65,8 @@ def budget_line(budget: Budget, metric: MetricName, student: float, baselines: t
         baselines: of the student alone, and of a second one, of as many seconds, if there is one.
     """
     baseline, longer = baselines
-    compared = _compared(metric, student, baseline)
-    return budget.sentence(compared, None if longer is None else _compared(metric, student, longer))
+    compared = _lies(metric, student, baseline)
+    return budget.sentence(compared, None if longer is None else _lies(metric, student, longer))
 
 
 def size(results: Results) -> str:
@@ -124,6 +124,11 @@ def scored_on(results: Results) -> str:
     listed = ", ".join(f"{name} on {whole(images)}" for name, images in counts.items())
     unlike = "The differences are not like for like."
     return f"Scored on different numbers of images{split}: {listed}. {unlike}"
+
+
+def _lies(metric: MetricName, value: float, other: float) -> str:
+    """Say how one score lies to another where the other is not named behind it: "7.1 points above", "level"."""
+    return _compared(metric, value, other).removesuffix(" with").removesuffix(" than")
 
 
 def _compared(metric: MetricName, value: float, other: float) -> str:

@@ -149,7 +149,8 @@ def _validated_on(name: str, root: Path) -> EvaluationSource:
 def datasets_of(task: type[Task]) -> list[str]:
     """List the datasets with a known layout that hold what a task learns from."""
     names = []
-    for name in (*LAYOUTS, *EXPORTS):
+    # A dataset may have a layout of its own, and be an export besides.
+    for name in dict.fromkeys((*LAYOUTS, *EXPORTS)):
         returned = inspect.signature(DATASETS[name]).return_annotation
         if returned is task.files_type:
             names.append(name)
@@ -216,24 +217,30 @@ def split_images(root: Path, split: str | None, opened: Opened) -> Iterator[Path
 
 @contextmanager
 def images_of(files: Files) -> Iterator[Path]:
-    """Yield a folder with the images of a split: their own, or one of links to them."""
+    """Yield a folder with the images of a split: their own, or one of links to them, or of copies out of larger files.
+
+    Raises:
+        UserError: parts of larger files that are no picture files.
+    """
     images = {item.stem: item.image for item in files.items}
-    paths = {stem: image for stem, image in images.items() if isinstance(image, Path)}
-    if len(paths) < len(images):
-        raise UserError("these images are parts of larger files; give a folder of images.")
     # A split that has a folder of its own is read from there; its stems start at that folder.
-    stem, first = next(iter(paths.items()))
-    own = first.parents[stem.count("/")]
-    if set(find(own, IMAGE_SUFFIXES).values()) == set(paths.values()):
-        yield own
-        return
+    stem, first = next(iter(images.items()))
+    if isinstance(first, Path):
+        own = first.parents[stem.count("/")]
+        if set(find(own, IMAGE_SUFFIXES).values()) == set(images.values()):
+            yield own
+            return
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        for stem, path in paths.items():
-            link = folder / f"{stem}{path.suffix}"
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.absolute())
-        yield folder
+        for stem, image in images.items():
+            if image.suffix.lower() not in IMAGE_SUFFIXES:
+                raise UserError(f"{image}: is no picture file, but pixels in a larger one; give a folder of images.")
+            place = Path(temporary) / f"{stem}{image.suffix}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(image, Path):
+                place.symlink_to(image.absolute())
+            else:
+                place.write_bytes(image.read_bytes())
+        yield Path(temporary)
 
 
 def _fits(name: str, root: Path, split: str | None, classes: Classes) -> bool:

@@ -135,20 +135,28 @@ def leaderboard_table(rows: Sequence[Row]) -> Table:
         "difference: paired by seed, with its 95 % interval; not distinguishable: the interval holds 0, so that the "
         "seeds differ by as much"
     )
-    heads = ("score", "n", "mean", "std", "diff", "95 %", "")
-    table = Table(*axes, *heads, caption=caption, caption_justify="left")
-    for column in table.columns[len(axes) + 1 : -1]:
+    # The score is named once, unless the trials have several.
+    labels = {row.metric.label for row in rows}
+    title = labels.pop() if len(labels) == 1 else None
+    heads = ("n", "mean", "std", "diff", "95 %", "")
+    table = Table(*axes, *heads, title=title, title_justify="left", caption=caption, caption_justify="left")
+    # An interval may have two lines.
+    for column in table.columns[len(axes) : -2]:
         column.justify = "right"
     for row in rows:
-        table.add_row(*[row.point.get(axis, "") for axis in axes], *_cells(row))
+        table.add_row(*[row.point.get(axis, "") for axis in axes], *_cells(row, named=title is None))
     return table
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, named: bool) -> list[str]:
+    """Return what follows the axes; the mean with its score's name where that is not said above."""
     metric = row.metric
     digits = metric.digits + 1
+    mean = f"{row.mean:.{digits}f}"
+    if named:
+        mean = f"{metric.label} {mean}"
     deviation = _DASH if row.deviation is None else f"{row.deviation:.{digits}f}"
-    cells = [metric.label, str(len(row.scores)), f"{row.mean:.{digits}f}", deviation]
+    cells = [str(len(row.scores)), mean, deviation]
     word = "baseline" if row.is_baseline else ""
     found = row.difference
     if found is None:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from densekd.sweep.queue import Queue, State
-from densekd.terminal import clock
+from densekd.terminal import clock, is_quiet
 
 _DASH = "\N{EN DASH}"
 # Interrupted trials that a line names.
@@ -47,7 +47,7 @@ class Progress:
         """Show the progress, for a while."""
         self._look()
         self.before = sum(done for done, _ in self.steps.values())
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or is_quiet():
             yield
             self.update()
             return

@@ -402,6 +402,12 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
         masks("supervisely", root).pair(0)
 
 
+def make_voc_xml(root: Path) -> Path:
+    (root / "Annotations").mkdir(parents=True)
+    (root / "Annotations" / "a.xml").write_text("<annotation/>")
+    return root
+
+
 @pytest.mark.parametrize(
     ("make", "advice"),
     [
@@ -413,7 +419,7 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
         (make_yolo_polygons, "YOLO's text files: write data.dataset: yolo-masks"),
         (lambda root: save_picture(0, root / "task-1-annotation-2-by-1-tag-car-0.png").parent, "export as JSON"),
         (lambda root: save_picture(0, root / "SegmentationClass" / "0.png").parents[1], "export with 'Save images'"),
-        (lambda root: write(root / "Annotations" / "a.xml", 0).parents[1], "write data.dataset: voc-boxes"),
+        (make_voc_xml, "write data.dataset: voc-boxes"),
     ],
 )
 def test_the_folder_layout_names_the_dataset_that_reads_an_export(

@@ -10,7 +10,7 @@ from densekd.data.exports.label_studio import is_label_studio
 from densekd.data.exports.labelme import is_labelme
 from densekd.data.exports.supervisely import project_of
 from densekd.errors import UserError
-from densekd.parsers import load_json
+from densekd.parsers import load_json, load_xml
 
 # JSON files that are looked into.
 _SAMPLE = 5
@@ -23,7 +23,7 @@ _BRUSH_PNG = re.compile(r"task-\d+-annotation-\d+-by-.*\.png")
 
 
 def export_of(root: Path) -> str | None:
-    """Name the tool whose export a folder is: labelme, labelstudio, supervisely; None for others."""
+    """Name the tool whose export a folder is: labelme, labelstudio, supervisely, voc (its XML); None for others."""
     if not root.is_dir():
         return None
     if project_of(root) is not None:
@@ -33,12 +33,14 @@ def export_of(root: Path) -> str | None:
             return "labelme"
         if is_label_studio(content):
             return "labelstudio"
-    return None
+    return "voc" if _is_voc(root) else None
 
 
 def advice(root: Path) -> str | None:
     """Say which dataset reads a folder that is not in the folder layout; None where nobody knows."""
     tool = export_of(root)
+    if tool == "voc":
+        return "It looks like Pascal VOC's boxes in XML: write data.dataset: voc-boxes."
     if tool is not None:
         titles = {"labelme": "LabelMe", "labelstudio": "Label Studio", "supervisely": "Supervisely"}
         return (
@@ -62,8 +64,6 @@ def _advice_on_pictures(root: Path) -> str | None:
         return (
             "It looks like CVAT's masks without their images: export with 'Save images', or put them into JPEGImages."
         )
-    if any(islice(root.glob("**/Annotations/*.xml"), 1)):
-        return "It looks like Pascal VOC's boxes in XML: write data.dataset: voc-boxes."
     if (root / "annotations.xml").is_file():
         return (
             "It looks like CVAT's own XML, which is not read: export the task as 'COCO 1.0' with 'Save images', and "
@@ -93,6 +93,17 @@ def _is_coco(root: Path) -> bool:
     if any(any(root.glob(pattern)) for pattern in patterns):
         return True
     return any(isinstance(one, dict) and {"images", "categories"} <= set(one) for one in _contents(root))
+
+
+def _is_voc(root: Path) -> bool:
+    """Return True where some XML file below a folder is an image's annotation as Pascal VOC writes it."""
+    for path in islice(root.rglob("*.xml"), _SAMPLE):
+        try:
+            if load_xml(path).tag == "annotation":
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
 
 
 def _contents(root: Path) -> Iterator[Any]:
