@@ -127,7 +127,7 @@ QUESTIONS = (
     ("optuna dvc fiftyone", "questions/#optuna-wb-sweeps-dvc-fiftyone", "Not built in"),
     ("rocm xpu tpu", "start/cost/", "not tried"),
     ("deterministic several gpus torch version", "questions/#reproducible-bit-for-bit", "number of processes"),
-    ("thread safe session", "guides/production/", "several threads"),
+    ("thread safe session", "guides/production/#in-your-own-program-behind-an-api", "several threads"),
     ("version citation stable", "questions/#upgrades-changelog-version-citation", "CITATION.cff"),
 )
 # Sections that a reader looks at before they give up.
