@@ -1,15 +1,13 @@
 """A whole training: files, exact resume wherever it was interrupted, a teacher that stays as it is, bad losses."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import Forked
 from training_runs import CPU, QUIET, StopAt, assert_same, checkpoint, losses, parsed, run, weights
 
 import densekd
@@ -119,9 +117,8 @@ def test_resume_after_a_kill_is_exact(distilled: dict[str, Any], tmp_path: Path,
     distilled["data"]["workers"] = workers
     recipe = parsed(distilled)
     (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
-    command = [sys.executable, "-m", "densekd", "train", str(tmp_path / "recipe.yaml"), "--accelerator", "cpu"]
     folder = tmp_path / "killed"
-    process = subprocess.Popen([*command, "--run", str(folder)], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = Forked("-m", "densekd", "train", tmp_path / "recipe.yaml", "--accelerator", "cpu", "--run", folder)
     started = time.monotonic()
     while not (folder / "checkpoints" / "last.ckpt").is_file() and time.monotonic() - started < 300:
         time.sleep(0.01)
