@@ -23,13 +23,13 @@ def pytest_configure() -> None:
     gc.disable()
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """From now on garbage is collected, of what is made from now on, and where there is more of it than usual."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
-    gc.enable()
     gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
