@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from forked import run_command
 from rich.table import Table
 from rich.text import Text
 
@@ -153,15 +154,15 @@ def test_quiet_leaves_warnings_and_documents(
 
 
 def test_quiet_anywhere_on_the_line(tmp_path: Path) -> None:
-    for line in ("densekd --quiet losses", "densekd losses --quiet"):
-        done = run(line, tmp_path)
+    for words in (["--quiet", "losses"], ["losses", "--quiet"]):
+        done = run_command(*words, cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_shells_complete_commands(tmp_path: Path) -> None:
     done = run("densekd", tmp_path, _DENSEKD_COMPLETE="complete_bash", COMP_WORDS="densekd ev", COMP_CWORD="1")
     assert done.stdout.split() == ["evaluate"]
-    assert "--install-completion" in run("densekd --help", tmp_path).stdout
+    assert "--install-completion" in run_command("--help", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize(

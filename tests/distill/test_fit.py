@@ -37,12 +37,13 @@ def data() -> DataLoader[Any]:
 CPU = {"accelerator": "cpu"}
 
 
-def test_the_package_is_the_function() -> None:
+def test_the_package_is_the_function_and_imports_no_recipe() -> None:
     """``densekd.distill`` is a package that can be called, however it was imported."""
     code = (
         "import densekd, densekd.distill.terms; assert callable(densekd.distill);"
         "from densekd import distill; from densekd.distill.fit import distill as function;"
-        "assert distill.terms and function.__name__ == 'distill'"
+        "assert distill.terms and function.__name__ == 'distill';"
+        "import sys, densekd.distill.distiller; assert 'densekd.recipe' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -181,11 +182,6 @@ def test_data_that_ends(data: DataLoader[Any]) -> None:
     batches = (batch for batch in data)
     with pytest.raises(UserError, match="The data ended 2 batches too early; a generator can be read only once"):
         densekd.distill(net(4), None, batches, {}, steps=5, trainer=CPU)
-
-
-def test_no_recipe_is_imported() -> None:
-    code = "import sys, densekd.distill.fit; assert 'densekd.recipe' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_cannot_be_trained_is_refused_first(data: DataLoader[Any]) -> None:

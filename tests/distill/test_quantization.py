@@ -1,13 +1,12 @@
 """Quantization-aware training under a Trainer: nearer to the float student than calibration alone; processes agree."""
 
 import copy
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import in_two_processes
+from quantized_ranges import write_ranges
 from tiny_quantized import tiny_float
 
 from densekd.distill.fit import distill
@@ -70,11 +69,5 @@ def test_ranges_stay_once_they_are_frozen() -> None:
 @pytest.mark.timeout(300)
 def test_two_processes_have_one_range(tmp_path: Path) -> None:
     """Each saw one value, -2 or 3: both move half of the way from (0, 1) to (-2, 3)."""
-    script = Path(__file__).parents[1] / "helpers" / "quantized_ranges.py"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = []
-    for rank in range(2):
-        command = [sys.executable, str(script), str(rank), str(tmp_path)]
-        started.append(subprocess.Popen(command, env=environment))
-    assert [process.wait(timeout=240) for process in started] == [0, 0]
+    in_two_processes(write_ranges, tmp_path)
     assert (tmp_path / "0.txt").read_text() == (tmp_path / "1.txt").read_text() == "-1.0 2.0"

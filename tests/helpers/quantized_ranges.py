@@ -1,6 +1,5 @@
-"""A process of two that observes its own images, started by a test: ``python quantized_ranges.py RANK FOLDER``."""
+"""A process of two that observes its own images."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 from densekd.quantize import apply_plan, calibrate, make_plan, observe, quantizers, update_ranges
 
 
-def main(rank: int, folder: Path) -> None:
+def write_ranges(rank: int, folder: Path) -> None:
     """Write the ranges after a step in which each process saw others."""
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     model = nn.Sequential(nn.Identity(), nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1))
@@ -22,7 +21,3 @@ def main(rank: int, folder: Path) -> None:
     first = quantizers(model)[0]
     (folder / f"{rank}.txt").write_text(f"{first.low.item()} {first.high.item()}")
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from densekd.recipe import Recipe, parse_recipe
+from densekd.recipe import Recipe, dump_recipe, parse_recipe
 from densekd.run.folder import RunFolder
 from densekd.run.train import Launch, train
 from densekd.terminal import Terminal
@@ -24,6 +24,27 @@ def parsed(content: dict[str, Any]) -> Recipe:
 
 def run(recipe: Recipe, folder: Path, existing: str = "refuse") -> dict[str, Any]:
     return train(recipe, RunFolder(folder), CPU, existing, QUIET)  # type: ignore[arg-type]
+
+
+class Wholes:
+    """Runs that nobody stopped, each trained once, for the tests that stop the same training somewhere.
+
+    Args:
+        folder: where they lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Path] = {}
+
+    def of(self, recipe: Recipe) -> Path:
+        """Return the run of a recipe; nobody changes it."""
+        text = dump_recipe(recipe)
+        if text not in self._known:
+            folder = self._folder / str(len(self._known))
+            run(recipe, folder)
+            self._known[text] = folder
+        return self._known[text]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,13 +1,13 @@
 """``--overwrite`` looks first and deletes last; two trainings never share a folder."""
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import restored
+from forked import Forked
 from rich.console import Console
 from tiny_data import tiny_recipe
 from training_runs import CPU, StopAt, assert_same, losses, parsed, run
@@ -38,12 +38,18 @@ def clean(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-@pytest.fixture
-def old(content: dict[str, Any], tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def another(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of another seed."""
-    folder = tmp_path / "runs" / "x"
+    folder = tmp_path_factory.mktemp("another") / "run"
     run(parsed(with_seed(content, 2)), folder)
     return folder
+
+
+@pytest.fixture
+def old(another: Path, tmp_path: Path) -> Path:
+    """That run, the test's to change."""
+    return restored(another, tmp_path / "runs" / "x")
 
 
 def with_seed(content: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -190,18 +196,15 @@ train(load_recipe(Path(recipe)), RunFolder(Path(folder)), Launch("cpu", "1"), ex
 """
 
 
-def start(content: dict[str, Any], folder: Path, existing: str, step: int, wait: str = "") -> "subprocess.Popen[str]":
+def start(content: dict[str, Any], folder: Path, existing: str, step: int, wait: str = "") -> Forked:
     """Train in another process that is killed, or waits, when a step begins."""
     recipe = folder.parent.parent / "killed.yaml"
     recipe.write_text(dump_recipe(parsed(content)))
-    command = [sys.executable, "-c", KILLED, recipe, folder, existing, str(step), wait]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return Forked("-c", KILLED, recipe, folder, existing, step, wait, out=recipe.with_name("said"))
 
 
 def kill(content: dict[str, Any], folder: Path, existing: str, step: int) -> None:
-    process = start(content, folder, existing, step)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert start(content, folder, existing, step).wait() == -signal.SIGKILL
 
 
 def test_a_kill_in_the_first_steps_leaves_both_and_resume_goes_on_with_the_new(
@@ -240,15 +243,17 @@ def test_a_killed_start_does_not_block_the_corrected_command(content: dict[str, 
 
 @pytest.mark.parametrize("begun", ["resume", "overwrite"])
 def test_a_folder_in_which_another_training_runs_is_refused(
-    content: dict[str, Any], clean: Path, tmp_path: Path, begun: str
+    content: dict[str, Any], clean: Path, another: Path, tmp_path: Path, begun: str
 ) -> None:
     folder = tmp_path / "runs" / "x"
     if begun == "overwrite":
-        run(parsed(with_seed(content, 2)), folder)
+        restored(another, folder)
     other = start(content, folder, begun, 2, "wait")
     try:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "waiting\n"
+        said = tmp_path / "said"
+        while other.poll() is None and (not said.exists() or said.read_text() != "waiting\n"):
+            time.sleep(0.02)
+        assert other.poll() is None
         before = state(folder.parent)
         for existing in ("refuse", "resume", "overwrite"):
             with pytest.raises(UserError, match=rf"another training runs in it: process {other.pid} on "):
@@ -256,7 +261,7 @@ def test_a_folder_in_which_another_training_runs_is_refused(
         assert state(folder.parent) == before
     finally:
         other.kill()
-        other.communicate()
+        other.wait()
     run(parsed(content), folder, "resume")
     assert_same(clean, folder)
 

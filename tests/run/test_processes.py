@@ -1,10 +1,9 @@
 """Processes of one training: one that ends before all have met does not leave the others waiting."""
 
 import os
-import subprocess
-import sys
 
 import pytest
+from forked import Forked, run_python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 
@@ -24,7 +23,7 @@ print("went on")
 
 def outcome(code: str, then: str) -> tuple[int, str, str]:
     program = _WAITS.format(code=code, then=then)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    done = run_python("-c", program)
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
@@ -51,10 +50,7 @@ def test_what_waits_for_a_failed_process_is_ended() -> None:
 
 
 def test_a_process_that_nobody_reads_ends_all_the_same() -> None:
-    program = _WAITS.format(code="raise SystemExit(3)", then="time.sleep(60)")
-    reading, writing = os.pipe()
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=writing)
     # Whoever started it is gone, and with it the other end of the pipe.
-    os.close(writing)
-    os.close(reading)
-    assert process.wait(timeout=50) == 1
+    unread = "import os\nreading, writing = os.pipe()\nos.dup2(writing, 2)\nos.close(writing)\nos.close(reading)\n"
+    program = unread + _WAITS.format(code="raise SystemExit(3)", then="time.sleep(60)")
+    assert Forked("-c", program).wait(timeout=50) == 1

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 from tiny_data import tiny_recipe
 from training_runs import assert_same, checkpoint, losses, parsed, run
 
@@ -121,9 +120,9 @@ def test_two_processes_stop_at_the_same_step(recipe: dict[str, Any], tmp_path: P
     recipe["data"]["batch_size"] = 4
     (tmp_path / "recipe.yaml").write_text(dump_recipe(parsed(recipe)))
     where = ["--run", str(tmp_path / "run"), "--accelerator", "cpu", "--devices", "2", "--strategy", "ddp"]
-    command = [sys.executable, "-m", "densekd", "train", str(tmp_path / "recipe.yaml"), *where]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes)  # type: ignore[call-overload]
+    spoken = tmp_path / "said"
+    command = ["-m", "densekd", "train", tmp_path / "recipe.yaml", *where]
+    process = Forked(*command, out=spoken, err=spoken, group=True)
     try:
         started = time.monotonic()
         rows = tmp_path / "run" / "metrics.csv"
@@ -131,11 +130,12 @@ def test_two_processes_stop_at_the_same_step(recipe: dict[str, Any], tmp_path: P
             time.sleep(0.05)
         # Two processes of one training: the second is the first one's child, in the same group.
         (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
-        said, _ = process.communicate(timeout=120)
+        code = process.wait(timeout=120)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 143, said
+    said = spoken.read_text()
+    assert code == 143, said
     assert said.count("error:") == 1
     step = checkpoint(tmp_path / "run")["global_step"]
     assert f"Stopped at step {step} of 4000; continue with: densekd train" in said.replace("\n", " ")

@@ -1,16 +1,14 @@
 """A whole training: files, exact resume wherever it was interrupted, a teacher that stays as it is, bad losses."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from training_runs import CPU, QUIET, StopAt, assert_same, checkpoint, losses, parsed, run, weights
+from forked import Forked
+from training_runs import CPU, QUIET, StopAt, Wholes, assert_same, checkpoint, losses, parsed, run, weights
 
 import densekd
 from densekd.errors import RecipeError, UserError
@@ -31,6 +29,11 @@ def teacher(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("teacher") / "run"
     train(parse_recipe(tiny_recipe(data_root), "test"), RunFolder(folder), CPU, "refuse", QUIET)
     return folder
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    return Wholes(tmp_path_factory.mktemp("wholes"))
 
 
 @pytest.fixture
@@ -69,20 +72,20 @@ def test_run_folder(distilled: dict[str, Any], teacher: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 7])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_resume_after_a_signal_is_exact(
-    distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, number: int
+    distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wholes: Wholes, step: int, number: int
 ) -> None:
     if number == signal.SIGINT and step != 3:
         pytest.skip("both signals take the same path; one step is enough for the second")
     recipe = parsed(distilled)
-    run(recipe, tmp_path / "whole")
+    whole = wholes.of(recipe)
     with monkeypatch.context() as patch:
         StopAt(patch, step, number)
         with pytest.raises(Interrupted, match=f"Stopped at step {step} of 8; .*: densekd train .*parts --resume"):
             run(recipe, tmp_path / "parts")
     assert checkpoint(tmp_path / "parts")["global_step"] == step
     run(recipe, tmp_path / "parts", "resume")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
-    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    assert_same(whole, tmp_path / "parts")
+    assert losses(whole) == losses(tmp_path / "parts")
 
 
 def test_resume_with_memories_behind_a_shared_context_is_exact(
@@ -119,9 +122,8 @@ def test_resume_after_a_kill_is_exact(distilled: dict[str, Any], tmp_path: Path,
     distilled["data"]["workers"] = workers
     recipe = parsed(distilled)
     (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
-    command = [sys.executable, "-m", "densekd", "train", str(tmp_path / "recipe.yaml"), "--accelerator", "cpu"]
     folder = tmp_path / "killed"
-    process = subprocess.Popen([*command, "--run", str(folder)], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = Forked("-m", "densekd", "train", tmp_path / "recipe.yaml", "--accelerator", "cpu", "--run", folder)
     started = time.monotonic()
     while not (folder / "checkpoints" / "last.ckpt").is_file() and time.monotonic() - started < 300:
         time.sleep(0.01)

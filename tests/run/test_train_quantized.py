@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import CPU, QUIET, StopAt, assert_same, checkpoint, losses, parsed, run, weights
+from training_runs import CPU, QUIET, StopAt, Wholes, assert_same, checkpoint, losses, parsed, run, weights
 
 from densekd.errors import RecipeError
 from densekd.models.open import open_model
@@ -27,6 +27,11 @@ def float_student(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("float") / "run"
     train(parse_recipe(tiny_recipe(data_root), "test"), RunFolder(folder), CPU, "refuse", QUIET)
     return folder
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    return Wholes(tmp_path_factory.mktemp("wholes"))
 
 
 @pytest.fixture
@@ -65,19 +70,24 @@ def test_run_folder(quantized: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("step", "precision"), [(1, "32"), (3, "bf16"), (5, "32"), (7, "32")])
 def test_resume_is_exact(
-    quantized: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, precision: str
+    quantized: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wholes: Wholes,
+    step: int,
+    precision: str,
 ) -> None:
     """Before and after batch norms (step 4) and ranges (step 6) are frozen."""
     quantized["training"]["precision"] = precision
     recipe = parsed(quantized)
-    run(recipe, tmp_path / "whole")
+    whole = wholes.of(recipe)
     with monkeypatch.context() as patch:
         StopAt(patch, step, signal.SIGTERM)
         with pytest.raises(Interrupted):
             run(recipe, tmp_path / "parts")
     run(recipe, tmp_path / "parts", "resume")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
-    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    assert_same(whole, tmp_path / "parts")
+    assert losses(whole) == losses(tmp_path / "parts")
 
 
 def test_ranges_and_statistics_are_frozen_after_their_shares(quantized: dict[str, Any], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 from tiny_data import tiny_recipe
 from tiny_sweeps import CPU, filled, tiny_sweep, write_sweep
 from training_runs import assert_same, losses
@@ -36,7 +37,12 @@ def started(*words: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
-def wait_for_step(queue: Queue, step: int, process: subprocess.Popen[bytes]) -> None:
+def forked(*words: object) -> Forked:
+    """Do the same without its imports; of processes that it starts itself, it is the parent."""
+    return Forked("-m", *words, out=Path(os.devnull), group=True)
+
+
+def wait_for_step(queue: Queue, step: int, process: Forked) -> None:
     """Wait until all trials together have recorded so many optimizer steps, or the process has ended."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
@@ -63,7 +69,7 @@ def test_a_sweep_that_is_stopped_twice_ends_as_one_left_alone(
     print(f"stopped by seed {seed}")
     draw = random.Random(seed)
     # Killed, all of its processes, somewhere in the first half.
-    sweep = started(*command)
+    sweep = forked(*command)
     wait_for_step(queue, draw.randint(1, SIX // 2), sweep)
     time.sleep(draw.random() / 2)
     sweep.kill()
@@ -73,13 +79,13 @@ def test_a_sweep_that_is_stopped_twice_ends_as_one_left_alone(
         if holder is not None:
             os.kill(holder["process"], signal.SIGKILL)
     # Asked to stop somewhere in the second half: everybody gives back what he has.
-    sweep = started(*command)
+    sweep = forked(*command)
     wait_for_step(queue, draw.randint(SIX // 2 + 1, SIX - 2), sweep)
     sweep.send_signal(signal.SIGTERM)
     assert sweep.wait(60) == 128 + signal.SIGTERM
     assert {queue.state(entry.name) for entry in queue.entries} <= {"waiting", "interrupted", "done"}
     # To the end by two processes, which never train the same trial.
-    assert started(*command).wait(300) == 0
+    assert forked(*command).wait(300) == 0
     assert_equal_sweeps(alone, queue)
     # Stopped behind the last step, it says that step again, and makes its report once.
     ends = [queue.log(entry.name).read_text().count("report:") for entry in queue.entries]

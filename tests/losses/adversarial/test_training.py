@@ -13,12 +13,23 @@ from torch.utils.data import DataLoader
 from densekd.distill.distiller import Distiller
 from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
 from densekd.distill.terms import TapPair, Term, WeightSchedule
+from densekd.losses.adversarial import discriminator
 from densekd.losses.adversarial.adversarial import Adversarial
 
 C, STEPS = 3, 3
 ADV, D, GP = 0.001, 0.1, 10.0
 SETTINGS = OptimizerConfig("sgd", 0.1, STEPS, weight_decay=5e-4)
 OBJECTIVES = pytest.mark.parametrize("objective", ["wgan-gp", "hinge"])
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A discriminator of the same parts, two of them with attention, in an eighth of the width.
+
+    Who steps when does not depend on it; test_adversarial.py compares the full one.
+    """
+    monkeypatch.setattr(discriminator, "WIDTHS", tuple(width // 8 for width in discriminator.WIDTHS))
+    monkeypatch.setattr(discriminator, "ATTENTION_WIDTH", discriminator.ATTENTION_WIDTH // 8)
 
 
 class TwoPlayers:

@@ -1,13 +1,12 @@
 """Large pictures predicted window by window from their files, and the memory of it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from forked import run_python
 from PIL import Image
 from torch import nn
 
@@ -17,7 +16,6 @@ from densekd.tasks.segmentation import prediction
 from densekd.tasks.segmentation.inference import Inference, Window
 from densekd.tasks.segmentation.prediction import LabelPredictor
 
-HELPER = Path(__file__).parents[2] / "helpers" / "prediction_memory.py"
 WINDOW = Window((32, 48), (20, 30))
 
 
@@ -64,7 +62,8 @@ def test_what_needs_all_pixels_reads_them(tiff: Path, tmp_path: Path, inference:
 
 
 def megabytes(*arguments: str) -> float:
-    found = subprocess.run([sys.executable, str(HELPER), *arguments], capture_output=True, text=True, check=True)
+    found = run_python("-m", "prediction_memory", *arguments)
+    assert found.returncode == 0, found.stderr
     return float(found.stdout.split()[-1])
 
 
