@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from rich.table import Table
+from typer.testing import CliRunner
 
 import densekd
+from densekd.cli.app import app
 from densekd.cli.benchmark import benchmark_table
 from densekd.cli.inspection import describe_class_maps, describe_datasets, describe_losses, measured_table
 from densekd.cli.presets import preset_table
@@ -179,6 +181,14 @@ TEXT = {"check", "data_table", "_describe_model", "_describe_origin", "findings_
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_are_whole_at_80_columns(name: str) -> None:
     require_whole(TABLES[name]())
+
+
+def test_summaries_in_the_help_are_whole_at_80_columns() -> None:
+    for words in ([], ["data"]):
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": str(WIDTH)}, prog_name="densekd").output
+        assert "Commands:" in shown
+        cut = [line for line in shown.splitlines() if line.rstrip().endswith("...") and "Usage" not in line]
+        assert not cut
 
 
 def test_no_table_is_left_out() -> None:

@@ -33,7 +33,7 @@ def benchmark(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Measure latency, memory and size, each model in a process of its own, in interleaved rounds."""
+    """Measure latency, memory and size. Each model in a process of its own, in interleaved rounds."""
     from densekd.atomic import write_text
     from densekd.cli.arguments import located
     from densekd.export.latency.benchmark import benchmark_named

@@ -34,7 +34,7 @@ def compare(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Compare runs over seeds: means, intervals, paired differences, costs."""
+    """Compare runs over seeds: means, intervals, differences. Differences are paired; costs stand beside."""
     from densekd.atomic import write_text
     from densekd.compare.groups import compare_runs
     from densekd.compare.latency import with_milliseconds

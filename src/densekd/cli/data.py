@@ -18,7 +18,7 @@ data_app = typer.Typer(
 
 
 def datasets(json: JsonPath = None, force: Force = False) -> None:
-    """List the datasets, and the class maps between their models and them."""
+    """List the datasets, and the class maps for teachers."""
     from densekd.cli.inspection import describe_class_maps, describe_datasets
 
     require_own_json(json, LISTED, force)
@@ -36,7 +36,7 @@ def check(
     workers: Workers = 4,
     force: Force = False,
 ) -> None:
-    """Read every image and label of a recipe's data; exit 1 if a training would fail."""
+    """Read every image and label of a recipe's data. Exit status 1 if a training would fail."""
     from densekd.run.data_check import check_data, data_table
 
     require_own_json(json, DATA_CHECK, force)
@@ -53,7 +53,7 @@ def prepare(
     root: Annotated[Path, typer.Argument(help="folder of the data")],
     workers: Workers = 4,
 ) -> None:
-    """Make the label pictures that training reads from what a benchmark publishes."""
+    """Make training labels of what a benchmark publishes."""
     from densekd.data.prepare import PREPARE
     from densekd.registry import resolve
 
@@ -74,7 +74,7 @@ def shard(
     ] = "as-is",
     force: Force = False,
 ) -> None:
-    """Pack a recipe's data into tars; train from them with data.dataset=shards data.root=OUT."""
+    """Pack a recipe's data into tars. Train from them with data.dataset=shards data.root=OUT."""
 
     from densekd.builders.data import build_files
     from densekd.data.shards import require_free, write_shards

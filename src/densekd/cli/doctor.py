@@ -20,7 +20,7 @@ def doctor(
     force: Force = False,
     trust: Trust = None,
 ) -> None:
-    """Examine a recipe or run: data, teacher, terms, curves; exit status 1 where something was found."""
+    """Examine a recipe or run: data, teacher, terms, curves. Exit status 1 where something was found."""
     require_own_json(json, FINDINGS, force)
     trust_modules(trust)
     loaded = read_recipe(recipe, overrides)

@@ -114,7 +114,7 @@ def predict(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Write label PNGs and overlays, boxes and results, videos, or the files of a submission."""
+    """Predict pictures and videos: labels, overlays, boxes. Or write the files of a submission."""
     from densekd.data.picture import RGB, set_max_megapixels
     from densekd.data.picture_notes import notes_of_images
     from densekd.models.open import open_model

@@ -51,7 +51,7 @@ def export(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Write a model for inference engines; what was not loaded, compared and scored there is refused."""
+    """Write a model for inference engines. What was not loaded, compared and scored there is refused."""
     if setup:
         _set_up(setup)
         if model is None and to is None:

@@ -21,7 +21,7 @@ def fetch(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Download the teacher and the backbone that a recipe names; exit 1 if some must come by hand."""
+    """Download the teacher and the backbone of a recipe. Exit status 1 if some must come by hand."""
     require_own_json(json, FETCHED, force)
     loaded = read_recipe(recipe, overrides)
     if carry is not None:

@@ -27,7 +27,7 @@ def init(
     force: Force = False,
     json: JsonPath = None,
 ) -> None:
-    """Look at data and write teacher.yaml and student.yaml that fit it and this machine."""
+    """Look at data and write teacher.yaml and student.yaml. They fit it and this machine."""
     from densekd.init.propose import propose
 
     require_own_json(json, PROPOSED, force)

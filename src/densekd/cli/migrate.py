@@ -24,7 +24,7 @@ def convert_config(
     pick: Annotated[int | None, typer.Option("--pick", min=1, help="which command of a script")] = None,
     force: Annotated[bool, typer.Option("--force", "--overwrite", help="replace the file of --out")] = False,
 ) -> None:
-    """Turn a configuration or command of OpenMMLab, CIRKD, HWD, SegDistill or TorchDistiller into a recipe."""
+    """Turn another project's configuration into a recipe. OpenMMLab, CIRKD, HWD, SegDistill, TorchDistiller."""
     from densekd.atomic import write_text
     from densekd.convert_config import SYSTEMS, convert_command, convert_file
 

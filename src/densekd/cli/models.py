@@ -33,7 +33,7 @@ def inspect(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Show what a checkpoint holds; parameters, multiply-adds, and taps with their shapes.
+    """Show what a checkpoint holds. Parameters, multiply-adds, and taps with their shapes.
 
     With --features: draw the features of a run's teacher, student and baseline.
     """
@@ -87,7 +87,7 @@ def convert(
     trust: Trust = None,
     json: JsonPath = None,
 ) -> None:
-    """Write any known checkpoint as a package, or as plain weights under our names."""
+    """Write any known checkpoint as a package or plain weights. These are under our names."""
     if out.suffix == ".onnx":
         raise RecipeError(
             f"{out}: convert writes .safetensors, .pth or a package; for ONNX: densekd export MODEL --to onnx."
@@ -113,7 +113,7 @@ def models(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """List architectures and backbones; typical models with size, cost, published scores."""
+    """List architectures and backbones. Typical models with size, cost, published scores."""
     from densekd.cli.inspection import describe_models, measured_table
 
     require_own_json(json, MODELS, force)

@@ -16,7 +16,7 @@ def recipes(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """List the recipes that have a name: student, teacher, method, data, source, published score."""
+    """List the recipes that have a name. Student, teacher, data, published score."""
     from densekd.cli.console import console, print_next, write_json
     from densekd.cli.presets import find_presets, preset_table
     from densekd.presets.write import to_yaml
@@ -52,7 +52,7 @@ def docs(
     ],
     name: Annotated[str | None, typer.Argument(help="of a loss, model, ...; without it all are listed")] = None,
 ) -> None:
-    """Print the reference of a recipe's keys, or of what they name, as Markdown."""
+    """Print the reference of a recipe's keys. Or of what they name, as Markdown."""
     from densekd.cli.catalogue import catalogue
     from densekd.cli.presets import preset_reference
     from densekd.cli.reference import component_reference, recipe_reference, table_reference

@@ -39,7 +39,7 @@ def sweep(
     json: JsonPath = None,
     force: Force = False,
 ) -> int:
-    """Train the trials of a sweep by any number of processes; the same command goes on after a stop."""
+    """Train the trials of a sweep by any number of processes. The same command goes on after a stop."""
     require_own_json(json, SWEPT, force)
     trust_modules(trust)
     from densekd.sweep.reading import load_sweep

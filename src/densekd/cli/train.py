@@ -41,7 +41,7 @@ def train(
     json: JsonPath = None,
     force: Annotated[bool, typer.Option("--force", help="replace the file of --json, whoever made it")] = False,
 ) -> None:
-    """Train a student, with or without a teacher; evaluate, export and report."""
+    """Train a student, with or without a teacher. Then evaluate, export and report."""
     existing = _existing(resume, overwrite)
     require_own_json(json, RESULTS, force)
     if accept_changes and not resume:
@@ -76,7 +76,7 @@ def quickstart(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Make street scenes, train teacher, student alone and student with CWD; no download."""
+    """Train teacher and students on scenes that it draws. No download; student alone, and with CWD."""
     from densekd.recipe.shipped import shipped_recipe
     from densekd.run.quickstart import quickstart as run_quickstart
 
@@ -94,7 +94,7 @@ def check(
     json: JsonPath = None,
     force: Force = False,
 ) -> None:
-    """Sample the data, build the models, run a few steps, and estimate memory and time."""
+    """Try a recipe: data, models, a few steps. Memory and time are estimated."""
     require_own_json(json, CHECKED, force)
     trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
@@ -108,7 +108,7 @@ def check(
 
 
 def cache(recipe: RecipePath, overrides: Overrides = None, trust: Trust = None) -> None:
-    """Write a recipe's teacher cache, so that trainings that share it never run the teacher."""
+    """Write a recipe's teacher cache. Trainings that share it never run the teacher."""
     trust_modules(trust)
     loaded = read_recipe(recipe, overrides)
     from densekd.builders.build import build

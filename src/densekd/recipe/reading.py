@@ -44,7 +44,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         ) from error
     except NotAFileError as error:
         if path.is_dir():
-            raise RecipeError(f"{path}: a folder without recipe.yaml, so it is no run folder.") from error
+            raise RecipeError(
+                f"{path}: a folder without recipe.yaml, so it is no run folder. Of images: densekd init {path}."
+            ) from error
         raise RecipeError(f"{path}: {error}, and a recipe is a file.") from error
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error

@@ -1,9 +1,10 @@
 """Recipes by name: a path, a run folder, a recipe that comes with densekd, or a preset."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-from densekd.errors import RecipeError, suggest
+from densekd.errors import RecipeError
 from densekd.presets import PRESETS
 from densekd.recipe.reading import load_recipe, parse_recipe
 from densekd.recipe.sections import Recipe
@@ -33,7 +34,7 @@ def find_recipe(name: str | Path) -> Path:
         name: a YAML file, a run folder, or the name of a shipped recipe.
 
     Raises:
-        RecipeError: none of these; the message lists the shipped ones.
+        RecipeError: none of these; the message names similar ones.
     """
     path = Path(name)
     if (path / "recipe.yaml").is_file():
@@ -47,16 +48,18 @@ def shipped_recipe(name: str) -> Path:
     """Find a recipe that comes with densekd: in the wheel, or beside ``src/`` in a checkout.
 
     Raises:
-        RecipeError: no shipped recipe has this name; the message lists them.
+        RecipeError: no shipped recipe has this name; the message names similar ones.
     """
     package = Path(__file__).parents[1]
     in_wheel, in_checkout = package / "recipes", package.parents[1] / "recipes"
     folder = in_wheel if in_wheel.is_dir() else in_checkout
     known = {str(file.relative_to(folder).with_suffix("")): file for file in folder.rglob("*.yaml")}
     if name not in known:
-        names = [*known, *PRESETS]
+        # Several hundred names help nobody who mistyped a path.
+        near = get_close_matches(name, [*known, *PRESETS], n=3)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
         raise RecipeError(
             f"'{name}' is no recipe file, no run folder, no shipped recipe and no preset; 'densekd recipes' lists "
-            f"them. {suggest(name, names)}"
+            f"them.{meant}"
         )
     return known[name]
