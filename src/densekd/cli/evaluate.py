@@ -33,7 +33,8 @@ Submission = Annotated[
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        help="images, videos, folders, patterns in quotes, addresses; a data folder or a recipe; and key=value",
+        help="images, videos, folders, patterns in quotes, addresses; a data folder or a recipe; key=value; none: "
+        "what a run was validated on",
         show_default=False,
     ),
 ]
