@@ -15,6 +15,7 @@ FLOORS = {
         "errors",
         "explain",
         "hardware",
+        "lean_imports",
         "memory",
         "own_modules",
         "presets",

@@ -22,7 +22,7 @@ search_path.leave_current_folder()
 from importlib import import_module  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
-from densekd import own_modules  # noqa: E402
+from densekd import lean_imports, own_modules  # noqa: E402
 
 if TYPE_CHECKING:
     from densekd import data, losses, models, tasks
@@ -66,6 +66,9 @@ _HOMES = {
 }
 # The packages distill and export are also the functions: see densekd/distill/__init__.py.
 _PACKAGES = ("data", "distill", "export", "losses", "models", "tasks")
+
+# Before torchvision and Lightning are imported by whatever comes first.
+lean_imports.import_lean()
 
 # A spawned worker process unpickles classes of the user's modules, and imports this package first.
 own_modules.restore()

@@ -150,6 +150,19 @@ def test_any_trainer_logs_every_loss(distiller: Distiller, batch: dict[str, Tens
     assert [row["val/miou"] for row in rows if row["val/miou"]]
 
 
+def test_loggers_get_a_row_for_each_step_and_not_for_the_parts_of_its_batch(
+    distiller: Distiller, batch: dict[str, Tensor], tmp_path: Path
+) -> None:
+    logger = CSVLogger(tmp_path, name="", version="")
+    fitted = trainer(max_steps=5, max_epochs=1, accumulate_grad_batches=2, log_every_n_steps=2, logger=logger)
+    fitted.fit(distiller, *loaders(batch, 10))
+    logged = [row for row in read_rows(tmp_path / "metrics.csv") if row["loss"]]
+    assert [(row["step"], row["epoch"]) for row in logged] == [("1", "0"), ("3", "0")]
+    assert fitted.logged_metrics["loss"] == fitted.callback_metrics["loss"]
+    # Of the last step, too, callbacks know the values.
+    assert fitted.callback_metrics["lr"] == pytest.approx(0.1 * (1 - 4 / 10) ** 0.9)
+
+
 def test_the_progress_bar_shows_every_loss(distiller: Distiller, batch: dict[str, Tensor]) -> None:
     fitted = trainer(max_steps=2, max_epochs=1, enable_progress_bar=True)
     fitted.fit(distiller, *loaders(batch, 2))

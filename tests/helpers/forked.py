@@ -17,7 +17,7 @@ import torch.multiprocessing as mp
 
 # Python's fork server, which computes nothing before it forks.
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["lightning", "densekd.cli.app", "densekd.run.train"])
+_SERVER.set_forkserver_preload(["densekd", "lightning", "densekd.cli.app", "densekd.run.train"])
 
 
 def in_two_processes(function: Callable[..., None], *arguments: Any) -> None:

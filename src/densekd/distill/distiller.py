@@ -101,6 +101,8 @@ class Distiller(L.LightningModule):
             raise UserError("There is nothing to learn: no task of the student's own, and no terms.")
         self._taps = Taps(student, _student_paths(terms, task.student_taps(student)))
         self._compiled_step: _Step | None = None
+        # The step and values that loggers take when it ends.
+        self._for_loggers: tuple[int, dict[str, Tensor]] = (0, {})
         self.teacher = _frozen(teacher, terms)
         require_teacher(teacher_heads(terms), self.teacher)
         if self.teacher is None and teacher_paths(terms):
@@ -309,17 +311,46 @@ class Distiller(L.LightningModule):
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         due = step == trainer.max_steps or (every > 0 and step % every == 0)
         shown = trainer.progress_bar_callback is not None
-        # Lightning's bookkeeping takes about a millisecond of the host; steps that nobody looks at
-        # are spared it.
+        # Steps that nobody looks at are spared all of it.
         if not (due or shown):
             return
         values = torch.stack(list(losses.values()))
         if due and trainer.world_size > 1:
             # Loggers get means over all processes.
             values = trainer.strategy.reduce(values, reduce_op="mean")
-        self.log_dict(dict(zip(losses, values, strict=True)), prog_bar=shown)
+        metrics = dict(zip(losses, values, strict=True))
         # On the CPU: a number brought to the device would wait for it.
-        self.log("lr", torch.tensor(trainer.optimizers[0].param_groups[0]["lr"]))
+        metrics["lr"] = torch.tensor(trainer.optimizers[0].param_groups[0]["lr"])
+        # A bar of Lightning's takes what is logged by its own bookkeeping, and loggers do as well then.
+        if shown:
+            self.log_dict(metrics, prog_bar=True)
+            return
+        trainer.callback_metrics.update(metrics)
+        trainer.logged_metrics.update(metrics)
+        if every > 0 and step % every == 0:
+            self._for_loggers = (step, metrics)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Give loggers the values of a step when it is done, as Lightning would."""
+        step, metrics = self._for_loggers
+        # Of accumulated parts the last one ends the step.
+        if not metrics or self.global_step < step:
+            return
+        self._for_loggers = (0, {})
+        if not self.trainer.loggers:
+            return
+        scalars = {name: value.item() for name, value in metrics.items()}
+        for logger in self.trainer.loggers:
+            # Lightning's steps count from 0, and it adds the epoch.
+            logger.log_metrics({**scalars, "epoch": self.trainer.current_epoch}, step=step - 1)
+            logger.save()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, at once where Lightning notes its hook: forty times a step, and it is no module."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def _trainable(self) -> list[nn.Parameter]:
         """Return what a user's optimizer moves: the student, adapters, and losses' own.

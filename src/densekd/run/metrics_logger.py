@@ -141,7 +141,8 @@ class MetricsLogger(L.Callback):
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped:
             self.left.stepped(step, self.clock())
-        self.bar.update(self.row, completed=step, left=self.left.words)
+        if not self.bar.disable:
+            self.bar.update(self.row, completed=step, left=self.left.words)
         self._break_silence(trainer, step)
         due = step % self.every == 0 or step == trainer.max_steps
         if not (stepped and due):
