@@ -1,12 +1,14 @@
 """The digests are of OpenCV 5.0.0 and 4.8.1 on the same grids (alike), in rows of a multiple of 32 pixels."""
 
 import hashlib
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from densekd.data.hsv import HSV, hsv_to_rgb, rgb_to_hsv
+from densekd.data import hsv
+from densekd.data.hsv import HSV, hsv_to_rgb, rgb_to_hsv, through_hsv
 
 LEVELS = torch.arange(0, 256, 5, dtype=torch.uint8)
 
@@ -44,3 +46,19 @@ def test_colors_of_all_hues_are_opencvs() -> None:
 def test_colors_by_hand(color: tuple[int, ...], expected: tuple[int, ...]) -> None:
     image = torch.tensor(color, dtype=torch.uint8).view(3, 1, 1)
     assert tuple(int(part) for part in rgb_to_hsv(image)) == expected
+
+
+@pytest.mark.parametrize("change", [{"hue": -18}, {"hue": 17}, {"saturations": LEVELS.repeat_interleave(5)[:256]}])
+def test_blocks_and_layouts_give_the_same_colors(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    image = torch.randint(256, (37, 41, 3), dtype=torch.uint8).permute(2, 0, 1)
+    whole = through_hsv(image, **change)
+    monkeypatch.setattr(hsv, "_BLOCK", 100)
+    assert torch.equal(through_hsv(image.contiguous(), **change), whole)
+    # Step by step.
+    hue, saturation, value = rgb_to_hsv(image)
+    if "hue" in change:
+        hue = ((hue.int() + change["hue"]) % 180).to(torch.uint8)
+    else:
+        saturation = change["saturations"][saturation.int()]
+    assert torch.equal(hsv_to_rgb(HSV(hue, saturation, value)), whole)

@@ -149,6 +149,9 @@ def test_the_crop_is_that_of_the_whole_resized_picture(factor: float) -> None:
         cut, cut_label = (crop.transform(x, parameters).as_subclass(Tensor) for x in flat)
         size, (top, left, height, width) = list(parameters["scaled"]), parameters["box"]
         assert (height, width) == (24, 30)
+        # The same of an image as decoders give it, channels side by side.
+        decoded = tv_tensors.Image(image.permute(1, 2, 0).contiguous().permute(2, 0, 1))
+        assert torch.equal(crop.transform(decoded, parameters).as_subclass(Tensor), cut)
         whole = functional.resize(image, size, antialias=True)[:, top : top + height, left : left + width]
         nearest = functional.InterpolationMode.NEAREST
         labels = functional.resize(label[None], size, interpolation=nearest)[0]

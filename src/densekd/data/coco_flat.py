@@ -21,7 +21,7 @@ from densekd.data.annotations import Annotations
 from densekd.data.coco_json import ROBOFLOW, by_id, without_group
 from densekd.data.detection import DetectionItem
 from densekd.errors import UserError
-from densekd.parsers import load_records
+from densekd.parsers import read_records
 from densekd.seal.tensors import damage_of_tensors, save_tensors
 
 _FORMAT = 1
@@ -135,14 +135,8 @@ def _load(kept: Path) -> tuple[dict[int, str], Columns] | None:
 
 def _parse(path: Path, kept: Path) -> tuple[dict[int, str], Columns] | None:
     """Read a file and keep its arrays; None where a record is unusual."""
-    content = load_records(path, _FIELDS, skip="segmentation")
-    if content is None:
-        return None
-    if path.name == ROBOFLOW:
-        without_group(content)
     try:
-        categories = dict(sorted(by_id(path, content, "categories", lambda one: str(one["name"])).items()))
-        columns = _columns(content, tuple(categories))
+        categories, columns = _read(path)
     except (UserError, KeyError, TypeError, ValueError, OverflowError):
         return None
     # Without a folder to write to the next process reads the file again.
@@ -153,40 +147,97 @@ def _parse(path: Path, kept: Path) -> tuple[dict[int, str], Columns] | None:
     return categories, columns
 
 
-def _columns(content: Mapping[str, Any], categories: Sequence[int]) -> Columns:
-    """Turn records into arrays.
+def _read(path: Path) -> tuple[dict[int, str], Columns]:
+    """Turn records into arrays, as they come: objects of all records together would take gigabytes.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError: a record that is not as COCO writes it.
+        OSError, UserError, KeyError, TypeError, ValueError, OverflowError: a file or record that is not
+            as COCO writes it.
     """
-    images, boxes = content["images"], content.get("annotations", [])
-    numbers = _whole(one["id"] for one in images)
-    order = np.argsort(numbers)
-    names = [images[k]["file_name"] for k in order]
+    names: list[str] = []
+    images: list[Columns] = []
+    boxes = [_boxes([])]
+    content: dict[str, Any] = {}
+    for name, records in read_records(path, _FIELDS):
+        if name == "images":
+            names += [one["file_name"] for one in records]
+            images.append(_images(records))
+        elif name == "annotations":
+            boxes.append(_boxes(records))
+        else:
+            content.setdefault(name, []).extend(records)
+    found, all_boxes = _joined(images), _joined(boxes)
+    if path.name == ROBOFLOW:
+        content["annotations"] = [{"category_id": number} for number in np.unique(all_boxes["category"]).tolist()]
+        without_group(content)
+    categories = dict(sorted(by_id(path, content, "categories", lambda one: str(one["name"])).items()))
+    return categories, _columns(names, found, all_boxes, np.array(tuple(categories), np.int64))
+
+
+def _images(records: Sequence[Mapping[str, Any]]) -> Columns:
+    sizes = [_whole(one[side] for one in records) for side in ("height", "width")]
+    return {"numbers": _whole(one["id"] for one in records), "sizes": np.stack(sizes, 1)}
+
+
+def _boxes(records: Sequence[Mapping[str, Any]]) -> Columns:
+    corners, area = _geometry(records)
+    return {
+        "number": _whole(one["id"] for one in records),
+        "image": _whole(one["image_id"] for one in records),
+        "category": _whole(one["category_id"] for one in records),
+        "boxes": corners.astype(np.float32),
+        "crowd": _crowds(records),
+        "area": area,
+    }
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    """Join the columns of several pieces, which are no longer needed; without any a ValueError is raised."""
+    if not parts:
+        raise ValueError
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    parts.clear()
+    return joined
+
+
+def _columns(names: Sequence[str], images: Columns, boxes: Columns, categories: np.ndarray) -> Columns:
+    """Bring images into the order of their numbers, and boxes into that of their images.
+
+    Args:
+        names: of the images' files.
+        images: ``numbers`` and ``sizes``, see :class:`FlatItems`.
+        boxes: ``number``, ``image``, ``category``, ``boxes``, ``crowd`` and ``area`` of each.
+        categories: their ids, sorted.
+
+    Raises:
+        TypeError, ValueError: what is not as COCO writes it.
+    """
+    order = np.argsort(images["numbers"])
+    numbers, sizes = images["numbers"][order], images["sizes"][order]
+    names = [names[k] for k in order]
     text = _LINE.join(names)
     # Images in folders of the folder, and names that are none, are read one by one.
-    if not names or not categories or text.count(_LINE) != len(names) - 1 or any(sign in text for sign in "/\\\0"):
+    if not names or not len(categories) or text.count(_LINE) != len(names) - 1 or any(sign in text for sign in "/\\\0"):
         raise ValueError
     encoded = [len(name.encode()) + 1 for name in names]
-    sizes = np.stack([_whole(one[side] for one in images) for side in ("height", "width")], 1)[order]
-    # Each box belongs to an image and to a category.
-    of_image = _places(_whole(one["image_id"] for one in boxes), numbers[order])
-    labels = _places(_whole(one["category_id"] for one in boxes), np.array(categories))
-    _places(_whole(one["id"] for one in boxes), None)
+    # Each box has a number of its own, and belongs to an image and to a category.
+    of_image = _places(boxes["image"], numbers)
+    labels = _places(boxes["category"], categories)
+    if (np.diff(np.sort(boxes["number"])) == 0).any():
+        raise ValueError
     by_image = np.argsort(of_image, kind="stable")
-    corners, area = _geometry(boxes)
     if (sizes < 1).any():
         raise ValueError
     return {
-        "numbers": numbers[order],
+        "numbers": numbers,
         "sizes": np.ascontiguousarray(sizes),
         "names": np.frombuffer(bytearray(text.encode()), np.uint8),
         "ends": np.cumsum(encoded) - 1,
         "starts": np.searchsorted(of_image[by_image], np.arange(len(names) + 1)),
-        "boxes": corners[by_image].astype(np.float32),
+        "boxes": boxes["boxes"][by_image],
         "labels": labels[by_image],
-        "crowd": _crowds(boxes)[by_image],
-        "area": area[by_image],
+        "crowd": boxes["crowd"][by_image],
+        "area": boxes["area"][by_image],
     }
 
 
@@ -228,12 +279,8 @@ def _require_types(values: Iterable[Any], *types: type) -> None:
         raise TypeError
 
 
-def _places(wanted: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-    """Return where each number is among sorted ones without doubles; without those, they may not have doubles."""
-    if known is None:
-        known = np.unique(wanted)
-        if len(known) < len(wanted):
-            raise ValueError
+def _places(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return where each number is among sorted ones, which may not have doubles."""
     if (np.diff(known) <= 0).any():
         raise ValueError
     places = np.searchsorted(known, wanted)

@@ -16,14 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from densekd.data.lookup import looked_up
+
 HUES = 180
 # OpenCV's fixed-point arithmetic: 12 bits behind the point.
 _SHIFT = 12
 _HALF = 1 << (_SHIFT - 1)
-# The numerator of the hue lies between -255 and 5 * 255; this many columns hold it, from -256 on.
-_NUMERATORS = 1536
-_LOWEST = -256
+# The hue is a function of red minus blue and green minus blue, which lie between -255 and 255; this many
+# columns hold one of them, from -255 on.
+_DIFFERENCES = 512
+_LOWEST = -255
 _PER_LEVEL = np.float32(1 / 255)
+# Pixels that are converted at a time: their temporaries stay in the processor's cache.
+_BLOCK = 1 << 17
 
 # Red, green and blue in each sixth of the circle: the value itself (0), without the saturation (1),
 # falling (2) or rising (3) with the hue.
@@ -38,35 +43,34 @@ class HSV(NamedTuple):
     value: Tensor
 
 
+class _Temporaries:
+    """Memory for one block of N pixels, used block after block: new memory costs more than most of the arithmetic."""
+
+    def __init__(self, pixels: int) -> None:
+        self.bytes = torch.empty(4, pixels, dtype=torch.uint8)
+        self.shorts = torch.empty(3, pixels, dtype=torch.int16)
+        self.places = torch.empty(2, pixels, dtype=torch.int32)
+        self.floats = torch.empty(2, pixels, dtype=torch.float32)
+
+
 def rgb_to_hsv(image: Tensor) -> HSV:
     """Convert an image as ``cv2.COLOR_RGB2HSV`` does.
 
     Args:
         image: uint8 RGB ``[3, H, W]``.
     """
-    hues, saturations = _forward_tables()
-    red, green, blue = image.contiguous()
-    value = torch.maximum(torch.maximum(red, green), blue)
-    spread = value - torch.minimum(torch.minimum(red, green), blue)
-    wide = spread.int()
-    # Saturation: 255 spread / value, a table of 256 x 256.
-    place = value.int().mul_(256).add_(wide)
-    saturation = saturations.index_select(0, place.view(-1)).view_as(value)
-    # Hue: which channel is the largest, red before green, and how far the other two are apart.
-    r, g, b, d = red.short(), green.short(), blue.short(), spread.short().mul_(2)
-    of_green = (b - r).add_(d)
-    of_blue = (r - g).add_(d.mul_(2))
-    of_green_or_blue = _chosen(value == green, of_green, of_blue)
-    numerator = _chosen(value == red, g.sub_(b), of_green_or_blue)
-    place = wide.mul_(_NUMERATORS).add_(numerator).sub_(_LOWEST)
-    hue = hues.index_select(0, place.view(-1)).view_as(value)
-    return HSV(hue, saturation, value)
+    _, height, width = image.shape
+    planes = _forward(image.reshape(3, -1), _Temporaries(height * width), _forward_tables())
+    return HSV(*(plane.view(height, width) for plane in planes))
 
 
-def _chosen(where: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Write ``one`` into ``other`` where a mask is True, both int16, by bits: several times quicker than a branch."""
-    bits = where.short().neg_()
-    return other.bitwise_xor_(one.bitwise_xor_(other).bitwise_and_(bits))
+def hsv_to_rgb(hsv: HSV) -> Tensor:
+    """Convert back as ``cv2.COLOR_HSV2RGB`` does: uint8 RGB ``[3, H, W]``."""
+    height, width = hsv.value.shape
+    image = torch.empty(3, height * width, dtype=torch.uint8)
+    planes = HSV(*(plane.reshape(-1) for plane in hsv))
+    _backward(planes, _Temporaries(height * width), _backward_tables(), image)
+    return image.view(3, height, width)
 
 
 def through_hsv(image: Tensor, hue: int = 0, saturations: Tensor | None = None) -> Tensor:
@@ -77,45 +81,87 @@ def through_hsv(image: Tensor, hue: int = 0, saturations: Tensor | None = None) 
         hue: half degrees that are added, around the circle.
         saturations: what becomes of each, uint8 ``[256]``; None: it stays.
     """
-    # The change is made to the tables of the way back: of 180 hues and 256 saturations, not of all pixels.
-    tables = []
-    for factors in _backward_tables():
-        changed = factors.view(HUES, -1).roll(-hue, 0)
-        if saturations is not None:
-            changed = changed.index_select(1, saturations.int())
-        tables.append(changed.reshape(-1))
-    return _from_tables(rgb_to_hsv(image), tables)
+    # Both changes are made to the tables, not to all pixels.
+    hues, by_color = _forward_tables()
+    if saturations is not None:
+        by_color = torch.from_numpy(looked_up(by_color.numpy(), saturations.numpy()))
+    first = hue % HUES * 256
+    back = [factors[first:] for factors in _backward_tables()]
+    pixels = image.reshape(3, -1)
+    changed = torch.empty_like(pixels)
+    count = pixels.shape[1]
+    memory = _Temporaries(min(count, _BLOCK))
+    for begin in range(0, count, _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        planes = _forward(pixels[:, block], memory, (hues, by_color))
+        _backward(planes, memory, back, changed[:, block])
+    return changed.view_as(image)
 
 
-def hsv_to_rgb(hsv: HSV) -> Tensor:
-    """Convert back as ``cv2.COLOR_HSV2RGB`` does: uint8 RGB ``[3, H, W]``."""
-    return _from_tables(hsv, _backward_tables())
+def _forward(pixels: Tensor, memory: _Temporaries, tables: tuple[Tensor, Tensor]) -> HSV:
+    """Look up hue and saturation of pixels uint8 ``[3, N]``; the planes ``[N]`` lie in the temporaries."""
+    hues, saturations = tables
+    count = pixels.shape[1]
+    red, green, blue = pixels
+    value, spread, hue, saturation = memory.bytes[:, :count]
+    r, g, b = memory.shorts[:, :count]
+    place, other = memory.places[:, :count]
+    # Hue: by how far red and green are above blue.
+    r.copy_(red)
+    g.copy_(green)
+    b.copy_(blue).add_(_LOWEST)
+    place.copy_(g.sub_(b))
+    other.copy_(r.sub_(b))
+    torch.add(other, place, alpha=_DIFFERENCES, out=place)
+    torch.index_select(hues, 0, place, out=hue)
+    # Saturation: 255 spread / value, a table of 256 x 256.
+    torch.maximum(red, green, out=value)
+    torch.maximum(value, blue, out=value)
+    torch.minimum(red, green, out=spread)
+    torch.minimum(spread, blue, out=spread)
+    torch.sub(value, spread, out=spread)
+    place.copy_(value)
+    other.copy_(spread)
+    torch.add(other, place, alpha=256, out=place)
+    torch.index_select(saturations, 0, place, out=saturation)
+    return HSV(hue, saturation, value)
 
 
-def _from_tables(hsv: HSV, tables: Sequence[Tensor]) -> Tensor:
-    """Multiply the value by each channel's factor, which is looked up by hue and saturation."""
-    height, width = hsv.value.shape
-    place = hsv.hue.int().mul_(256).add_(hsv.saturation).view(-1)
-    value = hsv.value.reshape(-1).float().mul_(_PER_LEVEL.item())
-    image = torch.empty(3, height * width, dtype=torch.uint8)
+def _backward(planes: HSV, memory: _Temporaries, tables: Sequence[Tensor], image: Tensor) -> None:
+    """Multiply the value by each channel's factor, looked up by hue and saturation, into uint8 ``[3, N]``."""
+    count = image.shape[1]
+    place, other = memory.places[:, :count]
+    value, color = memory.floats[:, :count]
+    whole = memory.shorts[0, :count]
+    place.copy_(planes.hue)
+    other.copy_(planes.saturation)
+    torch.add(other, place, alpha=256, out=place)
+    value.copy_(planes.value).mul_(_PER_LEVEL.item())
     for channel, factors in zip(image, tables, strict=True):
         # The order of the two products is OpenCV's; colors are cut off, not rounded. By way of 16 bits,
         # to which floats are cut several at a time.
-        channel.copy_(factors.index_select(0, place).mul_(value).mul_(255).short())
-    return image.view(3, height, width)
+        torch.index_select(factors, 0, place, out=color)
+        channel.copy_(whole.copy_(color.mul_(value).mul_(255)))
 
 
 @lru_cache(maxsize=1)
 def _forward_tables() -> tuple[Tensor, Tensor]:
-    """Tables of hues by (spread, numerator) and of saturations by (value, spread), flat uint8."""
+    """Tables of hues by (green - blue, red - blue) and of saturations by (value, spread), flat uint8."""
     levels = np.arange(256)
     # Reciprocals in fixed point; a division by zero is 0.
     divisors = np.maximum(levels, 1)
     by_value = np.rint((255 << _SHIFT) / divisors).astype(np.int64) * (levels > 0)
     by_spread = np.rint((HUES << _SHIFT) / (6.0 * divisors)).astype(np.int64) * (levels > 0)
     saturations = (levels[None] * by_value[:, None] + _HALF) >> _SHIFT
-    numerators = np.arange(_LOWEST, _LOWEST + _NUMERATORS)
-    hues = (numerators[None] * by_spread[:, None] + _HALF) >> _SHIFT
+    # Hues of colors whose blue is 0; their red and green may be below it.
+    differences = np.arange(_LOWEST, _LOWEST + _DIFFERENCES)
+    red, green = differences[None], differences[:, None]
+    value = np.maximum(np.maximum(red, green), 0)
+    spread = value - np.minimum(np.minimum(red, green), 0)
+    # Which channel is the largest, red before green, and how far the other two are apart.
+    of_green_or_blue = np.where(value == green, 2 * spread - red, 4 * spread + red - green)
+    numerators = np.where(value == red, green, of_green_or_blue)
+    hues = (numerators * by_spread[spread.clip(0, 255)] + _HALF) >> _SHIFT
     # Hues below red come from the other end of the circle.
     hues = np.where(hues < 0, hues + HUES, hues)
     return _flat_bytes(hues), _flat_bytes(saturations)
@@ -128,7 +174,7 @@ def _flat_bytes(table: np.ndarray) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _backward_tables() -> tuple[Tensor, Tensor, Tensor]:
-    """Factors on the value for red, green and blue by (hue, saturation), flat float32 of 180 x 256."""
+    """Factors on the value for red, green and blue by (hue, saturation), flat float32 of 360 x 256: two turns."""
     saturation = np.arange(256, dtype=np.float32) * _PER_LEVEL
     factors = np.empty((3, HUES, 256), dtype=np.float32)
     for hue in range(HUES):
@@ -143,7 +189,8 @@ def _backward_tables() -> tuple[Tensor, Tensor, Tensor]:
         )
         for channel, choice in enumerate(_SECTORS[sector]):
             factors[channel, hue] = choices[choice]
-    red, green, blue = torch.from_numpy(factors.reshape(3, -1))
+    # The circle twice: a turn of the hue begins elsewhere.
+    red, green, blue = torch.from_numpy(np.tile(factors, (1, 2, 1)).reshape(3, -1))
     return red, green, blue
 
 

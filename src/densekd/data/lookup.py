@@ -23,10 +23,11 @@ def holds_only(values: np.ndarray, known: Collection[int]) -> bool:
         values: uint8 of any shape, one pixel at least.
         known: values from 0 to 255.
     """
-    # Mostly the known are 0, 1, 2, ... and 255. With one added, 255 is 0, and one maximum decides.
+    # Mostly the known are 0, 1, 2, ... and 255. With a sign 255 is -1, and the two ends decide.
     count = len(known) - 1
-    if set(known) == {*range(count), 255}:
-        return bool((values + np.uint8(1)).max() <= count)
+    if count <= 128 and set(known) == {*range(count), 255}:
+        signed = values.view(np.int8)
+        return bool(signed.max() < count and signed.min() >= -1)
     unknown = np.ones(256, np.uint8)
     unknown[list(known)] = 0
     return not looked_up(values, unknown).any()

@@ -262,17 +262,36 @@ def _bilinear(image: Tensor, scaled: tuple[int, int], box: Box) -> Tensor:
     bottom = min((top + height) * y - first, region.shape[1])
     inside = (left * x - start, top * y - first, right, bottom)
     if C == 3 and image.dtype == torch.uint8:
-        resized = _resized(region.permute(1, 2, 0).numpy(), (width, height), inside)
-        return torch.from_numpy(resized).permute(2, 0, 1)
+        return _resized(region.permute(1, 2, 0).numpy(), (width, height), inside)
     # Pillow knows no pictures of other bands, but takes each alone, 8 bits or floats.
-    bands = [_resized(band.numpy(), (width, height), inside) for band in region]
-    return torch.from_numpy(np.stack(bands))
+    return torch.cat([_resized(band.numpy(), (width, height), inside) for band in region])
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int], inside: tuple[float, float, float, float]) -> np.ndarray:
-    """Resize the region ``inside`` (left, top, right, bottom) of ``[H, W, 3]`` or ``[H, W]`` to (width, height)."""
-    picture = Image.fromarray(pixels)
-    return np.array(picture.resize(size, Image.Resampling.BILINEAR, box=inside))
+def _resized(pixels: np.ndarray, size: tuple[int, int], inside: tuple[float, float, float, float]) -> Tensor:
+    """Resize the region ``inside`` (left, top, right, bottom) of ``[H, W, 3]`` or ``[H, W]`` to (width, height).
+
+    Shape:
+        Output: ``[3, height, width]`` or ``[1, height, width]``: channel by channel, as models take it.
+    """
+    resized = _picture(pixels).resize(size, Image.Resampling.BILINEAR, box=inside)
+    channels = resized.split()
+    planes = np.empty((len(channels), size[1], size[0]), pixels.dtype)
+    for plane, channel in zip(planes, channels, strict=True):
+        plane[:] = channel
+    return torch.from_numpy(planes)
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    """Give pixels ``[H, W, 3]`` or ``[H, W]`` to Pillow; of colors the rows may be part of longer ones."""
+    row, *inside = pixels.strides
+    if inside != [3, 1]:
+        return Image.fromarray(pixels)
+    # Image.fromarray copies such a region twice, and writes the picture once more before.
+    height, width, _ = pixels.shape
+    stored = np.lib.stride_tricks.as_strided(pixels, ((height - 1) * row + 3 * width,), (1,), writeable=False)
+    picture = Image.new("RGB", (width, height), None)
+    picture.frombytes(stored, "raw", ("RGB", row, 1))
+    return picture
 
 
 def _reach(start: int, length: int, factor: float, limit: int) -> tuple[int, int]:

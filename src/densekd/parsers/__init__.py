@@ -7,7 +7,7 @@ which the caller knows; :func:`read_json`, :func:`read_yaml` and the like say it
 from densekd.parsers.files import NotAFileError, read_bytes
 from densekd.parsers.inflate import inflate
 from densekd.parsers.json_files import load_json, parse_json, read_json
-from densekd.parsers.json_records import load_records
+from densekd.parsers.json_records import read_records
 from densekd.parsers.text import EncodingError, decode_text, load_text, whole_number
 from densekd.parsers.xml_files import load_xml
 from densekd.parsers.yaml_files import YamlDumper, load_yaml, parse_yaml
@@ -19,7 +19,6 @@ __all__ = [
     "decode_text",
     "inflate",
     "load_json",
-    "load_records",
     "load_text",
     "load_xml",
     "load_yaml",
@@ -27,5 +26,6 @@ __all__ = [
     "parse_yaml",
     "read_bytes",
     "read_json",
+    "read_records",
     "whole_number",
 ]
