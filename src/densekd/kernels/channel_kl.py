@@ -140,7 +140,8 @@ def _by_channel(s: Tensor, t: Tensor, d: Tensor, temperature: float, groups: Gro
     for channels in (slice(0, equal), slice(equal, C)):
         size = min(groups.size, channels.stop - channels.start)
         if size > 0:
-            _whole_groups(*(x[:, channels] for x in (s, t, d, value)), temperature, size)
+            parts = (s[:, channels], t[:, channels], d[:, channels], value[:, channels])
+            _whole_groups(*parts, temperature, size)
     return value
 
 
@@ -150,8 +151,8 @@ def _whole_groups(s: Tensor, t: Tensor, d: Tensor, value: Tensor, temperature: f
         _scale(s[at], temperature, out=q)
         _scale(t[at], temperature, out=p)
         # One distribution over the channels of a group, [images, groups, size * N].
-        joint = [x.view(len(x), -1, size * x.shape[2]) for x in (q, p, scratch)]
-        kl = softmax_kl_(*joint, 2).kl
+        shape = (len(q), -1, size * q.shape[2])
+        kl = softmax_kl_(q.view(shape), p.view(shape), scratch.view(shape), 2).kl
         # Each channel gets an equal part: what counts is the sum over its group.
         value[at] = (kl / size).expand(-1, -1, size).flatten(1)
         _subtract(q, p, out=d[at])
