@@ -25,6 +25,7 @@ from densekd.cli.train import cache, check, quickstart, train
 from densekd.cli.usage import describe_usage_error, is_usage_error
 from densekd.errors import UserError, without_traceback
 from densekd.explain import explain
+from densekd.garbage import search_seldom
 from densekd.own_modules import place_of
 from densekd.search_path import spare_children
 from densekd.stopping import Ended, Stopped, stop_at_once, stop_signals
@@ -90,6 +91,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; one clear message and an exit status for what the user can fix."""
+    search_seldom()
     # A shell that completes a line runs the program, and reads what it prints.
     if _COMPLETION in os.environ:
         app(prog_name="densekd")

@@ -20,6 +20,7 @@ from densekd.data.sampler import Shard, StepSampler
 from densekd.data.waiting import Waiting, waiting_of
 from densekd.distill.sync_batchnorm import describe_batch_norms
 from densekd.errors import RecipeError, UserError
+from densekd.garbage import search_as_usual
 from densekd.recipe import Recipe, TrainingSpec
 from densekd.run.arithmetic import arithmetic
 from densekd.run.callbacks import Checkpoints, FiniteGuard, StepSeeds
@@ -143,6 +144,7 @@ def fit(
     if checkpoint is not None:
         require_same_classes(checkpoint, built, accept)
     ignore_signals_of_lightning(trainer)
+    search_as_usual()
     computed = arithmetic(settings.deterministic, training_device(launch))
     with stop.listening(), end_of_others(trainer), computed:
         trainer.fit(built.distiller, Loaders(recipe, built, waiting), ckpt_path=checkpoint, weights_only=True)
