@@ -89,8 +89,8 @@ def _other_ways(path: Path) -> list[str]:
 def test_there_is_one_way_to_the_terminal() -> None:
     for path in PACKAGE.rglob("*.py"):
         ways = _other_ways(path)
-        if path.name == "quiet.py" or path.parts[-3:] == ("tasks", "detection", "metric.py"):
-            # Levels of libraries' loggers, and one that is told to be silent.
+        if path.name in ("quiet.py", "lean_imports.py") or path.parts[-3:] == ("tasks", "detection", "metric.py"):
+            # Levels of libraries' loggers, the one of a library itself, and one that is told to be silent.
             ways = [way for way in ways if way != "logging.getLogger"]
         assert path.name in ALLOWED or not ways, f"{path}: {ways}; use densekd.terminal"
 

@@ -56,8 +56,8 @@ def shipped_recipe(name: str) -> Path:
     known = {str(file.relative_to(folder).with_suffix("")): file for file in folder.rglob("*.yaml")}
     if name not in known:
         # Several hundred names help nobody who mistyped a path.
-        near = get_close_matches(name, [*known, *PRESETS], n=3)
-        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        near = get_close_matches(name, [*known, *PRESETS], n=1)
+        meant = f" Did you mean '{near[0]}'?" if near else ""
         raise RecipeError(
             f"'{name}' is no recipe file, no run folder, no shipped recipe and no preset; 'densekd recipes' lists "
             f"them.{meant}"
