@@ -20,6 +20,7 @@ PAGES = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4000}
 def _no_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests may themselves run in a container, or under torchrun."""
     monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "nothing")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "nothing")
     for name in memory._LOCAL:
         monkeypatch.delenv(name, raising=False)
 
@@ -74,6 +75,19 @@ def test_the_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyP
 
 
 def test_linux_counts_free_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {**PAGES, "SC_AVPHYS_PAGES": 1000}.__getitem__)
+    assert free_memory() == 4096 * 1000
+
+
+def test_files_that_linux_keeps_in_memory_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemFree: 1 kB\nMemAvailable: 500 kB\nSwapFree: 10 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    assert free_memory() == 500 << 10
+    # Of the processes of the training together, half of it.
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert 4 * 2 * cache_budget("auto", 2) == 250 << 10
+    # A kernel that does not say it.
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemFree: 1 kB\nSwapFree: 10 kB\n")
     monkeypatch.setattr(os, "sysconf", {**PAGES, "SC_AVPHYS_PAGES": 1000}.__getitem__)
     assert free_memory() == 4096 * 1000
 

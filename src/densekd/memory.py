@@ -15,9 +15,9 @@ _OF_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 _OF_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 # Which group a process belongs to: lines ``number:controllers:path``.
 _OWN_GROUPS = Path("/proc/self/cgroup")
-# What Linux can make available, in lines ``name: number kB``.
+# What Linux can make available, in lines ``name: number kB``: files that are kept in memory make room.
 _MEMINFO = Path("/proc/meminfo")
-_AVAILABLE = ("MemAvailable", "SwapFree")
+_AVAILABLE, _SWAP = "MemAvailable", "SwapFree"
 # Version 1 writes a number near 2**63 where there is no limit.
 _NO_LIMIT = 1 << 60
 # Processes of a training on this machine, as torchrun, Slurm and we ourselves say it.
@@ -28,7 +28,8 @@ _LOCAL = ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", SHARED)
 def free_memory() -> int:
     """Return the bytes of memory that are free now, or an estimate; 0 where the system tells nothing.
 
-    A container's limit counts where it is lower than what the machine has.
+    Files that the system keeps in memory count as free on Linux, swap does not. A container's limit counts
+    where it is lower than what the machine has.
     """
     limit = _free_in_container()
     free = _free_on_machine()
@@ -42,7 +43,7 @@ def available_memory() -> int | None:
 
     Where a system does not tell it, all of its memory counts as available.
     """
-    machine = _available_on_linux()
+    machine = _told_by_linux(_AVAILABLE, _SWAP)
     if machine is None:
         pages = _sysconf("SC_PHYS_PAGES")
         machine = None if pages is None else pages * (_sysconf("SC_PAGE_SIZE") or 0)
@@ -63,6 +64,10 @@ def local_processes() -> int:
 
 
 def _free_on_machine() -> int:
+    # Of a machine that has read its data once, nearly all memory holds files, and few pages are free.
+    available = _told_by_linux(_AVAILABLE)
+    if available is not None:
+        return available
     pages = _sysconf("SC_AVPHYS_PAGES")
     if pages is not None:
         return pages * (_sysconf("SC_PAGE_SIZE") or 0)
@@ -73,8 +78,8 @@ def _free_on_machine() -> int:
     return _free_memory_of_windows()
 
 
-def _available_on_linux() -> int | None:
-    """Return what Linux says that it can make available, with swap; None elsewhere."""
+def _told_by_linux(*names: str) -> int | None:
+    """Return the sum of what Linux says of its memory; None where it does not say the first."""
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
@@ -83,9 +88,9 @@ def _available_on_linux() -> int | None:
     for line in lines:
         name, _, rest = line.partition(":")
         number = rest.split()[:1]
-        if name in _AVAILABLE and number and number[0].isdecimal():
+        if name in names and number and number[0].isdecimal():
             found[name] = int(number[0]) << 10
-    return sum(found.values()) if "MemAvailable" in found else None
+    return sum(found.values()) if names[0] in found else None
 
 
 def _free_in_container() -> int | None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from densekd.data.classes import Classes
 from densekd.data.files import SegmentationFiles, find, first_file, pair_by_stem, read_lines
-from densekd.data.found import Item, Pairs
+from densekd.data.found import Found, Item, Pairs, SortedPaths, label_texts, without_partner
 from densekd.data.picture import limit
 from densekd.errors import UserError
 
@@ -195,3 +195,35 @@ def test_a_path_is_made_when_it_is_asked_for(tmp_path: Path) -> None:
     pairs = Pairs(found, find(labels, (".png",)).without("_mask"))
     assert pairs[1:] == (Item("b", images / "b.jpg", labels / "b_mask.png"), pairs[-1])
     assert pairs == tuple(pairs)
+
+
+def test_label_paths_are_made_when_asked_for_in_the_order_of_their_texts(tmp_path: Path) -> None:
+    found = Found(tmp_path, {"b": "b.png", "a/c": "a/c.png", "a": "a.png"})
+    items = Pairs(found, found)
+    assert label_texts(items) == [str(item.label) for item in items]
+    assert label_texts(tuple(items)) == label_texts(items)
+    paths = SortedPaths(label_texts(items))
+    assert list(paths) == sorted((item.label for item in items), key=str)
+    assert paths[::2] == (paths[0], paths[2])
+    assert paths[1] == tmp_path / "a/c.png"
+    # The root of a disk already ends in a separator.
+    assert Found(Path("/"), {"a": "a.png"}).texts() == ["/a.png"]
+
+
+def test_stems_without_a_partner_keep_their_order(tmp_path: Path) -> None:
+    files = Found(tmp_path, {stem: f"{stem}.png" for stem in "dacb"})
+    assert without_partner(files, {"a": tmp_path, "c": tmp_path}) == ["d", "b"]
+    assert without_partner(files, files) == []
+    assert without_partner({"a": tmp_path, "x": tmp_path}, files) == ["x"]
+
+
+@pytest.mark.parametrize("first", ["a.png", "a\n.png", "a.png\nc.png", "a.PNG"])
+def test_files_are_found_by_stem_whatever_their_names_hold(tmp_path: Path, first: str) -> None:
+    names = [first, "b.png"]
+    for name in [*names, "notes.txt"]:
+        (tmp_path / name).touch()
+    expected = {name[:-4]: name for name in sorted(names)}
+    assert dict(find(tmp_path, (".png",)).names) == expected
+    # The same where every file is one of them.
+    (tmp_path / "notes.txt").unlink()
+    assert list(find(tmp_path, (".png",)).names.items()) == list(expected.items())

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from densekd.data.classes import Classes
-from densekd.data.found import Found, Item, Pairs, Source
+from densekd.data.found import Found, Item, Pairs, Source, without_partner
 from densekd.data.label_coding import LabelCoding
 from densekd.data.listing import list_names
 from densekd.data.lookup import holds_only, looked_up
@@ -249,19 +249,39 @@ def find(folder: Path, endings: Iterable[str]) -> Found:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder.")
     endings = tuple(endings)
+    names = list_names(folder)
+    found = _by_one_ending(names, endings)
+    if found is None:
+        found = _by_endings(folder, names, endings)
+    return Found(folder, found)
+
+
+def _by_one_ending(names: Sequence[str], endings: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the names by stem where all files end alike and no stem is there twice, as mostly; else None."""
+    ending = _written_ending(names[0], endings) if names else ""
+    # One text of all names is searched sooner than each of them.
+    text = "\n".join(names)
+    between = text.count("\n")
+    alike = text.endswith(ending) and text.count(f"{ending}\n") == between == len(names) - 1
+    if not ending or not alike:
+        return None
+    stems = text.removesuffix(ending).replace(f"{ending}\n", "\n").split("\n")
+    found = dict(zip(stems, names, strict=True))
+    return found if len(found) == len(names) else None
+
+
+def _by_endings(folder: Path, names: Iterable[str], endings: tuple[str, ...]) -> dict[str, str]:
+    """Return the names with one of the endings by stem."""
     found: dict[str, str] = {}
-    ending = ""
-    for name in list_names(folder):
-        # Mostly the ending is written as that of the file before.
-        if not ending or not name.endswith(ending):
-            ending = _written_ending(name, endings)
-            if not ending:
-                continue
+    for name in names:
+        ending = _written_ending(name, endings)
+        if not ending:
+            continue
         stem = name[: -len(ending)]
         if stem in found:
             raise UserError(f"{folder / found[stem]} and {folder / name} have the same stem; keep one.")
         found[stem] = name
-    return Found(folder, found)
+    return found
 
 
 def _written_ending(name: str, endings: tuple[str, ...]) -> str:
@@ -294,7 +314,7 @@ def pair_by_stem(
 
 
 def _require_partners(files: Mapping[str, Path], partners: Mapping[str, Path], what: str) -> None:
-    alone = [stem for stem in files if stem not in partners]
+    alone = without_partner(files, partners)
     if alone:
         raise UserError(f"{len(alone)} of {len(files)} files have no {what}, the first: {files[alone[0]]}.")
 

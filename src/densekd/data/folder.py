@@ -9,7 +9,7 @@ from densekd.data.detect_coding import Coding, Ignore, detect_coding
 from densekd.data.exports.recognize import with_advice
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder_layout import FolderNames, Place, find_pool, find_split, list_splits, pair
-from densekd.data.found import Item, Source
+from densekd.data.found import Item, SortedPaths, Source, label_texts
 from densekd.data.holdout import ALL, Holdout, has_lists, held_out
 from densekd.data.relabel import Meaning, relabel
 from densekd.errors import RecipeError, UserError
@@ -133,16 +133,16 @@ def _other_labels(root: Path, names: FolderNames) -> list[Path]:
     return [place.labels for place in places if place is not None]
 
 
-def _all_labels(root: Path, names: FolderNames, place: Place, items: Sequence[Item]) -> list[Source]:
+def _all_labels(root: Path, names: FolderNames, place: Place, items: Sequence[Item]) -> Sequence[Source]:
     """Return label files of all splits: train and val must be read alike."""
-    found = [item.label for item in items]
+    found = label_texts(items)
     for folder_name in ("train", "val", "test"):
         other = find_split(root, folder_name, names)
         if other is None or other == place:
             continue
         try:
-            found += [item.label for item in pair(other, names.suffix)]
+            found += label_texts(pair(other, names.suffix))
         except UserError:
             # What is wrong with another split is said when that one is asked for.
             continue
-    return sorted(found, key=str)
+    return SortedPaths(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from densekd.data.files import IMAGE_SUFFIXES, find
-from densekd.data.found import Item, Pairs
+from densekd.data.found import Item, Pairs, without_partner
 from densekd.data.label_coding import LOSSY
 from densekd.data.listing import is_hidden, list_files
 from densekd.errors import UserError
@@ -211,7 +211,7 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
 
 def _common_ending(images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
     """Return what every label's stem has after its image's, or nothing."""
-    if set(images) <= set(labels):
+    if not without_partner(images, labels):
         return ""
     first = next(iter(images))
     endings = [label.removeprefix(first) for label in labels if label.startswith(first) and label != first]
@@ -221,7 +221,7 @@ def _common_ending(images: Mapping[str, Path], labels: Mapping[str, Path]) -> st
 
 def _require_partners(files: Mapping[str, Path], partners: Mapping[str, Path], what: str, ending: str) -> None:
     """Refuse files without a partner; what is nearly one is named."""
-    alone = [stem for stem in files if stem not in partners]
+    alone = without_partner(files, partners)
     if not alone:
         return
     near = [path.name for stem, path in partners.items() if stem.startswith(alone[0])]

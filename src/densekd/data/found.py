@@ -1,8 +1,9 @@
 """Files below a folder by stem, and their pairs; paths, which cost much more than names, are made when asked for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 
 class Source(Protocol):
@@ -49,6 +50,12 @@ class Found(Mapping[str, Path]):
     def __contains__(self, stem: object) -> bool:
         """Tell whether there is a file of this stem."""
         return stem in self.names
+
+    def texts(self) -> list[str]:
+        """Return the paths of all files as texts."""
+        # The root of a disk ends in a separator.
+        start = os.fspath(self.folder).rstrip(os.sep) + os.sep
+        return [start + name for name in self.names.values()]
 
     def without(self, ending: str) -> "Found":
         """Return the files whose stems end so, by their stems without the ending."""
@@ -97,3 +104,50 @@ class Pairs(Sequence[Item]):
 
     def _pair(self, stem: str) -> Item:
         return Item(stem, self.images[stem], self.labels[stem])
+
+
+class SortedPaths(Sequence[Path]):
+    """Paths in the order of their texts.
+
+    Args:
+        texts: of the paths, in any order.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = sorted(texts)
+
+    def __len__(self) -> int:
+        """Return the number of paths."""
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Path, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Path | tuple[Path, ...]:
+        """Return one path, or some."""
+        if isinstance(index, slice):
+            return tuple(map(Path, self._texts[index]))
+        return Path(self._texts[index])
+
+
+def label_texts(items: Sequence[Item]) -> list[str]:
+    """Return the paths of the labels of images as texts."""
+    if isinstance(items, Pairs) and isinstance(items.labels, Found):
+        return items.labels.texts()
+    return [str(item.label) for item in items]
+
+
+def without_partner(files: Mapping[str, Path], partners: Mapping[str, Path]) -> list[str]:
+    """Return the stems of files that are not among those of their partners, in their order."""
+    stems, others = _by_stem(files), _by_stem(partners)
+    # Of dictionaries this is one comparison instead of one for each stem.
+    if stems.keys() <= others.keys():
+        return []
+    return [stem for stem in stems if stem not in others]
+
+
+def _by_stem(files: Mapping[str, Path]) -> Mapping[str, Any]:
+    return files.names if isinstance(files, Found) else files

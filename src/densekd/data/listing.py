@@ -43,9 +43,10 @@ def _add_names(names: list[str], folder: str, prefix: str, above: tuple[str, ...
             if _is_folder(entry):
                 folders.add(entry.name)
     # Sorted folder by folder, as paths are: the order of the data does not depend on the file system.
-    here = sorted(name for name in here if not is_hidden(name))
+    here = [name for name in here if not is_hidden(name)]
+    here.sort()
     if not folders:
-        names += [prefix + name for name in here]
+        names += [prefix + name for name in here] if prefix else here
         return
     for name in here:
         if name in folders:
