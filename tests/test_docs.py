@@ -150,3 +150,17 @@ def test_a_segmentor_of_mmsegmentation_is_wrapped() -> None:
     mean = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1) / 255
     output = names["MMSeg"](Net())(mean.expand(2, 3, 4, 5))
     torch.testing.assert_close(output, torch.zeros(2, 3, 4, 5), rtol=0, atol=1e-6)
+
+
+def test_tokens_become_a_map() -> None:
+    (block,) = [one for one in blocks("docs/models.md") if one.startswith("# tokens.py")]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    grid = torch.arange(6.0).view(1, 1, 2, 3).expand(2, 4, 2, 3)
+
+    class Net(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            tokens = grid.flatten(2).transpose(1, 2)
+            return torch.cat([torch.full((2, 1, 4), -1.0), tokens], 1)
+
+    assert torch.equal(names["Tapped"](Net())(torch.zeros(2, 3, 32, 48)), grid)

@@ -168,6 +168,23 @@ def test_what_needs_maps_of_one_size_says_so(distilled: dict[str, Any], method: 
         build(parse_recipe(distilled, "test"))
 
 
+def test_levels_of_two_strides_are_not_resized_unasked(distilled: dict[str, Any]) -> None:
+    term = {"method": "pkd", "weight": 1, "student": "neck.{0,1}", "teacher": "neck.{1,2}"}
+    distilled["distill"] = [term]
+    with pytest.raises(RecipeError, match=r"distill\.0: the student's neck\.0 is .*: levels of two strides"):
+        build(parse_recipe(distilled, "test"))
+    distilled["distill"] = [term | {"resize_to": "teacher"}]
+    assert len(stepped(distilled)[1]) == 2
+
+
+def test_scores_of_other_heads_are_not_translated(distilled: dict[str, Any]) -> None:
+    distilled["teacher"] = distilled["teacher"] | {"model": "retinanet"}
+    distilled["distill"] = [{"method": "cwd", "weight": 5, **CLS}]
+    with pytest.raises(RecipeError, match=r"Fix it with features of both, such as 'neck'") as error:
+        build(parse_recipe(distilled, "test"))
+    assert "adapter" not in str(error.value)
+
+
 @pytest.mark.parametrize("method", ["ld", "fgd"])
 def test_what_learns_from_boxes_says_so(recipe: dict[str, Any], method: str) -> None:
     recipe["teacher"] = recipe["student"] | {"checkpoint": "untrained"}

@@ -1,5 +1,6 @@
 """Commands that list and inspect."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ def test_lists(run: Any, command: str, words: list[str]) -> None:
     assert status == 0
     for word in words[:1] if command == "schema" else words:
         assert word in printed
+
+
+def test_inspect_lists_every_path(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "modules.json"
+    status, _ = run("inspect", "gfl", "backbone=resnet18_025", "--size", "128x128", "--modules", "--json", out)
+    assert status == 0
+    table = json.loads(out.read_text())["tables"][-1]
+    rows = {row["module"]: row["returns"] for row in table}
+    assert rows["backbone.layer1.0.conv1"] == "[1, 16, 32, 32]"
+    # The head runs on five levels, and the backbone returns four maps.
+    assert [rows[f"head.cls@{level}"][:8] for level in range(5)] == ["[1, 19, "] * 5
+    assert "of 4 (write [0] to [3])" in rows["backbone"]
 
 
 def test_inspect_counts_what_its_help_says(run: Any) -> None:

@@ -176,6 +176,57 @@ def test_what_does_not_fit_is_named(data: DataLoader[Any], losses: dict[str, Any
         densekd.distill(net(4), net(8), data, losses, steps=1, trainer=CPU)
 
 
+class Shaped(nn.Module):
+    """A teacher of whose features one module makes tokens, or puts their channels last."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 4, 4)
+        self.shaped = nn.Sequential(nn.Flatten(2)) if kind == "tokens" else Last()
+        self.head = nn.Conv2d(8, CLASSES, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.body(images)
+        self.shaped(features)
+        logits: Tensor = self.head(features)
+        return logits
+
+
+class Last(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1)
+
+
+class Tokens(nn.Module):
+    """A loss of one's own that takes tokens."""
+
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        return (student.flatten(2).mean(1) - teacher.mean(1)).square().mean()
+
+
+@pytest.mark.parametrize("method", ["pkd", "cwd", "l2"])
+def test_tokens_and_channels_last_are_no_maps(method: str) -> None:
+    """Pkd would resize a map with its channels last, and compare other things than places."""
+    batches = [(torch.rand(2, 3, 16, 24), torch.randint(CLASSES, (2, 16, 24)))]
+    loss = {method: {"weight": 1.0, "student": "body", "teacher": "shaped", "adapter": "conv"}}
+    for kind, message in (
+        ("tokens", r"the teacher's shaped is \[2, 8, 24\]: tokens, or no map \[B, C, H, W\]"),
+        ("last", r"the teacher's shaped is \[2, 4, 6, 8\], which is \[B, H, W, C\] of images of 16 x 24"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            densekd.distill(Shaped(kind), Shaped(kind), batches, loss, steps=1, trainer=CPU)
+
+
+def test_tokens_go_where_they_have_a_meaning() -> None:
+    batches = [(torch.rand(2, 3, 16, 24), torch.randint(CLASSES, (2, 16, 24)))]
+    own = densekd.Term(Tokens(), ("body", "shaped"))
+    alike = {"weight": 1.0, "student": "shaped", "teacher": "shaped"}
+    result = densekd.distill(
+        Shaped("tokens"), Shaped("tokens"), batches, {"own": own, "l2": alike}, steps=1, trainer=CPU
+    )
+    assert result.history[-1]["distill/l2"] > 0
+
+
 def test_data_that_ends(data: DataLoader[Any]) -> None:
     with pytest.raises(UserError, match="The data gave no batch"):
         densekd.distill(net(4), None, [], {}, steps=1, trainer=CPU)

@@ -32,7 +32,7 @@ QUESTIONS = (
     ("mlflow wandb logger", "guides/logging/", "densekd[mlflow]"),
     ("macbook mps windows", "start/cost/", "--accelerator mps"),
     ("predict video folder", "guides/predict/", "clip.mp4"),
-    ("export another input size", "export/#which-engine-for-which-device", "--size"),
+    ("export another input size", "export/#fixed-and-dynamic-sizes", "--size"),
     ("class imbalance rare classes", "start/segmentation/#rare-classes-class-imbalance", "class_weights"),
     ("teacher other classes ade20k mapping", "guides/checkpoints/", "classes"),
     ("ignore void unlabelled pixels value", "data-layouts/#classesjson", "ignore_index"),

@@ -170,7 +170,8 @@ def build_teacher(spec: ModelSpec, num_classes: int) -> Opened:
     if spec.checkpoint is None and not (complete or named):
         raise RecipeError(
             "teacher.checkpoint is missing: a teacher without weights teaches noise. "
-            f"Name a file, or write '{UNTRAINED}' for a control experiment."
+            "Name a file (of one with head: none, 'pretrained' is enough), or write "
+            f"'{UNTRAINED}' for a control experiment."
         )
     if spec.model is not None:
         return build_model(spec, num_classes, "teacher")

@@ -66,7 +66,9 @@ def build_cache(
         return None
     spec = recipe.teacher.cache
     if not isinstance(samples, TrainingSet):
-        raise RecipeError("teacher.cache: replays views of one size; batches of detection are padded to their largest.")
+        raise RecipeError(
+            "teacher.cache: replays views of one size; batches of detection are padded to their largest. Remove it."
+        )
     # One forward pass shows which tensors there are, and of which shapes.
     images = torch.rand(1, recipe.data.channels, *recipe.probe_size).contiguous(memory_format=torch.channels_last)
     teacher_features = teacher(images)

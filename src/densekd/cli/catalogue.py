@@ -18,7 +18,10 @@ Every method of `densekd`, as its own docstring says it. This file is generated:
 
 A loss takes `(student, teacher, target)` and returns one unweighted scalar; weight, taps, adapter and resizing belong
 to the term of a recipe. `student_channels`, `teacher_channels`, `teacher_size`, `num_classes` and `ignore_index` are
-measured and never written in a recipe. In the formulas B, C, H, W are the sizes of a map, T is the temperature,
+measured and never written in a recipe. Void pixels are never learnt from labels, but most losses compare both models
+there as well: whatever says `target: ignored`, and `pixel` and `hwd` by default. `dkd`, `wsld`, `ifvd` and
+`cirkd_memory` leave void pixels out, as does `pixel` with `void: masked`; `hwd` with a `pixel_division` does not count
+them. In the formulas B, C, H, W are the sizes of a map, T is the temperature,
 KL(p || q) = sum p (log p - log q), and softmax_C or softmax_HW is taken over channels or over positions.
 
 Forward and backward together hold at most twice the bytes of both maps beyond these, the gradient included, but for

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from densekd.data import DATASETS
 from densekd.data.class_maps import CLASS_MAPS
 from densekd.distill.probe import probe
+from densekd.distill.taps import describe_value
 from densekd.errors import RecipeError
 from densekd.losses import LEFT_OUT, LOSSES
 from densekd.models import MODELS, contract
@@ -30,7 +31,7 @@ _CLASSES = 19
 _META_WIDTH = 100
 
 
-def describe(source: str, options: Sequence[str], size: str) -> list[Table]:
+def describe(source: str, options: Sequence[str], size: str, modules: bool = False) -> list[Table]:
     """Describe a model from anywhere: what its file holds, then parameters, FLOPs and tap shapes.
 
     Args:
@@ -38,6 +39,7 @@ def describe(source: str, options: Sequence[str], size: str) -> list[Table]:
             classes, without weights.
         options: ``key=value`` of the architecture, where the source does not say it.
         size: height x width of the input.
+        modules: list also the path of every module and what it returns, for taps.
 
     Raises:
         UserError: nothing that can be opened, an unknown option, or a malformed size.
@@ -52,10 +54,13 @@ def describe(source: str, options: Sequence[str], size: str) -> list[Table]:
     table = _describe_model(opened.model, f"{source} at {height} x {width}", (height, width))
     for note in opened.notes:
         table.add_row("note", note)
+    tables = [table]
     # Of a file of another project it is worth knowing how it was understood.
-    if opened.origin is None:
-        return [table]
-    return [_describe_origin(source, opened), table]
+    if opened.origin is not None:
+        tables.insert(0, _describe_origin(source, opened))
+    if modules:
+        tables.append(_describe_modules(opened.model, (height, width)))
+    return tables
 
 
 def read_options(options: Sequence[str]) -> dict[str, Any]:
@@ -112,6 +117,30 @@ def _describe_model(model: nn.Module, title: str, size: tuple[int, int]) -> Tabl
     table.add_section()
     for path, tensor in probe(model, paths, images).items():
         table.add_row(path, str(list(tensor.shape)))
+    return table
+
+
+def _describe_modules(model: nn.Module, size: tuple[int, int]) -> Table:
+    """Show the path of every module that runs, in the order of running, and what it returns."""
+    returned: dict[str, list[str]] = {}
+    handles = []
+    for path, module in model.named_modules():
+
+        def note(module: nn.Module, inputs: Any, output: Any, path: str = path) -> None:
+            shown = str(list(output.shape)) if isinstance(output, torch.Tensor) else describe_value(output)
+            returned.setdefault(path, []).append(shown)
+
+        if path:
+            handles.append(module.register_forward_hook(note))
+    with torch.no_grad():
+        model.eval()(torch.rand(1, contract.bands(model), *size))
+    for handle in handles:
+        handle.remove()
+    table = Table("module", "returns", title="every path that a tap may name", title_justify="left")
+    for path, calls in returned.items():
+        # A head runs once on each level: every call has a path.
+        for number, shown in enumerate(calls):
+            table.add_row(path if len(calls) == 1 else f"{path}@{number}", shown)
     return table
 
 

@@ -19,6 +19,9 @@ def inspect(
         typer.Argument(help="key=value that a name or file does not say", show_default=False),
     ] = None,
     size: Annotated[str, typer.Option(help="height x width of the input")] = "512x512",
+    modules: Annotated[
+        bool, typer.Option("--modules", help="list also the path of every module, for taps, and what it returns")
+    ] = False,
     features: Annotated[
         bool, typer.Option("--features", help="draw t-SNE, PCA and channel maps of a run's models as a page")
     ] = False,
@@ -55,7 +58,7 @@ def inspect(
     refuse_exported(model)
     from densekd.cli.inspection import describe
 
-    tables = describe(model, options or [], size)
+    tables = describe(model, options or [], size, modules)
     for table in tables:
         console.print(table)
     write_json(json, {"model": model, "tables": [table_rows(table) for table in tables]})

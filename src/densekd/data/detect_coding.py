@@ -81,7 +81,7 @@ def detect_coding(
         return Detected(LabelCoding(), dict(enumerate(names, 1)), note)
     note = ""
     if coding == "auto" and 0 in void and names:
-        note = f"{described.path}: labels are numbered from 0, so '{names[0]}' is what is ignored as 0."
+        note = f"{described.path}: labels are numbered from 0; 0 is ignored, so the class '{names[0]}' is left out."
     return Detected(LabelCoding(), dict(enumerate(names)), note)
 
 

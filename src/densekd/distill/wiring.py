@@ -9,14 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from densekd.distill.adapters import AFTER_CONTEXT, CONTEXT, GraphContext
-from densekd.distill.misfit import Meeting, describe_misfit
+from densekd.distill.adapters import ADAPTERS, AFTER_CONTEXT, CONTEXT, GraphContext
+from densekd.distill.misfit import Meeting, describe_misfit, require_one_stride, require_places
 from densekd.distill.probe import at_rest, probe
 from densekd.distill.teacher import Precision
 from densekd.distill.term_plan import TermPlan
 from densekd.distill.terms import Context, PerLevel, Tap, TapPair, Term, paths
 from densekd.distill.through import TeacherHead
 from densekd.errors import RecipeError
+from densekd.losses import LOSSES
 from densekd.ops.finite import require_finite_output
 from densekd.registry import construct, describe_own_error
 from densekd.signature import read_options
@@ -24,6 +25,8 @@ from densekd.tasks.common import device_of
 
 # What is measured on maps of one size, and has no meaning where images differ in size.
 _SIZES = ("student_size", "teacher_size")
+# Losses of elements, which may have any places in common.
+_OF_ELEMENTS = ("fitnet", "l1", "l2")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def _wire(
         if isinstance(plan, Term):
             term, where = plan, name
         else:
+            _require_maps(plan, student_features, teacher_features, batch.images)
             after = _after_context(plan, contexts)
             term = _Wiring(after, student_features, teacher_features, batch, heads.get(name)).build()
             where = plan.where
@@ -208,6 +212,34 @@ class _Wiring:
         if isinstance(self.plan.taps.teacher, str):
             return {name: values[0] for name, values in measured.items()}
         return {name: tuple(values) for name, values in measured.items()}
+
+
+def _require_maps(
+    plan: TermPlan, student_features: Mapping[str, Tensor], teacher_features: Mapping[str, Tensor], images: Tensor
+) -> None:
+    """Refuse what our own losses and adapters would misread; those of a user may take anything.
+
+    Raises:
+        RecipeError: tokens, channels that are last, or levels of two strides in a loss that resizes unasked.
+    """
+    if plan.method not in LOSSES:
+        return
+    student, teacher = paths(plan.taps.student), paths(plan.taps.teacher)
+    if plan.method in _OF_ELEMENTS and plan.adapter == "none":
+        pairs = zip(student, teacher, strict=True)
+        if all(student_features[own].shape == teacher_features[other].shape for own, other in pairs):
+            return
+    if plan.adapter in ADAPTERS:
+        for path in student:
+            require_places(plan.where, f"the student's {path}", student_features[path].shape, images.shape)
+    # A head's other maps are looked at where the head takes them.
+    for path in teacher:
+        require_places(plan.where, f"the teacher's {path}", teacher_features[path].shape, images.shape)
+    if plan.resize == "none" and not plan.through and "resize" in read_options(plan.loss_class):
+        for own, other in zip(student, teacher, strict=True):
+            if own.startswith("neck.") and other.startswith("neck."):
+                names = (f"the student's {own}", f"the teacher's {other}")
+                require_one_stride(plan.where, names, student_features[own].shape, teacher_features[other].shape)
 
 
 def _teacher_heads(
