@@ -177,6 +177,13 @@ def test_levels_of_two_strides_are_not_resized_unasked(distilled: dict[str, Any]
     assert len(stepped(distilled)[1]) == 2
 
 
+def test_a_cache_of_a_detector_is_refused(distilled: dict[str, Any], tmp_path: Path) -> None:
+    distilled["teacher"] = distilled["teacher"] | {"cache": {"folder": str(tmp_path / "cache"), "views": 2}}
+    distilled["distill"] = [{"method": "pkd", "weight": 1, **NECK}]
+    with pytest.raises(RecipeError, match=r"teacher\.cache: .* batches of detection are padded .* Remove it"):
+        build(parse_recipe(distilled, "test"))
+
+
 def test_scores_of_other_heads_are_not_translated(distilled: dict[str, Any]) -> None:
     distilled["teacher"] = distilled["teacher"] | {"model": "retinanet"}
     distilled["distill"] = [{"method": "cwd", "weight": 5, **CLS}]
