@@ -150,6 +150,8 @@ def test_without_any_box_it_trains(distilled: dict[str, Any], method: str) -> No
 def test_feature_sizes_may_differ_for_pkd(distilled: dict[str, Any]) -> None:
     """A level of the teacher's pyramid against the next finer one of the student's: resized, not refused."""
     distilled["distill"] = [{"method": "pkd", "weight": 6, "student": "neck.{0,1,2}", "teacher": "neck.{1,2,3}"}]
+    # Which of the two is resized has to be said.
+    distilled["distill"][0]["options"] = {"resize": "student"}
     assert len(stepped(distilled)[1]) == 3
 
 
