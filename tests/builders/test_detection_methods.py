@@ -150,6 +150,8 @@ def test_without_any_box_it_trains(distilled: dict[str, Any], method: str) -> No
 def test_feature_sizes_may_differ_for_pkd(distilled: dict[str, Any]) -> None:
     """A level of the teacher's pyramid against the next finer one of the student's: resized, not refused."""
     distilled["distill"] = [{"method": "pkd", "weight": 6, "student": "neck.{0,1,2}", "teacher": "neck.{1,2,3}"}]
+    # Which of the two is resized has to be said.
+    distilled["distill"][0]["options"] = {"resize": "student"}
     assert len(stepped(distilled)[1]) == 3
 
 
@@ -175,6 +177,13 @@ def test_levels_of_two_strides_are_not_resized_unasked(distilled: dict[str, Any]
         build(parse_recipe(distilled, "test"))
     distilled["distill"] = [term | {"resize_to": "teacher"}]
     assert len(stepped(distilled)[1]) == 2
+
+
+def test_a_cache_of_a_detector_is_refused(distilled: dict[str, Any], tmp_path: Path) -> None:
+    distilled["teacher"] = distilled["teacher"] | {"cache": {"folder": str(tmp_path / "cache"), "views": 2}}
+    distilled["distill"] = [{"method": "pkd", "weight": 1, **NECK}]
+    with pytest.raises(RecipeError, match=r"teacher\.cache: .* batches of detection are padded .* Remove it"):
+        build(parse_recipe(distilled, "test"))
 
 
 def test_scores_of_other_heads_are_not_translated(distilled: dict[str, Any]) -> None:

@@ -175,7 +175,16 @@ def require_whole(shown: Shown) -> None:
 
 
 # Tables with few columns of text, which no content makes too wide: each cell breaks between words.
-TEXT = {"check", "data_table", "_describe_model", "_describe_origin", "findings_table", "status_table", "_catalogue"}
+TEXT = {
+    "check",
+    "data_table",
+    "_describe_model",
+    "_describe_modules",
+    "_describe_origin",
+    "findings_table",
+    "status_table",
+    "_catalogue",
+}
 
 
 @pytest.mark.parametrize("name", TABLES)

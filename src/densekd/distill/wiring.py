@@ -235,7 +235,8 @@ def _require_maps(
     # A head's other maps are looked at where the head takes them.
     for path in teacher:
         require_places(plan.where, f"the teacher's {path}", teacher_features[path].shape, images.shape)
-    if plan.resize == "none" and not plan.through and "resize" in read_options(plan.loss_class):
+    unasked = plan.resize == "none" and "resize" not in plan.options
+    if unasked and not plan.through and "resize" in read_options(plan.loss_class):
         for own, other in zip(student, teacher, strict=True):
             if own.startswith("neck.") and other.startswith("neck."):
                 names = (f"the student's {own}", f"the teacher's {other}")
