@@ -14,6 +14,7 @@ FLOORS = {
         "disk",
         "errors",
         "explain",
+        "garbage",
         "hardware",
         "lean_imports",
         "memory",
