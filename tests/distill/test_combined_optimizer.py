@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from training_runs import StopAt, assert_same, checkpoint, losses, parsed, run
 
 from densekd.distill.distiller import Distiller
-from densekd.distill.optimizers import CombinedOptimizer, OptimizerConfig, make_optimizer, make_schedule
+from densekd.distill.optimizers import (
+    CombinedOptimizer,
+    OptimizerConfig,
+    StorageOrderAdamW,
+    make_optimizer,
+    make_schedule,
+)
 from densekd.errors import RecipeError
 from densekd.stopping import Interrupted
 
@@ -59,7 +65,7 @@ def joint(optimizer: torch.optim.Optimizer) -> CombinedOptimizer:
 def test_parts_and_groups() -> None:
     student, others = modules()
     optimizer = joint(make_optimizer(student, others, SETTINGS))
-    assert [type(part) for part in optimizer.parts] == [torch.optim.SGD, torch.optim.AdamW]
+    assert [type(part) for part in optimizer.parts] == [torch.optim.SGD, StorageOrderAdamW]
     groups = optimizer.param_groups
     assert [(g["lr"], g["weight_decay"], sum(p.numel() for p in g["params"])) for g in groups] == [
         (0.1, 0.01, 24),

@@ -8,7 +8,7 @@ import torch
 from golden_models import read_json
 from torch import nn
 
-from densekd.distill.optimizers import OptimizerConfig, lr_factor, make_optimizer, make_schedule
+from densekd.distill.optimizers import OptimizerConfig, StorageOrderAdamW, lr_factor, make_optimizer, make_schedule
 from densekd.models import find_model
 from densekd.recipe import load_recipe
 
@@ -197,3 +197,31 @@ def test_weight_decay_of_segdistills_recipes(name: str, with_decay: int, without
         student = find_model(str(recipe.student.model))(num_classes=150, **recipe.student.options)
     names = excepted(student, *recipe.optimizer.no_decay)
     assert (len(list(student.parameters())) - len(names), len(names)) == (with_decay, without)
+
+
+def test_the_step_of_channels_last_weights_has_the_bits_of_torchs_and_copies_none() -> None:
+    def trained(optimizer: type[torch.optim.AdamW], copies: list[str]) -> tuple[nn.Module, torch.optim.AdamW]:
+        torch.manual_seed(0)
+        model: nn.Module = nn.Sequential(nn.Conv2d(5, 7, 3), nn.BatchNorm2d(7), nn.Conv2d(7, 3, 1))
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        made = optimizer(model.parameters(), lr=0.1, weight_decay=0.02, fused=True)
+        for _ in range(3):
+            made.zero_grad()
+            model(torch.rand(2, 5, 6, 6).contiguous(memory_format=torch.channels_last)).square().sum().backward()
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True) as profile:
+                made.step()
+            copies += [event.name for event in profile.events() if event.name == "aten::clone"]
+        return model, made
+
+    ours: list[str] = []
+    torchs: list[str] = []
+    model, made = trained(StorageOrderAdamW, ours)
+    expected, plain = trained(torch.optim.AdamW, torchs)
+    assert torchs
+    assert not ours
+    for value, other in zip(model.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(value, other)
+        state, its = made.state[value], plain.state[other]
+        assert torch.equal(state["exp_avg"], its["exp_avg"])
+        assert state["exp_avg_sq"].stride() == its["exp_avg_sq"].stride()
+        assert torch.equal(state["exp_avg_sq"], its["exp_avg_sq"])
