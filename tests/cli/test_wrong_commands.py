@@ -159,6 +159,11 @@ def test_square_brackets_are_shown_as_they_are(run: Any, recipe: dict[str, Any],
 
 
 # What other systems lack: macOS does not count free pages; Windows has no sysconf, and neither of these modules.
+NO_PROC = """
+import pathlib
+import densekd.memory
+densekd.memory._MEMINFO = densekd.memory._OWN_GROUPS = pathlib.Path("nothing")
+"""
 MACOS = """
 real = os.sysconf
 def sysconf(name):
@@ -180,7 +185,7 @@ def test_check_runs_on_other_systems(recipe: dict[str, Any], tmp_path: Path, cha
     path = tmp_path / "t.yaml"
     path.write_text(yaml.safe_dump(recipe))
     start = (
-        "import os, sys\nimport lightning, torchvision, timm\n"
+        f"import os, sys\nimport lightning, torchvision, timm\n{NO_PROC}"
         f"{changes}\nsys.argv = ['densekd', 'check', {str(path)!r}]\nfrom densekd.cli.app import main\nmain()\n"
     )
     environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1"}

@@ -1,5 +1,4 @@
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from densekd.data import maps
 from densekd.data.files import SegmentationFiles
 from densekd.data.folder import folder
 from densekd.data.maps import (
@@ -127,7 +127,7 @@ def test_images_are_brought_to_a_size_before_they_are_cached(files: Segmentation
     ],
 )
 def test_cache_budget(monkeypatch: pytest.MonkeyPatch, setting: float | str, workers: int, expected: int) -> None:
-    monkeypatch.setattr(os, "sysconf", {"SC_AVPHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}.__getitem__)
+    monkeypatch.setattr(maps, "free_memory", lambda: 4096 * 1000)
     assert cache_budget(setting, workers) == expected
 
 
