@@ -1,7 +1,8 @@
-"""Fill the tables of docs/benchmarks.md from stored results: ``python benchmarks/fill_tables.py``.
+"""Fill the tables of docs/benchmarks.md from stored results: ``python benchmarks/fill_tables.py [--device cpu]``.
 
-A table stands between ``<!-- gpu:KIND -->`` and ``<!-- /gpu:KIND -->``, where KIND is the first word of its file of
-results, ``KIND-<machine>.json``. What was not measured keeps the table that it has. ``benchmarks/gpu.sh`` ends with it.
+A table stands between ``<!-- gpu:KIND -->`` and ``<!-- /gpu:KIND -->``, or ``cpu:`` for a processor's, where KIND is the
+first word of its file of results, ``KIND-<machine>.json``. What was not measured keeps the table that it has.
+``benchmarks/gpu.sh`` ends with it.
 """
 
 import argparse
@@ -13,7 +14,9 @@ from typing import Any
 
 import kernels
 import losses
+import scaling
 import step
+import together
 from measuring import RESULTS
 
 from densekd.atomic import write_text
@@ -22,10 +25,16 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 Table = Callable[[dict[str, Any]], str]
 TABLES: dict[str, Table] = {
     "kernels": kernels.table,
+    "kernels-float32-channels-last": kernels.table,
     "kernels-bfloat16-channels-last": kernels.table,
     "losses": losses.table,
     "step": step.table,
+    "together": together.table,
+    "scaling": scaling.table,
 }
+# The kinds that each device has a place for on the page.
+KINDS = {"cuda": ("kernels", "kernels-bfloat16-channels-last", "losses", "step"), "cpu": tuple(TABLES)}
+MARKS = {"cuda": "gpu", "cpu": "cpu"}
 
 
 def newest(folder: Path, kind: str, device: str) -> dict[str, Any] | None:
@@ -46,11 +55,12 @@ def filled(page: str, kind: str, results: dict[str, Any]) -> str:
     Raises:
         SystemExit: the page has no such marks.
     """
-    begin, end = f"<!-- gpu:{kind} -->", f"<!-- /gpu:{kind} -->"
+    about = results["machine"]
+    mark = f"{MARKS[about['device']]}:{kind}"
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not marked.search(page):
         raise SystemExit(f"the page has no place for a table: {begin} ... {end}")
-    about = results["machine"]
     source = f"{about['name']}, torch {about['torch']}, {about['date']}:"
     table = f"{begin}\n{source}\n\n{TABLES[kind](results)}\n{end}"
     # A function, because a table may hold backslashes.
@@ -62,10 +72,10 @@ def main(argv: list[str] | None = None, show: Callable[[str], None] = print) -> 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--page", type=Path, default=PAGE, help="the Markdown file")
-    parser.add_argument("--device", default="cuda", help="whose results are taken")
+    parser.add_argument("--device", default="cuda", choices=list(KINDS), help="whose results are taken")
     arguments = parser.parse_args(argv)
     page = arguments.page.read_text(encoding="utf-8")
-    for kind in TABLES:
+    for kind in KINDS[arguments.device]:
         results = newest(arguments.results, kind, arguments.device)
         if results is None:
             show(f"{kind}: not measured; the table stays as it is")
