@@ -1,7 +1,7 @@
 """Fill the tables of docs/benchmarks.md from stored results: ``python benchmarks/fill_tables.py [--device cpu]``.
 
-A table stands between ``<!-- gpu:KIND -->`` and ``<!-- /gpu:KIND -->``, or ``cpu:`` for a processor's, where KIND is the
-first word of its file of results, ``KIND-<machine>.json``. What was not measured keeps the table that it has.
+A table stands between ``<!-- gpu:KIND -->`` and ``<!-- /gpu:KIND -->``, or ``cpu:`` for a processor's, where KIND is
+the first word of its file of results, ``KIND-<machine>.json``. What was not measured keeps the table that it has.
 ``benchmarks/gpu.sh`` ends with it.
 """
 
