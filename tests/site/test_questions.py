@@ -95,7 +95,22 @@ QUESTIONS = (
     ("switch distillation off part of training", "questions/#distillation-for-a-part-of-the-training-only", "jump"),
     ("own metric logger", "questions/#a-metric-of-my-own-in-the-logger-gradient-norms", "log_metrics"),
     ("grayscale x-ray", "models/#images-of-other-bands", "three equal channels"),
-    ("letterbox imgsz", "start/detection/#data-with-boxes", "no letterbox"),
+    (
+        "letterbox stretch aspect ratio interpolation",
+        "guides/production/#in-your-own-program-behind-an-api",
+        "INTER_AREA",
+    ),
+    (
+        "predicts only background lesions",
+        "start/segmentation/#rare-classes-class-imbalance",
+        "Where the teacher has an IoU of 0",
+    ),
+    ("images without objects negatives coco voc", "start/detection/#data-with-boxes", "without object"),
+    ("nodata -9999 nan", "models/#images-of-other-bands", "yours to replace"),
+    ("mmcv torch install wrapper init_model", "guides/checkpoints/", "mmcv-lite==2.1.0"),
+    ("detector out of memory short_side", "start/cost/", "data.long_side"),
+    ("label values 0 10 20 ids in tens", "data-layouts/#label-files", "mapped once"),
+    ("letterbox imgsz", "start/detection/#data-with-boxes", "not to a square"),
     (
         "folds cross-validation patient",
         "guides/benchmark-data/#folds-cross-validation-whole-drives-patients-or-places",
