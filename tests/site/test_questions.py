@@ -65,7 +65,11 @@ QUESTIONS = (
     ("albumentations own augmentation", "questions/#own-augmentation-albumentations-mosaic", "loader"),
     ("c++ rust program", "questions/#c-rust-c", "model.onnx"),
     ("optimizer learning rate schedule sgd", "recipe/#optimizer", "poly"),
-    ("teacher higher resolution", "questions/#a-teacher-at-a-higher-resolution", "resize_to"),
+    (
+        "teacher higher resolution",
+        "questions/#a-teacher-at-a-higher-resolution-with-test-time-augmentation",
+        "resize_to",
+    ),
     ("telemetry data sent network", "questions/#telemetry-and-what-goes-over-the-network", "sends nothing"),
     ("proxy certificate", "troubleshooting/#offline", "HTTPS_PROXY"),
     ("nifti dicom 3d volume", "questions/#medical-images-dicom-nifti", "are not read"),
@@ -110,6 +114,29 @@ QUESTIONS = (
     ("mmcv torch install wrapper init_model", "guides/checkpoints/", "mmcv-lite==2.1.0"),
     ("detector out of memory short_side", "start/cost/", "data.long_side"),
     ("label values 0 10 20 ids in tens", "data-layouts/#label-files", "mapped once"),
+    (
+        "teacher assistant",
+        "questions/#teacher-assistant-a-teacher-of-the-same-size-contrastive-losses",
+        "runs/assistant",
+    ),
+    (
+        "multi-label change detection anomaly",
+        "questions/#binary-multi-label-anomalies-change-detection",
+        "a pixel has one class",
+    ),
+    (
+        "how many images enough wrong labels",
+        "questions/#how-many-images-wrong-labels-active-learning-night",
+        "--split train",
+    ),
+    (
+        "nms iou threshold",
+        "questions/#confidence-threshold-of-boxes-non-maximum-suppression-nms",
+        "nms_iou",
+    ),
+    ("frames per second dla jetson", "questions/#frames-per-second-several-cameras-dla", "useDLACore"),
+    ("conda", "questions/#docker-kubernetes-conda", "no conda package"),
+    ("gated model token", "questions/#a-local-folder-of-transformers-a-fixed-revision", "HF_TOKEN"),
     ("letterbox imgsz", "start/detection/#data-with-boxes", "not to a square"),
     (
         "folds cross-validation patient",
