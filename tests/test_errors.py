@@ -71,4 +71,6 @@ def test_every_heading_that_a_message_names_is_there() -> None:
 def test_a_message_says_where_to_read_on() -> None:
     said = explain(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
     assert said is not None
+    assert "data.batch_size" in said
+    assert "augment.crop (boxes: data.short_side and data.long_side)" in said
     assert "See docs/troubleshooting.md#out-of-memory. (CUDA out of memory." in said

@@ -43,9 +43,9 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("can't allocate memory", "out of memory", "Cannot allocate memory", "std::bad_alloc", "ALLOC_FAILED",
          "failed to map segment", "Unable to allocate", "bad allocation"),
-        "Out of memory. Take a smaller data.batch_size or a larger training.accumulate, a smaller augment.crop, "
-        "training.precision=bf16, evaluation by windows (evaluation.crop), or a smaller data.cache. "
-        "See docs/troubleshooting.md#out-of-memory. ({})",
+        "Out of memory. Take a smaller data.batch_size or a larger training.accumulate, a smaller augment.crop "
+        "(boxes: data.short_side and data.long_side), training.precision=bf16, evaluation by windows "
+        "(evaluation.crop), or a smaller data.cache. See docs/troubleshooting.md#out-of-memory. ({})",
     ),
     (
         ("insufficient shared memory", "unable to open shared memory", "/dev/shm", "/torch_"),

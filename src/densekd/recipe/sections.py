@@ -221,7 +221,11 @@ class AugmentSpec(Section):
         "first, and then mirrored and distorted (CIRKD, TorchDistiller), or last (mmsegmentation)",
     )
     max_class_share: float = Field(
-        0.75, gt=0, le=1, description="crops are redrawn while one class covers more; 1: never"
+        0.75,
+        gt=0,
+        le=1,
+        description="a crop is redrawn, at most ten times, while one class covers this share of its labelled "
+        "pixels or there is one class alone; 1: never",
     )
 
     @field_validator("scale", "short_side")
