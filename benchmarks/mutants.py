@@ -145,7 +145,7 @@ MUTANTS = (
         "data/test_transforms.py",
     ),
     Mutant("data/transforms.py", "counts[self.ignore_index] = 0", "pass", "data/test_transforms.py"),
-    Mutant("data/voc_boxes.py", "(x1 - 1, y1 - 1, x2, y2)", "(x1, y1, x2, y2)", "data/test_voc_boxes.py"),
+    Mutant("data/voc_xml.py", "(x1 - 1, y1 - 1, x2, y2)", "(x1, y1, x2, y2)", "data/test_voc_boxes.py"),
     Mutant("data/coco.py", 'area = float(record["area"])', "pass", "data/test_coco.py"),
     Mutant("data/exports/rasterize.py", "np.ceil(xs - 0.5)", "np.floor(xs)", "data/exports/test_rasterize.py"),
     Mutant("data/exports/rle.py", "number += runs[-2]", "number += runs[-1]", "data/exports/test_rle.py"),
