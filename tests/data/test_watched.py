@@ -79,12 +79,16 @@ def _lost() -> BaseException:
     """Return what tells that a loading process was killed."""
     # It may die between two words to this process, which then tells of a broken connection.
     with pytest.raises((RuntimeError, ConnectionError, EOFError)) as raised:
-        try:
-            _load(lambda: os.kill(os.getpid(), signal.SIGKILL), 1)
-        finally:
-            # Torch's handler of the signal of its death raises, too: here, and not behind this.
-            time.sleep(0.2)
+        _load_and_wait(lambda: os.kill(os.getpid(), signal.SIGKILL))
     return raised.value
+
+
+def _load_and_wait(deed: Any) -> None:
+    try:
+        _load(deed, 1)
+    finally:
+        # Torch's handler of the signal of its death raises, too: here, and not behind this.
+        time.sleep(0.2)
 
 
 @_DIES
