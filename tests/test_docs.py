@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
+import yaml
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 from tiny_data import tiny_recipe
@@ -18,8 +20,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import densekd
+from densekd.builders.build import build
 from densekd.data.coco import coco
 from densekd.models import MODELS
+from densekd.recipe import parse_recipe
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -135,6 +139,34 @@ def test_the_callback_logs_both_norms(tmp_path: Path) -> None:
     for name in ("mine/gradient", "mine/norm"):
         (value,) = [float(row[name]) for row in rows if row[name]]
         assert value > 0, name
+
+
+def test_boxes_that_are_kept_can_be_more() -> None:
+    model = MODELS["gfl"](2, backbone="resnet18_025", channels=16, depth=1)
+    questions_names()["keep"](model, 300)
+    assert model.head.selection == replace(MODELS["gfl"](2, channels=8, depth=0).head.selection, most=300)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:lightning")
+def test_two_stages(recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipes of docs/migrating.md: hints leave the head alone, and the second run begins with the first."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/migrating.md").read_text(encoding="utf-8")
+    first, second = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    first["student"]["options"] = {"backbone": "resnet18_025", "channels": 16}
+    teacher = {"model": "fpn", "options": {"backbone": "resnet18_025", "channels": 32}, "checkpoint": "untrained"}
+    for content in (first, second):
+        content["teacher"] = teacher
+        content["training"] = recipe["training"] | {"steps": 1}
+    built = build(parse_recipe(recipe | first, "first"))
+    begun = {key: value.clone() for key, value in built.distiller.student.state_dict().items()}
+    densekd.train(recipe | first, "runs/first", accelerator="cpu")
+    trained = densekd.load("runs/first").state_dict()
+    still = {key for key in begun if torch.equal(begun[key], trained[key])}
+    assert {key for key, _ in built.distiller.student.head.named_parameters(prefix="head")} <= still
+    assert "backbone.conv1.weight" not in still
+    goes_on = build(parse_recipe(recipe | second, "second")).distiller.student.state_dict()
+    assert all(torch.equal(goes_on[key], trained[key]) for key in trained)
 
 
 def test_a_segmentor_of_mmsegmentation_is_wrapped() -> None:

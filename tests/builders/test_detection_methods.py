@@ -10,12 +10,14 @@ import yaml
 from laws import needs_labels
 from torch import Tensor
 
+import densekd
 from densekd.builders.build import build
 from densekd.data.sampler import Draw
 from densekd.distill.distiller import Distiller
 from densekd.distill.taps import Taps
 from densekd.errors import RecipeError
 from densekd.losses import LOSSES
+from densekd.models import find_model
 from densekd.recipe import TermSpec, parse_recipe
 
 DOCS = Path(__file__).parents[2] / "docs" / "detection.md"
@@ -99,6 +101,31 @@ def test_what_the_document_shows_is_built_and_learns(distilled: dict[str, Any], 
     assert len(values) == len(spec.fan_out())
     assert {term.weight.value for term in distiller.terms.values()} == {spec.weight.value}
     assert sum(values.values()).item() > 0
+
+
+def test_a_wrapped_teacher_sees_the_double_size(
+    distilled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module and the terms of docs/questions.md: levels that cover the same pixels have one size."""
+    page = (DOCS.parent / "questions.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n# larger.py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "larger.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = distilled["student"]["options"]
+    monkeypatch.setattr(densekd, "load", lambda _: find_model("gfl")(2, **options))
+    (terms,) = re.findall(r"```yaml\n(teacher: {checkpoint: .larger:larger.*?)```", page, re.DOTALL)
+    distiller, values = stepped(distilled | yaml.safe_load(terms))
+    assert len(values) == 8
+    images = torch.rand(1, 3, 64, 96)
+    student, teacher = (
+        Taps(model, paths)(images)[1]
+        for model, paths in (
+            (distiller.student, ["neck.0", "cls.3"]),
+            (distiller.teacher.model, ["net.neck[1]", "net.head.cls@4"]),
+        )
+    )
+    assert student["neck.0"].shape == teacher["net.neck[1]"].shape
+    assert student["cls.3"].shape == teacher["net.head.cls@4"].shape
 
 
 def test_the_document_has_what_is_published() -> None:

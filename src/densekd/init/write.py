@@ -119,7 +119,7 @@ def _baseline(found: Found) -> list[str]:
 def _terms(found: Found, teacher: dict[str, str], features: bool) -> list[str]:
     lines = ["distill:                            # densekd losses lists all methods"]
     if found.task == "detection":
-        taps = "neck.{0,1,2,3,4}" if features else "cls.{0,1,2,3,4}"
+        taps = "neck.{0,1,2,3}" if features else "cls.{0,1,2,3,4}"
         method = {"method": "pkd", "weight": 10} if features else {"method": "cwd", "weight": 5}
         term: dict[str, Any] = method | {"student": taps, "teacher": taps}
         if features:

@@ -1,6 +1,7 @@
 """Every detector: losses, taps, images without boxes, detections inside their image, freezing, sizes."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from tiny_detectors import OPTIONS, tiny_detector, two_images, without_boxes
 from torch import nn
 
 from densekd.distill.taps import Taps
+from densekd.export.detectors import decoding_of
 from densekd.models import find_model
 from densekd.models.detection.selection import Selection
 
@@ -47,6 +49,22 @@ def test_detections_lie_in_their_image_best_first(name: str) -> None:
         assert (one.boxes[:, 3] <= height).all()
         assert (one.boxes[:, 2:] > one.boxes[:, :2]).all()
         assert set(one.labels.tolist()) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_most_boxes_are_an_option_that_exports_follow(name: str) -> None:
+    images, target = two_images()
+    found = []
+    for most in (1, 100):
+        torch.manual_seed(0)
+        model = find_model(name)(3, **OPTIONS[name], most=most).eval()
+        model.head.selection = replace(model.head.selection, score=0.0)
+        with torch.no_grad():
+            found.append(model.detect(model(images), target.sizes))
+            assert decoding_of(model, images[:1]).to_json()["most"] == most
+    for one, many in zip(*found, strict=True):
+        assert len(many.boxes) > 1
+        assert torch.equal(one.boxes, many.boxes[:1])
 
 
 @pytest.mark.parametrize("name", OPTIONS)

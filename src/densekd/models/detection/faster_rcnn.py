@@ -20,7 +20,7 @@ from densekd.models.families import find_family
 from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors, filled
 from densekd.ops.boxes import Boxes, Detections
-from densekd.ops.ranges import Channels
+from densekd.ops.ranges import Channels, PositiveInt
 
 STRIDES = (4, 8, 16, 32, 64)
 # What the box head predicts is divided by these, so that all four deltas are of about one size.
@@ -45,6 +45,7 @@ def faster_rcnn(
     channels: Channels = 256,
     family: str = "mmdet",
     freeze: Sequence[Role] = (),
+    most: PositiveInt = 100,
 ) -> Detector:
     """Build a Faster R-CNN on levels P2..P6.
 
@@ -56,6 +57,7 @@ def faster_rcnn(
             a bottleneck (the ``*_caffe_*`` models of mmdetection).
         freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
             :mod:`densekd.models.freeze`; goes with ``pretrained``.
+        most: boxes that are kept of an image, of all classes together; COCO's AP counts 100 of each class.
 
     Raises:
         RecipeError: an unknown backbone.
@@ -63,7 +65,7 @@ def faster_rcnn(
     spec = find_family(family)
     body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels, channels, len(STRIDES), "pool")
-    head = TwoStageHead(channels, num_classes)
+    head = TwoStageHead(channels, num_classes, most)
     return Detector(spec.convention, body.module, neck, head, freeze)
 
 
@@ -73,17 +75,18 @@ class TwoStageHead(nn.Module):
     Args:
         channels: of the levels.
         num_classes: C.
+        most: boxes that are kept of an image.
 
     Shape:
         levels ``[B, channels, H_l, W_l]`` -> :class:`ProposalOutput`; ``cls [B, 3, H_l, W_l]``,
         ``reg [B, 12, H_l, W_l]``.
     """
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, channels: int, num_classes: int, most: int = 100) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,), (0.5, 1.0, 2.0))
-        self.selection = Selection(nms_iou=0.5)
+        self.selection = Selection(nms_iou=0.5, most=most)
         self.assign_anchors = MaxIoUAssigner(positive=0.7, negative=0.3, least=0.3)
         self.assign_proposals = MaxIoUAssigner(
             positive=0.5,

@@ -32,7 +32,7 @@ from densekd.ops.atss import atss
 from densekd.ops.boxes import Boxes, Detections, box_centers, paired_iou
 from densekd.ops.integral import integral
 from densekd.ops.processes import mean_over_processes
-from densekd.ops.ranges import Channels, Depth
+from densekd.ops.ranges import Channels, Depth, PositiveInt
 
 STRIDES = (8, 16, 32, 64, 128)
 # Distances of 0 to 16 strides.
@@ -48,6 +48,7 @@ def gfl(
     depth: Depth = 4,
     family: str = "mmdet",
     freeze: Sequence[Role] = (),
+    most: PositiveInt = 100,
 ) -> Detector:
     """Build a GFL detector on levels P3..P7.
 
@@ -60,6 +61,7 @@ def gfl(
             a bottleneck (the ``*_caffe_*`` models of mmdetection).
         freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
             :mod:`densekd.models.freeze`; goes with ``pretrained``.
+        most: boxes that are kept of an image, of all classes together; COCO's AP counts 100 of each class.
 
     Raises:
         RecipeError: an unknown backbone.
@@ -67,7 +69,7 @@ def gfl(
     spec = find_family(family)
     body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_output")
-    head = GFLHead(channels, depth, num_classes)
+    head = GFLHead(channels, depth, num_classes, most)
     return Detector(spec.convention, body.module, neck, head, freeze)
 
 
@@ -90,6 +92,7 @@ class GFLHead(nn.Module):
         channels: of the levels; a multiple of 8.
         depth: convolutions of each tower.
         num_classes: C.
+        most: boxes that are kept of an image.
 
     Shape:
         levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, C, H_l, W_l]`` and
@@ -100,13 +103,13 @@ class GFLHead(nn.Module):
         ValueError: channels that are no multiple of 8.
     """
 
-    def __init__(self, channels: int, depth: int, num_classes: int) -> None:
+    def __init__(self, channels: int, depth: int, num_classes: int, most: int = 100) -> None:
         super().__init__()
         if channels % _GROUP:
             raise ValueError(f"channels must be a multiple of {_GROUP}, a norm's group, got {channels}")
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, (8.0,))
-        self.selection = Selection(nms_iou=0.6)
+        self.selection = Selection(nms_iou=0.6, most=most)
         self.cls_tower = tower(channels, depth, _conv)
         self.reg_tower = tower(channels, depth, _conv)
         self.cls = classifier(channels, num_classes)

@@ -28,7 +28,7 @@ from densekd.models.freeze import Role
 from densekd.ops.anchors import Anchors
 from densekd.ops.boxes import Boxes, Detections
 from densekd.ops.processes import mean_over_processes
-from densekd.ops.ranges import Channels, Depth
+from densekd.ops.ranges import Channels, Depth, PositiveInt
 
 STRIDES = (8, 16, 32, 64, 128)
 SCALES = (4.0, 4 * 2 ** (1 / 3), 4 * 2 ** (2 / 3))
@@ -41,6 +41,7 @@ def retinanet(
     depth: Depth = 4,
     family: str = "mmdet",
     freeze: Sequence[Role] = (),
+    most: PositiveInt = 100,
 ) -> Detector:
     """Build a RetinaNet on levels P3..P7, mmdetection's.
 
@@ -53,6 +54,7 @@ def retinanet(
             a bottleneck (the ``*_caffe_*`` models of mmdetection).
         freeze: parts of the backbone that do not learn: ``stem``, ``stage1``, ..., ``stage4``, see
             :mod:`densekd.models.freeze`; goes with ``pretrained``.
+        most: boxes that are kept of an image, of all classes together; COCO's AP counts 100 of each class.
 
     Raises:
         RecipeError: an unknown backbone.
@@ -60,7 +62,7 @@ def retinanet(
     spec = find_family(family)
     body = make_backbone(backbone, spec, output_stride=32)
     neck = FPN(body.channels[1:], channels, len(STRIDES), "on_input")
-    head = RetinaHead(channels, depth, num_classes)
+    head = RetinaHead(channels, depth, num_classes, most)
     return Detector(spec.convention, body.module, neck, head, freeze)
 
 
@@ -71,18 +73,19 @@ class RetinaHead(nn.Module):
         channels: of the levels.
         depth: convolutions of each tower.
         num_classes: C.
+        most: boxes that are kept of an image.
 
     Shape:
         levels ``[B, channels, H_l, W_l]`` -> :class:`Maps` with ``cls [B, 9 * C, H_l, W_l]`` and
         ``reg [B, 9 * 4, H_l, W_l]``.
     """
 
-    def __init__(self, channels: int, depth: int, num_classes: int) -> None:
+    def __init__(self, channels: int, depth: int, num_classes: int, most: int = 100) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.anchors = Anchors(STRIDES, SCALES, (0.5, 1.0, 2.0))
         self.assign = MaxIoUAssigner(positive=0.5, negative=0.4, least=0.0)
-        self.selection = Selection(nms_iou=0.5)
+        self.selection = Selection(nms_iou=0.5, most=most)
         self.cls_tower = tower(channels, depth, _conv)
         self.reg_tower = tower(channels, depth, _conv)
         self.cls = classifier(channels, self.anchors.shapes * num_classes)
