@@ -141,6 +141,55 @@ def test_the_callback_logs_both_norms(tmp_path: Path) -> None:
         assert value > 0, name
 
 
+def test_a_segmentor_teaches_from_twice_the_size(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module and the term of docs/questions.md: the student's logits are brought to the teacher's."""
+    page = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
+    (module,) = re.findall(r"```python\n(# larger.py\n.*?)```", page, re.DOTALL)
+    (terms,) = re.findall(r"```yaml\n(teacher: [^`]*?larger:larger[^`]*?resize_to[^`]*?)```", page)
+    (tmp_path / "larger.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(densekd, "load", lambda _: MODELS["fpn"](3, backbone="resnet18_025", channels=16))
+    distiller = build(parse_recipe(recipe | yaml.safe_load(terms), "larger")).distiller
+    images = torch.rand(2, 3, 32, 32)
+    taught = distiller.teacher(images)["logits"]
+    assert taught.shape[2:] == tuple(2 * side for side in distiller.student(images).shape[2:])
+    losses = distiller.losses({"images": images, "target": torch.zeros(2, 32, 32, dtype=torch.long)}, 1)
+    assert losses["distill/cwd"] > 0
+
+
+def test_a_detector_learns_without_boxes(
+    detection_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe of docs/guides/unlabelled.md, on YOLO's layout with pictures alone."""
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/guides/unlabelled.md").read_text("utf-8"), re.DOTALL)
+    content = yaml.safe_load(block)
+    for split in ("train", "val"):
+        folder = tmp_path / "data/pictures/images" / split
+        folder.mkdir(parents=True)
+        for name in ("a.png", "b.png"):
+            Image.new("RGB", (256, 128)).save(folder / name)
+    lists = {"path": ".", "train": "images/train", "val": "images/val", "names": ["car", "person"]}
+    (tmp_path / "data/pictures/data.yaml").write_text(yaml.safe_dump(lists))
+    model = detection_recipe["student"]
+    content["data"]["batch_size"] = 2
+    content["student"] = model
+    content["teacher"] = model | {"checkpoint": "untrained"}
+    distiller = build(parse_recipe(content, "boxes")).distiller
+    none = {
+        "boxes": torch.zeros(2, 0, 4),
+        "labels": torch.zeros(2, 0, dtype=torch.long),
+        "sizes": torch.tensor([[128, 256]] * 2),
+    }
+    # The coarsest level has two places: of one CWD knows nothing.
+    losses = distiller.losses({"images": torch.rand(2, 3, 128, 256), **none}, 1)
+    assert len(losses) == 9
+    assert all(value > 0 for value in losses.values())
+
+
 def test_boxes_that_are_kept_can_be_more() -> None:
     model = MODELS["gfl"](2, backbone="resnet18_025", channels=16, depth=1)
     questions_names()["keep"](model, 300)

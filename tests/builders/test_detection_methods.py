@@ -113,7 +113,8 @@ def test_a_wrapped_teacher_sees_the_double_size(
     monkeypatch.syspath_prepend(tmp_path)
     options = distilled["student"]["options"]
     monkeypatch.setattr(densekd, "load", lambda _: find_model("gfl")(2, **options))
-    (terms,) = re.findall(r"```yaml\n(teacher: {checkpoint: .larger:larger.*?)```", page, re.DOTALL)
+    # The first is of a segmentor.
+    _, terms = re.findall(r"```yaml\n(teacher: {checkpoint: .larger:larger.*?)```", page, re.DOTALL)
     distiller, values = stepped(distilled | yaml.safe_load(terms))
     assert len(values) == 8
     images = torch.rand(1, 3, 64, 96)

@@ -11,6 +11,7 @@ from densekd.cli.catalogue import loss_section, markdown
 from densekd.cli.tables import TABLES, Table, evaluation_options
 from densekd.errors import RecipeError, suggest
 from densekd.losses import LOSSES
+from densekd.models.backbones import BACKBONES
 from densekd.recipe import Recipe
 from densekd.recipe.complaints import sections_in, written_type
 from densekd.signature import Option, as_yaml, docstring_sections, expected, factory_of
@@ -38,6 +39,9 @@ def recipe_reference() -> str:
     for kind, table in TABLES.items():
         if kind not in ("loss", "task"):
             blocks += [f"## {kind.capitalize()}s", f"Rows for `{table.key}`; options under `{table.options_key}`."]
+            if kind == "model":
+                names = ", ".join(f"`{name}`" for name in BACKBONES)
+                blocks.append(f"`densekd.models.backbones.BACKBONES`, all that detectors take: {names}.")
             blocks += _rows(table)
     blocks.append("## Losses\n\nRows for `distill.*.method` and their options: see [losses.md](losses.md).")
     return "\n\n".join(block for block in blocks if block) + "\n"

@@ -45,7 +45,7 @@ class VoidLabel(NamedTuple):
 
 
 def unlabelled(root: Path, split: str) -> SegmentationFiles:
-    """Unlabelled images, for distillation from the teacher alone; the task must be none.
+    """Unlabelled images for a segmentation that learns from the teacher alone; the task must be none.
 
     Layout: ``images/<split>``, ``<split>`` or the root itself, with images at any depth, and
     ``classes.json``: what the student shall tell apart (see :func:`densekd.data.folder.folder`).
