@@ -98,3 +98,19 @@ def test_compiles_as_one_graph() -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         channel_kl(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 4, 3))
+
+
+@pytest.mark.parametrize("groups", [Groups(), Groups(2), Groups(2, torch.tensor([4, 0, 3, 1, 2]))], ids=str)
+def test_no_images_have_no_divergence(groups: Groups) -> None:
+    student = torch.zeros(0, 5, 4, 6, requires_grad=True)
+    value = channel_kl(student, student.detach(), 2.0, groups)
+    assert value.shape == channel_kl_reference(student, student.detach(), 2.0, groups).shape
+    assert torch.autograd.grad(value.sum(), student)[0].shape == student.shape
+
+
+def test_an_order_of_single_channels_is_that_of_the_values() -> None:
+    groups = Groups(1, torch.tensor([4, 0, 3, 1, 2]))
+    student, teacher = pair(torch.float64, 2, 5, 4, 6)
+    value = channel_kl(student, teacher, 2.0, groups)
+    torch.testing.assert_close(value, channel_kl_reference(student, teacher, 2.0, groups))
+    torch.testing.assert_close(value, channel_kl(student, teacher, 2.0)[:, groups.order])

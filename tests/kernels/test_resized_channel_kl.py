@@ -37,7 +37,9 @@ def functions(teacher: Tensor, size: Size) -> tuple[Function, Function]:
 
 @CORNERS
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-@pytest.mark.parametrize("groups", [Groups(), Groups(3), Groups(3, ORDER)], ids=["1", "3", "3 permuted"])
+@pytest.mark.parametrize(
+    "groups", [Groups(), Groups(3), Groups(3, ORDER), Groups(1, ORDER)], ids=["1", "3", "3 permuted", "1 permuted"]
+)
 def test_equals_the_reference(sizes: Sizes, groups: Groups, align_corners: bool) -> None:
     student, teacher, *_ = maps(sizes)
     arguments = (student, teacher, Upsample(sizes[2], align_corners), 2.0, groups)

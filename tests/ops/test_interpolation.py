@@ -21,6 +21,13 @@ def test_source_indices_interpolate_one_axis(sizes: Sizes, align_corners: bool) 
     torch.testing.assert_close(torch.stack(ours), wanted)
 
 
+@pytest.fixture(params=[0, 1 << 14], ids=["row by row", "short rows together"], autouse=True)
+def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of how many numbers are blended with those beside them."""
+    monkeypatch.setattr(interpolation, "_SHORT_NUMEL", request.param)
+    interpolation._runs.cache_clear()
+
+
 @BLOCKS
 @CORNERS
 @pytest.mark.parametrize("sizes", SIZES, ids=str)

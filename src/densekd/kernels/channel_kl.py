@@ -76,7 +76,7 @@ def channel_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0, group
         value = value.view(*value.shape, *[1] * (student.ndim - 2))
     # q - p is the derivative of T * KL; dividing the value by T is cheaper than dividing the map.
     by_channel = attach_grad(value * temperature, student, grad).flatten(1) / temperature
-    if groups.size == 1:
+    if groups.size == 1 and groups.order is None:
         return by_channel
     return groups.gathered(by_channel, 0.0).sum(2)
 

@@ -61,7 +61,7 @@ def resized_channel_kl(
         value = value[..., None, None]
     # q - p is the derivative of T * KL; dividing the value by T is cheaper than dividing the map.
     by_channel = attach_grad(value * temperature, student, grad).flatten(1) / temperature
-    if groups.size == 1:
+    if groups.size == 1 and groups.order is None:
         return by_channel
     return groups.gathered(by_channel, 0.0).sum(2)
 

@@ -30,7 +30,8 @@ class Groups:
         if self.order is not None:
             x = x[:, self.order]
         missing = -x.shape[1] % self.size
-        return F.pad(x, (0, missing), value=padding).view(len(x), -1, self.size)
+        padded = F.pad(x, (0, missing), value=padding)
+        return padded.view(len(x), padded.shape[1] // self.size, self.size)
 
     def scattered(self, x: Tensor, channels: int) -> Tensor:
         """Put values back to their channels, the inverse: ``[B, G, size]`` -> ``[B, C]``."""

@@ -100,7 +100,9 @@ class Run(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _runs(source: int, upsample: Upsample, block: range, channels: int, dtype: torch.dtype) -> list[Run]:
+def _runs(
+    source: int, upsample: Upsample, block: range, channels: int, dtype: torch.dtype, device: torch.device
+) -> list[Run]:
     """Split the rows of ``block``, short ones by the two source rows that they are blended from."""
     indices = source_indices(source, upsample.size[0], upsample.align_corners)
     runs = []
@@ -113,7 +115,7 @@ def _runs(source: int, upsample: Upsample, block: range, channels: int, dtype: t
         ys = list(rows)
         at = slice(ys[0] - block.start, ys[-1] + 1 - block.start)
         of_upper = torch.tensor([indices[y][2] for y in ys], dtype=torch.float64)[:, None, None]
-        runs.append(Run(lower, upper, at, (1 - of_upper).to(dtype), of_upper.to(dtype)))
+        runs.append(Run(lower, upper, at, (1 - of_upper).to(device, dtype), of_upper.to(device, dtype)))
     return runs
 
 
@@ -138,7 +140,7 @@ class UpsampledRows:
 
     def read(self, block: range, out: Tensor) -> Tensor:
         """Fill ``out [R, C, W]`` with the rows of ``block``, R of them; blocks come in order."""
-        runs = _runs(self.x.shape[1], self.upsample, block, len(self.x), out.dtype)
+        runs = _runs(self.x.shape[1], self.upsample, block, len(self.x), out.dtype, out.device)
         self._resize(runs, out.dtype)
         # Interpolate along y: short rows between two source rows at once.
         for run in runs:
@@ -179,7 +181,7 @@ class UpsampleBackward:
     def add(self, block: range, rows: Tensor) -> None:
         """Add the gradient ``rows [R, C, W]`` of the rows of ``block``; the last block completes it."""
         # Backward along y: rows between two source rows add to both.
-        for run in _runs(self.grad.shape[1], self.upsample, block, len(self.grad), rows.dtype):
+        for run in _runs(self.grad.shape[1], self.upsample, block, len(self.grad), rows.dtype, rows.device):
             self._accumulate(run.lower, rows[run.at], run.of_lower)
             self._accumulate(run.upper, rows[run.at], run.of_upper)
         # Backward along x for source rows that later blocks no longer reach.

@@ -35,3 +35,27 @@ def test_all_convolutions_start_without_bias() -> None:
     convolutions = [m for m in FPN([3, 5], 4, 4, "on_input").modules() if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 6
     assert all(conv.bias is not None and not conv.bias.any() for conv in convolutions)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_in_mixed_precision_the_gradient_of_narrow_maps_is_that_of_float32(channels_last: bool) -> None:
+    neck = FPN([8, 8], 16, levels=4, extra="on_output")
+    if channels_last:
+        neck = neck.to(memory_format=torch.channels_last)
+    # Levels of 4, 2, 1 and 1 columns: the last convolution reads a map that is one wide.
+    features = [torch.randn(3, 8, 4, 4), torch.randn(3, 8, 2, 2)]
+    for _ in range(20):
+        neck.zero_grad()
+        # What lies in memory is not a number.
+        dirty = [torch.full((size,), float("nan")) for size in (500, 2304, 5000, 40000)]
+        del dirty
+        with torch.autocast("cpu", torch.bfloat16):
+            coarsest = neck(features)[-1]
+        coarsest.sum().backward()
+        assert coarsest.dtype == torch.float32
+        last = neck.coarser[-1].get_parameter("weight").grad
+        assert last is not None
+        # The taps beside the only column see nothing but padding.
+        assert last[..., 1, 1].any()
+        assert not last[..., 0].any()
+        assert not last[..., 2].any()

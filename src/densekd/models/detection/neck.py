@@ -2,8 +2,11 @@
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from densekd.ops.precision import without_autocast
 
 Extra = Literal["on_input", "on_output", "pool"]
 
@@ -51,8 +54,20 @@ class FPN(nn.Module):
         # Levels beyond the backbone's maps, each from the one before.
         x = features[-1] if self.extra == "on_input" else levels[-1]
         for conv in self.coarser:
-            x = conv(x)
+            x = _coarser(conv, x)
             levels.append(x)
         while len(levels) < self.levels:
             levels.append(F.max_pool2d(levels[-1], 1, stride=2))
         return levels
+
+
+def _coarser(conv: nn.Module, x: Tensor) -> Tensor:
+    """Run a convolution of stride 2, in float32 where a processor's mixed precision would spoil its gradient.
+
+    Of a map one column wide oneDNN leaves parts of the weight's gradient in bf16 as they lay in memory
+    (torch 2.11; on processors that multiply in bf16): NaN, or numbers that differ from run to run.
+    """
+    if torch.is_autocast_enabled("cpu") and x.device.type == "cpu" and x.shape[-1] == 1:
+        with without_autocast("cpu"):
+            return conv(x.to(conv.get_parameter("weight").dtype))  # type: ignore[no-any-return]
+    return conv(x)  # type: ignore[no-any-return]
