@@ -76,7 +76,7 @@ def _found(proposal: "Proposal") -> list[str]:
 
 
 def _time(minutes: float) -> str:
-    if minutes < 1:
+    if minutes < 1.5:
         return "a minute"
     if minutes < 120:
         return f"{minutes:.0f} minutes"
