@@ -107,9 +107,27 @@ def without(kind: str, position: int, key: str) -> Callable[[dict[str, Any]], No
         (change("images", 2, id=30), "images[2] with id 30: this id was there before"),
         (change("categories", 1, id=7), "categories[1] with id 7: this id was there before"),
         (change("categories", 1, name="person"), "two classes are named 'person'; rename one"),
-        (change("annotations", 0, bbox=[1, 2, 3]), "annotations[0] with id 1: bbox must be four numbers, x, y, width"),
-        (change("annotations", 0, bbox=[1, 2, 3, float("nan")]), "annotations[0] with id 1: bbox must be four numbers"),
-        (change("annotations", 0, bbox=None), "annotations[0] with id 1: "),
+        (
+            change("annotations", 0, bbox=[1, 2, 3]),
+            "annotations[0] with id 1: bbox must be four finite numbers, x, y, width",
+        ),
+        (
+            change("annotations", 0, bbox=[1, 2, 3, float("nan")]),
+            "annotations[0] with id 1: bbox must be four finite numbers",
+        ),
+        (change("annotations", 0, bbox=None), "annotations[0] with id 1: bbox must be four finite numbers"),
+        (
+            change("annotations", 0, bbox={"1": 1, "2": 2, "3": 3, "4": 4}),
+            "with id 1: bbox must be four finite numbers",
+        ),
+        (change("annotations", 0, bbox="1234"), "annotations[0] with id 1: bbox must be four finite numbers"),
+        (change("annotations", 0, bbox=[10**400, 1, 1, 1]), "annotations[0] with id 1: bbox must be four finite"),
+        (change("annotations", 0, bbox=[1e300, 1, 1, 1]), "annotations[0] with id 1: bbox must be four finite"),
+        (change("annotations", 0, image_id=[2]), "annotations[0] with id 1: image_id [2] is the id of no image"),
+        (change("annotations", 0, category_id={}), "annotations[0] with id 1: category_id {} is the id of no category"),
+        (change("annotations", 0, iscrowd=""), "annotations[0] with id 1: iscrowd must be 0 or 1, not ''"),
+        (change("annotations", 0, iscrowd=[]), "annotations[0] with id 1: iscrowd must be 0 or 1, not []"),
+        (change("annotations", 0, iscrowd={}), "annotations[0] with id 1: iscrowd must be 0 or 1, not {}"),
         (change("annotations", 0, area="wide"), "annotations[0] with id 1: could not convert string to float: 'wide'"),
         (change("annotations", 0, id="x"), "annotations[0]: 'x' must be a whole number"),
         (change("images", 0, width=0), "images[0] with id 30: an image of 0 x 64 pixels; write the size that the file"),
@@ -209,6 +227,18 @@ def test_the_group_category_of_roboflow_is_no_class(tmp_path: Path, name: str) -
     assert files.categories == (3, 7)
     with pytest.raises(UserError, match="COCO split 'val' not found; there is valid"):
         coco(tmp_path, "val")
+
+
+def test_a_group_is_no_class_where_there_are_no_annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = coco_content()
+    for category in content["categories"]:
+        category["supercategory"] = "things"
+    content["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
+    del content["annotations"]
+    make_coco(tmp_path / "test/_annotations.coco.json", tmp_path / "test", content)
+    assert coco(tmp_path, "test").classes.names == ("car", "person")
+    monkeypatch.setitem(coco.__globals__, "flat_coco", lambda *_: None)
+    assert coco(tmp_path, "test").classes.names == ("car", "person")
 
 
 def test_a_group_that_boxes_have_is_a_class(tmp_path: Path) -> None:

@@ -34,13 +34,11 @@ def record(draw: random.Random) -> dict[str, Any]:
     return {key: draw.choice(values) for key in draw.sample(keys, draw.randint(0, 5))}
 
 
-@pytest.mark.parametrize("piece", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("piece", [1, 7, 64, 1 << 16])
 def test_records_are_those_of_json_whatever_is_in_them(
     piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_records, "_PIECE", piece)
-    # Of so many false ends all are tried.
-    monkeypatch.setattr(json_records, "_TRIES", 10**6)
     draw, path = random.Random(piece), tmp_path / "a.json"
     for k in range(60):
         content: dict[str, Any] = {"info": record(draw), "licenses": [record(draw)], "version": draw.choice([1.25, 7])}
@@ -57,11 +55,27 @@ def test_a_file_comes_in_pieces(tmp_path: Path) -> None:
     path.write_text(json.dumps({"annotations": records}))
     pieces = [len(found) for _, found in read_records(path, FIELDS)]
     assert sum(pieces) == 3000
-    # A megabyte each, and the rest of the list by halves.
+    # 64 kB each, and the rest of the list.
     assert path.stat().st_size > 3 << 20
-    assert 980 < min(pieces[:3]) < max(pieces) < 1010
-    assert len(pieces) < 25
+    assert 60 <= min(pieces[:-1]) <= max(pieces) <= 64
     assert [one["id"] for one in read(path)["annotations"]] == list(range(3000))
+
+
+def test_lists_of_objects_inside_records_make_no_more_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_records, "_PIECE", 1 << 12)
+    inside = [{"id": k, "text": '"}, {'} for k in range(70)]
+    records = [{"id": k, "attributes": inside if k % 2 else []} for k in range(100)]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"annotations": records}))
+    pieces = [len(found) for _, found in read_records(path, FIELDS)]
+    assert sum(pieces) == 100
+    assert len(pieces) <= path.stat().st_size // (1 << 11)
+    # One record is longer than a piece.
+    monkeypatch.setattr(json_records, "_PIECE", 1 << 8)
+    assert read(path) == expected({"annotations": records})
+    monkeypatch.setattr(json_records, "_LONGEST", 1 << 10)
+    with pytest.raises(ValueError):  # noqa: PT011
+        read(path)
 
 
 def test_what_is_cut_off_or_goes_on_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +102,10 @@ def test_what_is_cut_off_or_goes_on_is_refused(tmp_path: Path, monkeypatch: pyte
         b'{"images": null}',
         b'{"images": [1]}',
         b'{"images": [{"id": 1}, 2]}',
+        b'{"images": [{"id": 1},]}',
+        b'{"images": [{"id": 1}\x0b, {"id": 2}]}',
+        b'{"images": [{"id": 1},\x0b{"id": 2}]}',
+        b'{"images": [\x0c{"id": 1}]}',
         b'{"images": [{"id": 1,}]}',
         b'{"images": [{"id": 1}] "annotations": []}',
         b'{"images": [{"id": 1, "caption": "\xff"}]}',

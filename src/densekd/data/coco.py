@@ -1,15 +1,15 @@
 """Boxes in COCO's JSON (Lin et al., ECCV 2014, arXiv 1405.0312): COCO and datasets written like it."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from densekd.data.annotations import Annotation, stacked
 from densekd.data.classes import distinct_classes
 from densekd.data.coco_flat import flat_coco
-from densekd.data.coco_json import CocoFile, annotation_file, belongs, by_id, read_coco
+from densekd.data.coco_json import LARGEST, CocoFile, annotation_file, belongs, by_id, read_coco
 from densekd.data.detection import DetectionFiles, DetectionItem
 from densekd.data.holdout import Holdout, held_out
 
@@ -57,16 +57,25 @@ def coco(root: Path, split: str, holdout: Holdout | None = None) -> DetectionFil
 def _annotation(record: Mapping[str, Any], file: CocoFile, labels: Mapping[int, int]) -> tuple[int, Annotation]:
     """Parse the image id and the box of one annotation."""
     image, label = belongs(record, file, labels)
-    box = [float(value) for value in record["bbox"]]
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
-        raise ValueError(f"bbox must be four numbers, x, y, width and height, not {record['bbox']!r}")
-    x, y, width, height = box
+    x, y, width, height = _box(record["bbox"])
     # The area is that of the mask, where the file has one.
     area = width * height
     if record.get("area") is not None:
         area = float(record["area"])
     corners = (x, y, x + width, y + height)
     return image, Annotation(corners, label, _crowd(record), area)
+
+
+def _box(value: Any) -> list[float]:
+    """Read x, y, width and height."""
+    box = []
+    # What is no number is said with what belongs there.
+    with suppress(TypeError, ValueError, OverflowError):
+        box = [float(one) for one in value if isinstance(value, list)]
+    # This is false for NaN as well.
+    if len(box) != 4 or not all(abs(one) <= LARGEST for one in box):
+        raise ValueError(f"bbox must be four finite numbers, x, y, width and height, not {value!r:.80}")
+    return box
 
 
 def _crowd(record: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 
 from densekd.data.annotations import Annotations
-from densekd.data.coco_json import ROBOFLOW, by_id, without_group
+from densekd.data.coco_json import LARGEST, ROBOFLOW, by_id, without_group
 from densekd.data.detection import DetectionItem
 from densekd.errors import UserError
 from densekd.parsers import read_records
@@ -253,16 +253,17 @@ def _geometry(boxes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarra
     if None in given:
         written = [k for k, value in enumerate(given) if value is not None]
         area[written] = [given[k] for k in written]
-    if not np.isfinite(xywh).all():
+    # This is false for NaN as well.
+    if not (np.abs(xywh) <= LARGEST).all():
         raise ValueError
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), area
 
 
 def _crowds(boxes: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Return which boxes are crowds, bool ``[A]``."""
-    values = [one.get("iscrowd") or 0 for one in boxes]
-    _require_types(values, int, bool)
-    if not set(values) <= {0, 1}:
+    values = [one.get("iscrowd") for one in boxes]
+    _require_types(values, int, bool, type(None))
+    if not set(values) <= {0, 1, None}:
         raise ValueError
     return np.array(values, np.bool_)
 

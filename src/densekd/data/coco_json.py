@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from densekd.data.files import first_file, first_folder
 from densekd.data.holdout import ALL, Holdout, has_lists
 from densekd.data.inside import is_inside
@@ -14,6 +16,8 @@ from densekd.parsers.files import is_file
 
 T = TypeVar("T")
 ROBOFLOW = "_annotations.coco.json"
+# Sums of two such numbers are finite in float32.
+LARGEST = float(np.finfo(np.float32).max) / 2
 _LABEL_STUDIO = "result.json"
 _OTHER_PLACES = "Elsewhere, say FILE.json@FOLDER in place of the split's name"
 
@@ -62,6 +66,8 @@ def read_coco(root: Path, split: str, holdout: Holdout | None) -> CocoFile:
     """
     path, folder, pooled = annotation_file(root, split, holdout)
     content = _read(path)
+    # Files of test images have no annotations.
+    content.setdefault("annotations", [])
     if path.name == ROBOFLOW:
         without_group(content)
     names = by_id(path, content, "categories", lambda record: str(record["name"]))
@@ -69,8 +75,6 @@ def read_coco(root: Path, split: str, holdout: Holdout | None) -> CocoFile:
     if not names or not images:
         what = "images" if names else "categories"
         raise UserError(f"{path}: '{what}' is empty, so there is nothing to learn; is this the right file?")
-    # Files of test images have no annotations.
-    content.setdefault("annotations", [])
     folders = [folder]
     if pooled:
         # CVAT's images lie in folders beside annotations/, Label Studio's beside the file.
@@ -219,9 +223,10 @@ def belongs(record: Mapping[str, Any], file: CocoFile, labels: Mapping[int, int]
         ValueError: an unknown image or category.
     """
     image, category = record["image_id"], record["category_id"]
-    if image not in file.images:
+    # A list or an object is no key of a dict.
+    if isinstance(image, list | dict) or image not in file.images:
         raise ValueError(f"image_id {image!r} is the id of no image; add the image or remove the annotation")
-    if category not in labels:
+    if isinstance(category, list | dict) or category not in labels:
         raise ValueError(f"category_id {category!r} is the id of no category; add it or remove the annotation")
     return int(image), labels[category]
 

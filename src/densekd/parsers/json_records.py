@@ -7,19 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from densekd.parsers.files import require_file
 
-# Bytes that are parsed at a time, and the longest record or other value.
-_PIECE = 1 << 20
+# Bytes that are parsed at a time, and the longest record or other value. Of larger pieces the arrays go
+# back to the system each time, which takes twice as long.
+_PIECE = 1 << 16
 _LONGEST = 1 << 26
-# Where a list of records begins, where one may end and the next begin, and where one or the list may end.
-_BEGIN = re.compile(rb"\[\s*(?=\{)")
-_BETWEEN = re.compile(rb"\}\s*,\s*(?=\{)")
-_AFTER = re.compile(rb"\}\s*(?:,\s*(?=\{)|\])")
-# Brackets of one record that are tried: lists of objects inside it look like its end.
-_TRIES = 64
+# JSON's spaces, which are fewer than those of text.
+_SPACES = b" \t\n\r"
+# Where a list of records begins.
+_BEGIN = re.compile(rb"\[[ \t\n\r]*(?=\{)")
+# What a text holds behind a backslash, quotes among it.
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+# How much deeper each byte leads.
+_STEPS = np.zeros(256, np.int8)
+_STEPS[list(b"[{")] = 1
+_STEPS[list(b"]}")] = -1
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _BEHIND_A_VALUE = tuple(":,} \t\n\r")
 
@@ -83,7 +89,8 @@ class _Text:
         rest = self.held[self.at :]
         if len(rest) > _LONGEST:
             raise ValueError
-        new = self.file.read(_PIECE)
+        # Twice as much each time: a long value is tried again from its beginning.
+        new = self.file.read(max(_PIECE, len(rest)))
         self.held, self.at = rest + new, 0
         return bool(new)
 
@@ -133,7 +140,7 @@ class _Text:
             return False
         begin = _BEGIN.match(self.held, self.at)
         # What comes behind the bracket may not be held yet.
-        while begin is None and not self.held[self.at + 1 :].strip() and self.more():
+        while begin is None and not self.held[self.at + 1 :].strip(_SPACES) and self.more():
             begin = _BEGIN.match(self.held, self.at)
         if begin is None:
             return False
@@ -141,54 +148,53 @@ class _Text:
         return True
 
     def records(self, parse: _Parse) -> Iterator[list[dict[str, Any]]]:
-        """Take a list of records, piece by piece.
-
-        A cut between two brackets may fall into a text or into a list inside a record. What is before it
-        is then no list of whole records and does not parse: a piece that does ends where a record ends.
-        """
-        size = _PIECE
-        last = False
-        while not last:
-            found = self._up_to(self._next(_BETWEEN, size), parse)
-            if found is None and size > 0:
-                # Mostly the list ends before the cut.
-                size //= 2
-                continue
-            if found is None:
-                found, last = self._one(parse)
+        """Take a list of records, piece by piece."""
+        while True:
+            text = self._whole_records()
+            try:
+                found: list[dict[str, Any]] = parse.validate_json(b"[%b]" % text)
+            except ValidationError as error:
+                raise ValueError from error
             yield found
+            if self.take(b",]") == b"]":
+                return
+            if self.next() != b"{":
+                raise ValueError
 
-    def _one(self, parse: _Parse) -> tuple[list[dict[str, Any]], bool]:
-        """Take one record, and the end of the list if it comes; True then."""
-        skipped = 0
-        for _ in range(_TRIES):
-            bracket = self._next(_AFTER, skipped)
-            if bracket is None:
+    def _whole_records(self) -> bytes:
+        """Take about a piece of the records of a list, but one at least."""
+        size = _PIECE
+        while size <= _LONGEST:
+            while len(self.held) - self.at < size and self.more():
+                pass
+            text = self.held[self.at : self.at + size]
+            end = _end_of_records(text)
+            if end:
+                self.at += end
+                return text[:end]
+            if len(text) < size:
                 break
-            skipped = bracket.end() - self.at
-            found = self._up_to(bracket, parse)
-            if found is not None:
-                return found, bracket[0].endswith(b"]")
+            size *= 2
         raise ValueError
 
-    def _next(self, pattern: re.Pattern[bytes], skipped: int) -> re.Match[bytes] | None:
-        """Find a pattern behind so many bytes; None before the end of the file."""
-        while True:
-            found = pattern.search(self.held, self.at + skipped)
-            if found is not None or not self.more():
-                return found
 
-    def _up_to(self, bracket: re.Match[bytes] | None, parse: _Parse) -> list[dict[str, Any]] | None:
-        """Take what is held up to a bracket as records; None where it is no list of them."""
-        if bracket is None:
-            return None
-        try:
-            text = b"[%b]" % self.held[self.at : bracket.start() + 1]
-            found: list[dict[str, Any]] = parse.validate_json(text)
-        except ValidationError:
-            return None
-        self.at = bracket.end()
-        return found
+def _end_of_records(text: bytes) -> int:
+    """Return where the last whole record of a list ends; 0 without any.
+
+    Args:
+        text: that begins with a record.
+    """
+    # Brackets count outside of texts: behind an even number of quotes.
+    plain = _ESCAPED.sub(b"  ", text)
+    quotes = np.frombuffer(plain, np.uint8) == ord('"')
+    in_text = np.bitwise_xor.accumulate(quotes)
+    steps = np.frombuffer(plain.translate(_STEPS.tobytes()), np.int8) * ~in_text
+    depth = np.cumsum(steps, dtype=np.int32)
+    # Behind the end of the list other lists may follow.
+    after = np.flatnonzero(depth < 0)
+    within = int(after[0]) if len(after) else len(text)
+    ends = np.flatnonzero((depth[:within] == 0) & (steps[:within] < 0))
+    return int(ends[-1]) + 1 if len(ends) else 0
 
 
 def _list_of(keys: Sequence[str]) -> SchemaValidator:
