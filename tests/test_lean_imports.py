@@ -124,6 +124,99 @@ from torchmetrics import Score
     )
 
 
+def test_threads_wait_for_the_one_that_executes_the_package(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        BEGIN
+        + """
+import threading
+failed = []
+def use(number):
+    try:
+        if number % 3 == 0:
+            import torchmetrics
+            assert torchmetrics.WHOLE and torchmetrics.Score
+        elif number % 3 == 1:
+            from torchmetrics import Score, text
+            assert text.Score is Score
+        else:
+            assert "WHOLE" in dir(lightning.part.torchmetrics)
+    except BaseException as error:
+        failed.append((number, repr(error)))
+threads = [threading.Thread(target=use, args=(number,)) for number in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failed, failed
+""",
+        **{"torchmetrics/text.py": "import time\ntime.sleep(0.2)\n" + LIBRARIES["torchmetrics/text.py"]},
+    )
+
+
+def test_a_thread_that_comes_while_lightning_is_imported_gets_all_of_it(tmp_path: Path) -> None:
+    begin = "from torchmetrics import Metric\nimport time\ntime.sleep(0.3)\nfrom lightning import part\n"
+    for use in ("import torchmetrics.text, torchmetrics as all", "import torchmetrics as all; all.WHOLE"):
+        run(
+            tmp_path,
+            f"""
+import densekd, sys, threading
+thread = threading.Thread(target=__import__, args=("lightning",))
+thread.start()
+while "torchmetrics" not in sys.modules: pass
+{use}
+thread.join()
+import lightning
+assert all.WHOLE and all.Score and all.text.Score and all.Metric is lightning.Metric
+assert all is lightning.part.torchmetrics is sys.modules["torchmetrics"]
+""",
+            **{"lightning/__init__.py": begin},
+        )
+
+
+def test_part_that_is_asked_for_first_is_executed_once(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        BEGIN
+        + """
+import torchmetrics.text, torchmetrics
+assert torchmetrics.text.Score is torchmetrics.Score and torchmetrics.text is sys.modules["torchmetrics.text"]
+""",
+    )
+
+
+def test_the_decorator_of_torch_is_back_after_threads_replaced_it_at_once(tmp_path: Path) -> None:
+    slow = "import time\ntime.sleep({})\nimport torch\nSEEN = torch.compiler.disable\n"
+    torch = {
+        "torch/__init__.py": "from torch import compiler\n",
+        "torch/compiler.py": "def disable(fn): return fn\n",
+        "torchvision/__init__.py": slow.format(0.1),
+        "torchvision/tv_tensors.py": "",
+        "timm/__init__.py": slow.format(0.3),
+    }
+    run(
+        tmp_path,
+        """
+import sys, threading
+from importlib.util import module_from_spec, spec_from_file_location
+import os
+# Without densekd, which imports the real torch for itself.
+source = os.environ["PYTHONPATH"].split(os.pathsep)[1]
+spec = spec_from_file_location("lean_imports", source + "/densekd/lean_imports.py")
+lean_imports = module_from_spec(spec)
+spec.loader.exec_module(lean_imports)
+lean_imports.import_lean()
+import torch
+before = torch.compiler.disable
+threads = [threading.Thread(target=__import__, args=(name,)) for name in ("torchvision", "timm")]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+import timm, torchvision
+assert timm.SEEN is torchvision.SEEN is lean_imports._disable
+assert torch.compiler.disable is before and "torch._dynamo.utils" not in sys.modules
+""",
+        **torch,
+    )
+
+
 def test_a_version_that_is_built_otherwise_is_imported_as_it_is(tmp_path: Path) -> None:
     other = {
         "torchmetrics/__init__.py": "__version__ = '1.9'\nMetric = MetricCollection = object\nWHOLE = True\n",

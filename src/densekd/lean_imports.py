@@ -10,11 +10,13 @@ import importlib.abc
 import importlib.util
 import logging
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+_METRICS = "torchmetrics"
 # What Lightning takes from torchmetrics -> the module that defines it.
 _CLASSES = {"Metric": "torchmetrics.metric", "MetricCollection": "torchmetrics.collections"}
 _PLOT = "torchmetrics.utilities.plot"
@@ -22,6 +24,19 @@ _PLOT = "torchmetrics.utilities.plot"
 _PLOT_NAMES = ("_AX_TYPE", "_PLOT_OUT_TYPE", "plot_single_or_multi_val")
 _COMPILER = "torch._dynamo"
 _COMPILER_TOOLS = "torch._dynamo.utils"
+
+# Fills a package's module by the package's own loader.
+_Way = Callable[[SourceFileLoader, ModuleType], None]
+
+# Guards what follows, and is never held while something is imported: Python's own locks, which know of each
+# other, are all that threads wait for.
+_LOCK = threading.Lock()
+# Lightning, while it is executed.
+_running: set[str] = set()
+# torchmetrics with two classes, by its name, until it is executed as a whole.
+_waiting: dict[str, ModuleType] = {}
+# torch's own decorator, once for each of torchvision and timm that is executed and sees another.
+_decorators: list[Any] = []
 
 
 def import_lean() -> None:
@@ -39,7 +54,15 @@ class _Finder(importlib.abc.MetaPathFinder):
         # Whoever needs the compiler itself while torchvision is imported gets it whole.
         if fullname == _COMPILER:
             _forget(_COMPILER_TOOLS)
-        ways = {"lightning": _lightning, "timm": _uncompiled, "torchvision": _uncompiled}
+        # Another thread needs a part while Lightning is imported: the whole comes first, as always. Python
+        # executes the part once more, for it has asked for the part's place before.
+        if fullname.startswith(f"{_METRICS}.") and _METRICS in _waiting and _METRICS in sys.modules:
+            _complete()
+        ways: dict[str, _Way] = {"lightning": _lightning, "timm": _uncompiled, "torchvision": _uncompiled}
+        if _METRICS in _waiting:
+            ways[_METRICS] = _whole
+        elif "lightning" in _running:
+            ways[_METRICS] = _two_classes
         if fullname not in ways:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -67,13 +90,14 @@ class _Loader(importlib.abc.Loader):
         execute: fills the package's module by it.
     """
 
-    def __init__(self, loader: SourceFileLoader, execute: Callable[[SourceFileLoader, ModuleType], None]) -> None:
+    def __init__(self, loader: SourceFileLoader, execute: _Way) -> None:
         self.loader = loader
         self.execute = execute
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Make an empty module as Python does."""
-        return None
+        """Take the package that waits to be executed; make an empty module as Python does for all others."""
+        with _LOCK:
+            return _waiting.pop(spec.name, None)
 
     def exec_module(self, module: ModuleType) -> None:
         """Execute the package; whoever asks it for source or data afterwards is answered by its own loader."""
@@ -92,19 +116,24 @@ def _uncompiled(loader: SourceFileLoader, module: ModuleType) -> None:
     # Called by torchvision on a GPU in deterministic trainings.
     tools = _StandIn(_COMPILER_TOOLS)
     tools.__dict__["is_compile_supported"] = _is_compile_supported
-    sys.modules[_COMPILER_TOOLS] = tools
     # The decorator imports the compiler at once; torch has another for itself, which imports it at the
     # first call of what it decorates.
-    disable = torch.compiler.disable
-    torch.compiler.disable = _disable
+    with _LOCK:
+        sys.modules.setdefault(_COMPILER_TOOLS, tools)
+        _decorators.append(_decorators[0] if _decorators else torch.compiler.disable)
+        torch.compiler.disable = _disable
     try:
         loader.exec_module(module)
         # The only other part that asks for the compiler.
         if module.__name__ == "torchvision":
             importlib.import_module("torchvision.tv_tensors")
     finally:
-        torch.compiler.disable = disable
-        _forget(_COMPILER_TOOLS)
+        # The last of them puts back what the first has replaced, in whichever threads they are.
+        with _LOCK:
+            disable = _decorators.pop()
+            if not _decorators:
+                torch.compiler.disable = disable
+                _forget(_COMPILER_TOOLS)
 
 
 def _is_compile_supported(device_type: str) -> Any:
@@ -121,26 +150,22 @@ def _disable(fn: Any = None, recursive: bool = True, **options: Any) -> Any:
 
 def _lightning(loader: SourceFileLoader, module: ModuleType) -> None:
     """Execute Lightning with two classes of torchmetrics, which is the whole package for everybody else."""
-    waiting = _two_classes() if "torchmetrics" not in sys.modules else None
+    _running.add("lightning")
     try:
         loader.exec_module(module)
     finally:
-        # Without a path, Python asks the package for it before it imports a part or takes a name.
-        if isinstance(waiting, _Waiting):
-            del waiting.__path__
+        _running.discard("lightning")
+        _take_out()
 
 
-def _two_classes() -> ModuleType | None:
-    """Import torchmetrics with no other names than Lightning takes; None where this version is built otherwise."""
-    spec = PathFinder.find_spec("torchmetrics")
-    if spec is None:
-        return None
-    package = importlib.util.module_from_spec(spec)
+def _two_classes(loader: SourceFileLoader, package: ModuleType) -> None:
+    """Fill torchmetrics with no other names than Lightning takes; execute a version that is built otherwise."""
+    empty = dict(package.__dict__)
     package.__class__ = _Waiting
-    package.__dict__["_logger"] = logging.getLogger("torchmetrics")
+    package.__dict__["_logger"] = logging.getLogger(_METRICS)
     plot = _StandIn(_PLOT)
     plot.__dict__.update(dict.fromkeys(_PLOT_NAMES, object), plot_single_or_multi_val=_plot)
-    sys.modules.update({"torchmetrics": package, _PLOT: plot})
+    sys.modules[_PLOT] = plot
     try:
         package.__dict__["__version__"] = importlib.import_module("torchmetrics.__about__").__version__
         # First, as in the package itself: it and the classes import each other.
@@ -148,11 +173,24 @@ def _two_classes() -> ModuleType | None:
         for name, home in _CLASSES.items():
             package.__dict__[name] = getattr(importlib.import_module(home), name)
     except (ImportError, AttributeError):
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchmetrics"]:
+        for name in [name for name in sys.modules if name.startswith(f"{_METRICS}.")]:
             del sys.modules[name]
-        return None
+        package.__class__ = ModuleType
+        package.__dict__.clear()
+        package.__dict__.update(empty)
+        loader.exec_module(package)
+        return
     _forget(_PLOT)
-    return package
+    with _LOCK:
+        _waiting[_METRICS] = package
+
+
+def _take_out() -> None:
+    """Take torchmetrics out of the table of imported modules if it waits: who imports it next executes it."""
+    with _LOCK:
+        package = _waiting.get(_METRICS)
+        if package is not None and sys.modules.get(_METRICS) is package:
+            del sys.modules[_METRICS]
 
 
 class _Waiting(ModuleType):
@@ -161,31 +199,41 @@ class _Waiting(ModuleType):
     def __getattr__(self, name: str) -> Any:
         """Execute the package, and answer from it."""
         # What Python and its debuggers ask of any object is no use of the package.
-        if name.startswith("__") and name not in ("__path__", "__all__"):
+        if name.startswith("__") and name != "__all__":
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        _complete(self)
-        return getattr(self, name)
+        _complete()
+        # Not there while the package itself asks in the middle of its execution.
+        return ModuleType.__getattribute__(self, name)
+
+    def __dir__(self) -> list[str]:
+        """Execute the package, and list all that it has."""
+        _complete()
+        return sorted(self.__dict__)
 
 
-def _complete(package: ModuleType) -> None:
-    """Execute torchmetrics as a whole."""
-    spec = package.__spec__
-    assert spec is not None
-    assert spec.loader is not None
-    package.__class__ = ModuleType
-    package.__path__ = list(spec.submodule_search_locations or ())
+def _complete() -> None:
+    """Execute torchmetrics as a whole, by Python's own import, or wait for the thread that does."""
+    # With two classes another thread may still be at it.
+    importlib.import_module(_METRICS)
+    _take_out()
+    importlib.import_module(_METRICS)
+
+
+def _whole(loader: SourceFileLoader, package: ModuleType) -> None:
+    """Execute torchmetrics, which has two classes so far."""
     try:
-        spec.loader.exec_module(package)
+        loader.exec_module(package)
+        # What the two classes took from the stand-in.
+        plot = importlib.import_module(_PLOT)
+        for home in _CLASSES.values():
+            for name in _PLOT_NAMES:
+                setattr(sys.modules[home], name, getattr(plot, name))
     except BaseException:
         # As after any import that failed, the next one tries again.
-        package.__class__ = _Waiting
-        del package.__path__
+        with _LOCK:
+            _waiting[_METRICS] = package
         raise
-    # What the two classes took from the stand-in.
-    plot = importlib.import_module(_PLOT)
-    for home in _CLASSES.values():
-        for name in _PLOT_NAMES:
-            setattr(sys.modules[home], name, getattr(plot, name))
+    package.__class__ = ModuleType
 
 
 def _plot(*args: Any, **options: Any) -> Any:

@@ -80,4 +80,5 @@ def test_a_training_imports_what_a_step_needs_and_torchmetrics_is_whole_for_who_
     command = [sys.executable, "-m", "densekd", "train", "tiny.yaml", "--trust", "watch"]
     done = subprocess.run(command, cwd=work, env=os.environ, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].strip() == "imported: lightning torch._dynamo torchmetrics"
+    # torchmetrics waits outside of the table of imported modules until somebody imports it.
+    assert done.stderr.splitlines()[-1].strip() == "imported: lightning torch._dynamo"
