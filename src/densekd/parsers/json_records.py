@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from densekd.parsers.files import require_file
@@ -22,10 +21,8 @@ _SPACES = b" \t\n\r"
 _BEGIN = re.compile(rb"\[[ \t\n\r]*(?=\{)")
 # What a text holds behind a backslash, quotes among it.
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
-# How much deeper each byte leads.
-_STEPS = np.zeros(256, np.int8)
-_STEPS[list(b"[{")] = 1
-_STEPS[list(b"]}")] = -1
+# How much deeper each byte leads, as signed bytes: 255 is -1.
+_STEPS = bytes(1 if byte in b"[{" else 255 if byte in b"]}" else 0 for byte in range(256))
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _BEHIND_A_VALUE = tuple(":,} \t\n\r")
 
@@ -184,11 +181,14 @@ def _end_of_records(text: bytes) -> int:
     Args:
         text: that begins with a record.
     """
+    # Who reads a recipe or a report needs no numpy.
+    import numpy as np
+
     # Brackets count outside of texts: behind an even number of quotes.
     plain = _ESCAPED.sub(b"  ", text)
     quotes = np.frombuffer(plain, np.uint8) == ord('"')
     in_text = np.bitwise_xor.accumulate(quotes)
-    steps = np.frombuffer(plain.translate(_STEPS.tobytes()), np.int8) * ~in_text
+    steps = np.frombuffer(plain.translate(_STEPS), np.int8) * ~in_text
     depth = np.cumsum(steps, dtype=np.int32)
     # Behind the end of the list other lists may follow.
     after = np.flatnonzero(depth < 0)
