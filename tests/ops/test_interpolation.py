@@ -25,7 +25,7 @@ def test_source_indices_interpolate_one_axis(sizes: Sizes, align_corners: bool) 
 def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of how many numbers are blended with those beside them."""
     monkeypatch.setattr(interpolation, "_SHORT_NUMEL", request.param)
-    interpolation._runs.cache_clear()
+    interpolation._rows_between.cache_clear()
 
 
 @BLOCKS

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from safetensors import safe_open
 from densekd.data.annotations import Annotations
 from densekd.data.coco_json import LARGEST, ROBOFLOW, by_id, without_group
 from densekd.data.detection import DetectionItem
+from densekd.data.found import MadeWhenAsked
 from densekd.errors import UserError
 from densekd.parsers import read_records
 from densekd.seal.tensors import damage_of_tensors, save_tensors
@@ -37,7 +38,7 @@ _LINE = "\n"
 Columns = Mapping[str, np.ndarray]
 
 
-class FlatItems(Sequence[DetectionItem]):
+class FlatItems(MadeWhenAsked[DetectionItem]):
     """Images with their boxes, each made of flat arrays when it is asked for.
 
     Args:
@@ -56,27 +57,16 @@ class FlatItems(Sequence[DetectionItem]):
         """Return the number of images."""
         return len(self.columns["numbers"])
 
-    @overload
-    def __getitem__(self, index: int) -> DetectionItem: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[DetectionItem, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> DetectionItem | tuple[DetectionItem, ...]:
-        """Return an image with its boxes, or several."""
-        if isinstance(index, slice):
-            return tuple(map(self._item, range(*index.indices(len(self)))))
-        return self._item(range(len(self))[index])
-
-    def _item(self, k: int) -> DetectionItem:
+    def make(self, index: int) -> DetectionItem:
+        """Make an image with its boxes."""
         table = self.columns
-        begin = int(table["ends"][k - 1]) + 1 if k else 0
-        name = table["names"][begin : int(table["ends"][k])].tobytes().decode()
-        boxes = slice(int(table["starts"][k]), int(table["starts"][k + 1]))
+        begin = int(table["ends"][index - 1]) + 1 if index else 0
+        name = table["names"][begin : int(table["ends"][index])].tobytes().decode()
+        boxes = slice(int(table["starts"][index]), int(table["starts"][index + 1]))
         truth = Annotations(*(table[column][boxes] for column in Annotations._fields))
-        height, width = map(int, table["sizes"][k])
+        height, width = map(int, table["sizes"][index])
         stem = Path(name).with_suffix("").as_posix()
-        return DetectionItem(stem, self.folder / name, int(table["numbers"][k]), (height, width), truth)
+        return DetectionItem(stem, self.folder / name, int(table["numbers"][index]), (height, width), truth)
 
 
 class FlatCoco(NamedTuple):

@@ -1,9 +1,12 @@
 """Files below a folder by stem, and their pairs; paths, which cost much more than names, are made when asked for."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
+
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -65,7 +68,26 @@ class Found(Mapping[str, Path]):
         return Found(self.folder, names)
 
 
-class Pairs(Sequence[Item]):
+class MadeWhenAsked(Sequence[T]):
+    """Elements of which each is made when it is asked for; several of them are a tuple."""
+
+    @abstractmethod
+    def make(self, index: int) -> T:
+        """Make the element at an index from 0 on."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        """Return one element, or some."""
+        places = range(len(self))[index]
+        return self.make(places) if isinstance(places, int) else tuple(map(self.make, places))
+
+
+class Pairs(MadeWhenAsked[Item]):
     """Images with the labels of the same stem.
 
     Args:
@@ -82,18 +104,6 @@ class Pairs(Sequence[Item]):
         """Return the number of images."""
         return len(self._stems)
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
-        """Return one pair, or some."""
-        if isinstance(index, slice):
-            return tuple(map(self._pair, self._stems[index]))
-        return self._pair(self._stems[index])
-
     def __eq__(self, other: object) -> bool:
         """Compare pair by pair, also with a tuple."""
         return isinstance(other, Pairs | tuple) and tuple(self) == tuple(other)
@@ -102,11 +112,13 @@ class Pairs(Sequence[Item]):
         """Return the hash of the stems."""
         return hash(self._stems)
 
-    def _pair(self, stem: str) -> Item:
+    def make(self, index: int) -> Item:
+        """Make one pair."""
+        stem = self._stems[index]
         return Item(stem, self.images[stem], self.labels[stem])
 
 
-class SortedPaths(Sequence[Path]):
+class SortedPaths(MadeWhenAsked[Path]):
     """Paths in the order of their texts.
 
     Args:
@@ -120,16 +132,8 @@ class SortedPaths(Sequence[Path]):
         """Return the number of paths."""
         return len(self._texts)
 
-    @overload
-    def __getitem__(self, index: int) -> Path: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Path, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Path | tuple[Path, ...]:
-        """Return one path, or some."""
-        if isinstance(index, slice):
-            return tuple(map(Path, self._texts[index]))
+    def make(self, index: int) -> Path:
+        """Make one path."""
         return Path(self._texts[index])
 
 

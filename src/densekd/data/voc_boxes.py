@@ -57,7 +57,8 @@ def voc_boxes(root: Path, split: str, holdout: Holdout | None = None) -> Detecti
     home = _home(root, folder)
     stems = _stems(home, home / "ImageSets" / "Main" / f"{name}.txt")
     images = _images(home / "JPEGImages")
-    classes = _classes(root, home, (home / "Annotations").glob("*.xml"))
+    trees = ((path, read_annotation(path)) for path in (home / "Annotations").glob("*.xml"))
+    classes = _classes(root, home, trees)
     items = []
     # VOC gives its images no numbers; results files count them from 1.
     for number, stem in enumerate(stems, 1):
@@ -97,7 +98,7 @@ def _without_lists(root: Path, split: str, found: Mapping[str, Path], holdout: H
         stem = image.relative_to(root).with_suffix("").as_posix()
         images[stem] = (Annotated(stem, image, (0, 0), ()), path)
     chosen = choose(root, split, [one for one, _ in images.values()], holdout)
-    classes = _classes(root, root, trees)
+    classes = _classes(root, root, trees.items())
     items = []
     for number, one in enumerate(chosen, 1):
         path = images[one.stem][1]
@@ -162,7 +163,7 @@ def _images(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _classes(root: Path, home: Path, annotations: Iterable[Path]) -> Classes:
+def _classes(root: Path, home: Path, trees: Iterable[tuple[Path, ElementTree.Element]]) -> Classes:
     """Return the classes of ``classes.json``, VOC's 20, or those that the objects have."""
     own = first_file((root / "classes.json", home / "classes.json"))
     if own is not None:
@@ -171,8 +172,8 @@ def _classes(root: Path, home: Path, annotations: Iterable[Path]) -> Classes:
     published = published_classes("voc")
     twenty = Classes(published.names[1:], published.palette[1:])
     found: set[str] = set()
-    for path in annotations:
-        found.update(one.name for one in objects_of(path, read_annotation(path)))
+    for path, tree in trees:
+        found.update(one.name for one in objects_of(path, tree))
     if found <= set(twenty.names):
         return twenty
     return distinct_classes(sorted(found), home)

@@ -81,7 +81,7 @@ def source_indices(source: int, target: int, align_corners: bool) -> list[tuple[
 _SHORT_NUMEL = 1 << 14
 
 
-class Run(NamedTuple):
+class RowsBetween(NamedTuple):
     """One row of a result, or neighbouring short ones that lie between the same two source rows.
 
     Args:
@@ -100,23 +100,23 @@ class Run(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _runs(
+def _rows_between(
     source: int, upsample: Upsample, block: range, channels: int, dtype: torch.dtype, device: torch.device
-) -> list[Run]:
+) -> list[RowsBetween]:
     """Split the rows of ``block``, short ones by the two source rows that they are blended from."""
     indices = source_indices(source, upsample.size[0], upsample.align_corners)
-    runs = []
+    found = []
     if channels * upsample.size[1] >= _SHORT_NUMEL:
         for k, y in enumerate(block):
             lower, upper, weight = indices[y]
-            runs.append(Run(lower, upper, k, 1 - weight, weight))
-        return runs
+            found.append(RowsBetween(lower, upper, k, 1 - weight, weight))
+        return found
     for (lower, upper), rows in groupby(block, key=lambda y: indices[y][:2]):
         ys = list(rows)
         at = slice(ys[0] - block.start, ys[-1] + 1 - block.start)
-        of_upper = torch.tensor([indices[y][2] for y in ys], dtype=torch.float64)[:, None, None]
-        runs.append(Run(lower, upper, at, (1 - of_upper).to(device, dtype), of_upper.to(device, dtype)))
-    return runs
+        of_upper = torch.tensor([indices[y][2] for y in ys], dtype=torch.float64, device="cpu")[:, None, None]
+        found.append(RowsBetween(lower, upper, at, (1 - of_upper).to(device, dtype), of_upper.to(device, dtype)))
+    return found
 
 
 class UpsampledRows:
@@ -140,19 +140,19 @@ class UpsampledRows:
 
     def read(self, block: range, out: Tensor) -> Tensor:
         """Fill ``out [R, C, W]`` with the rows of ``block``, R of them; blocks come in order."""
-        runs = _runs(self.x.shape[1], self.upsample, block, len(self.x), out.dtype, out.device)
-        self._resize(runs, out.dtype)
+        found = _rows_between(self.x.shape[1], self.upsample, block, len(self.x), out.dtype, out.device)
+        self._resize(found, out.dtype)
         # Interpolate along y: short rows between two source rows at once.
-        for run in runs:
-            torch.lerp(self.resized[run.lower], self.resized[run.upper], run.of_upper, out=out[run.at])
+        for between in found:
+            torch.lerp(self.resized[between.lower], self.resized[between.upper], between.of_upper, out=out[between.at])
         return out
 
-    def _resize(self, runs: list[Run], dtype: torch.dtype) -> None:
-        """Hold the source rows of ``runs``, resized along x, and none above them."""
-        missing = sorted({k for run in runs for k in (run.lower, run.upper) if k not in self.resized})
+    def _resize(self, found: list[RowsBetween], dtype: torch.dtype) -> None:
+        """Hold the source rows of ``found``, resized along x, and none above them."""
+        missing = sorted({k for between in found for k in (between.lower, between.upper) if k not in self.resized})
         if not missing:
             return
-        self.resized = {k: row for k, row in self.resized.items() if k >= runs[0].lower}
+        self.resized = {k: row for k, row in self.resized.items() if k >= found[0].lower}
         # [K, C, w]
         narrow = torch.stack([self.x[:, k] for k in missing]).to(dtype).mul_(self.factor)
         width = self.upsample.size[1:]
@@ -181,9 +181,9 @@ class UpsampleBackward:
     def add(self, block: range, rows: Tensor) -> None:
         """Add the gradient ``rows [R, C, W]`` of the rows of ``block``; the last block completes it."""
         # Backward along y: rows between two source rows add to both.
-        for run in _runs(self.grad.shape[1], self.upsample, block, len(self.grad), rows.dtype, rows.device):
-            self._accumulate(run.lower, rows[run.at], run.of_lower)
-            self._accumulate(run.upper, rows[run.at], run.of_upper)
+        for between in _rows_between(self.grad.shape[1], self.upsample, block, len(self.grad), rows.dtype, rows.device):
+            self._accumulate(between.lower, rows[between.at], between.of_lower)
+            self._accumulate(between.upper, rows[between.at], between.of_upper)
         # Backward along x for source rows that later blocks no longer reach.
         following = block[-1] + 1
         unfinished = self.grad.shape[1]
